@@ -1,0 +1,305 @@
+"""A whole node: identity, network, trust, models and knowledge under one handle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from os import PathLike, fspath
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from . import _native
+from ._bridge import Opening, finished
+from ._records import record, records, tagged
+from .rag import Endpoint, ModelWriter, Rag, rag_options, written
+from .shard import Offer, ShardEngine
+from .streams import EventStream
+from .trust import Reason, Tier, TrustGraph
+
+Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
+Path: TypeAlias = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """What a node says about itself."""
+
+    name: str
+    peer_id: str
+    did: str
+    version: str
+    data_dir: str | None
+    """``None`` for a node in memory."""
+    addresses: tuple[str, ...]
+    """Where it can be dialled, each ending in ``/p2p/<peer id>``."""
+    connected_peers: int
+    uptime_ms: int
+
+
+@dataclass(frozen=True)
+class PeerInfo:
+    """A connected peer, and how far this node trusts it."""
+
+    peer_id: str
+    did: str | None
+    name: str
+    """What the peer calls itself; not to be trusted."""
+    agent: str
+    """What the peer says it runs; not to be trusted."""
+    direction: Literal["inbound", "outbound"]
+    addresses: tuple[str, ...]
+    rtt_ms: float | None
+    tier: Tier
+    score: float
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A text that a peer sent."""
+
+    sender: str
+    """The PeerId of the sender, authenticated."""
+    text: str
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Listening:
+    """This node can be dialled at a new address."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class ListeningStopped:
+    """An address is no longer listened on."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class PeerConnected:
+    """The first connection with a peer was established."""
+
+    peer: str
+    address: str
+    direction: Literal["inbound", "outbound"]
+
+
+@dataclass(frozen=True)
+class PeerIdentified:
+    """A peer said what it runs; not to be trusted."""
+
+    peer: str
+    agent: str
+
+
+@dataclass(frozen=True)
+class PeerDisconnected:
+    """The last connection with a peer ended."""
+
+    peer: str
+
+
+@dataclass(frozen=True)
+class MessageReceived:
+    """A message arrived."""
+
+    message: Message
+
+
+@dataclass(frozen=True)
+class OtherEvent:
+    """Something that this version has no name for."""
+
+
+NodeEvent: TypeAlias = (
+    Listening | ListeningStopped | PeerConnected | PeerIdentified | PeerDisconnected | MessageReceived | OtherEvent
+)
+
+
+@dataclass(frozen=True)
+class BlockShare:
+    """Blocks of a model, from the first up to and without the last, to compute for others."""
+
+    model: Path
+    start_block: int
+    end_block: int
+
+
+class Node:
+    """A running node. ``shutdown`` ends it; a node that is forgotten ends too, without grace."""
+
+    def __init__(self, native: _native.Node) -> None:
+        self._native = native
+
+    @staticmethod
+    def start(
+        *,
+        preset: Preset | None = None,
+        name: str | None = None,
+        data_dir: Path | None = None,
+        identity_key: Path | None = None,
+        listen: Sequence[str] | None = None,
+        bootstrap: Sequence[str] | None = None,
+        mdns: bool | None = None,
+        limits: Mapping[str, int | float] | None = None,
+    ) -> Opening[Node]:
+        """Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home.
+
+        Await it, or use it with ``async with``. What is given here wins over environment variables, these over
+        ``config.yaml`` in the data directory, and that over the preset, which is ``desktop`` unless set.
+        """
+        config = node_config(preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits)
+        return Opening(_start(config))
+
+    @property
+    def name(self) -> str:
+        """The readable name that peers see."""
+        return self._native.name
+
+    @property
+    def peer_id(self) -> str:
+        """The identity that the network knows this node by."""
+        return self._native.peer_id
+
+    @property
+    def did(self) -> str:
+        """The identity that signs this node's credentials."""
+        return self._native.did
+
+    async def info(self) -> NodeInfo:
+        """What the node says about itself."""
+        return record(NodeInfo, await finished(self._native.info()))
+
+    async def peers(self) -> list[PeerInfo]:
+        """The connected peers with their tiers. A peer of which nothing is known is asked for its credentials."""
+        return records(PeerInfo, await finished(self._native.peers()))
+
+    async def connect(self, address: str) -> str:
+        """Connects to a node at a multiaddress that ends in ``/p2p/<peer id>``; returns the PeerId."""
+        return await finished(self._native.connect(address))
+
+    async def disconnect(self, peer: str) -> None:
+        """Closes every connection to a peer."""
+        await finished(self._native.disconnect(peer))
+
+    async def find_peer(self, peer: str) -> list[str]:
+        """Asks the network where a peer, a PeerId or a DID, can be reached."""
+        return await finished(self._native.find_peer(peer))
+
+    async def send_message(self, peer: str, text: str) -> None:
+        """Sends a text of at most 64 KiB to a peer. Returns when it has arrived."""
+        await finished(self._native.send_message(peer, text))
+
+    def messages(self) -> EventStream[Message]:
+        """Messages as they arrive. What came before the first reader is kept for it."""
+        return EventStream(self._native.messages(), read_message)
+
+    def events(self) -> EventStream[NodeEvent]:
+        """What happens on the network from now on."""
+        return EventStream(self._native.events(), read_event)
+
+    def trust(self) -> TrustGraph:
+        """Credentials, scores and the policy of this node."""
+        return TrustGraph(self._native.trust())
+
+    def shards(self) -> ShardEngine:
+        """Language models, whole or in blocks over peers."""
+        return ShardEngine(self._native.shards())
+
+    async def rag(
+        self,
+        name: str,
+        *,
+        embedder: Path | None = None,
+        model: ModelWriter | Endpoint | None = None,
+        chunking: Mapping[str, Any] | None = None,
+        language: str | None = None,
+    ) -> Rag:
+        """Opens a knowledge base of this node. While it is open, the same name returns the same one.
+
+        The options are those of ``Rag.open``.
+        """
+        options = rag_options(embedder, model, chunking, language)
+        return Rag(await finished(self._native.rag(name, options, written(model))))
+
+    async def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
+        """Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
+
+        ``min_tier`` is the lowest tier that may use it; without it the policy's minimum stays as it is.
+        """
+        return records(Offer, await finished(self._native.contribute(contribution(blocks, min_tier))))
+
+    async def shutdown(self, *, grace: timedelta | None = None) -> None:
+        """Stops the node: what is under way may finish within ``grace``, five seconds unless set. Idempotent."""
+        await finished(self._native.shutdown(grace_ms(grace)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.shutdown()
+
+
+async def _start(config: str) -> Node:
+    return Node(await finished(_native.Node.start(config)))
+
+
+def node_config(
+    preset: Preset | None,
+    name: str | None,
+    data_dir: Path | None,
+    identity_key: Path | None,
+    listen: Sequence[str] | None,
+    bootstrap: Sequence[str] | None,
+    mdns: bool | None,
+    limits: Mapping[str, int | float] | None,
+) -> str:
+    """The configuration as the native module reads it."""
+    config = {
+        "preset": preset,
+        "name": name,
+        "data_dir": None if data_dir is None else fspath(data_dir),
+        "identity_key": None if identity_key is None else fspath(identity_key),
+        "listen": None if listen is None else list(listen),
+        "bootstrap": None if bootstrap is None else list(bootstrap),
+        "mdns": mdns,
+        "limits": dict(limits or {}),
+    }
+    return json.dumps(config)
+
+
+def contribution(blocks: Sequence[BlockShare], min_tier: Tier | None) -> str:
+    shares = [asdict(share) | {"model": fspath(share.model)} for share in blocks]
+    return json.dumps({"blocks": shares, "min_tier": min_tier})
+
+
+def grace_ms(grace: timedelta | None) -> int | None:
+    return None if grace is None else max(0, grace // timedelta(milliseconds=1))
+
+
+def read_message(data: dict[str, Any]) -> Message:
+    return record(Message, data | {"sender": data["from"]})
+
+
+_EVENTS: dict[str, type[Any]] = {
+    "listening": Listening,
+    "listening_stopped": ListeningStopped,
+    "peer_connected": PeerConnected,
+    "peer_identified": PeerIdentified,
+    "peer_disconnected": PeerDisconnected,
+    "other": OtherEvent,
+}
+
+
+def read_event(data: dict[str, Any]) -> NodeEvent:
+    if data["kind"] == "message_received":
+        return MessageReceived(read_message(data["message"]))
+    event: NodeEvent = tagged(_EVENTS, data)
+    return event

@@ -1,0 +1,285 @@
+"""Language models, whole on this machine or in blocks over several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike, fspath
+from typing import Any, Literal, TypeAlias, cast
+
+from . import _native
+from ._bridge import Opening, finished
+from ._records import record, records, tagged
+from .streams import EventStream
+
+Path: TypeAlias = str | PathLike[str]
+Blocks: TypeAlias = Literal["all", "none"] | tuple[int, int]
+Route: TypeAlias = Literal["local", "peers"]
+Messages: TypeAlias = "str | Sequence[ChatMessage | Mapping[str, str]]"
+
+
+@dataclass(frozen=True)
+class Span:
+    """From the first up to and without the last."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is."""
+
+    id: str
+    """The same on every machine that has the same weights."""
+    name: str
+    blocks: int
+    held_blocks: Span | None
+    hidden_size: int
+    vocab_size: int
+    max_context: int
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Blocks that this node serves."""
+
+    model: str
+    start_block: int
+    end_block: int
+
+
+@dataclass(frozen=True)
+class BlockHost:
+    """A run of blocks that a peer offers."""
+
+    peer: str
+    start_block: int
+    end_block: int
+    usable: bool
+    """Whether this node uses it."""
+    why: str | None
+    """Why not."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which blocks of a model are up, and from whom. Iterates over the hosts."""
+
+    blocks: int
+    counts: tuple[int, ...]
+    """For each block, how many hosts that this node would use have it."""
+    hosts: tuple[BlockHost, ...]
+
+    def __iter__(self) -> Iterator[BlockHost]:
+        return iter(self.hosts)
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One station of a generation's path."""
+
+    peer: str | None
+    """``None`` is this process."""
+    start_block: int
+    end_block: int
+    ms: float
+    """Milliseconds from sending to having the answer, median over the tokens."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of text, always whole characters."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of a generation."""
+
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    path: tuple[Hop, ...]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A generation, whole."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    path: tuple[Hop, ...]
+
+
+GenerateEvent: TypeAlias = Token | Done
+
+
+class Generation(EventStream[GenerateEvent]):
+    """Tokens as they are made, then ``Done``."""
+
+    async def done(self) -> Completion:
+        """Reads to the end and returns the whole text."""
+        return completion([event async for event in self])
+
+
+class Model:
+    """A loaded model."""
+
+    def __init__(self, native: _native.Model) -> None:
+        self._native = native
+        self._info = record(ModelInfo, native.info())
+
+    @property
+    def id(self) -> str:
+        """The same on every machine that has the same weights."""
+        return self._info.id
+
+    @property
+    def name(self) -> str:
+        """The name of its directory, for people."""
+        return self._info.name
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks it has."""
+        return self._info.blocks
+
+    @property
+    def info(self) -> ModelInfo:
+        """Its shape, and which blocks are held here."""
+        return self._info
+
+    async def shutdown(self) -> None:
+        """Lets go of the weights."""
+        self._native.shutdown()
+
+
+class ShardEngine:
+    """Loads models, serves their blocks, and generates."""
+
+    def __init__(self, native: _native.ShardEngine) -> None:
+        self._native = native
+
+    @staticmethod
+    def open() -> Opening[ShardEngine]:
+        """An engine without a network: models run whole, here."""
+        return Opening(_open())
+
+    async def load(self, model: Path, *, blocks: Blocks = "all") -> Model:
+        """Loads a model from its directory: all its blocks, none of them, or those from the first up to the second."""
+        return Model(await finished(self._native.load(fspath(model), block_choice(blocks))))
+
+    async def serve(self, model: Path, start_block: int, end_block: int) -> Offer:
+        """Serves a run of blocks to peers that are trusted enough."""
+        return record(Offer, await finished(self._native.serve(fspath(model), start_block, end_block)))
+
+    async def stop_serving(self, model_id: str) -> None:
+        """Stops serving the blocks of a model; what runs on them ends."""
+        await finished(self._native.stop_serving(model_id))
+
+    async def served(self) -> list[Offer]:
+        """What this node serves."""
+        return records(Offer, await finished(self._native.served()))
+
+    async def coverage(self, model: Model) -> Coverage:
+        """Which blocks of a model are up, from whom, and whom this node would not use."""
+        return record(Coverage, await finished(self._native.coverage(model._native)))
+
+    def chat(
+        self,
+        model: Model,
+        messages: Messages,
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        route: Route | None = None,
+    ) -> Generation:
+        """Answers a question or continues a conversation.
+
+        A temperature of 0 takes the likeliest token each time. Without a route the model runs here when all its blocks
+        are here, and over peers otherwise. It begins when the first token is asked for.
+        """
+        request = generate_request(messages, max_tokens, temperature, top_p, top_k, seed, stop)
+        return Generation(self._native.generate(model._native, request, route), read_token)
+
+    async def logits(self, model: Model, tokens: Sequence[int], *, route: Route | None = None) -> memoryview:
+        """The logits of every token: 32-bit floats, a row for each token, as long as the vocabulary.
+
+        ``numpy.asarray`` takes the result without copying it.
+        """
+        return matrix(await finished(self._native.logits(model._native, list(tokens), route)))
+
+    async def shutdown(self) -> None:
+        """Lets go of the engine. That of a node stays open with the node."""
+        self._native.shutdown()
+
+
+async def _open() -> ShardEngine:
+    return ShardEngine(await finished(_native.ShardEngine.open()))
+
+
+def block_choice(blocks: Blocks) -> str:
+    return json.dumps(blocks if isinstance(blocks, str) else {"span": list(blocks)})
+
+
+def generate_request(
+    messages: Messages,
+    max_tokens: int,
+    temperature: float,
+    top_p: float,
+    top_k: int,
+    seed: int,
+    stop: Sequence[str],
+) -> str:
+    turns = [ChatMessage("user", messages)] if isinstance(messages, str) else messages
+    return json.dumps(
+        {
+            "messages": [asdict(turn) if isinstance(turn, ChatMessage) else dict(turn) for turn in turns],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "seed": seed,
+            "stop": list(stop),
+        }
+    )
+
+
+def matrix(rows: tuple[bytes, int, int]) -> memoryview:
+    data, height, width = rows
+    return cast(memoryview, memoryview(data).cast("f", (height, width)))
+
+
+def read_token(data: dict[str, Any]) -> GenerateEvent:
+    event: GenerateEvent = tagged({"token": Token, "done": Done}, data)
+    return event
+
+
+def completion(events: Sequence[GenerateEvent]) -> Completion:
+    last = events[-1]
+    assert isinstance(last, Done), "a generation ends with Done or an error"
+    text = "".join(event.text for event in events if isinstance(event, Token))
+    return Completion(text, last.finish_reason, last.usage, last.path)

@@ -1,0 +1,28 @@
+//! Errors become the exceptions of `kwaainet.errors`.
+
+use kwaai_ffi::KwaaiError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use serde::de::DeserializeOwned;
+
+/// The exception for an error. Its class is chosen in Python, where the classes are.
+pub(crate) fn exception(py: Python<'_>, error: &KwaaiError) -> PyErr {
+    match build(py, error) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(failure) => failure,
+    }
+}
+
+/// A record that the facade wrote as JSON.
+pub(crate) fn parse<T: DeserializeOwned>(py: Python<'_>, what: &str, json: &str) -> PyResult<T> {
+    kwaai_ffi::from_json(what, json).map_err(|error| exception(py, &error))
+}
+
+fn build<'py>(py: Python<'py>, error: &KwaaiError) -> PyResult<Bound<'py, PyAny>> {
+    let context = PyDict::new(py);
+    for (key, value) in &error.context {
+        context.set_item(key, value)?;
+    }
+    let arguments = (error.code.as_str(), error.message.as_str(), context, error.cause.as_deref());
+    py.import("kwaainet.errors")?.getattr("from_native")?.call1(arguments)
+}

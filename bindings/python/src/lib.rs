@@ -1,0 +1,48 @@
+//! The private module `kwaainet._native`: the objects of `kwaai_ffi`, one expression for each verb. What Python users
+//! see is written in Python, in `bindings/python/kwaainet`.
+
+use pyo3::prelude::*;
+
+mod delivery;
+mod error;
+mod node;
+mod operation;
+mod rag;
+mod reply;
+mod shard;
+mod stream;
+#[cfg(feature = "checkout")]
+mod testing;
+mod trust;
+
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use crate::delivery::shutdown;
+    #[pymodule_export]
+    use crate::node::Node;
+    #[pymodule_export]
+    use crate::operation::Operation;
+    #[pymodule_export]
+    use crate::rag::Rag;
+    #[pymodule_export]
+    use crate::shard::{Model, ShardEngine};
+    #[pymodule_export]
+    use crate::stream::Stream;
+    #[cfg(feature = "checkout")]
+    #[pymodule_export]
+    use crate::testing::{hang, live_handles, numbers, panic, raise_error};
+    #[pymodule_export]
+    use crate::trust::TrustGraph;
+
+    #[pymodule_export]
+    const VERSION: &str = kwaai_ffi::VERSION;
+
+    /// Every error code: its string, its number, and whether it is retryable.
+    #[pyfunction]
+    fn error_codes() -> Vec<(&'static str, u16, bool)> {
+        kwaai_ffi::ErrorCode::ALL.iter().map(|code| (code.as_str(), code.number(), code.is_retryable())).collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! `kwaainet.Node`.
+
+use std::sync::Arc;
+
+use kwaai_ffi::rag::Options;
+use pyo3::prelude::*;
+
+use crate::error::{exception, parse};
+use crate::operation::Operation;
+use crate::rag::Rag;
+use crate::reply::{Object, Record};
+use crate::shard::{ShardEngine, writer};
+use crate::stream::Stream;
+use crate::trust::TrustGraph;
+
+#[pyclass(frozen, module = "kwaainet._native")]
+pub(crate) struct Node(Arc<kwaai_ffi::Node>);
+
+#[pymethods]
+impl Node {
+    #[staticmethod]
+    fn start(py: Python<'_>, config: &str) -> PyResult<Operation> {
+        let config = parse(py, "configuration", config)?;
+        Ok(Operation::new(|cancel| async {
+            kwaai_ffi::Node::start(config, cancel).await.map(|node| Object(Node(Arc::new(node))))
+        }))
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.identity().name
+    }
+
+    #[getter]
+    fn peer_id(&self) -> &str {
+        &self.0.identity().peer_id
+    }
+
+    #[getter]
+    fn did(&self) -> &str {
+        &self.0.identity().did
+    }
+
+    fn info(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.info(cancel).await.and_then(Record::of) })
+    }
+
+    fn peers(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.peers(cancel).await.and_then(Record::of) })
+    }
+
+    fn connect(&self, address: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.connect(address, cancel).await })
+    }
+
+    fn disconnect(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.disconnect(peer, cancel).await })
+    }
+
+    fn find_peer(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.find_peer(peer, cancel).await })
+    }
+
+    fn send_message(&self, peer: String, text: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.send_message(peer, text, cancel).await })
+    }
+
+    fn messages(&self, py: Python<'_>) -> PyResult<Stream> {
+        self.0.messages().map(Stream::new).map_err(|error| exception(py, &error))
+    }
+
+    fn events(&self, py: Python<'_>) -> PyResult<Stream> {
+        self.0.events().map(Stream::new).map_err(|error| exception(py, &error))
+    }
+
+    fn trust(&self) -> TrustGraph {
+        TrustGraph(self.0.trust())
+    }
+
+    fn shards(&self) -> ShardEngine {
+        ShardEngine(self.0.shards())
+    }
+
+    #[pyo3(signature = (name, options, model=None))]
+    fn rag(
+        &self,
+        py: Python<'_>,
+        name: String,
+        options: &str,
+        model: Option<crate::rag::Written<'_>>,
+    ) -> PyResult<Operation> {
+        let options: Options = parse(py, "options", options)?;
+        let (node, writer) = (self.0.clone(), writer(py, model)?);
+        Ok(Operation::new(move |cancel| async move {
+            node.rag(name, options, writer, cancel).await.map(|rag| Object(Rag::from(rag)))
+        }))
+    }
+
+    fn contribute(&self, py: Python<'_>, contribution: &str) -> PyResult<Operation> {
+        let contribution = parse(py, "contribution", contribution)?;
+        let node = self.0.clone();
+        Ok(Operation::new(
+            move |cancel| async move { node.contribute(contribution, cancel).await.and_then(Record::of) },
+        ))
+    }
+
+    fn shutdown(&self, grace_ms: Option<u64>) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.shutdown(grace_ms, cancel).await })
+    }
+}

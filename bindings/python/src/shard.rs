@@ -1,0 +1,109 @@
+//! `kwaainet.ShardEngine` and `kwaainet.Model`.
+
+use std::sync::Arc;
+
+use kwaai_ffi::rag::Writer;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::error::{exception, parse};
+use crate::operation::Operation;
+use crate::rag::Written;
+use crate::reply::{Object, Record, Reply, object};
+use crate::stream::Stream;
+
+#[pyclass(frozen, module = "kwaainet._native")]
+pub(crate) struct ShardEngine(pub(crate) Arc<kwaai_ffi::ShardEngine>);
+
+#[pyclass(frozen, module = "kwaainet._native")]
+pub(crate) struct Model(pub(crate) Arc<kwaai_ffi::Model>);
+
+#[pymethods]
+impl ShardEngine {
+    #[staticmethod]
+    fn open() -> Operation {
+        Operation::new(|cancel| async {
+            kwaai_ffi::ShardEngine::open(cancel).await.map(|engine| Object(ShardEngine(Arc::new(engine))))
+        })
+    }
+
+    fn load(&self, py: Python<'_>, dir: String, blocks: &str) -> PyResult<Operation> {
+        let (engine, blocks) = (self.0.clone(), parse(py, "blocks", blocks)?);
+        Ok(Operation::new(move |cancel| async move {
+            engine.load(dir, blocks, cancel).await.map(|model| Object(Model(Arc::new(model))))
+        }))
+    }
+
+    fn serve(&self, dir: String, start_block: u32, end_block: u32) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(move |cancel| async move {
+            engine.serve(dir, start_block, end_block, cancel).await.and_then(Record::of)
+        })
+    }
+
+    fn stop_serving(&self, model_id: String) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(move |cancel| async move { engine.stop_serving(model_id, cancel).await })
+    }
+
+    fn served(&self) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(move |cancel| async move { engine.served(cancel).await.and_then(Record::of) })
+    }
+
+    fn coverage(&self, model: &Model) -> Operation {
+        let (engine, model) = (self.0.clone(), model.0.clone());
+        Operation::new(move |cancel| async move { engine.coverage(&model, cancel).await.and_then(Record::of) })
+    }
+
+    fn generate(&self, py: Python<'_>, model: &Model, request: &str, route: Option<String>) -> PyResult<Operation> {
+        let (engine, model, request) = (self.0.clone(), model.0.clone(), parse(py, "request", request)?);
+        Ok(Operation::new(move |cancel| async move {
+            engine.generate(&model, request, route, cancel).await.map(|stream| Object(Stream::new(stream)))
+        }))
+    }
+
+    fn logits(&self, model: &Model, tokens: Vec<u32>, route: Option<String>) -> Operation {
+        let (engine, model) = (self.0.clone(), model.0.clone());
+        Operation::new(move |cancel| async move { engine.logits(&model, tokens, route, cancel).await.map(Rows) })
+    }
+
+    fn shutdown(&self) {
+        self.0.shutdown();
+    }
+}
+
+#[pymethods]
+impl Model {
+    fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let info = kwaai_ffi::to_json(self.0.info()).map_err(|error| exception(py, &error))?;
+        object(py, &info)
+    }
+
+    fn shutdown(&self) {
+        self.0.shutdown();
+    }
+}
+
+/// The model that writes the answers of a knowledge base.
+pub(crate) fn writer(py: Python<'_>, written: Option<Written<'_>>) -> PyResult<Option<Writer>> {
+    let Some((engine, model, route)) = written else { return Ok(None) };
+    engine.get().0.writer(&model.get().0, route).map(Some).map_err(|error| exception(py, &error))
+}
+
+/// Rows of numbers, as one buffer of 32-bit floats in this machine's byte order, with the number of rows and columns.
+struct Rows(Vec<Vec<f32>>);
+
+impl Reply for Rows {
+    fn into_python(self: Box<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let rows = self.0.len();
+        let columns = self.0.first().map_or(0, Vec::len);
+        let bytes = PyBytes::new_with(py, rows * columns * size_of::<f32>(), |buffer| {
+            for (place, value) in buffer.chunks_exact_mut(size_of::<f32>()).zip(self.0.iter().flatten()) {
+                place.copy_from_slice(&value.to_ne_bytes());
+            }
+            Ok(())
+        })?;
+        Ok((bytes, rows, columns).into_pyobject(py)?.into_any().unbind())
+    }
+}

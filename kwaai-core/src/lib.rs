@@ -1,0 +1,26 @@
+//! A KwaaiNet node inside your own process.
+//!
+//! Five handles make up the library: [`Node`], [`TrustGraph`], [`ShardEngine`](shard::ShardEngine),
+//! [`Rag`](rag::Rag) and, from a later version on, `Vpk`. There is no daemon and no global state: a program may run ten
+//! nodes beside each other, each with its own data directory.
+//!
+//! Everything runs on the caller's tokio runtime, which must be a multi-thread one.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod identity;
+pub mod llm;
+pub mod net;
+pub mod node;
+pub mod rag;
+pub mod shard;
+pub mod store;
+pub mod trust;
+pub mod vector;
+
+pub use config::Config;
+pub use error::{Error, ErrorCode, Result};
+pub use node::Node;
+pub use trust::TrustGraph;

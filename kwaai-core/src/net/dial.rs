@@ -1,0 +1,174 @@
+//! Reaching peers: at an address that was given, at those of the bootstraps, or at what the DHT knows.
+
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError};
+use libp2p::{Multiaddr, PeerId};
+
+use super::dht::Query;
+use super::dispatch::closed;
+use super::driver::{Answer, Driver, Kind};
+use super::substream::Opened;
+use super::swarm::peer_of;
+use crate::Error;
+
+/// A peer that somebody waits for.
+#[derive(Default)]
+pub(crate) struct Reaching {
+    pub waiting: Vec<(Kind, Opened)>,
+    pub looked_up: bool,
+}
+
+/// An address given to begin with, and who was found there.
+pub(crate) struct Bootstrap {
+    pub address: Multiaddr,
+    pub peer: Option<PeerId>,
+    pub dial: Option<ConnectionId>,
+}
+
+impl Driver {
+    pub(crate) fn connect(&mut self, address: Multiaddr, done: Answer<PeerId>) {
+        let peer = peer_of(&address);
+        if peer == Some(self.shared.local) {
+            let _ = done.send(Err(dial_error(&DialError::LocalPeerId { address })));
+            return;
+        }
+        if let Some(peer) = peer.filter(|peer| self.swarm.is_connected(peer)) {
+            let _ = done.send(Ok(peer));
+            return;
+        }
+        let (opts, id) = dial_opts(address, peer);
+        match self.swarm.dial(opts) {
+            Ok(()) => {
+                self.dials.insert(id, done);
+            }
+            Err(error) => {
+                let _ = done.send(Err(dial_error(&error)));
+            }
+        }
+    }
+
+    pub(crate) fn dial_bootstraps(&mut self) {
+        for i in 0..self.bootstrap.len() {
+            let Bootstrap { address, peer, dial } = &self.bootstrap[i];
+            let known = peer.or_else(|| peer_of(address));
+            let connected = known.is_some_and(|peer| self.swarm.is_connected(&peer) || peer == self.shared.local);
+            if connected || dial.is_some() {
+                continue;
+            }
+            let (opts, id) = dial_opts(address.clone(), known);
+            match self.swarm.dial(opts) {
+                Ok(()) => self.bootstrap[i].dial = Some(id),
+                Err(error) => tracing::warn!(%address, %error, "a bootstrap cannot be dialled"),
+            }
+        }
+    }
+
+    pub(crate) fn open(&mut self, peer: PeerId, kind: Kind, opened: Opened) {
+        if self.swarm.is_connected(&peer) {
+            return self.open_connected(peer, kind, opened);
+        }
+        let first = !self.reaching.contains_key(&peer);
+        self.reaching.entry(peer).or_default().waiting.push((kind, opened));
+        if first {
+            let opts = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
+            match self.swarm.dial(opts) {
+                // Somebody else dials already, and that attempt's end is reported as well.
+                Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+                Err(error) => self.not_reached(peer, &error),
+            }
+        }
+    }
+
+    pub(crate) fn open_connected(&mut self, peer: PeerId, kind: Kind, opened: Opened) {
+        let behaviour = self.swarm.behaviour_mut();
+        match kind {
+            Kind::Call => behaviour.rpc.open(peer, opened),
+            Kind::Raw => behaviour.streams.open(peer, opened),
+        }
+    }
+
+    /// After a failed dial: asks the DHT once for other addresses, then gives up.
+    fn not_reached(&mut self, peer: PeerId, error: &DialError) {
+        let Some(reaching) = self.reaching.get_mut(&peer) else { return };
+        if !reaching.looked_up && !matches!(error, DialError::LocalPeerId { .. } | DialError::Denied { .. }) {
+            reaching.looked_up = true;
+            let query = self.swarm.behaviour_mut().kad.get_closest_peers(peer);
+            self.queries.insert(query, Query::Reach { peer });
+            return;
+        }
+        self.give_up(peer, dial_error(error));
+    }
+
+    pub(crate) fn give_up(&mut self, peer: PeerId, error: Error) {
+        let Some(reaching) = self.reaching.remove(&peer) else { return };
+        for (_, opened) in reaching.waiting {
+            let _ = opened.send(Err(error.clone().with("peer", peer)));
+        }
+    }
+
+    /// Dials a peer that somebody waits for at the addresses that a lookup found.
+    pub(crate) fn dial_found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if !self.reaching.contains_key(&peer) {
+            return;
+        }
+        if addresses.is_empty() {
+            return self
+                .give_up(peer, Error::unreachable("no address of the peer is known, and nobody in the DHT knows one"));
+        }
+        let opts = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses)
+            .extend_addresses_through_behaviour()
+            .build();
+        match self.swarm.dial(opts) {
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(error) => self.give_up(peer, dial_error(&error)),
+        }
+    }
+
+    pub(crate) fn dial_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        if let Some(done) = self.dials.remove(&id) {
+            // A second connection may be refused while the first one stands.
+            let connected = peer.filter(|peer| self.swarm.is_connected(peer));
+            let _ = done.send(connected.ok_or_else(|| dial_error(error)));
+        }
+        for bootstrap in self.bootstrap.iter_mut().filter(|bootstrap| bootstrap.dial == Some(id)) {
+            bootstrap.dial = None;
+            tracing::warn!(address = %bootstrap.address, %error, "a bootstrap is not reachable");
+        }
+        if self.bootstrap.iter().all(|bootstrap| bootstrap.dial.is_none() && bootstrap.peer.is_none()) {
+            self.settle();
+        }
+        if let Some(peer) = peer.filter(|peer| !self.swarm.is_connected(peer)) {
+            self.not_reached(peer, error);
+        }
+    }
+}
+
+fn dial_opts(address: Multiaddr, peer: Option<PeerId>) -> (DialOpts, ConnectionId) {
+    let opts = match peer {
+        Some(peer) => DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]).build(),
+        None => DialOpts::unknown_peer_id().address(address).build(),
+    };
+    let id = opts.connection_id();
+    (opts, id)
+}
+
+fn dial_error(error: &DialError) -> Error {
+    match error {
+        DialError::LocalPeerId { .. } => Error::invalid_argument("that address is this node's own"),
+        DialError::NoAddresses => Error::unreachable("no address of the peer is known"),
+        DialError::WrongPeerId { obtained, .. } => {
+            Error::unreachable(format!("another peer answers at that address: {obtained}"))
+        }
+        DialError::Denied { cause } => {
+            Error::resource_exhausted(format!("a limit of this node refuses the connection: {cause}"))
+                .with_remedy("disconnect a peer, or raise the limit")
+        }
+        DialError::Aborted | DialError::DialPeerConditionFalse(_) => closed(),
+        DialError::Transport(tried) => {
+            let reasons: Vec<_> = tried.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+            Error::unreachable(format!("the peer cannot be reached ({})", reasons.join("; ")))
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The task that owns the swarm. Everything else sends it commands and reads what it publishes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::ListenerId;
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, TransportError, identify, kad, mdns, ping};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::dht::Query;
+use super::dial::{Bootstrap, Reaching};
+use super::dispatch::Dispatch;
+use super::events::{Direction, Directory, Hub, Known, Link, NetworkEvent};
+use super::messages::Message;
+use super::substream::Opened;
+use super::swarm::{Behaviour, BehaviourEvent, KAD_PROTOCOL, listen_error, plausible, probe, with_peer, without_peer};
+use super::wire::shown;
+use crate::{Error, Result};
+
+/// How long closing the connections may take at the end.
+pub(crate) const CLOSING: Duration = Duration::from_secs(1);
+/// How long a listener may take to report its address.
+const LISTENING: Duration = Duration::from_secs(10);
+/// How often a bootstrap without a connection is dialled again.
+const BOOTSTRAP_RETRY: Duration = Duration::from_secs(30);
+/// How long questions to the DHT wait for the first bootstrap to answer.
+const SETTLING: Duration = Duration::from_secs(5);
+/// How often the machine is asked whether a closed socket is free.
+const RELEASE_POLL: Duration = Duration::from_millis(10);
+/// The longest agent text that is kept, in characters.
+const MAX_AGENT: usize = 128;
+/// The most addresses that one peer may claim.
+const MAX_CLAIMED: usize = 16;
+
+/// Where the answer to a command goes.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
+
+/// Which of the two stream protocols.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Call,
+    Raw,
+}
+
+pub(crate) enum Command {
+    Connect { address: Multiaddr, done: Answer<PeerId> },
+    Open { peer: PeerId, kind: Kind, opened: Opened },
+    Disconnect { peer: PeerId, done: Option<Answer<()>> },
+    FindPeer { peer: PeerId, done: Answer<Vec<Multiaddr>> },
+    Announce { key: Vec<u8>, done: Answer<()> },
+    Withdraw { key: Vec<u8>, done: Answer<Vec<PeerId>> },
+    Providers { key: Vec<u8>, done: Answer<Vec<PeerId>> },
+    Forget { key: Vec<u8>, provider: PeerId },
+}
+
+/// What the driver, the handlers and the handle have in common.
+pub(crate) struct Shared {
+    pub local: PeerId,
+    pub events: Hub<NetworkEvent>,
+    pub inbox: Hub<Message>,
+    /// Every task of the network.
+    pub tracker: TaskTracker,
+    /// Nothing new begins, and raw streams end.
+    pub closing: CancellationToken,
+    /// Whatever is still under way ends.
+    pub abort: CancellationToken,
+    pub grace: Mutex<Duration>,
+    directory: Mutex<Directory>,
+}
+
+impl Shared {
+    pub(crate) fn new(local: PeerId, events: usize, inbox: usize) -> Arc<Shared> {
+        Arc::new(Shared {
+            local,
+            events: Hub::new(events),
+            inbox: Hub::keeping(inbox),
+            tracker: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            grace: Mutex::new(Duration::ZERO),
+            directory: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn directory(&self) -> MutexGuard<'_, Directory> {
+        // No code that can panic runs under this lock.
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct Driver {
+    pub swarm: Swarm<Behaviour>,
+    pub commands: mpsc::Receiver<Command>,
+    pub dispatch: Arc<Dispatch>,
+    pub shared: Arc<Shared>,
+    pub bootstrap: Vec<Bootstrap>,
+    pub dials: HashMap<ConnectionId, Answer<PeerId>>,
+    pub reaching: BTreeMap<PeerId, Reaching>,
+    pub queries: HashMap<kad::QueryId, Query>,
+    pub announced: BTreeSet<Vec<u8>>,
+    /// Which keys each peer is remembered as a provider of, and since when.
+    pub remembered: HashMap<PeerId, HashMap<Vec<u8>, std::time::Instant>>,
+    /// What waits for the first bootstrap; `None` once it answered, failed or took too long.
+    pub deferred: Option<Vec<Command>>,
+}
+
+impl Driver {
+    /// Opens the listeners and waits until each of them has an address.
+    pub(crate) async fn listen(&mut self, addresses: &[Multiaddr]) -> Result<()> {
+        for address in addresses {
+            probe(address)?;
+        }
+        let mut missing: HashMap<ListenerId, Multiaddr> = HashMap::new();
+        for address in addresses {
+            let id = self.swarm.listen_on(address.clone()).map_err(|error| match error {
+                TransportError::Other(error) => listen_error(address, error),
+                TransportError::MultiaddrNotSupported(_) => {
+                    Error::invalid_argument(format!("{address} cannot be listened on"))
+                }
+            })?;
+            missing.insert(id, address.clone());
+        }
+        let deadline = Instant::now() + LISTENING;
+        while !missing.is_empty() {
+            let event = tokio::time::timeout_at(deadline, self.swarm.select_next_some()).await.map_err(|_| {
+                Error::new(crate::ErrorCode::Io, "a listener got no address from the machine")
+                    .with_remedy("check that the machine has a network interface")
+            })?;
+            match &event {
+                SwarmEvent::NewListenAddr { listener_id, .. } => {
+                    missing.remove(listener_id);
+                }
+                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } => {
+                    if let Some(address) = missing.get(listener_id) {
+                        return Err(listen_error(address, std::io::Error::new(error.kind(), error.to_string())));
+                    }
+                }
+                _ => {}
+            }
+            self.on_event(event);
+        }
+        Ok(())
+    }
+
+    /// Runs until the network is shut down.
+    pub(crate) async fn run(mut self) {
+        let shared = self.shared.clone();
+        let mut retry = tokio::time::interval(BOOTSTRAP_RETRY);
+        let settling = Instant::now() + SETTLING;
+        loop {
+            tokio::select! {
+                () = shared.closing.cancelled() => break,
+                event = self.swarm.select_next_some() => self.on_event(event),
+                Some(command) = self.commands.recv() => self.on_command(command),
+                _ = retry.tick() => self.dial_bootstraps(),
+                () = tokio::time::sleep_until(settling), if self.deferred.is_some() => self.settle(),
+            }
+        }
+        self.close().await;
+    }
+
+    /// Lets calls finish within the grace, ends the rest, closes the connections.
+    async fn close(mut self) {
+        let grace = *self.shared.grace.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = Instant::now() + grace;
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            // Its answer is dropped with it, which its caller reads as closed.
+            drop(command);
+        }
+        self.dials.clear();
+        self.reaching.clear();
+        self.queries.clear();
+        self.deferred = None;
+        self.dispatch.stop();
+        let dispatch = self.dispatch.clone();
+        loop {
+            tokio::select! {
+                () = dispatch.calls.idle() => break,
+                () = tokio::time::sleep_until(deadline) => break,
+                event = self.swarm.select_next_some() => self.on_event(event),
+            }
+        }
+        self.shared.abort.cancel();
+        let connected: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in connected {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let deadline = Instant::now() + CLOSING;
+        while self.swarm.network_info().connection_counters().num_established() > 0 {
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => break,
+                event = self.swarm.select_next_some() => self.on_event(event),
+            }
+        }
+        drop(self.swarm);
+        let addresses = {
+            let mut directory = self.shared.directory();
+            directory.peers.clear();
+            std::mem::take(&mut directory.listening)
+        };
+        // The QUIC library closes its sockets on tasks of its own, once the last farewell is sent.
+        let released = async {
+            while addresses.iter().any(|address| probe(&without_peer(address)).is_err()) {
+                tokio::time::sleep(RELEASE_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout_at(deadline, released).await;
+        self.shared.events.close();
+        self.shared.inbox.close();
+    }
+
+    /// Ends the wait for the first bootstrap, and does what waited for it.
+    pub(crate) fn settle(&mut self) {
+        for command in self.deferred.take().unwrap_or_default() {
+            self.on_command(command);
+        }
+    }
+
+    /// Whether a command needs others, of whom none is known yet.
+    fn is_early(&self, command: &Command) -> bool {
+        self.deferred.is_some()
+            && match command {
+                Command::Open { peer, .. } | Command::FindPeer { peer, .. } => !self.swarm.is_connected(peer),
+                Command::Announce { .. } | Command::Withdraw { .. } | Command::Providers { .. } => true,
+                Command::Connect { .. } | Command::Disconnect { .. } | Command::Forget { .. } => false,
+            }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        if self.is_early(&command) {
+            self.deferred.get_or_insert_default().push(command);
+            return;
+        }
+        match command {
+            Command::Connect { address, done } => self.connect(address, done),
+            Command::Open { peer, kind, opened } => self.open(peer, kind, opened),
+            Command::Disconnect { peer, done } => {
+                let was = self.swarm.disconnect_peer_id(peer);
+                if let Some(done) = done {
+                    let _ =
+                        done.send(was.map_err(|()| Error::not_found("the peer is not connected").with("peer", peer)));
+                }
+            }
+            Command::FindPeer { peer, done } => self.find_peer(peer, done),
+            Command::Announce { key, done } => self.announce(key, done),
+            Command::Withdraw { key, done } => self.withdraw(key, done),
+            Command::Providers { key, done } => self.providers(key, done),
+            Command::Forget { key, provider } => self.forget(&key, &provider),
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.listening_stopped(&address),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                if let Err(error) = reason {
+                    tracing::warn!(%error, "a listener closed");
+                }
+                for address in addresses {
+                    self.listening_stopped(&address);
+                }
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.connected(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.disconnected(peer_id, connection_id),
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                self.dial_failed(connection_id, peer_id, &error);
+            }
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            _ => {}
+        }
+    }
+
+    fn listening(&mut self, address: Multiaddr) {
+        // Without a confirmed address, other nodes would hand out empty provider records for this one.
+        self.swarm.add_external_address(address.clone());
+        let address = with_peer(&address, self.shared.local);
+        let mut directory = self.shared.directory();
+        if !directory.listening.contains(&address) {
+            directory.listening.push(address.clone());
+            directory.listening.sort();
+            drop(directory);
+            self.shared.events.send(NetworkEvent::Listening { address });
+        }
+    }
+
+    fn listening_stopped(&mut self, address: &Multiaddr) {
+        self.swarm.remove_external_address(address);
+        let address = with_peer(address, self.shared.local);
+        self.shared.directory().listening.retain(|known| *known != address);
+        self.shared.events.send(NetworkEvent::ListeningStopped { address });
+    }
+
+    fn connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
+        let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
+        let address = endpoint.get_remote_address().clone();
+        let first = {
+            let mut directory = self.shared.directory();
+            let known = directory.peers.entry(peer).or_default();
+            known.links.push(Link { id, address: address.clone(), direction });
+            known.links.len() == 1
+        };
+        if first {
+            self.shared.events.send(NetworkEvent::PeerConnected { peer, address, direction });
+        }
+        if let Some(done) = self.dials.remove(&id) {
+            let _ = done.send(Ok(peer));
+        }
+        for bootstrap in self.bootstrap.iter_mut().filter(|bootstrap| bootstrap.dial == Some(id)) {
+            bootstrap.dial = None;
+            bootstrap.peer = Some(peer);
+        }
+        if let Some(reaching) = self.reaching.remove(&peer) {
+            for (kind, opened) in reaching.waiting {
+                self.open_connected(peer, kind, opened);
+            }
+        }
+    }
+
+    fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        let gone = {
+            let mut directory = self.shared.directory();
+            let Some(known) = directory.peers.get_mut(&peer) else { return };
+            known.links.retain(|link| link.id != id);
+            let gone = known.links.is_empty();
+            if gone {
+                directory.peers.remove(&peer);
+            }
+            gone
+        };
+        if gone {
+            self.shared.events.send(NetworkEvent::PeerDisconnected { peer });
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Ping(ping::Event { peer, connection, result }) => match result {
+                Ok(rtt) => {
+                    if let Some(known) = self.shared.directory().peers.get_mut(&peer) {
+                        known.rtt = Some(rtt);
+                    }
+                }
+                // A peer that is there answers; the next call shall not wait for one that is not.
+                Err(ping::Failure::Timeout) => {
+                    self.swarm.close_connection(connection);
+                }
+                Err(_) => {}
+            },
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => self.identified(peer_id, info),
+            BehaviourEvent::Kad(event) => self.on_kad(event),
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                for (peer, address) in found {
+                    if !self.swarm.is_connected(&peer) {
+                        let opts = DialOpts::peer_id(peer).addresses(vec![address]).build();
+                        // Refused dials mean that one is under way.
+                        let _ = self.swarm.dial(opts);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn identified(&mut self, peer: PeerId, info: identify::Info) {
+        let agent = shown(&info.agent_version, MAX_AGENT);
+        let listens = {
+            let mut directory = self.shared.directory();
+            let Some(known) = directory.peers.get_mut(&peer) else { return };
+            let Known { links, .. } = &*known;
+            let seen = links.iter().map(|link| link.address.clone()).collect::<Vec<_>>();
+            let mut listens: Vec<_> = info
+                .listen_addrs
+                .into_iter()
+                .take(MAX_CLAIMED)
+                .filter(|claimed| seen.iter().any(|seen| plausible(claimed, seen)))
+                .collect();
+            listens.sort();
+            listens.dedup();
+            known.agent = agent.clone();
+            known.listens = listens.clone();
+            listens
+        };
+        // Only peers of our own DHT belong into its routing table.
+        if info.protocols.contains(&KAD_PROTOCOL) {
+            for address in listens {
+                self.swarm.behaviour_mut().kad.add_address(&peer, address);
+            }
+        }
+        self.shared.events.send(NetworkEvent::PeerIdentified { peer, agent });
+    }
+}

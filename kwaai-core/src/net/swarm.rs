@@ -1,0 +1,278 @@
+//! The libp2p swarm: transports, and the behaviours that share every connection.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, SwarmBuilder, connection_limits, identify, kad, mdns, memory_connection_limits,
+    noise, ping, tcp, yamux,
+};
+use tokio_util::task::TaskTracker;
+
+use super::dispatch::Dispatch;
+use super::limits::Limits;
+use super::{NetworkConfig, rpc, stream, substream};
+use crate::{Error, ErrorCode, Result};
+
+/// Our own Kademlia network, apart from every other.
+pub(crate) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/kwaainet/kad/1.0.0");
+
+/// What identify names as the protocol family.
+const IDENTIFY_VERSION: &str = "/kwaainet/1.0.0";
+
+/// A record says for this long who provides a key; every bootstrap renews those of the node that made it.
+pub(super) const PROVIDER_TTL: Duration = Duration::from_secs(30 * 60);
+
+/// How often the routing table is refreshed, and with it this node's provider records.
+const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    // The limits come first: what they refuse, the others never see.
+    connections: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    ping: ping::Behaviour,
+    identify: identify::Behaviour,
+    pub kad: kad::Behaviour<kad::store::MemoryStore>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+    pub rpc: substream::Behaviour,
+    pub streams: substream::Behaviour,
+}
+
+pub(crate) fn build(config: &NetworkConfig, dispatch: &Arc<Dispatch>) -> Result<Swarm<Behaviour>> {
+    let keypair = config.keypair.libp2p();
+    let transports = || {
+        SwarmBuilder::with_existing_identity(keypair.clone())
+            .with_tokio()
+            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+            .map(|builder| builder.with_quic())
+            .map_err(|error| Error::internal("the noise handshake refused the key").with_source(error))
+    };
+    let tracker = dispatch.shared.tracker.clone();
+    let idle = config.limits.idle_connection;
+    let settings = move |_| executor(tracker).with_idle_connection_timeout(idle);
+    let behaviour = behaviour(config, dispatch)?;
+    match transports()?.with_dns() {
+        Ok(builder) => Ok(never(builder.with_behaviour(|_| behaviour)).with_swarm_config(settings).build()),
+        Err(error) => {
+            // A machine without a resolver still reaches every address that is a number.
+            tracing::warn!(%error, "no system resolver, so /dns addresses cannot be dialled");
+            Ok(never(transports()?.with_behaviour(|_| behaviour)).with_swarm_config(settings).build())
+        }
+    }
+}
+
+fn never<T>(result: std::result::Result<T, std::convert::Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+/// Connections run as tracked tasks, so that a shutdown can wait for the last of them.
+fn executor(tracker: TaskTracker) -> Config {
+    Config::with_executor(move |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        tracker.spawn(task);
+    })
+}
+
+fn behaviour(config: &NetworkConfig, dispatch: &Arc<Dispatch>) -> Result<Behaviour> {
+    let public = config.keypair.libp2p().public();
+    let local = public.to_peer_id();
+    let Limits { max_memory_share, max_provided_keys, .. } = config.limits;
+    let mdns = match config.mdns {
+        true => Some(
+            mdns::tokio::Behaviour::new(mdns::Config::default(), local)
+                .map_err(|error| Error::new(ErrorCode::Io, "mDNS cannot start on this machine").with_source(error))?,
+        ),
+        false => None,
+    };
+    let identify = identify::Config::new(IDENTIFY_VERSION.into(), public)
+        .with_agent_version(config.agent.clone())
+        .with_push_listen_addr_updates(true);
+    let (calls, streams) = (dispatch.clone(), dispatch.clone());
+    Ok(Behaviour {
+        connections: connection_limits::Behaviour::new(connection_limits_of(&config.limits)),
+        memory: memory_connection_limits::Behaviour::with_max_percentage(max_memory_share),
+        ping: ping::Behaviour::default(),
+        identify: identify::Behaviour::new(identify),
+        kad: kademlia(local, max_provided_keys),
+        mdns: mdns.into(),
+        rpc: substream::Behaviour::new(
+            StreamProtocol::new(rpc::PROTOCOL),
+            Arc::new(move |peer, stream| calls.accept_call(peer, stream)),
+        ),
+        streams: substream::Behaviour::new(
+            StreamProtocol::new(stream::PROTOCOL),
+            Arc::new(move |peer, stream| streams.accept_stream(peer, stream)),
+        ),
+    })
+}
+
+fn connection_limits_of(limits: &Limits) -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        .with_max_established(Some(limits.max_connections))
+        .with_max_established_incoming(Some(limits.max_incoming_connections))
+        .with_max_established_per_peer(Some(limits.max_connections_per_peer))
+        .with_max_pending_incoming(Some(limits.max_pending_incoming))
+        .with_max_pending_outgoing(Some(limits.max_pending_outgoing))
+}
+
+fn kademlia(local: PeerId, max_provided_keys: usize) -> kad::Behaviour<kad::store::MemoryStore> {
+    let store = kad::store::MemoryStoreConfig {
+        // Values are not stored for anybody; see how inbound records are filtered.
+        max_records: 0,
+        max_provided_keys,
+        ..Default::default()
+    };
+    let mut config = kad::Config::new(KAD_PROTOCOL);
+    config
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_provider_record_ttl(Some(PROVIDER_TTL))
+        .set_provider_publication_interval(Some(PROVIDER_TTL / 3))
+        .set_periodic_bootstrap_interval(Some(BOOTSTRAP_INTERVAL))
+        .set_kbucket_size(NonZeroUsize::new(20).unwrap_or(NonZeroUsize::MIN));
+    let mut kad = kad::Behaviour::with_config(local, kad::store::MemoryStore::with_config(local, store), config);
+    // Automatic mode would wait for a public address, which a private network never has.
+    kad.set_mode(Some(kad::Mode::Server));
+    kad
+}
+
+/// The PeerId at the end of an address.
+pub(crate) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Some(peer),
+        _ => None,
+    }
+}
+
+/// The address with a PeerId at its end.
+pub(crate) fn with_peer(address: &Multiaddr, peer: PeerId) -> Multiaddr {
+    match peer_of(address) {
+        Some(_) => address.clone(),
+        None => address.clone().with(Protocol::P2p(peer)),
+    }
+}
+
+/// The address without a PeerId at its end.
+pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
+    let mut address = address.clone();
+    if peer_of(&address).is_some() {
+        address.pop();
+    }
+    address
+}
+
+/// Refuses an address for which there is no transport.
+pub(crate) fn check_dialable(address: &Multiaddr) -> Result<()> {
+    let bare = without_peer(address);
+    let parts: Vec<_> = bare.iter().collect();
+    let host = |part: &Protocol| {
+        use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6};
+        matches!(part, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_))
+    };
+    match &parts[..] {
+        [first, Protocol::Tcp(_)] | [first, Protocol::Udp(_), Protocol::QuicV1] if host(first) => Ok(()),
+        [Protocol::Dnsaddr(_), ..] => Ok(()),
+        _ => Err(Error::invalid_argument(format!("{address} cannot be dialled"))
+            .with("address", address)
+            .with_remedy("write it like /ip4/192.0.2.1/tcp/8080 or /ip4/192.0.2.1/udp/8080/quic-v1")),
+    }
+}
+
+fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+/// Whether an address that a peer claims is worth remembering, given where the peer was seen: nobody elsewhere can
+/// use its loopback address.
+pub(crate) fn plausible(claimed: &Multiaddr, seen: &Multiaddr) -> bool {
+    match ip_of(claimed) {
+        Some(ip) if ip.is_unspecified() => false,
+        Some(ip) if ip.is_loopback() => ip_of(seen).is_some_and(|seen| seen.is_loopback()),
+        _ => claimed.len() <= 256,
+    }
+}
+
+/// Refuses an address that cannot be listened on, before the swarm tries: libp2p shares TCP ports between the
+/// sockets of one user, so that a second node on the same port would not fail but silently take half of the calls.
+pub(crate) fn probe(address: &Multiaddr) -> Result<()> {
+    let parts: Vec<_> = address.iter().collect();
+    let ip = ip_of(address);
+    let (ip, port, tcp) = match (ip, &parts[..]) {
+        (Some(ip), [_, Protocol::Tcp(port)]) => (ip, *port, true),
+        (Some(ip), [_, Protocol::Udp(port), Protocol::QuicV1]) => (ip, *port, false),
+        _ => {
+            return Err(Error::invalid_argument(format!("{address} cannot be listened on"))
+                .with("address", address)
+                .with_remedy("write it like /ip4/0.0.0.0/tcp/0 or /ip4/0.0.0.0/udp/0/quic-v1"));
+        }
+    };
+    if ip.is_ipv6() && ip.is_unspecified() {
+        // The probe would claim the port for IPv4 as well, which the swarm does not.
+        return Ok(());
+    }
+    let socket = SocketAddr::new(ip, port);
+    let bound = if tcp { TcpListener::bind(socket).map(drop) } else { UdpSocket::bind(socket).map(drop) };
+    bound.map_err(|error| listen_error(address, error))
+}
+
+/// Why an address could not be listened on.
+pub(crate) fn listen_error(address: &Multiaddr, error: std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    let (code, remedy) = match error.kind() {
+        ErrorKind::AddrInUse => (ErrorCode::Busy, "choose another port, or 0 for any"),
+        ErrorKind::AddrNotAvailable => (ErrorCode::InvalidArgument, "use an address of this machine, or 0.0.0.0"),
+        ErrorKind::PermissionDenied => (ErrorCode::PermissionDenied, "choose a port above 1023, or 0 for any"),
+        _ => (ErrorCode::Io, "check the address and the machine's network"),
+    };
+    Error::new(code, format!("cannot listen on {address}: {error}"))
+        .with("address", address)
+        .with_remedy(remedy)
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_loopback_address_counts_only_on_the_same_machine() {
+        let loopback = address("/ip4/127.0.0.1/tcp/1");
+        assert!(plausible(&loopback, &address("/ip4/127.0.0.1/tcp/9")));
+        assert!(!plausible(&loopback, &address("/ip4/192.0.2.1/tcp/9")));
+        assert!(!plausible(&address("/ip4/0.0.0.0/tcp/1"), &loopback));
+        assert!(plausible(&address("/dns4/example.org/tcp/1"), &loopback));
+    }
+
+    #[test]
+    fn an_occupied_port_is_busy_and_says_what_to_do() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = probe(&address(&format!("/ip4/127.0.0.1/tcp/{port}"))).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Busy);
+        assert!(error.to_string().contains("0 for any"));
+    }
+
+    #[test]
+    fn what_cannot_be_listened_on_is_an_invalid_argument() {
+        for text in
+            ["/ip4/127.0.0.1", "/dns4/localhost/tcp/0", "/ip4/127.0.0.1/udp/0", "/memory/1", "/ip4/192.0.2.1/tcp/0"]
+        {
+            assert_eq!(probe(&address(text)).unwrap_err().code(), ErrorCode::InvalidArgument, "{text}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A whole KwaaiNet node: identity, network, trust, models and knowledge under one handle.
+
+mod contribution;
+mod gate;
+mod info;
+mod knowledge;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Stream;
+use crate::identity::{Did, Keypair, Signer};
+use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, Peers};
+use crate::shard::{EngineOptions, ShardEngine};
+use crate::store::Store;
+use crate::trust::TrustGraph;
+use crate::{Config, Error, Result};
+use contribution::Contributing;
+use gate::TrustGate;
+use knowledge::KnowledgeBases;
+
+pub use contribution::{BlockShare, Contribution};
+pub use info::{NodeInfo, PeerInfo};
+
+/// How long [`Node::shutdown`] waits for what is under way unless the caller says otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// A running node. Cheap to clone; every clone is the same node.
+///
+/// A node runs until [`Node::shutdown`] is awaited, or until its last clone and the last [`ShardEngine`] taken from it
+/// are dropped. Dropping never blocks: it aborts what is under way, and the sockets close soon after. After a shutdown
+/// the facets answer `closed` for what needs the network.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    did: Did,
+    started: Instant,
+    network: Network,
+    trust: TrustGraph,
+    shards: ShardEngine,
+    gate: Arc<TrustGate>,
+    contribution: Contributing,
+    knowledge: KnowledgeBases,
+    closed: CancellationToken,
+}
+
+impl Node {
+    /// Starts a node: it listens, and dials nobody but the bootstraps of `config`.
+    ///
+    /// Runs on the caller's tokio runtime, which must be a multi-thread one.
+    ///
+    /// # Errors
+    /// `busy` when another node has the data directory or a port, `corrupt_data` and `not_found` for key files,
+    /// `invalid_argument` for addresses, `unsupported` on a current-thread runtime or a directory of a newer version.
+    /// Nothing keeps running after an error.
+    pub async fn start(config: Config) -> Result<Node> {
+        require_multi_thread()?;
+        let listen = addresses("listen", &config.listen)?;
+        let bootstrap = addresses("bootstrap", &config.bootstrap)?;
+        let opened = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || open(&config))
+                .await
+                .map_err(|error| Error::internal("opening the data directory did not finish").with_source(error))??
+        };
+        let Opened { keypair, signer, store } = opened;
+        let trust = TrustGraph::open(store, signer.clone(), config.clock.clone())?;
+        let gate = Arc::new(TrustGate::new(trust.clone()));
+        let name = config.display_name();
+        let agent = format!("kwaainet/{} {name}", env!("CARGO_PKG_VERSION"));
+        let network_config =
+            NetworkConfig { keypair, listen, bootstrap, mdns: config.mdns, limits: config.limits.clone(), agent };
+        let network = Network::start(network_config, gate.clone()).await?;
+        let peers: Arc<dyn Peers> = Arc::new(network.clone());
+        gate.attach(&peers)?;
+        let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
+        let shards = ShardEngine::new(Some((peers, gate.clone())), options);
+        tracing::info!(peer = %network.local_peer(), name, "node started");
+        Ok(Node {
+            inner: Arc::new(Inner {
+                name,
+                did: signer.did(),
+                started: Instant::now(),
+                network,
+                trust,
+                shards,
+                gate,
+                contribution: Contributing::default(),
+                knowledge: KnowledgeBases::new(config.data_dir),
+                closed: CancellationToken::new(),
+            }),
+        })
+    }
+
+    /// The readable name that peers see.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The identity that signs this node's credentials. A node on an RSA key has a second, Ed25519 key for it.
+    pub fn did(&self) -> Did {
+        self.inner.did
+    }
+
+    /// The identity that the network knows this node by.
+    pub fn peer_id(&self) -> PeerId {
+        self.inner.network.local_peer()
+    }
+
+    /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`.
+    pub async fn connect(&self, address: &str) -> Result<PeerId> {
+        self.open()?;
+        let mut parsed = addresses("address", std::slice::from_ref(&address.to_owned()))?;
+        match parsed.pop() {
+            Some(address) => self.inner.network.connect(address).await,
+            None => Err(Error::invalid_argument("no address was given")),
+        }
+    }
+
+    /// Closes every connection to a peer.
+    pub async fn disconnect(&self, peer: PeerId) -> Result<()> {
+        self.open()?;
+        self.inner.network.disconnect(peer).await
+    }
+
+    /// Asks the DHT where a peer can be reached.
+    ///
+    /// # Errors
+    /// `not_found` when nobody knows it.
+    pub async fn find_peer(&self, peer: PeerId) -> Result<Vec<Multiaddr>> {
+        self.open()?;
+        self.inner.network.find_peer(peer).await
+    }
+
+    /// Sends a text of at most 64 KiB to a peer, dialling it when there is no connection. Returns when it has arrived.
+    pub async fn send_message(&self, peer: PeerId, text: &str) -> Result<()> {
+        self.open()?;
+        self.inner.network.send_message(peer, text).await
+    }
+
+    /// Messages as they arrive. What came before the first reader is kept for it, as far as the inbox reaches.
+    pub fn messages(&self) -> Stream<Message> {
+        self.inner.network.messages()
+    }
+
+    /// What happens on the network from now on.
+    pub fn events(&self) -> Stream<NetworkEvent> {
+        self.inner.network.events()
+    }
+
+    /// Credentials, scores and the policy of this node.
+    pub fn trust(&self) -> TrustGraph {
+        self.inner.trust.clone()
+    }
+
+    /// Language models, whole or in blocks over peers.
+    pub fn shards(&self) -> ShardEngine {
+        self.inner.shards.clone()
+    }
+
+    /// Whether [`Node::shutdown`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.is_cancelled()
+    }
+
+    /// Stops the node: what is under way may finish within `grace`, then it is aborted. Idempotent; returns when the
+    /// sockets are closed and its knowledge bases are free, at most about two seconds after `grace`.
+    ///
+    /// # Errors
+    /// `timeout` when a handler blocks its thread so that it could not be ended.
+    pub async fn shutdown(&self, grace: Duration) -> Result<()> {
+        self.inner.closed.cancel();
+        let ended = self.inner.network.shutdown(grace).await;
+        self.inner.knowledge.shutdown().await;
+        ended
+    }
+
+    fn open(&self) -> Result<()> {
+        if self.is_closed() { Err(Error::closed("the node was shut down")) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("name", &self.inner.name).field("peer", &self.peer_id()).finish_non_exhaustive()
+    }
+}
+
+struct Opened {
+    keypair: Keypair,
+    signer: Arc<dyn Signer>,
+    store: Store,
+}
+
+fn open(config: &Config) -> Result<Opened> {
+    let used = config.data_dir.as_deref().is_some_and(Store::exists);
+    // The directory is locked before a key is made in it, so that two nodes cannot both make one.
+    let store = match &config.data_dir {
+        Some(dir) => Store::open(dir)?,
+        None => Store::in_memory()?,
+    };
+    if let (true, Some(path)) = (used, config.default_key_file())
+        && !path.exists()
+    {
+        return Err(Error::not_found(format!(
+            "{} is missing from a data directory that was used before",
+            path.display()
+        ))
+        .with_file(&path)
+        .with_remedy(
+            "restore it from a backup; with a new key, in another directory, the node is a stranger to everybody",
+        ));
+    }
+    let keypair = config.keypair()?;
+    let signer = match (keypair.did(), &config.data_dir) {
+        (Ok(_), _) => keypair.signer()?,
+        (Err(_), Some(dir)) => Keypair::load_or_generate(&dir.join("trust.key"))?.signer()?,
+        (Err(_), None) => Keypair::generate().signer()?,
+    };
+    Ok(Opened { keypair, signer, store })
+}
+
+fn require_multi_thread() -> Result<()> {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let remedy = "run it on a multi-thread runtime, for example #[tokio::main]";
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => Ok(()),
+        Ok(_) => Err(Error::unsupported("a node cannot run on a current-thread tokio runtime").with_remedy(remedy)),
+        Err(_) => Err(Error::unsupported("a node needs a tokio runtime").with_remedy(remedy)),
+    }
+}
+
+fn addresses(field: &str, texts: &[String]) -> Result<Vec<Multiaddr>> {
+    texts
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|error| {
+                Error::invalid_argument(format!("`{field}` has {text:?}, which is no multiaddress: {error}"))
+                    .with_remedy("write it like /ip4/127.0.0.1/tcp/8080/p2p/12D3KooW…")
+            })
+        })
+        .collect()
+}

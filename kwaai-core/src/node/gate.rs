@@ -1,0 +1,132 @@
+//! Where a peer's call arrives, and where a peer is chosen, its trust decides.
+//!
+//! Nodes show each other the credentials they hold about themselves: a node answers the unary method
+//! `kwaainet.trust.credentials` with a JSON array of them, each as the JSON text that its issuer signed. The asking node
+//! keeps what it can verify, what is about the peer that answered, and what comes from an issuer it trusts for that
+//! type; everything else is dropped.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use libp2p::PeerId;
+
+use crate::identity::Did;
+use crate::net::{Peers, UnaryHandler};
+use crate::shard::HostPolicy;
+use crate::trust::{Gate, Purpose, TrustGraph};
+use crate::{Error, Result};
+
+const METHOD: &str = "kwaainet.trust.credentials";
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer is asked again only after this long, so that a refused caller cannot make this node call back at will.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// Who was asked is remembered for this many peers; when it is full, nobody new is asked for a while.
+const MAX_ASKED: usize = 4096;
+/// The credentials shown to a peer stay below this, so that they fit one answer.
+const MAX_SHOWN: usize = 1024 * 1024;
+
+/// Admits callers and chooses hosts by their tier, after asking them for credentials that would raise it.
+pub(super) struct TrustGate {
+    trust: TrustGraph,
+    // Weak: the network holds this gate.
+    peers: OnceLock<Weak<dyn Peers>>,
+    asked: Mutex<BTreeMap<PeerId, Instant>>,
+}
+
+impl TrustGate {
+    pub(super) fn new(trust: TrustGraph) -> TrustGate {
+        TrustGate { trust, peers: OnceLock::new(), asked: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Begins to answer peers, and makes asking them possible.
+    pub(super) fn attach(&self, peers: &Arc<dyn Peers>) -> Result<()> {
+        self.peers.set(Arc::downgrade(peers)).map_err(|_| Error::internal("the gate was attached twice"))?;
+        peers.serve_unary(METHOD, Purpose::Open, Arc::new(Show(self.trust.clone())))
+    }
+
+    /// Fetches a peer's credentials unless it was asked a moment ago. A peer that does not answer has none to show.
+    pub(super) async fn ask(&self, peer: PeerId) {
+        let (Ok(subject), Some(peers)) = (Did::from_peer_id(&peer), self.peers.get().and_then(Weak::upgrade)) else {
+            return;
+        };
+        if !self.may_ask(peer) {
+            return;
+        }
+        let kept = async {
+            let answer = peers.call(peer, METHOD, Bytes::new(), TIMEOUT).await?;
+            let shown: Vec<String> = serde_json::from_slice(&answer)
+                .map_err(|_| Error::invalid_argument("the peer's credentials are not a list of texts"))?;
+            let trust = self.trust.clone();
+            trust.import_presented(&subject, &shown).await
+        };
+        if let Err(error) = kept.await {
+            tracing::debug!(%peer, code = %error.code(), "the peer's credentials could not be had");
+        }
+    }
+
+    fn may_ask(&self, peer: PeerId) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if asked.get(&peer).is_some_and(|before| now.duration_since(*before) < ASK_AGAIN) {
+            return false;
+        }
+        if asked.len() >= MAX_ASKED {
+            asked.retain(|_, before| now.duration_since(*before) < ASK_AGAIN);
+        }
+        if asked.len() >= MAX_ASKED {
+            return false;
+        }
+        asked.insert(peer, now);
+        true
+    }
+}
+
+#[async_trait]
+impl Gate for TrustGate {
+    async fn admit(&self, caller: PeerId, purpose: Purpose) -> Result<()> {
+        if purpose == Purpose::Open || self.trust.admit(caller, purpose).await.is_ok() {
+            return Ok(());
+        }
+        self.ask(caller).await;
+        self.trust.admit(caller, purpose).await
+    }
+}
+
+#[async_trait]
+impl HostPolicy for TrustGate {
+    async fn usable(&self, peer: PeerId) -> Result<()> {
+        let did = Did::from_peer_id(&peer).map_err(|_| {
+            Error::untrusted_peer("the host's PeerId carries no key, so that no credential can be about it")
+                .with("peer", peer)
+        })?;
+        if self.trust.require(&did, Purpose::UseBlocks).is_ok() {
+            return Ok(());
+        }
+        self.ask(peer).await;
+        self.trust.require(&did, Purpose::UseBlocks)
+    }
+}
+
+/// Answers with the credentials about this node.
+struct Show(TrustGraph);
+
+#[async_trait]
+impl UnaryHandler for Show {
+    async fn call(&self, _caller: PeerId, _body: Bytes) -> Result<Bytes> {
+        let trust = self.0.clone();
+        let mut own = tokio::task::spawn_blocking(move || trust.presentable())
+            .await
+            .map_err(|error| Error::internal("reading the wallet did not finish").with_source(error))??;
+        let mut size = 0;
+        own.retain(|text| {
+            size += text.len() * 2;
+            size <= MAX_SHOWN
+        });
+        serde_json::to_vec(&own)
+            .map(Bytes::from)
+            .map_err(|error| Error::internal("credentials could not be written as JSON").with_source(error))
+    }
+}

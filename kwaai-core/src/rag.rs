@@ -1,0 +1,474 @@
+//! A private knowledge base over documents.
+//!
+//! [`Rag`] reads documents, finds passages in them by words and by meaning, and answers questions by quoting them with
+//! numbered citations, or says that they hold no answer. Nothing leaves the machine, unless the embedder or the language
+//! model that it was given does so.
+//!
+//! ```no_run
+//! # async fn example() -> kwaai_core::Result<()> {
+//! use kwaai_core::rag::{AskOptions, Rag, RagConfig, Source};
+//!
+//! let rag = Rag::open("knowledge".as_ref(), RagConfig::default()).await?;
+//! let mut progress = rag.ingest(Source::Path("docs".into()))?;
+//! while let Some(event) = progress.next().await? {
+//!     println!("{event:?}");
+//! }
+//! let answer = rag.answer("Which file holds the key?", AskOptions::default()).await?;
+//! println!("{}", answer.answer);
+//! # Ok(()) }
+//! ```
+
+mod answer;
+pub mod chunk;
+pub mod document;
+mod evidence;
+mod generate;
+mod ingest;
+mod lexical;
+mod retrieval;
+mod sentence;
+mod store;
+mod terms;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, SystemClock};
+use crate::event::{self, Item, Stream};
+use crate::llm::{Embedder, LanguageModel, Text};
+use crate::rag::answer::{Question, Reader};
+use crate::rag::chunk::Chunking;
+use crate::rag::document::Limits;
+use crate::rag::ingest::{Ingestion, blocking, embed};
+use crate::rag::store::KnowledgeStore;
+use crate::vector::IndexOptions;
+use crate::{Error, Result};
+
+pub use answer::{Answer, AskEvent, AskOptions, Citation, REFUSAL};
+pub use evidence::Evidence;
+pub use ingest::{IngestEvent, Source};
+pub use retrieval::{Hit, Mode, Rank, SearchResult};
+pub use store::{DocumentInfo, EmbedderInfo};
+pub use terms::Language;
+
+/// Progress of an ingestion that is not read yet; older events are dropped beyond it.
+const INGEST_EVENTS: usize = 4096;
+/// Pieces of an answer that are not read yet.
+const ASK_EVENTS: usize = 16_384;
+/// The name of the database file, for [`Rag::destroy`].
+const DATABASE: &str = "kwaainet.redb";
+
+/// How a knowledge base works.
+#[derive(Clone)]
+pub struct RagConfig {
+    /// Turns texts into vectors. Without one the knowledge base finds passages by their words alone, and says so.
+    pub embedder: Option<Arc<dyn Embedder>>,
+    /// Writes answers. Without one an answer is made of the best sentences of the documents.
+    pub language_model: Option<Arc<dyn LanguageModel>>,
+    /// How documents are cut.
+    pub chunking: Chunking,
+    /// How much a single file may cost.
+    pub limits: Limits,
+    /// The language whose word forms are brought together. Changing it rebuilds the word index.
+    pub language: Language,
+    /// When the vectors get a graph.
+    pub index: IndexOptions,
+    /// Where times of ingestion come from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for RagConfig {
+    fn default() -> RagConfig {
+        RagConfig {
+            embedder: None,
+            language_model: None,
+            chunking: Chunking::default(),
+            limits: Limits::default(),
+            language: Language::default(),
+            index: IndexOptions::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl RagConfig {
+    /// The defaults, with the embedding model all-MiniLM-L6-v2 if it has been fetched into the model cache; without it
+    /// passages are found by their words alone.
+    ///
+    /// # Errors
+    /// `corrupt_data` and the like when the model is there and cannot be used.
+    pub async fn with_cached_embedder() -> Result<RagConfig> {
+        let embedder: Option<Arc<dyn Embedder>> = match crate::llm::model_cache::find_all_minilm()? {
+            Some(dir) => Some(Arc::new(crate::llm::BertEmbedder::open(dir).await?)),
+            None => None,
+        };
+        Ok(RagConfig { embedder, ..RagConfig::default() })
+    }
+}
+
+/// What a knowledge base holds and how it searches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Documents.
+    pub documents: u64,
+    /// Passages.
+    pub chunks: u64,
+    /// Passages with a vector.
+    pub vectors: u64,
+    /// Passages in the word index; equal to `chunks`.
+    pub indexed: u64,
+    /// Vectors that are reached through a graph.
+    pub sealed_vectors: u64,
+    /// How often the knowledge base was changed.
+    pub generation: u64,
+    /// The embedder whose vectors it holds.
+    pub embedder: Option<EmbedderInfo>,
+    /// The language model that writes answers.
+    pub language_model: Option<String>,
+    /// How it searches unless told otherwise.
+    pub mode: Mode,
+    /// Why that is not hybrid, or why some passages are found by words alone.
+    pub note: Option<String>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    config: RagConfig,
+    knowledge: Mutex<Option<Arc<KnowledgeStore>>>,
+    /// One change at a time, in the order they were asked for.
+    changing: Arc<tokio::sync::Mutex<()>>,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Inner {
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<KnowledgeStore>>> {
+        self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A private knowledge base. Cheap to clone; every clone is the same knowledge base.
+///
+/// It runs on the caller's tokio runtime, with everything that blocks off the async workers. The directory is locked
+/// until [`shutdown`](Rag::shutdown), or until the last clone and the last stream are dropped.
+#[derive(Clone)]
+pub struct Rag {
+    inner: Arc<Inner>,
+}
+
+impl Rag {
+    /// Opens the knowledge base in a directory, which is made when it is missing.
+    ///
+    /// After a crash it holds every document that was reported done, and none in part.
+    ///
+    /// # Errors
+    /// `busy` when it is open already, in this process or another; `conflict` when it was embedded with another embedder;
+    /// `corrupt_data` when its database is damaged (a damaged index beside it is rebuilt); `unsupported` when a newer
+    /// version wrote it.
+    pub async fn open(dir: &Path, config: RagConfig) -> Result<Rag> {
+        let embedder = config.embedder.as_ref();
+        let embedder = embedder.map(|embedder| EmbedderInfo { id: embedder.id(), dimension: embedder.dimension() });
+        let (path, language, index) = (dir.to_owned(), config.language, config.index);
+        let knowledge = blocking(move || KnowledgeStore::open(&path, embedder, language, index)).await?;
+        let inner = Inner {
+            dir: dir.to_owned(),
+            config,
+            knowledge: Mutex::new(Some(Arc::new(knowledge))),
+            changing: Arc::default(),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        Ok(Rag { inner: Arc::new(inner) })
+    }
+
+    /// Reads, cuts, embeds and stores a file, or every file of a folder; the stream tells how it gets on.
+    ///
+    /// A document replaces the one of the same name; the same bytes again are left alone. What cannot be read is reported by
+    /// [`IngestEvent::DocumentFailed`], and the rest goes on. Cancelling the stream, or dropping it, stops between documents.
+    ///
+    /// # Errors
+    /// `closed` after the shutdown. The stream ends with an error when the source cannot be listed (`not_found`,
+    /// `permission_denied`, ...), when it was cancelled (`cancelled`), or when the knowledge base cannot be written.
+    pub fn ingest(&self, source: Source) -> Result<Stream<IngestEvent>> {
+        let (events, stream) = event::channel(INGEST_EVENTS);
+        let ingestion = Ingestion {
+            knowledge: self.knowledge()?,
+            embedder: self.inner.config.embedder.clone(),
+            chunking: self.inner.config.chunking,
+            limits: self.inner.config.limits,
+            clock: self.inner.config.clock.clone(),
+            events,
+            closing: self.inner.closing.clone(),
+        };
+        let changing = self.inner.changing.clone();
+        self.inner.tasks.spawn(async move {
+            let _turn = changing.lock().await;
+            ingestion.run(source).await;
+        });
+        Ok(stream)
+    }
+
+    /// The `k` passages that fit a text best.
+    ///
+    /// Nothing in the text is syntax. Where there is no embedder, [`Mode::Hybrid`] searches by words alone and says so.
+    ///
+    /// # Errors
+    /// `unsupported` for [`Mode::Dense`] without an embedder; `closed` after the shutdown; what the embedder reports.
+    pub async fn search(&self, text: &str, k: usize, mode: Mode) -> Result<SearchResult> {
+        Ok(self.find(text, k, mode).await?.0)
+    }
+
+    /// The hits, and the vector of the text where there is one.
+    async fn find(&self, text: &str, k: usize, asked: Mode) -> Result<(SearchResult, Option<Vec<f32>>)> {
+        let knowledge = self.knowledge()?;
+        let (mode, note) = self.mode(asked)?;
+        let pool = retrieval::pool(k);
+        let by_words = async {
+            if k == 0 || mode == Mode::Dense {
+                return Ok(Vec::new());
+            }
+            let (knowledge, text) = (knowledge.clone(), text.to_owned());
+            blocking(move || knowledge.lexical.search(&text, pool)).await
+        };
+        let by_meaning = async {
+            let Some(embedder) = self.inner.config.embedder.as_ref().filter(|_| k > 0 && mode != Mode::Lexical) else {
+                return Ok((Vec::new(), None));
+            };
+            // Some embedders refuse an empty text; no passage is near to it anyhow.
+            if text.trim().is_empty() {
+                return Ok((Vec::new(), None));
+            }
+            let mut vectors = embed(embedder.as_ref(), vec![Text::Query(text.to_owned())]).await?;
+            let vector = vectors.pop().unwrap_or_default();
+            let (knowledge, query) = (knowledge.clone(), vector.clone());
+            let found = blocking(move || match &knowledge.vectors {
+                Some(vectors) => vectors.search(&query, pool),
+                None => Ok(Vec::new()),
+            });
+            let ranking = found.await?.into_iter().map(|neighbour| (neighbour.id, neighbour.score)).collect();
+            Ok((ranking, Some(vector)))
+        };
+        let (lexical, (dense, vector)) = futures::try_join!(by_words, by_meaning)?;
+        let hits = blocking(move || retrieval::hits(&knowledge, mode, &lexical, &dense, k)).await?;
+        Ok((SearchResult { hits, mode, note }, vector))
+    }
+
+    /// Answers a question from the documents, as a stream: pieces of text, then [`AskEvent::Done`] with the sources.
+    ///
+    /// Without a language model, or where it cites nothing valid, the answer quotes the best sentences. When the
+    /// documents do not support an answer it says [`REFUSAL`] and why; that is decided from [`Evidence`], before any
+    /// model is asked.
+    ///
+    /// # Errors
+    /// `invalid_argument` for an empty question, `k` 0, or a `min_support` outside 0 to 1; `closed` after the shutdown. The
+    /// stream ends with what [`search`](Rag::search) reports.
+    pub fn ask(&self, question: &str, options: AskOptions) -> Result<Stream<AskEvent>> {
+        answer::check(question, &options)?;
+        self.knowledge()?;
+        let (events, stream) = event::channel(ASK_EVENTS);
+        let (rag, text) = (self.clone(), question.to_owned());
+        let closing = self.inner.closing.clone();
+        self.inner.tasks.spawn(async move {
+            let work = async {
+                let question = rag.question(text, options, |_| true).await?;
+                // The worker is not to keep the knowledge base open while a model writes.
+                drop(rag);
+                question.answer(&events).await
+            };
+            let result = tokio::select! {
+                result = work => result,
+                () = closing.cancelled() => Err(closed()),
+                () = events.cancellation().cancelled_owned() => Err(Error::cancelled("the question was withdrawn")),
+            };
+            events.finish(result);
+        });
+        Ok(stream)
+    }
+
+    /// The answer to a question, whole.
+    ///
+    /// # Errors
+    /// Those of [`ask`](Rag::ask).
+    pub async fn answer(&self, question: &str, options: AskOptions) -> Result<Answer> {
+        let mut stream = self.ask(question, options)?;
+        while let Some(item) = stream.next().await? {
+            if let Item::Value(AskEvent::Done { answer }) = item {
+                return Ok(*answer);
+            }
+        }
+        Err(Error::internal("an answer ended without its last event"))
+    }
+
+    /// How well the documents support an answer to a question, without writing one; `keep` leaves passages out, for example those
+    /// that are known to hold the answer, to measure refusal.
+    ///
+    /// # Errors
+    /// Those of [`ask`](Rag::ask).
+    pub async fn evidence(&self, question: &str, options: AskOptions, keep: impl Fn(&Hit) -> bool) -> Result<Evidence> {
+        answer::check(question, &options)?;
+        Ok(self.question(question.to_owned(), options, keep).await?.reading.evidence)
+    }
+
+    async fn question(&self, text: String, options: AskOptions, keep: impl Fn(&Hit) -> bool) -> Result<Question> {
+        let wider = options.k.saturating_mul(2).max(options.k.saturating_add(16));
+        let (found, vector) = self.find(&text, wider, options.mode).await?;
+        let mut hits = found.hits;
+        hits.retain(keep);
+        hits.truncate(options.k);
+        let reader = Reader { knowledge: self.knowledge()?, embedder: self.inner.config.embedder.clone() };
+        let reading = reader.read(&text, vector.as_deref(), &hits).await?;
+        let model = self.inner.config.language_model.clone();
+        Ok(Question { text, options, hits, mode: found.mode, note: found.note, reading, model })
+    }
+
+    /// Every document, in the order of the names.
+    ///
+    /// # Errors
+    /// `closed` after the shutdown; those of the database.
+    pub async fn documents(&self) -> Result<Vec<DocumentInfo>> {
+        let knowledge = self.knowledge()?;
+        blocking(move || knowledge.documents()).await
+    }
+
+    /// The text of a document, in which spans of hits and citations count their bytes.
+    ///
+    /// # Errors
+    /// `not_found` for an id that is not stored; `closed` after the shutdown; those of the database.
+    pub async fn document_text(&self, id: &str) -> Result<String> {
+        let (knowledge, id) = (self.knowledge()?, id.to_owned());
+        blocking(move || knowledge.text(&id)?.ok_or_else(|| no_document(&id))).await
+    }
+
+    /// Removes a document and every trace of it: its text, passages, words and vectors. Dropping the future stops the wait, not the
+    /// removal.
+    ///
+    /// # Errors
+    /// `not_found` for an id that is not stored; `closed` after the shutdown; those of the database.
+    pub async fn delete_document(&self, id: &str) -> Result<()> {
+        let (knowledge, id) = (self.knowledge()?, id.to_owned());
+        let changing = self.inner.changing.clone();
+        let work = self.inner.tasks.spawn(async move {
+            let _turn = changing.lock().await;
+            blocking(move || {
+                if knowledge.document(&id)?.is_none() {
+                    return Err(no_document(&id));
+                }
+                knowledge.commit(Vec::new(), &[id])
+            })
+            .await
+        });
+        work.await.unwrap_or_else(|error| Err(Error::internal("a removal did not finish").with_source(error)))
+    }
+
+    /// What it holds and how it searches.
+    ///
+    /// # Errors
+    /// `closed` after the shutdown; those of the database.
+    pub async fn stats(&self) -> Result<Stats> {
+        let knowledge = self.knowledge()?;
+        let (mode, note) = self.mode(Mode::Hybrid)?;
+        let language_model = self.inner.config.language_model.as_ref().map(|model| model.name());
+        blocking(move || {
+            let sizes = knowledge.sizes()?;
+            let bare = sizes.chunks.saturating_sub(sizes.vectors);
+            let partly = (mode == Mode::Hybrid && bare > 0).then(|| {
+                format!(
+                    "{bare} passages were ingested without an embedder and are found by words alone; ingest them again"
+                )
+            });
+            Ok(Stats {
+                documents: sizes.documents,
+                chunks: sizes.chunks,
+                vectors: sizes.vectors,
+                indexed: knowledge.lexical.len(),
+                sealed_vectors: knowledge.vectors.as_ref().map_or(0, |vectors| vectors.sealed_len() as u64),
+                generation: sizes.generation,
+                embedder: knowledge.embedder().cloned(),
+                language_model,
+                mode,
+                note: note.or(partly),
+            })
+        })
+        .await
+    }
+
+    /// Stops what is under way, waits for the commit that is being made, and unlocks the directory. Every handle answers `closed`
+    /// from then on. Calling it again does nothing.
+    pub async fn shutdown(&self) {
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        let knowledge = self.inner.slot().take();
+        // Closing the files may block.
+        let _ = blocking(move || {
+            drop(knowledge);
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Shuts the knowledge base down and deletes everything it stored. Files of others in its directory stay.
+    ///
+    /// # Errors
+    /// Those of the operating system when a file cannot be deleted.
+    pub async fn destroy(self) -> Result<()> {
+        self.shutdown().await;
+        let dir = self.inner.dir.clone();
+        blocking(move || {
+            let gone = |path: &Path, result: std::io::Result<()>| match result {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("delete", path, error)),
+                _ => Ok(()),
+            };
+            // The database goes first: without it nothing else counts.
+            for name in [DATABASE, store::SEGMENT_FILE] {
+                let path = dir.join(name);
+                gone(&path, std::fs::remove_file(&path))?;
+            }
+            let lexical = dir.join(store::LEXICAL_DIR);
+            gone(&lexical, std::fs::remove_dir_all(&lexical))?;
+            // Fails when somebody else's files lie in it, which is then as it should be.
+            let _ = std::fs::remove_dir(&dir);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether it was shut down.
+    pub fn is_closed(&self) -> bool {
+        self.inner.closing.is_cancelled()
+    }
+
+    fn knowledge(&self) -> Result<Arc<KnowledgeStore>> {
+        if self.inner.closing.is_cancelled() {
+            return Err(closed());
+        }
+        self.inner.slot().clone().ok_or_else(closed)
+    }
+
+    /// The mode that is possible, and why it is another than was asked for.
+    fn mode(&self, asked: Mode) -> Result<(Mode, Option<String>)> {
+        if self.inner.config.embedder.is_some() || asked == Mode::Lexical {
+            return Ok((asked, None));
+        }
+        let remedy = "open it with an embedder to search by meaning too";
+        if asked == Mode::Dense {
+            return Err(Error::unsupported("this knowledge base was opened without an embedder").with_remedy(remedy));
+        }
+        Ok((
+            Mode::Lexical,
+            Some(format!("no embedder was given, so passages are found by their words alone; {remedy}")),
+        ))
+    }
+}
+
+fn closed() -> Error {
+    Error::closed("the knowledge base was shut down").with_remedy("open it again")
+}
+
+fn no_document(id: &str) -> Error {
+    Error::not_found(format!("no document has the id {id}")).with_remedy("take an id from documents()")
+}

@@ -1,0 +1,262 @@
+//! From the XML of a Word document's body to its text.
+
+use std::collections::BTreeMap;
+
+use quick_xml::events::{BytesStart, Event};
+
+use super::{attribute, damaged, each_event};
+use crate::Result;
+use crate::rag::document::{Limits, Section, SectionKind, text};
+
+/// What is known of a paragraph while it is read.
+#[derive(Default)]
+struct Paragraph {
+    text: String,
+    heading: bool,
+    list: bool,
+}
+
+/// A table while it is read; tables may stand inside cells.
+#[derive(Default)]
+struct Table {
+    row: Vec<String>,
+    cell: String,
+}
+
+/// The text made so far.
+pub(super) struct Body<'a> {
+    headings: BTreeMap<String, bool>,
+    limits: &'a Limits,
+    text: String,
+    starts: Vec<(usize, String)>,
+    after_item: bool,
+}
+
+/// Which style ids make a heading: by the style's name, which is English whatever language Word runs in, or by its outline level.
+pub(super) fn heading_styles(xml: &str) -> Result<BTreeMap<String, bool>> {
+    let mut styles = BTreeMap::new();
+    let mut id = None;
+    each_event(xml, |event| {
+        match event {
+            Event::Start(e) | Event::Empty(e) => match e.local_name().as_ref() {
+                "style" => id = attribute(e, "styleId")?,
+                "name" => {
+                    let name = attribute(e, "val")?.unwrap_or_default().to_lowercase();
+                    if let Some(id) = id.as_ref().filter(|_| name == "title" || name.starts_with("heading ")) {
+                        styles.insert(id.clone(), true);
+                    }
+                }
+                "outlineLvl" => {
+                    if let (Some(id), true) = (&id, is_outline(e)?) {
+                        styles.insert(id.clone(), true);
+                    }
+                }
+                _ => {}
+            },
+            Event::End(e) if e.local_name().as_ref() == "style" => id = None,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(styles)
+}
+
+/// Levels 0 to 8 are headings, 9 is body text.
+fn is_outline(element: &BytesStart<'_>) -> Result<bool> {
+    Ok(attribute(element, "val")?.and_then(|level| level.parse::<u8>().ok()).is_some_and(|level| level < 9))
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(headings: BTreeMap<String, bool>, limits: &'a Limits) -> Body<'a> {
+        Body { headings, limits, text: String::new(), starts: Vec::new(), after_item: false }
+    }
+
+    /// Appends the paragraphs and tables of a part.
+    pub(super) fn read(&mut self, xml: &str) -> Result<()> {
+        self.read_part(xml, false)
+    }
+
+    /// Appends the notes of a part, each behind the mark that stands where it is referred to.
+    pub(super) fn read_notes(&mut self, xml: &str) -> Result<()> {
+        self.read_part(xml, true)
+    }
+
+    fn read_part(&mut self, xml: &str, notes: bool) -> Result<()> {
+        let mut paragraphs: Vec<Paragraph> = Vec::new();
+        let mut tables: Vec<Table> = Vec::new();
+        // Inside these: the older form of what was read already; lines that only separate notes.
+        let mut skipped = 0usize;
+        let mut in_text = false;
+        let mut note: Option<String> = None;
+        each_event(xml, |event| {
+            match event {
+                Event::Start(e) => {
+                    if skipped > 0 || is_skipped(e)? {
+                        skipped += 1;
+                        return Ok(());
+                    }
+                    match e.local_name().as_ref() {
+                        "p" => paragraphs.push(Paragraph::default()),
+                        "tbl" => tables.push(Table::default()),
+                        "t" => in_text = true,
+                        "footnote" | "endnote" if notes => note = attribute(e, "id")?,
+                        _ => self.mark(e, &mut paragraphs)?,
+                    }
+                }
+                Event::Empty(e) if skipped == 0 => self.mark(e, &mut paragraphs)?,
+                Event::End(_) if skipped > 0 => skipped -= 1,
+                Event::End(e) => match e.local_name().as_ref() {
+                    "t" => in_text = false,
+                    "p" => {
+                        if let Some(mut paragraph) = paragraphs.pop() {
+                            if let Some(id) = note.take() {
+                                paragraph.text.insert_str(0, &format!("[^{id}] "));
+                            }
+                            self.paragraph(paragraph, tables.last_mut())?;
+                        }
+                    }
+                    "tc" => {
+                        if let Some(table) = tables.last_mut() {
+                            let cell = std::mem::take(&mut table.cell);
+                            table.row.push(cell);
+                        }
+                    }
+                    "tr" => {
+                        if let Some(table) = tables.last_mut() {
+                            let line = std::mem::take(&mut table.row).join(" | ");
+                            let above = tables.len().checked_sub(2);
+                            let paragraph = Paragraph { text: line, heading: false, list: false };
+                            match above.and_then(|at| tables.get_mut(at)) {
+                                Some(outer) => self.paragraph(paragraph, Some(outer))?,
+                                None => self.item(&paragraph.text)?,
+                            }
+                        }
+                    }
+                    "tbl" => {
+                        tables.pop();
+                        self.after_item &= !tables.is_empty();
+                    }
+                    _ => {}
+                },
+                Event::Text(t) if in_text && skipped == 0 => push(&mut paragraphs, t),
+                Event::CData(t) if in_text && skipped == 0 => push(&mut paragraphs, t),
+                Event::GeneralRef(r) if in_text && skipped == 0 => {
+                    let c = match r.resolve_char_ref().map_err(|e| damaged(format!("its XML is broken: {e}")))? {
+                        Some(c) => c,
+                        None => predefined(r)
+                            .ok_or_else(|| damaged("it uses an entity that XML does not define".to_owned()))?,
+                    };
+                    push(&mut paragraphs, c.encode_utf8(&mut [0; 4]));
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// What elements other than text say about the paragraph they stand in.
+    fn mark(&self, element: &BytesStart<'_>, paragraphs: &mut [Paragraph]) -> Result<()> {
+        let Some(paragraph) = paragraphs.last_mut() else { return Ok(()) };
+        match element.local_name().as_ref() {
+            "pStyle" => {
+                let style = attribute(element, "val")?.unwrap_or_default();
+                paragraph.heading |= match self.headings.is_empty() {
+                    true => style.starts_with("Heading") || style == "Title",
+                    false => self.headings.get(&style).copied().unwrap_or(false),
+                };
+            }
+            "outlineLvl" => paragraph.heading |= is_outline(element)?,
+            "numPr" => paragraph.list = true,
+            // A tab stop is named like a tab, but has a position.
+            "tab" if attribute(element, "pos")?.is_none() => paragraph.text.push('\t'),
+            "br" | "cr" => paragraph.text.push('\n'),
+            "noBreakHyphen" => paragraph.text.push('-'),
+            "footnoteReference" | "endnoteReference" => {
+                if let Some(id) = attribute(element, "id")? {
+                    paragraph.text.push_str(&format!("[^{id}]"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn paragraph(&mut self, paragraph: Paragraph, table: Option<&mut Table>) -> Result<()> {
+        let text = text::clean(&paragraph.text);
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(());
+        }
+        if let Some(table) = table {
+            if !table.cell.is_empty() {
+                table.cell.push(' ');
+            }
+            table.cell.push_str(&text.replace('\n', " "));
+            return self.limits.check_text(table.cell.len());
+        }
+        if paragraph.list && !paragraph.heading {
+            return self.item(&format!("- {text}"));
+        }
+        self.separate("\n\n");
+        self.after_item = false;
+        if paragraph.heading {
+            self.starts.push((self.text.len(), text.replace('\n', " ")));
+        }
+        self.text.push_str(text);
+        self.limits.check_text(self.text.len())
+    }
+
+    /// A line of a list or a table: close to the one before it.
+    fn item(&mut self, line: &str) -> Result<()> {
+        if line.chars().all(|c| matches!(c, ' ' | '|')) {
+            return Ok(());
+        }
+        self.separate(if self.after_item { "\n" } else { "\n\n" });
+        self.after_item = true;
+        self.text.push_str(line.trim());
+        self.limits.check_text(self.text.len())
+    }
+
+    fn separate(&mut self, by: &str) {
+        if !self.text.is_empty() {
+            self.text.push_str(by);
+        }
+    }
+
+    pub(super) fn finish(self) -> (String, Vec<Section>) {
+        let ends = self.starts.iter().skip(1).map(|(start, _)| *start).chain([self.text.len()]);
+        let sections = self.starts.iter().zip(ends);
+        let section = |((start, label), end): (&(usize, String), usize)| Section {
+            kind: SectionKind::Heading,
+            label: label.clone(),
+            range: *start..end,
+        };
+        let sections = sections.map(section).collect();
+        (self.text, sections)
+    }
+}
+
+fn is_skipped(element: &BytesStart<'_>) -> Result<bool> {
+    Ok(match element.local_name().as_ref() {
+        "Fallback" => true,
+        "footnote" | "endnote" => attribute(element, "type")?.is_some_and(|kind| kind != "normal"),
+        _ => false,
+    })
+}
+
+fn push(paragraphs: &mut [Paragraph], text: &str) {
+    if let Some(paragraph) = paragraphs.last_mut() {
+        paragraph.text.push_str(text);
+    }
+}
+
+fn predefined(name: &str) -> Option<char> {
+    Some(match name {
+        "lt" => '<',
+        "gt" => '>',
+        "amp" => '&',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => return None,
+    })
+}

@@ -1,0 +1,437 @@
+//! From files to passages that can be found.
+//!
+//! A document is committed whole or not at all; several small ones share a commit. One that cannot be read is reported
+//! and the rest goes on. Text that was embedded before is not embedded again.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::clock::Clock;
+use crate::event::Sender;
+use crate::llm::{Embedder, Text};
+use crate::rag::chunk::{self, Chunking};
+use crate::rag::document::{self, Document, Limits, SectionKind};
+use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, Passage, Standing};
+use crate::{Error, Result};
+
+/// So many texts are embedded between two looks at progress and cancellation.
+const EMBED_BATCH: usize = 32;
+/// A commit holds at most about this many documents or passages.
+const COMMIT_DOCUMENTS: usize = 16;
+const COMMIT_PASSAGES: usize = 64;
+/// More than so many documents of one name and different origin are refused.
+const NAMESAKES: usize = 1000;
+
+/// What to ingest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a folder with everything in it.
+    Path(PathBuf),
+    /// A file's contents, under the name that tells its format.
+    Bytes {
+        /// The name, for example `notes.md`.
+        name: String,
+        /// The contents.
+        bytes: Vec<u8>,
+    },
+}
+
+/// How an ingestion gets on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum IngestEvent {
+    /// First of all: how many files there are.
+    Found {
+        /// Files that will be read.
+        files: usize,
+    },
+    /// A file is being read and cut.
+    Reading {
+        /// The document's name.
+        name: String,
+    },
+    /// Passages of a document were embedded. Not sent by a knowledge base without an embedder.
+    Embedded {
+        /// The document's name.
+        name: String,
+        /// Passages done, those that were known from before included.
+        done: usize,
+        /// Passages of the document.
+        total: usize,
+    },
+    /// A document is durable and can be found.
+    DocumentDone {
+        /// Its name.
+        name: String,
+        /// Its id.
+        document_id: String,
+        /// How many passages it has.
+        chunks: usize,
+        /// Milliseconds from opening its file to the commit.
+        ms: u64,
+        /// What of it could not be read although the rest could, for people.
+        warnings: Vec<String>,
+    },
+    /// A document is stored already, as it is.
+    Unchanged {
+        /// Its name.
+        name: String,
+    },
+    /// A document could not be ingested; what was stored under its name stays.
+    DocumentFailed {
+        /// Its name.
+        name: String,
+        /// The code of the error, for example `corrupt_data`.
+        code: String,
+        /// What went wrong and what can be done.
+        message: String,
+    },
+    /// Last of all.
+    Finished {
+        /// Documents that are new or replaced.
+        ingested: usize,
+        /// Documents that were stored already.
+        unchanged: usize,
+        /// Documents that could not be ingested.
+        failed: usize,
+        /// Passages of the ingested documents.
+        chunks: usize,
+    },
+}
+
+/// A file before it is read.
+struct Candidate {
+    name: String,
+    path: Option<PathBuf>,
+    bytes: Option<Vec<u8>>,
+}
+
+/// A file that was read and cut, or needs nothing.
+enum Cut {
+    Unchanged,
+    Ready(Box<NewDocument>),
+}
+
+/// One run of ingestion over a source.
+pub(super) struct Ingestion {
+    pub knowledge: Arc<KnowledgeStore>,
+    pub embedder: Option<Arc<dyn Embedder>>,
+    pub chunking: Chunking,
+    pub limits: Limits,
+    pub clock: Arc<dyn Clock>,
+    pub events: Sender<IngestEvent>,
+    pub closing: tokio_util::sync::CancellationToken,
+}
+
+#[derive(Default)]
+struct Tally {
+    ingested: usize,
+    unchanged: usize,
+    failed: usize,
+    chunks: usize,
+}
+
+impl Ingestion {
+    /// Runs to the end of the source, a cancellation, or a failure of the knowledge base itself, and ends the stream.
+    pub async fn run(self, source: Source) {
+        let result = self.ingest(source).await;
+        self.events.finish(result);
+    }
+
+    async fn ingest(&self, source: Source) -> Result<()> {
+        let candidates = blocking(move || list(source)).await?;
+        self.events.send(IngestEvent::Found { files: candidates.len() });
+        let mut tally = Tally::default();
+        let mut pending: Vec<(NewDocument, Instant)> = Vec::new();
+        for candidate in candidates {
+            if self.stopped() {
+                break;
+            }
+            let started = Instant::now();
+            let name = candidate.name.clone();
+            self.events.send(IngestEvent::Reading { name: name.clone() });
+            match self.prepare(candidate).await {
+                Ok(Some(document)) => pending.push((document, started)),
+                Ok(None) => {
+                    tally.unchanged += 1;
+                    self.events.send(IngestEvent::Unchanged { name });
+                }
+                Err(error) if self.stopped() && error.code() == crate::ErrorCode::Cancelled => break,
+                Err(error) => {
+                    tally.failed += 1;
+                    let (code, message) = (error.code().to_string(), error.to_string());
+                    self.events.send(IngestEvent::DocumentFailed { name, code, message });
+                }
+            }
+            let passages: usize = pending.iter().map(|(document, _)| document.passages.len()).sum();
+            if pending.len() >= COMMIT_DOCUMENTS || passages >= COMMIT_PASSAGES {
+                self.commit(&mut pending, &mut tally).await?;
+            }
+        }
+        // What was prepared is whole, so it is kept even when the reader has gone.
+        self.commit(&mut pending, &mut tally).await?;
+        let knowledge = self.knowledge.clone();
+        if !self.stopped() {
+            blocking(move || knowledge.vectors.as_ref().map_or(Ok(false), |vectors| vectors.seal_if_due())).await?;
+        }
+        if self.stopped() {
+            return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));
+        }
+        let Tally { ingested, unchanged, failed, chunks } = tally;
+        self.events.send(IngestEvent::Finished { ingested, unchanged, failed, chunks });
+        Ok(())
+    }
+
+    fn stopped(&self) -> bool {
+        self.events.is_cancelled() || self.closing.is_cancelled()
+    }
+
+    async fn commit(&self, pending: &mut Vec<(NewDocument, Instant)>, tally: &mut Tally) -> Result<()> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let mut done = Vec::with_capacity(pending.len());
+        let mut documents = Vec::with_capacity(pending.len());
+        for (document, started) in pending.drain(..) {
+            done.push((document.info.clone(), started));
+            documents.push(document);
+        }
+        let knowledge = self.knowledge.clone();
+        blocking(move || knowledge.commit(documents, &[])).await?;
+        for (info, started) in done {
+            let DocumentInfo { name, id: document_id, chunks, warnings, .. } = info;
+            tally.ingested += 1;
+            tally.chunks += chunks;
+            let ms = started.elapsed().as_millis() as u64;
+            self.events.send(IngestEvent::DocumentDone { name, document_id, chunks, ms, warnings });
+        }
+        Ok(())
+    }
+
+    /// Reads, cuts and embeds a file; `None` when it is stored as it is.
+    async fn prepare(&self, candidate: Candidate) -> Result<Option<NewDocument>> {
+        let (knowledge, chunking, limits) = (self.knowledge.clone(), self.chunking, self.limits);
+        let embedding = self.embedder.is_some();
+        let now = self.clock.now().as_millisecond();
+        let cut = blocking(move || cut(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
+        let mut document = match cut {
+            Cut::Unchanged => return Ok(None),
+            Cut::Ready(document) => *document,
+        };
+        if let Some(embedder) = &self.embedder {
+            self.embed(embedder.as_ref(), &mut document).await?;
+        }
+        Ok(Some(document))
+    }
+
+    async fn embed(&self, embedder: &dyn Embedder, document: &mut NewDocument) -> Result<()> {
+        let texts: Vec<String> = document.passages.iter().map(|(passage, _)| passage.indexed()).collect();
+        let knowledge = self.knowledge.clone();
+        let known = {
+            let texts = texts.clone();
+            blocking(move || knowledge.known_vectors(&texts)).await?
+        };
+        for ((_, vector), known) in document.passages.iter_mut().zip(known) {
+            *vector = known;
+        }
+        let (name, total) = (document.info.name.clone(), texts.len());
+        let missing: Vec<usize> = (0..total).filter(|index| document.passages[*index].1.is_none()).collect();
+        let mut done = total - missing.len();
+        for batch in missing.chunks(EMBED_BATCH) {
+            if self.stopped() {
+                return Err(Error::cancelled("the ingestion was cancelled"));
+            }
+            let input = batch.iter().map(|index| Text::Document(texts[*index].clone())).collect();
+            let vectors = embed(embedder, input).await?;
+            for (index, vector) in batch.iter().zip(vectors) {
+                document.passages[*index].1 = Some(vector);
+            }
+            done += batch.len();
+            self.events.send(IngestEvent::Embedded { name: name.clone(), done, total });
+        }
+        Ok(())
+    }
+}
+
+/// Embeds texts and checks that what comes back can be stored.
+pub(super) async fn embed(embedder: &dyn Embedder, texts: Vec<Text>) -> Result<Vec<Vec<f32>>> {
+    let (count, dimension) = (texts.len(), embedder.dimension());
+    let vectors = embedder.embed(texts).await?;
+    let sound = |vector: &Vec<f32>| vector.len() == dimension && vector.iter().all(|value| value.is_finite());
+    if vectors.len() != count || !vectors.iter().all(sound) {
+        return Err(Error::corrupt_data(format!(
+            "the embedder {} gave something else than {count} vectors of {dimension} finite numbers",
+            embedder.id()
+        ))
+        .with_remedy("check the embedder and its weights"));
+    }
+    Ok(vectors)
+}
+
+/// Runs blocking work off the async workers.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::internal("a task of a knowledge base did not finish").with_source(error)))
+}
+
+fn list(source: Source) -> Result<Vec<Candidate>> {
+    match source {
+        Source::Bytes { name, bytes } => {
+            if name.trim().is_empty() {
+                return Err(Error::invalid_argument("a document needs a name, such as notes.md"));
+            }
+            Ok(vec![Candidate { name, path: None, bytes: Some(bytes) }])
+        }
+        Source::Path(path) => {
+            let metadata = std::fs::metadata(&path).map_err(|error| Error::file("read", &path, error))?;
+            if metadata.is_dir() {
+                let found = document::walk(&path)?;
+                return Ok(found
+                    .into_iter()
+                    .map(|found| Candidate { name: found.name, path: Some(found.path), bytes: None })
+                    .collect());
+            }
+            let name =
+                path.file_name().ok_or_else(|| Error::invalid_argument("the path names no file").with_file(&path))?;
+            Ok(vec![Candidate { name: name.to_string_lossy().into_owned(), path: Some(path), bytes: None }])
+        }
+    }
+}
+
+/// The contents of a regular file within the limit on sizes.
+fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    let failed = |error| Error::file("read", path, error);
+    // Looked at before opening, since opening a named pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Error::unsupported(format!("{} is not a regular file", path.display())).with_file(path));
+    }
+    let too_large = || {
+        let limit = limits.file_bytes;
+        Error::resource_exhausted(format!(
+            "{} is too large; files of {limit} bytes or more are not read",
+            path.display()
+        ))
+        .with_file(path)
+        .with("limit", limit)
+        .with_remedy("split the file, or raise Limits::file_bytes")
+    };
+    if metadata.len() >= limits.file_bytes {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(limits.file_bytes).read_to_end(&mut bytes).map_err(failed)?;
+    // It may have grown since.
+    if bytes.len() as u64 >= limits.file_bytes { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn cut(
+    knowledge: &KnowledgeStore,
+    candidate: Candidate,
+    chunking: Chunking,
+    limits: &Limits,
+    embedding: bool,
+    now: i64,
+) -> Result<Cut> {
+    let Candidate { name, path, bytes } = candidate;
+    let source = path.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let bytes = match (bytes, &path) {
+        (Some(bytes), _) => bytes,
+        (None, Some(path)) => read_bytes(path, limits)?,
+        (None, None) => return Err(Error::internal("a document without contents")),
+    };
+    let source = source.map(|source| source.to_string_lossy().into_owned());
+    let (id, name) = identify(knowledge, name, source.as_deref())?;
+    let content_hash = hex(&Sha256::digest(&bytes));
+    let manner = serde_json::to_string(&chunking)
+        .map_err(|error| Error::internal("a chunking could not be written down").with_source(error))?;
+    if let Standing::Unchanged = knowledge.standing(&id, &content_hash, &manner, embedding)? {
+        return Ok(Cut::Unchanged);
+    }
+    let document = document::read(&name, &bytes, limits)?;
+    let passages = passages(&document, &id, &chunking)?;
+    if passages.is_empty() {
+        return Err(Error::invalid_argument(format!("{name} contains no text"))
+            .with_remedy("a scanned document needs text recognition before it can be searched"));
+    }
+    let info = DocumentInfo {
+        id,
+        name,
+        source,
+        format: document.format,
+        content_hash,
+        bytes: bytes.len() as u64,
+        chunks: passages.len(),
+        warnings: document.warnings,
+        ingested_at_ms: now,
+    };
+    let passages = passages.into_iter().map(|passage| (passage, None)).collect();
+    Ok(Cut::Ready(Box::new(NewDocument { info, text: document.text, chunking: manner, passages })))
+}
+
+/// The id and the name a document goes by. Its name gives its id, so that a changed file replaces its old version. A
+/// file of the same name from another place, where the first still exists, is another document: `notes (2).md`.
+fn identify(knowledge: &KnowledgeStore, name: String, source: Option<&str>) -> Result<(String, String)> {
+    for number in 1..=NAMESAKES {
+        let name = numbered(&name, number);
+        let id = document_id(&name);
+        let Some(stored) = knowledge.document(&id)? else { return Ok((id, name)) };
+        match (&stored.source, source) {
+            (Some(there), Some(here)) if there != here && Path::new(there).exists() => {}
+            _ => return Ok((id, name)),
+        }
+    }
+    Err(Error::resource_exhausted(format!("more than {NAMESAKES} documents are called {name}")))
+}
+
+/// `notes (2).md` for 2; the name itself for 1.
+fn numbered(name: &str, number: usize) -> String {
+    if number == 1 {
+        return name.to_owned();
+    }
+    let file = name.rfind('/').map_or(0, |slash| slash + 1);
+    match name[file..].rfind('.') {
+        Some(dot) if dot > 0 => format!("{} ({number}){}", &name[..file + dot], &name[file + dot..]),
+        _ => format!("{name} ({number})"),
+    }
+}
+
+/// The id of the document of a name.
+pub(super) fn document_id(name: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"kwaainet document\0");
+    hash.update(name.as_bytes());
+    hex(&hash.finalize()[..16])
+}
+
+fn passages(document: &Document, id: &str, chunking: &Chunking) -> Result<Vec<Passage>> {
+    let mut passages = Vec::new();
+    for chunk in chunk::split(document, chunking)? {
+        let text = chunk.text(document)?.to_owned();
+        if text.trim().is_empty() {
+            continue;
+        }
+        let heading = document.section_at(chunk.range.start).filter(|section| section.kind == SectionKind::Heading);
+        let context = heading.map(|section| section.label.clone()).filter(|label| !text.contains(label.as_str()));
+        passages.push(Passage {
+            document: id.to_owned(),
+            name: document.name.clone(),
+            index: chunk.index,
+            range: chunk.range,
+            section: chunk.section,
+            context,
+            text,
+        });
+    }
+    Ok(passages)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,376 @@
+//! Language models in blocks: on this machine, or spread over several peers.
+//!
+//! A [`ShardEngine`] loads models from directories as Hugging Face lays them out (`config.json`, safetensors,
+//! `tokenizer.json`), serves runs of their blocks to peers, and generates, either here or over the blocks of peers. The
+//! caller keeps token embedding, final normalisation and output head; only hidden states travel. A host can still infer
+//! much of a text from its hidden states, which is why hosts are chosen by trust.
+//!
+//! The same text gives bit-identical logits whole and over any path of blocks on machines with the same processor
+//! features, since each block is computed by the same code on the same shapes.
+
+pub mod block;
+pub mod cache;
+pub mod chain;
+pub mod config;
+mod generate;
+pub mod llama;
+mod model;
+pub mod sampler;
+pub mod serve;
+pub mod session;
+pub mod template;
+pub mod tokens;
+pub mod weights;
+pub mod wire;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+pub use chain::{Coverage, HostPolicy, HostView};
+pub use config::{ModelConfig, RopeScaling};
+pub use llama::{Ends, Llama, Span};
+pub use model::{Blocks, LoadOptions, Model};
+pub use serve::Offer;
+pub use session::ServeLimits;
+pub use wire::Precision;
+
+use crate::clock::{Clock, SystemClock};
+use crate::event::{self, Stream};
+use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel};
+use crate::net::Peers;
+use crate::trust::Purpose;
+use crate::{Error, ErrorCode, Result};
+use chain::{RemoteHop, provider_key};
+use generate::{Generation, Path, Stage, blocking};
+use model::Files;
+use serve::{Host, INFO, ServedSpan};
+
+/// Where the blocks of a generation are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Route {
+    /// All on this machine; the model must have been loaded whole.
+    #[default]
+    Local,
+    /// All at peers that the policy lets this node use.
+    Peers,
+}
+
+/// Language models, whole or in blocks. Clones are the same engine.
+#[derive(Clone)]
+pub struct ShardEngine(Arc<Inner>);
+
+struct Inner {
+    network: Option<Access>,
+    host: Arc<Host>,
+    clock: Arc<dyn Clock>,
+    precision: Precision,
+    /// Hashing gigabytes takes long, so that an id is kept while the files stay as they are.
+    ids: Mutex<BTreeMap<PathBuf, (Stamp, String)>>,
+    /// Serving starts and ends one at a time, so that handlers and announcements always fit the spans.
+    serving: tokio::sync::Mutex<()>,
+}
+
+/// Other nodes, and which of them may compute for this one.
+pub type Access = (Arc<dyn Peers>, Arc<dyn HostPolicy>);
+
+type Stamp = (String, Vec<(PathBuf, u64, SystemTime)>);
+
+/// What an engine is made of.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// What this node gives to its callers.
+    pub limits: ServeLimits,
+    /// How this node sends hidden states.
+    pub precision: Precision,
+    /// Decides when a session has been idle for too long.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions { limits: ServeLimits::default(), precision: Precision::default(), clock: Arc::new(SystemClock) }
+    }
+}
+
+impl ShardEngine {
+    /// An engine without a network: models run whole, here.
+    pub fn local() -> ShardEngine {
+        ShardEngine::new(None, EngineOptions::default())
+    }
+
+    /// An engine over a network, using those peers that the policy lets it use.
+    pub fn over(peers: Arc<dyn Peers>, policy: Arc<dyn HostPolicy>) -> ShardEngine {
+        ShardEngine::new(Some((peers, policy)), EngineOptions::default())
+    }
+
+    /// An engine with options.
+    pub fn new(network: Option<Access>, options: EngineOptions) -> ShardEngine {
+        ShardEngine(Arc::new(Inner {
+            network,
+            host: Host::new(options.limits, options.clock.clone()),
+            clock: options.clock,
+            precision: options.precision,
+            ids: Mutex::default(),
+            serving: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Loads a model directory: embedding, head, tokenizer, and the blocks asked for.
+    ///
+    /// # Errors
+    /// `not_found` for a missing file, `corrupt_data` for a broken one or one that does not fit the others,
+    /// `unsupported` for a model that this version cannot compute; each names the file and what to do.
+    pub async fn load(&self, dir: impl AsRef<FilePath>, options: LoadOptions) -> Result<Model> {
+        let (engine, dir) = (self.clone(), dir.as_ref().to_path_buf());
+        blocking(move || Model::load(&dir, &options, &engine.files(&dir)?)).await?
+    }
+
+    /// Loads a run of blocks and serves them to callers that meet the minimum tier of
+    /// [`Purpose::ServeBlocks`].
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); `unsupported` without a network, `already_exists` for blocks that are served already.
+    pub async fn serve(&self, dir: impl AsRef<FilePath>, blocks: Range<u32>) -> Result<Offer> {
+        let (peers, _) = self.network()?;
+        let _one_at_a_time = self.0.serving.lock().await;
+        let (engine, dir) = (self.clone(), dir.as_ref().to_path_buf());
+        let span = blocking(move || -> Result<ServedSpan> {
+            let files = engine.files(&dir)?;
+            Ok(ServedSpan {
+                offer: Offer { model: files.id.clone(), start: blocks.start, end: blocks.end },
+                span: Arc::new(files.load_span(&blocks)?),
+                hidden: files.config.hidden_size as u32,
+                max_context: files.config.max_context as u32,
+                cache_bytes_per_token: files.config.cache_bytes_per_token(),
+            })
+        })
+        .await??;
+        let offer = span.offer.clone();
+        let first = self.0.host.offers().is_empty();
+        self.0.host.add(span)?;
+        let started = async {
+            if first {
+                peers.serve_unary(INFO, Purpose::Open, self.0.host.clone())?;
+                peers.serve_streams(wire::PROTOCOL, Purpose::ServeBlocks, self.0.host.clone())?;
+            }
+            peers.announce(&provider_key(&offer.model)).await
+        };
+        if let Err(error) = started.await {
+            self.stop(&offer.model).await?;
+            return Err(error);
+        }
+        Ok(offer)
+    }
+
+    /// Stops serving the blocks of a model; sessions on them end.
+    ///
+    /// # Errors
+    /// `not_found` when no block of the model is served.
+    pub async fn stop_serving(&self, model: &str) -> Result<()> {
+        let _one_at_a_time = self.0.serving.lock().await;
+        if !self.0.host.offers().iter().any(|offer| offer.model == model) {
+            return Err(Error::not_found("no block of this model is served here").with("model", model));
+        }
+        self.stop(model).await
+    }
+
+    async fn stop(&self, model: &str) -> Result<()> {
+        let (peers, _) = self.network()?;
+        if !self.0.host.remove(model) {
+            peers.stop_serving(wire::PROTOCOL);
+            peers.stop_serving(INFO);
+        }
+        peers.withdraw(&provider_key(model)).await
+    }
+
+    /// What this node serves, in the order of models and blocks.
+    pub fn served(&self) -> Vec<Offer> {
+        self.0.host.offers()
+    }
+
+    /// How many sessions callers have open here.
+    pub fn open_sessions(&self) -> usize {
+        self.0.host.open_sessions()
+    }
+
+    /// Which blocks of a model are up, from whom, and whom this node would not use.
+    pub async fn coverage(&self, model: &Model) -> Result<Coverage> {
+        let (peers, policy) = self.network()?;
+        chain::coverage(peers.as_ref(), policy.as_ref(), model.id(), model.config().blocks as u32).await
+    }
+
+    /// Generates an answer. Dropping the stream stops the work, here and at the peers.
+    ///
+    /// # Errors
+    /// Before the stream: `invalid_argument` for a request that cannot be, `unreachable` with the `gap` when blocks are
+    /// missing. In the stream: the failure of a hop, with `peer` and `blocks`; the text before it stays.
+    pub async fn generate(
+        &self,
+        model: &Model,
+        request: GenerateRequest,
+        route: Route,
+    ) -> Result<Stream<GenerateEvent>> {
+        let generation = self.prepare(model, &request)?;
+        let max_tokens = generation.prompt.len() + generation.max_new;
+        // Every token may become an event, and none may be lost to a slow reader.
+        let (events, stream) = event::channel(generation.max_new + 16);
+        let cancel = events.cancellation();
+        let mut path = self.path(model, route, max_tokens).await?;
+        tokio::spawn(async move {
+            let result = tokio::select! {
+                result = generation.run(&mut path, &events) => result,
+                () = cancel.cancelled() => Err(Error::cancelled("the generation was cancelled")),
+            };
+            path.close().await;
+            events.finish(result);
+        });
+        Ok(stream)
+    }
+
+    /// Answers a conversation with the default settings.
+    pub async fn chat(&self, model: &Model, messages: Vec<ChatMessage>, route: Route) -> Result<Stream<GenerateEvent>> {
+        self.generate(model, GenerateRequest { messages, ..GenerateRequest::default() }, route).await
+    }
+
+    /// The logits of every token of a text: `tokens` rows of `vocab_size` values.
+    pub async fn logits(&self, model: &Model, tokens: &[u32], route: Route) -> Result<Vec<Vec<f32>>> {
+        if tokens.is_empty() || tokens.len() > model.config().max_context {
+            return Err(Error::invalid_argument(format!(
+                "{} tokens, where 1 to {} fit the model",
+                tokens.len(),
+                model.config().max_context
+            )));
+        }
+        let mut path = self.path(model, route, tokens.len()).await?;
+        let cancel = CancellationToken::new();
+        let _stop_when_dropped = cancel.clone().drop_guard();
+        let result = generate::logits(model, &mut path, tokens, &cancel).await;
+        path.close().await;
+        result
+    }
+
+    /// The model as something that continues conversations, for a knowledge base for example.
+    pub fn language_model(&self, model: &Model, route: Route) -> ShardModel {
+        ShardModel { engine: self.clone(), model: model.clone(), route }
+    }
+
+    fn prepare(&self, model: &Model, request: &GenerateRequest) -> Result<Generation> {
+        if request.max_tokens == 0 {
+            return Err(Error::invalid_argument("max_tokens is 0; at least one token is generated"));
+        }
+        let prompt = model.template().render(&request.messages, self.0.clock.now())?;
+        let prompt = model.tokens()?.encode(&prompt.text, prompt.add_special_tokens)?;
+        let context = model.config().max_context;
+        if prompt.is_empty() {
+            return Err(Error::invalid_argument("the prompt has no tokens"));
+        }
+        if prompt.len() >= context {
+            return Err(Error::invalid_argument(format!(
+                "the prompt has {} tokens; with the answer, {context} fit the model",
+                prompt.len()
+            ))
+            .with_remedy("shorten the conversation"));
+        }
+        Ok(Generation {
+            max_new: (request.max_tokens as usize).min(context - prompt.len()),
+            prompt,
+            model: model.clone(),
+            sampler: sampler::Sampler::new(request)?,
+            stops: tokens::StopTexts::new(&request.stop),
+        })
+    }
+
+    async fn path(&self, model: &Model, route: Route, max_tokens: usize) -> Result<Path> {
+        match route {
+            Route::Local => Path::local(model, max_tokens),
+            Route::Peers => self.path_over_peers(model, max_tokens).await,
+        }
+    }
+
+    /// Opens a session at each hop of the best path. A host that refuses or cannot be reached is left out, and the
+    /// path is planned again without it.
+    async fn path_over_peers(&self, model: &Model, max_tokens: usize) -> Result<Path> {
+        let (peers, _) = self.network()?;
+        let mut coverage = self.coverage(model).await?;
+        let size = model.config().hidden_size as u32;
+        loop {
+            let plan = coverage.plan()?;
+            let mut hops = Vec::with_capacity(plan.len());
+            let mut failed = None;
+            for (peer, blocks) in plan {
+                let opened =
+                    RemoteHop::open(peers, peer, model.id(), blocks, max_tokens as u32, size, self.0.precision);
+                match opened.await {
+                    Ok(hop) if hop.max_step_tokens() as usize >= generate::PREFILL.min(max_tokens) => hops.push(hop),
+                    Ok(hop) => {
+                        let error = Error::new(ErrorCode::ResourceExhausted, "the host takes too short steps");
+                        failed = Some((peer, error));
+                        hop.close().await;
+                        break;
+                    }
+                    Err(error) => {
+                        failed = Some((peer, error));
+                        break;
+                    }
+                }
+            }
+            let Some((peer, error)) = failed else {
+                return Ok(Path::new(hops.into_iter().map(Stage::Remote).collect()));
+            };
+            Path::new(hops.into_iter().map(Stage::Remote).collect()).close().await;
+            tracing::debug!(code = %error.code(), "a host is left out of the path");
+            for host in coverage.hosts.iter_mut().filter(|host| host.peer == peer) {
+                host.refused = Some(error.clone());
+            }
+        }
+    }
+
+    fn network(&self) -> Result<&Access> {
+        self.0.network.as_ref().ok_or_else(|| {
+            Error::unsupported("this engine was opened without a network").with_remedy("use the engine of a node")
+        })
+    }
+
+    /// Reads the headers of a model directory and finds the model's id; blocks the thread.
+    fn files(&self, dir: &FilePath) -> Result<Files> {
+        let config = ModelConfig::load(&dir.join("config.json"))?;
+        let weights = weights::Weights::open(dir)?;
+        let stamp = (config.fingerprint(), weights.stamp()?);
+        let known = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).get(dir).cloned();
+        let id = match known {
+            Some((old, id)) if old == stamp => id,
+            _ => {
+                let id = Files::id_of(&config, &weights.digest(&config)?);
+                let mut ids = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner);
+                ids.insert(dir.to_path_buf(), (stamp, id.clone()));
+                id
+            }
+        };
+        Ok(Files { config, weights, id })
+    }
+}
+
+/// A model on a route, behind the trait that knowledge bases use.
+#[derive(Clone)]
+pub struct ShardModel {
+    engine: ShardEngine,
+    model: Model,
+    route: Route,
+}
+
+#[async_trait]
+impl LanguageModel for ShardModel {
+    fn name(&self) -> String {
+        self.model.id().to_string()
+    }
+
+    async fn generate(&self, request: GenerateRequest) -> Result<Stream<GenerateEvent>> {
+        self.engine.generate(&self.model, request, self.route).await
+    }
+}

@@ -1,0 +1,186 @@
+//! A loaded model: its ends and tokenizer, and all, some or none of its blocks.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::config::ModelConfig;
+use super::llama::{Ends, Span};
+use super::template::ChatTemplate;
+use super::tokens::{Tokens, end_of_text};
+use super::weights::{Parts, Weights};
+use super::wire::Hidden;
+use crate::{Error, Result};
+
+/// Which blocks of a model to load.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Blocks {
+    /// All of them: the model runs whole on this machine.
+    #[default]
+    All,
+    /// None: this machine keeps embedding and head, peers compute the blocks.
+    None,
+    /// A run of them.
+    Span(Range<u32>),
+}
+
+/// How to load a model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    /// Which blocks to hold.
+    pub blocks: Blocks,
+}
+
+/// A loaded model. Clones share the weights.
+#[derive(Clone)]
+pub struct Model(Arc<Inner>);
+
+struct Inner {
+    id: String,
+    name: String,
+    config: ModelConfig,
+    ends: Ends,
+    span: Option<Arc<Span>>,
+    tokens: Option<Tokens>,
+    template: ChatTemplate,
+    end_of_text: Vec<u32>,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.0.span.as_ref().map(|span| span.range());
+        f.debug_struct("Model").field("id", &self.0.id).field("blocks", &held).finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Reads what `options` asks for; blocks the thread.
+    pub(super) fn load(dir: &Path, options: &LoadOptions, files: &Files) -> Result<Model> {
+        let blocks = match &options.blocks {
+            Blocks::All => Some(0..files.config.blocks),
+            Blocks::None => None,
+            Blocks::Span(range) => Some(block_range(range, &files.config)?),
+        };
+        let parts = Parts { blocks: blocks.clone().unwrap_or(0..0), ends: true };
+        let weights = files.weights.load(&files.config, &parts)?;
+        let span = blocks.map(|range| Span::new(&files.config, range, &weights)).transpose().map_err(assembled)?;
+        Ok(Model(Arc::new(Inner {
+            id: files.id.clone(),
+            name: dir.file_name().map_or_else(|| files.id.clone(), |name| name.to_string_lossy().into_owned()),
+            ends: Ends::new(&files.config, &weights).map_err(assembled)?,
+            span: span.map(Arc::new),
+            tokens: Tokens::load(dir, &files.config)?,
+            template: ChatTemplate::load(dir)?,
+            end_of_text: end_of_text(dir, &files.config)?,
+            config: files.config.clone(),
+        })))
+    }
+
+    /// The model's id, the same on every machine that has the same weights: family, blocks, hidden size and a sha256
+    /// over configuration and tensors.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The name of the directory that it was loaded from, for people.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &ModelConfig {
+        &self.0.config
+    }
+
+    /// The blocks held here.
+    pub fn held_blocks(&self) -> Option<Range<u32>> {
+        self.0.span.as_ref().map(|span| span.range().start as u32..span.range().end as u32)
+    }
+
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// `unsupported` when the model directory has no `tokenizer.json`.
+    pub fn tokens(&self) -> Result<&Tokens> {
+        self.0.tokens.as_ref().ok_or_else(|| {
+            Error::unsupported(format!("{} has no tokenizer.json, so it reads and writes no text", self.0.name))
+                .with_remedy("put the model's tokenizer.json beside its weights")
+        })
+    }
+
+    /// The chat template.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.0.template
+    }
+
+    /// The token ids that end a text.
+    pub fn end_of_text(&self) -> &[u32] {
+        &self.0.end_of_text
+    }
+
+    pub(super) fn span(&self) -> Option<Arc<Span>> {
+        self.0.span.clone()
+    }
+
+    /// Checks the ids of a text and looks their states up.
+    pub(super) fn embed(&self, tokens: &[u32]) -> Result<Hidden> {
+        let config = &self.0.config;
+        if let Some(token) = tokens.iter().find(|token| **token as usize >= config.vocab_size) {
+            return Err(Error::invalid_argument(format!(
+                "token {token} is outside of the vocabulary of {}",
+                config.vocab_size
+            )));
+        }
+        let values = Tensor::from_slice(tokens, (1, tokens.len()), &Device::Cpu)
+            .and_then(|tokens| self.0.ends.embed(&tokens)?.flatten_all()?.to_vec1::<f32>());
+        let values = values.map_err(|error| Error::internal("tokens could not be embedded").with_source(error))?;
+        Ok(Hidden { tokens: tokens.len() as u32, size: config.hidden_size as u32, values })
+    }
+
+    /// The logits of each token, row by row.
+    pub(super) fn head(&self, hidden: Hidden) -> Result<Vec<Vec<f32>>> {
+        let shape = (1, hidden.tokens as usize, hidden.size as usize);
+        let logits = Tensor::from_vec(hidden.values, shape, &Device::Cpu)
+            .and_then(|hidden| self.0.ends.logits(&hidden)?.squeeze(0)?.to_vec2::<f32>());
+        logits.map_err(|error| Error::internal("logits could not be computed").with_source(error))
+    }
+}
+
+/// A model directory whose headers have been read and whose id is known.
+pub(super) struct Files {
+    pub config: ModelConfig,
+    pub weights: Weights,
+    pub id: String,
+}
+
+impl Files {
+    /// The id of a model with this digest.
+    pub fn id_of(config: &ModelConfig, digest: &str) -> String {
+        format!("llama-{}x{}-{}", config.blocks, config.hidden_size, &digest[..32.min(digest.len())])
+    }
+
+    /// Reads a span of blocks for serving; blocks the thread.
+    pub fn load_span(&self, blocks: &Range<u32>) -> Result<Span> {
+        let range = block_range(blocks, &self.config)?;
+        let weights = self.weights.load(&self.config, &Parts { blocks: range.clone(), ends: false })?;
+        Span::new(&self.config, range, &weights).map_err(assembled)
+    }
+}
+
+fn block_range(range: &Range<u32>, config: &ModelConfig) -> Result<Range<usize>> {
+    if range.is_empty() || range.end as usize > config.blocks {
+        return Err(Error::invalid_argument(format!(
+            "blocks {}..{} are no part of a model with {} blocks",
+            range.start, range.end, config.blocks
+        )));
+    }
+    Ok(range.start as usize..range.end as usize)
+}
+
+/// Names and shapes were compared before, so that this is a defect.
+fn assembled(error: candle_core::Error) -> Error {
+    Error::internal("the model could not be put together from its weights").with_source(error)
+}

@@ -1,0 +1,224 @@
+//! The host side: blocks that this node computes for others.
+
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::llama::Span;
+use super::session::{ServeLimits, Sessions, Step};
+use super::wire::{Frame, SessionId, step_limit};
+use crate::clock::Clock;
+use crate::net::{PeerStream, StreamHandler, UnaryHandler};
+use crate::{Error, Result};
+
+/// The unary method that tells anybody which blocks this node serves.
+pub const INFO: &str = "kwaainet.shard.info";
+const INFO_VERSION: u32 = 1;
+const MAX_INFO: usize = 64 * 1024;
+/// Frames that wait on a stream while one is computed.
+const QUEUE: usize = 2;
+
+/// A span as a host offers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The model's id.
+    pub model: String,
+    /// The first block.
+    pub start: u32,
+    /// One past the last block.
+    pub end: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Info {
+    version: u32,
+    spans: Vec<Offer>,
+}
+
+/// Reads the answer to [`INFO`].
+///
+/// # Errors
+/// `corrupt_data` for an answer that is too long or no such answer, `unsupported` for another version.
+pub fn read_info(body: &[u8]) -> Result<Vec<Offer>> {
+    if body.len() > MAX_INFO {
+        return Err(Error::corrupt_data(format!("{INFO} was answered with {} bytes", body.len())));
+    }
+    let info: Info = serde_json::from_slice(body)
+        .map_err(|error| Error::corrupt_data(format!("{INFO} was answered with something else")).with_source(error))?;
+    if info.version != INFO_VERSION {
+        return Err(Error::unsupported(format!("the peer answers {INFO} in version {}", info.version)));
+    }
+    Ok(info.spans)
+}
+
+/// A span that is being served.
+pub(super) struct ServedSpan {
+    pub offer: Offer,
+    pub span: Arc<Span>,
+    pub hidden: u32,
+    pub max_context: u32,
+    pub cache_bytes_per_token: usize,
+}
+
+/// Everything this node computes for others.
+pub(super) struct Host {
+    spans: RwLock<Vec<Arc<ServedSpan>>>,
+    sessions: Sessions,
+    permits: Semaphore,
+    sweeper: RwLock<Option<AbortOnDropHandle<()>>>,
+}
+
+impl Host {
+    pub fn new(limits: ServeLimits, clock: Arc<dyn Clock>) -> Arc<Host> {
+        let permits = Semaphore::new(limits.parallel_steps.clamp(1, Semaphore::MAX_PERMITS));
+        let sessions = Sessions::new(limits, clock);
+        Arc::new(Host { spans: RwLock::default(), sessions, permits, sweeper: RwLock::default() })
+    }
+
+    /// Adds a span, and starts looking for idle sessions.
+    pub fn add(self: &Arc<Host>, span: ServedSpan) -> Result<()> {
+        let mut spans = self.spans.write().unwrap_or_else(PoisonError::into_inner);
+        if spans.iter().any(|other| other.offer == span.offer) {
+            return Err(Error::already_exists("this node serves these blocks already"));
+        }
+        spans.push(Arc::new(span));
+        spans.sort_by(|a, b| (&a.offer.model, a.offer.start).cmp(&(&b.offer.model, b.offer.start)));
+        let mut sweeper = self.sweeper.write().unwrap_or_else(PoisonError::into_inner);
+        sweeper.get_or_insert_with(|| AbortOnDropHandle::new(tokio::spawn(sweep(Arc::downgrade(self)))));
+        Ok(())
+    }
+
+    /// Drops the spans of a model with their sessions. Returns whether others remain.
+    pub fn remove(&self, model: &str) -> bool {
+        let mut spans = self.spans.write().unwrap_or_else(PoisonError::into_inner);
+        spans.iter().filter(|span| span.offer.model == model).for_each(|span| self.sessions.close_span(&span.span));
+        spans.retain(|span| span.offer.model != model);
+        if spans.is_empty() {
+            *self.sweeper.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        !spans.is_empty()
+    }
+
+    pub fn offers(&self) -> Vec<Offer> {
+        self.served().iter().map(|span| span.offer.clone()).collect()
+    }
+
+    pub fn open_sessions(&self) -> usize {
+        self.sessions.sweep()
+    }
+
+    fn served(&self) -> Vec<Arc<ServedSpan>> {
+        self.spans.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn answer(&self, caller: PeerId, frame: Frame, cancel: &CancellationToken) -> Result<Frame> {
+        match frame {
+            Frame::Open { model, blocks, max_tokens } => self.open(caller, &model, blocks, max_tokens),
+            Frame::Step { session, step, position, blocks, precision, hidden } => {
+                self.step(caller, session, Step { step, position, blocks, precision, hidden }, cancel).await
+            }
+            Frame::Close { .. } | Frame::Opened { .. } | Frame::Output { .. } | Frame::Refused { .. } => {
+                Err(Error::invalid_argument("frames of this kind are not answered"))
+            }
+        }
+    }
+
+    fn open(&self, caller: PeerId, model: &str, blocks: Range<u32>, max_tokens: u32) -> Result<Frame> {
+        let served = self.served();
+        let span = served
+            .iter()
+            .find(|span| span.offer.model == model && span.offer.start <= blocks.start && blocks.end <= span.offer.end)
+            .ok_or_else(|| Error::not_found(format!("blocks {blocks:?} of this model are not served here")))?;
+        if max_tokens > span.max_context {
+            return Err(Error::invalid_argument(format!("the model's context ends at {} tokens", span.max_context)));
+        }
+        let session = self.sessions.open(caller, span.span.clone(), blocks, max_tokens, span.cache_bytes_per_token)?;
+        Ok(Frame::Opened {
+            session: session.id(),
+            hidden: span.hidden,
+            max_step_tokens: self.sessions.limits().step_tokens,
+        })
+    }
+
+    async fn step(&self, caller: PeerId, id: SessionId, step: Step, cancel: &CancellationToken) -> Result<Frame> {
+        let session = self.sessions.get(caller, id)?;
+        let hidden = self.served().iter().find(|span| session.runs_on(&span.span)).map(|span| span.hidden);
+        if hidden != Some(step.hidden.size) || step.hidden.tokens > self.sessions.limits().step_tokens {
+            return Err(Error::invalid_argument(format!(
+                "{} states of length {} are not what this session takes",
+                step.hidden.tokens, step.hidden.size
+            )));
+        }
+        let permit = self.permits.acquire().await.map_err(|_| Error::closed("this host has shut down"))?;
+        let cancel = cancel.clone();
+        let result = tokio::task::spawn_blocking(move || session.run(step, &cancel)).await;
+        drop(permit);
+        result.map_err(|error| Error::internal("a step ended unexpectedly").with_source(error))?
+    }
+}
+
+#[async_trait]
+impl UnaryHandler for Host {
+    async fn call(&self, _caller: PeerId, _body: Bytes) -> Result<Bytes> {
+        serde_json::to_vec(&Info { version: INFO_VERSION, spans: self.offers() })
+            .map(Bytes::from)
+            .map_err(|error| Error::internal("the offers could not be written").with_source(error))
+    }
+}
+
+#[async_trait]
+impl StreamHandler for Host {
+    async fn serve(&self, caller: PeerId, stream: PeerStream) -> Result<()> {
+        // Dropped with this future: whatever still computes for the stream stops at the next block.
+        let cancel = CancellationToken::new();
+        let _cancel_when_dropped = cancel.clone().drop_guard();
+        let (mut input, mut output) = tokio::io::split(stream);
+        let (queue, mut frames) = mpsc::channel(QUEUE);
+        let idle = self.sessions.limits().idle;
+        let reader = async {
+            loop {
+                let hidden = self.served().iter().map(|span| span.hidden).max().unwrap_or_default();
+                let limit = step_limit(self.sessions.limits().step_tokens, hidden);
+                let Some(frame) = Frame::read(&mut input, limit).await? else { return Ok(()) };
+                // A close is often the last thing on a stream, so it must not wait behind what ends with the stream.
+                if let Frame::Close { session } = frame {
+                    self.sessions.close(caller, session);
+                } else if queue.send(frame).await.is_err() {
+                    return Ok(());
+                }
+            }
+        };
+        let worker = async {
+            while let Ok(Some(frame)) = timeout(idle, frames.recv()).await {
+                let reply = self.answer(caller, frame, &cancel).await.unwrap_or_else(|error| Frame::refusal(&error));
+                // A caller that sends but never reads would hold its answers here for ever.
+                let written = timeout(idle, reply.write(&mut output)).await;
+                written.map_err(|_| Error::timeout("the caller does not read its answers"))??;
+            }
+            Ok(())
+        };
+        // When the caller's side ends, nobody waits for what is still being computed.
+        tokio::select! {
+            result = reader => result,
+            result = worker => result,
+        }
+    }
+}
+
+async fn sweep(host: Weak<Host>) {
+    loop {
+        let Some(pause) = host.upgrade().map(|host| host.sessions.limits().idle / 2) else { return };
+        tokio::time::sleep(pause.max(std::time::Duration::from_millis(100))).await;
+        if let Some(host) = host.upgrade() {
+            host.sessions.sweep();
+        }
+    }
+}

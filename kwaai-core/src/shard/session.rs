@@ -1,0 +1,282 @@
+//! The sessions of a host: who may use them, how many there are, how long they live, what each has read.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use candle_core::{Device, Tensor};
+use jiff::Timestamp;
+use libp2p::PeerId;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::SpanCache;
+use super::llama::Span;
+use super::wire::{Frame, Hidden, Precision, SessionId};
+use crate::clock::Clock;
+use crate::{Error, Result};
+
+/// What a host gives away at most.
+#[derive(Debug, Clone)]
+pub struct ServeLimits {
+    /// Sessions at the same time.
+    pub sessions: usize,
+    /// Sessions of one caller at the same time.
+    pub sessions_per_caller: usize,
+    /// Memory for keys and values in bytes, reserved when a session opens.
+    pub cache_bytes: usize,
+    /// Tokens in one step.
+    pub step_tokens: u32,
+    /// A session that is not used for so long is closed.
+    pub idle: Duration,
+    /// Steps computed at the same time; others wait.
+    pub parallel_steps: usize,
+}
+
+impl Default for ServeLimits {
+    fn default() -> ServeLimits {
+        ServeLimits {
+            sessions: 64,
+            sessions_per_caller: 16,
+            cache_bytes: 1 << 30,
+            step_tokens: 512,
+            idle: Duration::from_secs(120),
+            parallel_steps: 2,
+        }
+    }
+}
+
+/// A step as it arrives.
+#[derive(Debug)]
+pub struct Step {
+    /// Its number, from 1.
+    pub step: u64,
+    /// How many tokens the caller believes the session has read.
+    pub position: u32,
+    /// The blocks it asks for.
+    pub blocks: Range<u32>,
+    /// How states travel.
+    pub precision: Precision,
+    /// The states before the first block.
+    pub hidden: Hidden,
+}
+
+/// One session.
+pub struct Session {
+    id: SessionId,
+    span: Arc<Span>,
+    blocks: Range<u32>,
+    max_tokens: u32,
+    reserved: usize,
+    state: tokio::sync::Mutex<State>,
+}
+
+struct State {
+    cache: SpanCache,
+    last: Option<Answered>,
+}
+
+struct Answered {
+    step: u64,
+    position: u32,
+    output: Frame,
+}
+
+impl Session {
+    /// The session's name.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whether the session computes on this span.
+    pub fn runs_on(&self, span: &Arc<Span>) -> bool {
+        Arc::ptr_eq(&self.span, span)
+    }
+
+    /// Runs a step, or answers a repeated one from memory. Blocks the thread while it computes, until `cancel` comes.
+    ///
+    /// # Errors
+    /// `conflict` with `host_position` for a wrong position or step number; the session stays as it was.
+    pub fn run(&self, step: Step, cancel: &CancellationToken) -> Result<Frame> {
+        // Two streams of one caller may meet here; the later one waits, on a thread that is made for waiting.
+        let mut state = self.state.blocking_lock();
+        let position = state.cache.length() as u32;
+        let conflict = |what: String| Error::conflict(what).with("host_position", position);
+        if step.blocks != self.blocks {
+            return Err(Error::invalid_argument(format!(
+                "the session runs blocks {:?}, not {:?}",
+                self.blocks, step.blocks
+            )));
+        }
+        if let Some(last) = &state.last {
+            if step.step == last.step && step.position == last.position {
+                return Ok(last.output.clone());
+            }
+            if step.step <= last.step {
+                return Err(conflict(format!("step {} came after step {}", step.step, last.step)));
+            }
+        }
+        if step.position != position {
+            return Err(conflict(format!("the session stands at position {position}, not {}", step.position)));
+        }
+        let next =
+            position.checked_add(step.hidden.tokens).filter(|next| *next <= self.max_tokens).ok_or_else(|| {
+                Error::resource_exhausted(format!("the session was opened for {} tokens", self.max_tokens))
+            })?;
+        let (tokens, size) = (step.hidden.tokens, step.hidden.size);
+        let range = self.blocks.start as usize..self.blocks.end as usize;
+        let values = compute(&self.span, range, step.hidden, &mut state.cache, cancel)?;
+        let output = Frame::Output {
+            session: self.id,
+            step: step.step,
+            position: next,
+            precision: step.precision,
+            hidden: Hidden { tokens, size, values },
+        };
+        state.last = Some(Answered { step: step.step, position, output: output.clone() });
+        Ok(output)
+    }
+}
+
+/// Runs hidden states through blocks; the one way in which both a host and the caller's own machine compute.
+pub(super) fn compute(
+    span: &Span,
+    range: Range<usize>,
+    hidden: Hidden,
+    cache: &mut SpanCache,
+    cancel: &CancellationToken,
+) -> Result<Vec<f32>> {
+    let shape = (1, hidden.tokens as usize, hidden.size as usize);
+    let position = cache.length();
+    let output = Tensor::from_vec(hidden.values, shape, &Device::Cpu)
+        .and_then(|hidden| span.step(range, &hidden, cache, cancel))
+        .and_then(|output| output.flatten_all()?.to_vec1::<f32>());
+    let values = output.map_err(|error| match cancel.is_cancelled() {
+        true => Error::cancelled("the step was cancelled"),
+        false => Error::internal("the blocks could not be computed").with_source(error),
+    })?;
+    if values.iter().any(|value| !value.is_finite()) {
+        cache.truncate(position);
+        return Err(Error::corrupt_data("the blocks computed states that are not finite"));
+    }
+    Ok(values)
+}
+
+/// All sessions of a host.
+pub struct Sessions {
+    limits: ServeLimits,
+    clock: Arc<dyn Clock>,
+    open: Mutex<BTreeMap<(PeerId, SessionId), Entry>>,
+}
+
+struct Entry {
+    session: Arc<Session>,
+    used: Timestamp,
+}
+
+impl Sessions {
+    /// No sessions yet.
+    pub fn new(limits: ServeLimits, clock: Arc<dyn Clock>) -> Sessions {
+        Sessions { limits, clock, open: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &ServeLimits {
+        &self.limits
+    }
+
+    /// Opens a session for a caller and reserves its memory.
+    ///
+    /// # Errors
+    /// `resource_exhausted` when a limit is reached, `invalid_argument` for no blocks or no tokens.
+    pub fn open(
+        &self,
+        caller: PeerId,
+        span: Arc<Span>,
+        blocks: Range<u32>,
+        max_tokens: u32,
+        bytes_per_token_and_block: usize,
+    ) -> Result<Arc<Session>> {
+        if blocks.is_empty() || max_tokens == 0 {
+            return Err(Error::invalid_argument("a session has at least one block and one token"));
+        }
+        let reserved = bytes_per_token_and_block
+            .checked_mul(blocks.len())
+            .and_then(|bytes| bytes.checked_mul(max_tokens as usize))
+            .filter(|bytes| *bytes <= self.limits.cache_bytes)
+            .ok_or_else(|| {
+                Error::resource_exhausted(format!(
+                    "{max_tokens} tokens need more memory than this host gives a session"
+                ))
+                .with_remedy("ask for fewer tokens")
+            })?;
+        let mut open = self.lock();
+        self.expire(&mut open);
+        let held: usize = open.values().map(|entry| entry.session.reserved).sum();
+        let own = open.keys().filter(|(peer, _)| *peer == caller).count();
+        if open.len() >= self.limits.sessions || own >= self.limits.sessions_per_caller {
+            return Err(Error::resource_exhausted("this host has no room for another session")
+                .with_remedy("close a session, or try again later"));
+        }
+        if held.saturating_add(reserved) > self.limits.cache_bytes {
+            return Err(Error::resource_exhausted("this host's memory for sessions is taken")
+                .with_remedy("ask for fewer tokens, or try again later"));
+        }
+        let cache = SpanCache::new(blocks.len(), max_tokens as usize);
+        let session = Arc::new(Session {
+            id: rand::random(),
+            span,
+            blocks,
+            max_tokens,
+            reserved,
+            state: tokio::sync::Mutex::new(State { cache, last: None }),
+        });
+        open.insert((caller, session.id), Entry { session: session.clone(), used: self.clock.now() });
+        Ok(session)
+    }
+
+    /// A caller's own session. Another caller's is answered like one that does not exist.
+    pub fn get(&self, caller: PeerId, id: SessionId) -> Result<Arc<Session>> {
+        let mut open = self.lock();
+        self.expire(&mut open);
+        let entry = open
+            .get_mut(&(caller, id))
+            .ok_or_else(|| Error::not_found("this caller has no such session; it may have been idle for too long"))?;
+        entry.used = self.clock.now();
+        Ok(entry.session.clone())
+    }
+
+    /// Closes a caller's own session.
+    pub fn close(&self, caller: PeerId, id: SessionId) {
+        self.lock().remove(&(caller, id));
+    }
+
+    /// Closes every session on a span.
+    pub fn close_span(&self, span: &Arc<Span>) {
+        self.lock().retain(|_, entry| !Arc::ptr_eq(&entry.session.span, span));
+    }
+
+    /// Closes what has been idle for too long, and says how many sessions remain.
+    pub fn sweep(&self) -> usize {
+        let mut open = self.lock();
+        self.expire(&mut open);
+        open.len()
+    }
+
+    fn expire(&self, open: &mut BTreeMap<(PeerId, SessionId), Entry>) {
+        let now = self.clock.now();
+        // A session whose step is just being computed is in use, however long that takes.
+        open.retain(|_, entry| {
+            entry.session.state.try_lock().is_err() || now.duration_since(entry.used) < idle(&self.limits)
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(PeerId, SessionId), Entry>> {
+        // No code that can panic runs under this lock.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn idle(limits: &ServeLimits) -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(limits.idle).unwrap_or(jiff::SignedDuration::MAX)
+}

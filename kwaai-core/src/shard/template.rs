@@ -1,0 +1,265 @@
+//! Chat templates: Jinja, as `tokenizer_config.json` or `chat_template.jinja` carries it.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Value as Jinja, from_args};
+use minijinja::{Environment, ErrorKind, State, context};
+use serde_json::Value;
+
+use super::config::read_bounded;
+use crate::llm::{ChatMessage, Role};
+use crate::{Error, Result};
+
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+const NAME: &str = "chat";
+
+/// Turns a conversation into the text that the model was trained to continue.
+pub struct ChatTemplate {
+    environment: Option<Environment<'static>>,
+    bos: String,
+    eos: String,
+    file: std::path::PathBuf,
+}
+
+/// The text of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The text.
+    pub text: String,
+    /// Whether the tokenizer still has to add its special tokens, since no template wrote them.
+    pub add_special_tokens: bool,
+}
+
+impl ChatTemplate {
+    /// Reads the template of a model directory; `chat_template.jinja` wins over `tokenizer_config.json`.
+    ///
+    /// A model without a template is a plain one: see [`ChatTemplate::render`].
+    pub fn load(dir: &Path) -> Result<ChatTemplate> {
+        let path = dir.join("tokenizer_config.json");
+        let corrupt = |path: &Path, why: String| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Error::corrupt_data(format!("{name} is broken: {why}")).with_file(path).with_remedy("fetch the file again")
+        };
+        let config: Value = match path.exists() {
+            true => serde_json::from_slice(&read_bounded(&path, MAX_FILE)?)
+                .map_err(|error| corrupt(&path, error.to_string()).with_source(error))?,
+            false => Value::Null,
+        };
+        let token = |key: &str| {
+            let value = config.get(key);
+            let text = value.and_then(Value::as_str).or(value.and_then(|token| token.get("content")?.as_str()));
+            text.unwrap_or_default().to_string()
+        };
+        let separate = dir.join("chat_template.jinja");
+        let (file, source) = if separate.exists() {
+            let text = String::from_utf8(read_bounded(&separate, MAX_FILE)?)
+                .map_err(|error| corrupt(&separate, error.to_string()).with_source(error))?;
+            (separate, Some(text))
+        } else {
+            let source = match config.get("chat_template") {
+                None | Some(Value::Null) => None,
+                Some(Value::String(text)) => Some(text.clone()),
+                // Several templates by name, of which the one for plain chat is called "default".
+                Some(Value::Array(list)) => list
+                    .iter()
+                    .find(|entry| entry.get("name").is_some_and(|name| name == "default"))
+                    .and_then(|entry| entry.get("template")?.as_str().map(str::to_string)),
+                Some(_) => return Err(corrupt(&path, "chat_template is neither a text nor a list".to_string())),
+            };
+            (path, source)
+        };
+        let environment = match source {
+            None => None,
+            Some(source) => {
+                Some(environment(source).map_err(|error| corrupt(&file, format!("{error:#}")).with_source(error))?)
+            }
+        };
+        Ok(ChatTemplate { environment, bos: token("bos_token"), eos: token("eos_token"), file })
+    }
+
+    /// The text of a conversation, ending where the model's turn begins; `now` is what `strftime_now` writes.
+    ///
+    /// Without a template, a single turn of the user is taken as plain text to continue.
+    ///
+    /// # Errors
+    /// `invalid_argument` when the template refuses the conversation, `unsupported` for more than one turn without a
+    /// template.
+    pub fn render(&self, messages: &[ChatMessage], now: Timestamp) -> Result<Prompt> {
+        if messages.is_empty() {
+            return Err(Error::invalid_argument("there is no message to answer"));
+        }
+        let Some(environment) = &self.environment else {
+            return match messages {
+                [message] if message.role == Role::User => {
+                    Ok(Prompt { text: message.content.clone(), add_special_tokens: true })
+                }
+                _ => Err(Error::unsupported("this model has no chat template, so it cannot hold a conversation")
+                    .with_file(&self.file)
+                    .with_remedy("send one user message with plain text to continue, or use a chat model")),
+            };
+        };
+        let refused = |error: minijinja::Error| {
+            // What a template says in raise_exception is its detail; the conversation itself stays out of the message.
+            Error::invalid_argument(format!("the chat template refuses this conversation: {error}"))
+                .with_file(&self.file)
+                .with_source(error)
+        };
+        let template = environment.get_template(NAME).map_err(refused)?;
+        let turn = |message: &ChatMessage| context! { role => role(message.role), content => message.content.as_str() };
+        let text = template
+            .render(context! {
+                messages => messages.iter().map(turn).collect::<Vec<Jinja>>(),
+                add_generation_prompt => true,
+                bos_token => self.bos.as_str(),
+                eos_token => self.eos.as_str(),
+                now_seconds => now.as_second(),
+            })
+            .map_err(refused)?;
+        Ok(Prompt { text, add_special_tokens: false })
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    }
+}
+
+fn environment(source: String) -> std::result::Result<Environment<'static>, minijinja::Error> {
+    let mut environment = Environment::new();
+    // As transformers sets Jinja up.
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_unknown_method_callback(python_method);
+    environment.add_function("raise_exception", |message: String| -> std::result::Result<Jinja, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+    });
+    environment.add_function("strftime_now", |state: &State, format: String| {
+        let seconds = state.lookup("now_seconds").and_then(|value| i64::try_from(value).ok()).unwrap_or_default();
+        let now = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
+        jiff::fmt::strtime::format(format, now)
+            .map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
+    });
+    environment.add_template_owned(NAME, source)?;
+    Ok(environment)
+}
+
+/// The methods of Python's `str` and `dict` that published templates call.
+fn python_method(
+    state: &mut State,
+    value: &Jinja,
+    method: &str,
+    args: &[Jinja],
+) -> std::result::Result<Jinja, minijinja::Error> {
+    let unknown = || minijinja::Error::from(ErrorKind::UnknownMethod);
+    let Some(text) = value.as_str() else {
+        return match method {
+            "items" | "keys" | "values" if value.kind() == minijinja::value::ValueKind::Map => match method {
+                "items" => state.apply_filter("items", std::slice::from_ref(value)),
+                "keys" => Ok(value.try_iter()?.collect()),
+                _ => value.try_iter()?.map(|key| value.get_item(&key)).collect(),
+            },
+            "get" if value.kind() == minijinja::value::ValueKind::Map => {
+                let (key, default): (Jinja, Option<Jinja>) = from_args(args)?;
+                let found = value.get_item(&key)?;
+                Ok(if found.is_undefined() { default.unwrap_or(Jinja::from(())) } else { found })
+            }
+            _ => Err(unknown()),
+        };
+    };
+    let one = || from_args::<(String,)>(args).map(|(text,)| text);
+    let stripped: fn(&str, &[char], bool, bool) -> String = |text, set, left, right| {
+        let unwanted = |c: char| if set.is_empty() { c.is_whitespace() } else { set.contains(&c) };
+        let text = if left { text.trim_start_matches(unwanted) } else { text };
+        let text = if right { text.trim_end_matches(unwanted) } else { text };
+        text.to_string()
+    };
+    match method {
+        "strip" | "lstrip" | "rstrip" => {
+            let (set,): (Option<String>,) = from_args(args)?;
+            let set: Vec<char> = set.unwrap_or_default().chars().collect();
+            Ok(stripped(text, &set, method != "rstrip", method != "lstrip").into())
+        }
+        "startswith" => Ok(text.starts_with(&one()?).into()),
+        "endswith" => Ok(text.ends_with(&one()?).into()),
+        "upper" => Ok(text.to_uppercase().into()),
+        "lower" => Ok(text.to_lowercase().into()),
+        "title" => state.apply_filter("title", std::slice::from_ref(value)),
+        "replace" => {
+            let (from, to): (String, String) = from_args(args)?;
+            Ok(text.replace(&from, &to).into())
+        }
+        "split" => {
+            let (separator,): (Option<String>,) = from_args(args)?;
+            Ok(match separator {
+                Some(separator) if separator.is_empty() => {
+                    return Err(minijinja::Error::new(ErrorKind::InvalidOperation, "empty separator"));
+                }
+                Some(separator) => text.split(&separator).map(Jinja::from).collect(),
+                None => text.split_whitespace().map(Jinja::from).collect(),
+            })
+        }
+        _ => Err(unknown()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+    use serde_json::json;
+
+    fn template(config: Value) -> Result<ChatTemplate> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        ChatTemplate::load(dir.path())
+    }
+
+    fn conversation() -> Vec<ChatMessage> {
+        vec![ChatMessage::system("Be brief."), ChatMessage::user(" Hi "), ChatMessage::assistant("Hello.")]
+    }
+
+    const CHAT: &str = "{{ bos_token }}{% for m in messages %}\n<{{ m['role'] }}>{{ m.content.strip() }}{{ eos_token }}\n\
+        {% endfor %}\n{% if add_generation_prompt %}<assistant>{% endif %}";
+
+    #[test]
+    fn a_conversation_is_written_as_the_template_says() {
+        let template = template(json!({"chat_template": CHAT, "bos_token": "<s>", "eos_token": {"content": "</s>"}}));
+        let prompt = template.unwrap().render(&conversation(), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(prompt.text, "<s><system>Be brief.</s>\n<user>Hi</s>\n<assistant>Hello.</s>\n<assistant>");
+        assert!(!prompt.add_special_tokens);
+    }
+
+    #[test]
+    fn a_template_can_refuse_and_knows_the_date() {
+        let source = "{{ strftime_now('%d %b %Y') }}{% if messages|length > 1 %}{{ raise_exception('one turn only') }}{% endif %}";
+        let template = template(json!({"chat_template": [{"name": "tools", "template": "x"},
+            {"name": "default", "template": source}]}))
+        .unwrap();
+        let prompt = template.render(&[ChatMessage::user("a")], Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(prompt.text, "01 Jan 1970");
+        let error = template.render(&conversation(), Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert!(error.message().contains("one turn only"));
+    }
+
+    #[test]
+    fn without_a_template_one_turn_is_plain_text_and_more_are_refused() {
+        let template = template(json!({"bos_token": null})).unwrap();
+        let prompt = template.render(&[ChatMessage::user("Once")], Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(prompt, Prompt { text: "Once".to_string(), add_special_tokens: true });
+        let error = template.render(&conversation(), Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unsupported);
+        assert!(error.context().contains_key("remedy"));
+    }
+
+    #[test]
+    fn a_broken_template_is_named_when_the_model_is_loaded() {
+        let error = template(json!({"chat_template": "{% for %}"})).map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::CorruptData);
+        assert!(error.context()["file"].ends_with("tokenizer_config.json"));
+    }
+}

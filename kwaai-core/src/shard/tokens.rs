@@ -1,0 +1,224 @@
+//! Text to tokens, and tokens back to text piece by piece.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+use super::config::{ModelConfig, read_bounded, token_ids};
+use crate::{Error, Result};
+
+const MAX_TOKENIZER: u64 = 256 * 1024 * 1024;
+const MAX_CONFIG: u64 = 1024 * 1024;
+/// A character has at most four bytes; a model that writes more tokens than this without ending one writes no UTF-8.
+const LONGEST_CHARACTER: usize = 8;
+
+/// The tokenizer of a model.
+#[derive(Clone)]
+pub struct Tokens(Arc<Tokenizer>);
+
+impl Tokens {
+    /// Reads `tokenizer.json` of a model directory; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// `corrupt_data` when the file is broken or has more tokens than the model knows.
+    pub fn load(dir: &Path, config: &ModelConfig) -> Result<Option<Tokens>> {
+        let path = dir.join("tokenizer.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let corrupt = |why: String| {
+            Error::corrupt_data(format!("tokenizer.json is broken: {why}"))
+                .with_file(&path)
+                .with_remedy("use the tokenizer.json that belongs to the weights")
+        };
+        let bytes = read_bounded(&path, MAX_TOKENIZER)?;
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| corrupt(error.to_string()))?;
+        // A tokenizer may be saved with settings for batches of training data.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| corrupt(error.to_string()))?;
+        let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
+        if highest as usize >= config.vocab_size {
+            return Err(corrupt(format!(
+                "it has the token id {highest}, but config.json says vocab_size {}",
+                config.vocab_size
+            )));
+        }
+        Ok(Some(Tokens(Arc::new(tokenizer))))
+    }
+
+    /// The token ids of a text.
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        let encoding = self
+            .0
+            .encode_fast(text, add_special_tokens)
+            .map_err(|error| Error::invalid_argument(format!("the text cannot be tokenized: {error}")))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of token ids, special tokens left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.0.decode(ids, true).map_err(|error| Error::internal(format!("tokens cannot be decoded: {error}")))
+    }
+
+    /// The token id of a token's exact text.
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        self.0.token_to_id(token)
+    }
+
+    /// A decoder for one generation.
+    pub fn decoder(&self) -> Decoder {
+        Decoder { tokens: self.clone(), ids: Vec::new(), start: 0, shown: 0 }
+    }
+}
+
+/// Turns the tokens of one generation into pieces of text that never end inside a character.
+pub struct Decoder {
+    tokens: Tokens,
+    ids: Vec<u32>,
+    /// Decoding begins here: some tokenizers write a token differently at the beginning of a text, so that a few tokens
+    /// before the new ones are decoded along.
+    start: usize,
+    /// The text of the tokens before this one has been given out.
+    shown: usize,
+}
+
+impl Decoder {
+    /// The text that the next token completes; empty while a character is incomplete.
+    pub fn push(&mut self, id: u32) -> Result<String> {
+        self.ids.push(id);
+        let text = self.tokens.decode(&self.ids[self.start..])?;
+        if text.ends_with(char::REPLACEMENT_CHARACTER) && self.ids.len() - self.shown < LONGEST_CHARACTER {
+            return Ok(String::new());
+        }
+        self.take(&text)
+    }
+
+    /// What is left at the end of the text.
+    pub fn finish(&mut self) -> Result<String> {
+        let text = self.tokens.decode(&self.ids[self.start..])?;
+        self.take(&text)
+    }
+
+    fn take(&mut self, text: &str) -> Result<String> {
+        let before = self.tokens.decode(&self.ids[self.start..self.shown])?;
+        let new = text.get(before.len()..).unwrap_or_default().to_string();
+        if !new.is_empty() {
+            self.start = self.shown;
+            self.shown = self.ids.len();
+        }
+        Ok(new)
+    }
+}
+
+/// The ids that end a text: those of `generation_config.json` and of `config.json` together, ascending.
+pub fn end_of_text(dir: &Path, config: &ModelConfig) -> Result<Vec<u32>> {
+    let path = dir.join("generation_config.json");
+    let mut ids = config.eos_token_ids.clone();
+    if path.exists() {
+        let value: Value = serde_json::from_slice(&read_bounded(&path, MAX_CONFIG)?).map_err(|error| {
+            Error::corrupt_data(format!("generation_config.json is not JSON: {error}"))
+                .with_file(&path)
+                .with_remedy("fetch the file again or remove it")
+                .with_source(error)
+        })?;
+        if let Value::Object(map) = &value {
+            ids.extend(token_ids(map, "eos_token_id").map_err(|error| error.with_file(&path))?);
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// Watches the text for stop texts, holding back what may be the beginning of one.
+#[derive(Debug)]
+pub struct StopTexts {
+    stops: Vec<String>,
+    held: String,
+}
+
+impl StopTexts {
+    /// A watch for the given texts; empty ones are ignored.
+    pub fn new(stops: &[String]) -> StopTexts {
+        StopTexts { stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(), held: String::new() }
+    }
+
+    /// Takes a piece of text. Returns what may be shown, and whether a stop text came, before which the text ends.
+    pub fn push(&mut self, piece: &str) -> (String, bool) {
+        self.held.push_str(piece);
+        if let Some(end) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+            self.held.truncate(end);
+            return (std::mem::take(&mut self.held), true);
+        }
+        // The longest end of the text that begins a stop text stays.
+        let mut boundaries = self.held.char_indices().map(|(index, _)| index).chain([self.held.len()]);
+        let keep_from = boundaries
+            .find(|index| self.stops.iter().any(|stop| stop.starts_with(&self.held[*index..])))
+            .unwrap_or(self.held.len());
+        let rest = self.held.split_off(keep_from);
+        (std::mem::replace(&mut self.held, rest), false)
+    }
+
+    /// What was held back, when the text ends otherwise.
+    pub fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A byte-level tokenizer without merges: each byte is one token.
+    fn bytes_only() -> Tokens {
+        let alphabet = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
+        let mut letters: Vec<char> = alphabet.into_iter().collect();
+        letters.sort_unstable();
+        let vocabulary = letters.iter().enumerate().map(|(id, letter)| (letter.to_string(), id as u32)).collect();
+        let model = tokenizers::models::bpe::BPE::new(vocabulary, vec![]);
+        let mut tokenizer = Tokenizer::new(model);
+        let byte_level = tokenizers::pre_tokenizers::byte_level::ByteLevel::new(false, false, false);
+        tokenizer.with_pre_tokenizer(Some(byte_level));
+        tokenizer.with_decoder(Some(byte_level));
+        Tokens(Arc::new(tokenizer))
+    }
+
+    #[test]
+    fn pieces_are_whole_characters_and_add_up_to_the_text() {
+        let tokens = bytes_only();
+        let text = "Grüße, 日本 🦀!";
+        let mut decoder = tokens.decoder();
+        let mut pieces = Vec::new();
+        for id in tokens.encode(text, false).unwrap() {
+            pieces.push(decoder.push(id).unwrap());
+        }
+        pieces.push(decoder.finish().unwrap());
+        assert!(pieces.iter().all(|piece| !piece.contains(char::REPLACEMENT_CHARACTER)));
+        assert_eq!(pieces.concat(), text);
+    }
+
+    #[test]
+    fn a_text_that_ends_inside_a_character_says_so_at_its_end() {
+        let tokens = bytes_only();
+        let ids = tokens.encode("ab🦀", false).unwrap();
+        let mut decoder = tokens.decoder();
+        let shown: String = ids[..4].iter().map(|id| decoder.push(*id).unwrap()).collect();
+        assert_eq!(shown, "ab");
+        assert!(decoder.finish().unwrap().contains(char::REPLACEMENT_CHARACTER));
+    }
+
+    #[test]
+    fn a_stop_text_is_found_across_pieces_and_never_shown() {
+        let mut stops = StopTexts::new(&["END".to_string(), "\n\n".to_string(), String::new()]);
+        assert_eq!(stops.push("one E"), ("one ".to_string(), false));
+        assert_eq!(stops.push("N two"), ("EN two".to_string(), false));
+        assert_eq!(stops.push("\n"), (String::new(), false));
+        assert_eq!(stops.push("x EN"), ("\nx ".to_string(), false));
+        assert_eq!(stops.push("D y"), (String::new(), true));
+        let mut stops = StopTexts::new(&["END".to_string()]);
+        assert_eq!(stops.push("wait EN"), ("wait ".to_string(), false));
+        assert_eq!(stops.finish(), "EN");
+    }
+}

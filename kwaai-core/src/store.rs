@@ -1,0 +1,227 @@
+//! One redb database per data directory, and files that are written whole or not at all.
+//!
+//! A redb transaction is the commit point of everything a data directory holds. Files that stand beside the database,
+//! such as a full-text index, are rebuilt or rolled forward from it when they are opened.
+
+mod file;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, TableDefinition, WriteTransaction,
+};
+
+use crate::{Error, Result};
+
+pub use file::{create_private_dir, write_atomic, write_private};
+
+/// The version of the layout of a data directory that this library writes.
+pub const SCHEMA_VERSION: u64 = 1;
+
+const FILE_NAME: &str = "kwaainet.redb";
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const SCHEMA_KEY: &str = "schema_version";
+
+/// A data directory's database. Cheap to clone; the directory stays locked until the last clone is dropped.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+    dir: Option<PathBuf>,
+}
+
+impl Store {
+    /// Opens the database of a data directory, which is made when it is missing.
+    ///
+    /// # Errors
+    /// `busy` when another node, in this process or another, has the directory open; `unsupported` when a newer
+    /// version of the library wrote it; `corrupt_data` when the file is damaged. Nothing is changed in these cases.
+    pub fn open(dir: &Path) -> Result<Store> {
+        create_private_dir(dir)?;
+        let path = dir.join(FILE_NAME);
+        let database = Database::create(&path).map_err(|error| open_error(&path, error))?;
+        let store = Store { database: Arc::new(database), dir: Some(dir.to_path_buf()) };
+        store.check_schema(&path)?;
+        Ok(store)
+    }
+
+    /// Whether a directory has a database already.
+    pub fn exists(dir: &Path) -> bool {
+        std::fs::metadata(dir.join(FILE_NAME)).is_ok_and(|file| file.len() > 0)
+    }
+
+    /// A database that lives in memory and is gone with its last clone.
+    pub fn in_memory() -> Result<Store> {
+        let database = Database::builder()
+            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .map_err(|error| Error::internal("cannot make a database in memory").with_source(error))?;
+        let store = Store { database: Arc::new(database), dir: None };
+        store.check_schema(Path::new("memory"))?;
+        Ok(store)
+    }
+
+    /// The data directory, unless the database lives in memory.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// Runs `work` on a consistent view of the last commit. Blocks the thread; use [`Store::read_async`] in async code.
+    pub fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        work(&transaction)
+    }
+
+    /// Runs `work` in a transaction that is committed durably when it returns `Ok` and leaves no trace otherwise.
+    /// Blocks the thread; use [`Store::write_async`] in async code.
+    pub fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
+        let transaction = self.database.begin_write().map_err(redb::Error::from)?;
+        let value = work(&transaction)?;
+        transaction.commit().map_err(redb::Error::from)?;
+        Ok(value)
+    }
+
+    /// [`Store::read`] off the async workers.
+    pub async fn read_async<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.clone();
+        join(tokio::task::spawn_blocking(move || store.read(work)).await)
+    }
+
+    /// [`Store::write`] off the async workers. Dropping the future stops the wait, not the commit.
+    pub async fn write_async<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.clone();
+        join(tokio::task::spawn_blocking(move || store.write(work)).await)
+    }
+
+    fn check_schema(&self, path: &Path) -> Result<()> {
+        let found = self.read(|transaction| match transaction.open_table(META) {
+            Ok(table) => Ok(table.get(SCHEMA_KEY).map_err(redb::Error::from)?.map(|value| value.value())),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(redb::Error::from(error).into()),
+        })?;
+        match found {
+            Some(SCHEMA_VERSION) => Ok(()),
+            Some(newer) if newer > SCHEMA_VERSION => Err(Error::unsupported(format!(
+                "{} has schema version {newer}, this library knows versions up to {SCHEMA_VERSION}",
+                path.display()
+            ))
+            .with_file(path)
+            .with_remedy("use a newer kwaainet, or another data directory")),
+            Some(older) => {
+                Err(Error::corrupt_data(format!("{} has the unknown schema version {older}", path.display()))
+                    .with_file(path)
+                    .with_remedy("restore the file from a backup, or use another data directory"))
+            }
+            None => self.write(|transaction| {
+                let mut table = transaction.open_table(META).map_err(redb::Error::from)?;
+                table.insert(SCHEMA_KEY, SCHEMA_VERSION).map_err(redb::Error::from)?;
+                Ok(())
+            }),
+        }
+    }
+}
+
+fn join<T>(result: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    result.unwrap_or_else(|error| Err(Error::internal("a database task did not finish").with_source(error)))
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => Error::busy(format!("{} is in use already", path.display()))
+            .with_file(path)
+            .with_remedy("close the other handle, node or program that has it open, or use another directory"),
+        DatabaseError::Storage(StorageError::Io(source)) if source.kind() != std::io::ErrorKind::InvalidData => {
+            Error::file("open", path, source)
+        }
+        other => Error::corrupt_data(format!("{} is not a readable database: {other}", path.display()))
+            .with_file(path)
+            .with_remedy("restore the file from a backup, or use another data directory")
+            .with_source(other),
+    }
+}
+
+impl From<redb::Error> for Error {
+    fn from(error: redb::Error) -> Error {
+        match error {
+            redb::Error::Io(source) => {
+                let code = match source.kind() {
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                        crate::ErrorCode::ResourceExhausted
+                    }
+                    _ => crate::ErrorCode::Io,
+                };
+                Error::new(code, format!("the database could not be written or read: {source}")).with_source(source)
+            }
+            redb::Error::Corrupted(ref what) => {
+                Error::corrupt_data(format!("the database is damaged: {what}")).with_source(error)
+            }
+            other => Error::internal(format!("the database refused an operation: {other}")).with_source(other),
+        }
+    }
+}
+
+macro_rules! from_redb {
+    ($($kind:ty),+) => {
+        $(impl From<$kind> for Error {
+            fn from(error: $kind) -> Error { redb::Error::from(error).into() }
+        })+
+    };
+}
+from_redb!(redb::TableError, redb::StorageError, redb::TransactionError, redb::CommitError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+
+    const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
+
+    #[test]
+    fn a_failed_transaction_leaves_no_trace() {
+        let store = Store::in_memory().unwrap();
+        let result: Result<()> = store.write(|transaction| {
+            transaction.open_table(NUMBERS)?.insert("a", 1)?;
+            Err(Error::cancelled("no"))
+        });
+        assert_eq!(result.unwrap_err().code(), ErrorCode::Cancelled);
+        let missing = store.read(|transaction| Ok(transaction.open_table(NUMBERS).is_err())).unwrap();
+        assert!(missing);
+    }
+
+    #[test]
+    fn a_second_node_on_the_same_directory_is_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Store::open(dir.path()).unwrap();
+        let error = Store::open(dir.path()).err().unwrap();
+        assert_eq!(error.code(), ErrorCode::Busy);
+        assert!(error.context().contains_key("remedy"));
+        drop(first);
+        Store::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_a_newer_schema_is_refused_unchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        Store::open(dir.path())
+            .unwrap()
+            .write(|t| Ok(t.open_table(META)?.insert(SCHEMA_KEY, 99).map(|_| ())?))
+            .unwrap();
+        let before = std::fs::read(dir.path().join(FILE_NAME)).unwrap();
+        assert_eq!(Store::open(dir.path()).err().unwrap().code(), ErrorCode::Unsupported);
+        assert_eq!(std::fs::read(dir.path().join(FILE_NAME)).unwrap().len(), before.len());
+    }
+
+    #[test]
+    fn a_damaged_database_is_corrupt_data_and_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), vec![7u8; 8192]).unwrap();
+        let error = Store::open(dir.path()).err().unwrap();
+        assert_eq!(error.code(), ErrorCode::CorruptData, "{error:?}");
+        assert!(error.context()["file"].ends_with(FILE_NAME));
+    }
+}

@@ -1,0 +1,329 @@
+//! Who may do what: credentials, scores, tiers and the policy that turns them into permission.
+//!
+//! A [`TrustGraph`] keeps credentials that others signed, the issuers that this node trusts, and the minimum tier of
+//! each purpose. Nobody is trusted at first: a score rises above zero only once this node trusts an issuer and holds one
+//! of its credentials.
+
+mod credential;
+mod issuer;
+pub mod json;
+mod policy;
+pub mod proof;
+mod score;
+mod wallet;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use libp2p::PeerId;
+use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::clock::{Clock, SystemClock};
+use crate::identity::{Did, Keypair, Signer};
+use crate::store::Store;
+use crate::{Error, ErrorCode, Result};
+use wallet::Wallet;
+
+pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
+pub use issuer::{IssuerPreset, TrustedIssuer};
+pub use policy::{Gate, Policy, Purpose, Tier};
+pub use score::{Reason, Score, formula};
+pub use wallet::{CredentialFilter, MAX_PER_SUBJECT};
+
+/// Issuer → the names of the types it is trusted for, as a JSON array.
+const ISSUERS: TableDefinition<&str, &str> = TableDefinition::new("trust.issuers");
+
+/// Name of a setting → its value as JSON.
+const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("trust.settings");
+const POLICY: &str = "policy";
+
+const KEY_FILE: &str = "identity.key";
+
+/// What this node knows about the trustworthiness of others. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct TrustGraph {
+    store: Store,
+    wallet: Wallet,
+    signer: Arc<dyn Signer>,
+    clock: Arc<dyn Clock>,
+}
+
+impl TrustGraph {
+    /// The trust graph in a node's database, signing with the node's key.
+    ///
+    /// # Errors
+    /// `corrupt_data` when the stored policy or issuers cannot be read.
+    pub fn open(store: Store, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Result<TrustGraph> {
+        let graph = TrustGraph { wallet: Wallet::new(store.clone()), store, signer, clock };
+        graph.policy()?;
+        graph.issuers()?;
+        Ok(graph)
+    }
+
+    /// A trust graph alone, without a network, in a directory that is made when it is missing. Its key is the directory's
+    /// `identity.key`, which is made when it is missing too.
+    ///
+    /// # Errors
+    /// `busy` when the directory is in use; `corrupt_data` when its database or key is damaged; `unsupported` when its
+    /// key is not Ed25519 or a newer version wrote it.
+    pub fn open_dir(dir: &Path) -> Result<TrustGraph> {
+        let store = Store::open(dir)?;
+        let signer = Keypair::load_or_generate(&dir.join(KEY_FILE))?.signer()?;
+        TrustGraph::open(store, signer, Arc::new(SystemClock))
+    }
+
+    /// This node's identity: the issuer of what it issues.
+    pub fn did(&self) -> Did {
+        self.signer.did()
+    }
+
+    /// Issues a credential about `subject`, signed by this node and valid from now on. `valid_for` is cut to whole seconds;
+    /// without it the type's [default](CredentialType::default_lifetime) holds. The credential is returned and not
+    /// kept: give it to its subject, or import it here.
+    ///
+    /// # Errors
+    /// `invalid_argument` when a claim is called `id` or begins with `@`, or an integer in it lies beyond 2^53;
+    /// `resource_exhausted` when the claims are too long or nested too deeply; what the signer answers.
+    pub async fn issue(
+        &self,
+        kind: CredentialType,
+        subject: Did,
+        claims: Map<String, Value>,
+        valid_for: Option<Duration>,
+    ) -> Result<Credential> {
+        Credential::issue(&*self.signer, kind, subject, claims, valid_for, self.clock.now()).await
+    }
+
+    /// Reads a credential and checks its form and its proof; see [`Credential::verify`].
+    pub fn verify(&self, json: &str) -> Result<Credential> {
+        Credential::verify(json, self.clock.now())
+    }
+
+    /// Verifies a credential, then keeps it. Importing it again changes nothing; the same content under a newer proof
+    /// replaces the old.
+    ///
+    /// # Errors
+    /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept.
+    pub async fn import_credential(&self, json: &str) -> Result<CredentialSummary> {
+        let credential = self.verify(json)?;
+        self.wallet.keep(&credential).await?;
+        Ok(credential.summary().clone())
+    }
+
+    /// Keeps, of the credentials that a peer presented about itself, those that can count here: that verify, are about this
+    /// very peer, and come from an issuer that this node trusts for their type. The others are passed over, because a
+    /// peer may show anything to anybody.
+    ///
+    /// # Errors
+    /// Only failures of this node itself, such as a full disk.
+    pub async fn import_presented(&self, peer: &Did, presented: &[String]) -> Result<Vec<CredentialSummary>> {
+        let trusted = self.trusted_types()?;
+        let mut kept = Vec::new();
+        for text in presented.iter().take(MAX_PER_SUBJECT) {
+            let Ok(credential) = self.verify(text) else { continue };
+            let counts = credential.kind().is_some_and(|kind| trusts(&trusted, &credential.issuer(), kind));
+            if credential.subject() != Some(*peer) || !counts {
+                continue;
+            }
+            match self.wallet.keep(&credential).await {
+                Ok(()) => kept.push(credential.summary().clone()),
+                Err(error) if error.code() == ErrorCode::ResourceExhausted && error.context().contains_key("limit") => {
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The credentials that this node keeps and that fit the filter, in the order of their identifiers.
+    pub fn credentials(&self, filter: &CredentialFilter) -> Result<Vec<CredentialSummary>> {
+        Ok(self.wallet.list(filter)?.iter().map(|credential| credential.summary().clone()).collect())
+    }
+
+    /// One kept credential with its claims and its proof.
+    ///
+    /// # Errors
+    /// `not_found` when this node keeps none with this identifier.
+    pub fn credential(&self, id: &str) -> Result<Credential> {
+        self.wallet.get(id)
+    }
+
+    /// Forgets a credential.
+    ///
+    /// # Errors
+    /// `not_found` when this node keeps none with this identifier.
+    pub fn remove_credential(&self, id: &str) -> Result<()> {
+        self.wallet.remove(id)
+    }
+
+    /// The issuers that this node trusts, in the order of their DIDs' text. None at first.
+    pub fn issuers(&self) -> Result<Vec<TrustedIssuer>> {
+        self.store.read(|transaction| {
+            let table = match transaction.open_table(ISSUERS) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                table => table?,
+            };
+            table
+                .iter()?
+                .map(|entry| {
+                    let (did, types) = entry?;
+                    let did = did.value().parse().map_err(|error| damaged("an issuer", error))?;
+                    Ok(TrustedIssuer { did, types: decode("an issuer", types.value())? })
+                })
+                .collect()
+        })
+    }
+
+    /// Trusts an issuer for exactly these types from now on, whatever it was trusted for before.
+    ///
+    /// # Errors
+    /// `invalid_argument` without a type: to end the trust, call [`distrust_issuer`](TrustGraph::distrust_issuer).
+    pub fn trust_issuer(&self, did: Did, types: &[CredentialType]) -> Result<()> {
+        if types.is_empty() {
+            return Err(Error::invalid_argument("an issuer is trusted for at least one type")
+                .with_remedy("name the types, or distrust the issuer"));
+        }
+        let wanted: Vec<CredentialType> = CredentialType::ALL.into_iter().filter(|kind| types.contains(kind)).collect();
+        let text = encode(&wanted)?;
+        self.store.write(|transaction| {
+            transaction.open_table(ISSUERS)?.insert(did.to_string().as_str(), text.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// Trusts the issuer that KwaaiNet names for a role, for the types of that role.
+    ///
+    /// # Errors
+    /// `unsupported` as long as the role has published no DID; see [`IssuerPreset::did`].
+    pub fn trust_preset(&self, preset: IssuerPreset) -> Result<()> {
+        self.trust_issuer(preset.did()?, preset.types())
+    }
+
+    /// Trusts an issuer no longer. Its credentials are kept, and count no more.
+    ///
+    /// # Errors
+    /// `not_found` when this node did not trust it.
+    pub fn distrust_issuer(&self, did: &Did) -> Result<()> {
+        self.store.write(|transaction| match transaction.open_table(ISSUERS)?.remove(did.to_string().as_str())? {
+            Some(_) => Ok(()),
+            None => Err(Error::not_found(format!("this node does not trust {did} as an issuer"))),
+        })
+    }
+
+    /// How far this node trusts a peer, with the arithmetic of every credential that it keeps about it. A node scores
+    /// itself by the same rules.
+    pub fn score(&self, peer: &Did) -> Result<Score> {
+        let trusted = self.trusted_types()?;
+        let about = self.wallet.list(&CredentialFilter { subject: Some(*peer), ..CredentialFilter::default() })?;
+        Ok(score::score(&about, self.clock.now(), |issuer, kind| trusts(&trusted, issuer, kind)))
+    }
+
+    /// The minimum tier of each purpose.
+    pub fn policy(&self) -> Result<Policy> {
+        self.store.read(|transaction| Ok(setting(transaction, POLICY)?.unwrap_or_default()))
+    }
+
+    /// Replaces the minimum tier of each purpose, durably.
+    pub fn set_policy(&self, policy: Policy) -> Result<()> {
+        let text = encode(&policy)?;
+        self.store.write(|transaction| {
+            transaction.open_table(SETTINGS)?.insert(POLICY, text.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// Checks, before this node uses a peer, that it is trusted enough.
+    ///
+    /// # Errors
+    /// `untrusted_peer` with the peer's tier and the one that the purpose asks for.
+    pub fn require(&self, peer: &Did, purpose: Purpose) -> Result<()> {
+        self.check(Some(peer), purpose)?.map_or(Ok(()), |shortfall| {
+            Err(Error::untrusted_peer(format!("{peer} is {}, {purpose} asks for {}", shortfall.held, shortfall.needed))
+                .with("peer", peer)
+                .with("tier", shortfall.held)
+                .with("needed", shortfall.needed)
+                .with("purpose", purpose)
+                .with_remedy("import credentials about it, trust their issuers, or lower the minimum tier"))
+        })
+    }
+
+    /// The credentials about this node itself that hold now, as JSON text, to be shown to peers who ask.
+    pub fn presentable(&self) -> Result<Vec<String>> {
+        let now = self.clock.now();
+        let own = self.wallet.list(&CredentialFilter { subject: Some(self.did()), ..CredentialFilter::default() })?;
+        let holds = |credential: &&Credential| {
+            credential.summary().validity(now) == Validity::InForce && credential.check_proof(now).is_ok()
+        };
+        Ok(own.iter().filter(holds).map(Credential::to_json).collect())
+    }
+
+    fn check(&self, peer: Option<&Did>, purpose: Purpose) -> Result<Option<Shortfall>> {
+        let needed = self.policy()?.minimum(purpose);
+        if needed == Tier::Unknown {
+            return Ok(None);
+        }
+        let held = peer.map(|peer| self.score(peer)).transpose()?.map_or(Tier::Unknown, |score| score.tier);
+        Ok((held < needed).then_some(Shortfall { held, needed }))
+    }
+
+    fn trusted_types(&self) -> Result<BTreeMap<Did, Vec<CredentialType>>> {
+        Ok(self.issuers()?.into_iter().map(|issuer| (issuer.did, issuer.types)).collect())
+    }
+}
+
+/// Two tiers, the first of which is the lower.
+struct Shortfall {
+    held: Tier,
+    needed: Tier,
+}
+
+#[async_trait]
+impl Gate for TrustGraph {
+    /// Lets a caller in whose tier reaches the minimum. A caller whose PeerId carries no key, as those of RSA keys, cannot be
+    /// the subject of a credential and is unknown.
+    async fn admit(&self, caller: PeerId, purpose: Purpose) -> Result<()> {
+        let did = Did::from_peer_id(&caller).ok();
+        self.check(did.as_ref(), purpose)?.map_or(Ok(()), |shortfall| {
+            Err(Error::permission_denied(format!(
+                "{purpose} asks for the tier {}; the caller is {}",
+                shortfall.needed, shortfall.held
+            ))
+            .with("tier", shortfall.held)
+            .with("needed", shortfall.needed)
+            .with("purpose", purpose)
+            .with_remedy("present credentials from issuers that this node trusts"))
+        })
+    }
+}
+
+fn trusts(trusted: &BTreeMap<Did, Vec<CredentialType>>, issuer: &Did, kind: CredentialType) -> bool {
+    trusted.get(issuer).is_some_and(|types| types.contains(&kind))
+}
+
+fn setting<T: DeserializeOwned>(transaction: &ReadTransaction, name: &str) -> Result<Option<T>> {
+    match transaction.open_table(SETTINGS) {
+        Ok(table) => table.get(name)?.map(|text| decode(name, text.value())).transpose(),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn encode(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::internal("a setting cannot be written").with_source(error))
+}
+
+fn decode<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| damaged(what, error))
+}
+
+fn damaged(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::corrupt_data(format!("the stored trust settings are damaged: {what} cannot be read"))
+        .with_remedy("restore the data directory from a backup")
+        .with_source(error)
+}

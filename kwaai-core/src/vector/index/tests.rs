@@ -1,0 +1,195 @@
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::ErrorCode;
+
+const DIMENSION: usize = 48;
+const SMALL: IndexOptions = IndexOptions { seal_at: 500 };
+
+fn random(random: &mut StdRng) -> Vec<f32> {
+    (0..DIMENSION).map(|_| random.random_range(-1.0f32..1.0)).collect()
+}
+
+/// Vectors around a few centres, as texts about a few topics are.
+fn clustered(count: u64, seed: u64) -> Vec<(u64, Vec<f32>)> {
+    let mut source = StdRng::seed_from_u64(seed);
+    let centres: Vec<Vec<f32>> = (0..20).map(|_| random(&mut source)).collect();
+    (0..count)
+        .map(|id| {
+            let centre = &centres[source.random_range(0..centres.len())];
+            let noise = random(&mut source);
+            (id * 7 + 1, centre.iter().zip(noise).map(|(centre, noise)| centre + 0.4 * noise).collect())
+        })
+        .collect()
+}
+
+fn index(store: &Store, options: IndexOptions) -> VectorIndex {
+    VectorIndex::open(store, "test", DIMENSION, options).unwrap()
+}
+
+fn exact(vectors: &[(u64, Vec<f32>)]) -> VectorIndex {
+    let store = Store::in_memory().unwrap();
+    let index = index(&store, IndexOptions { seal_at: usize::MAX });
+    index.upsert(&store, vectors.to_vec()).unwrap();
+    index
+}
+
+fn ids(found: &[Neighbour]) -> Vec<u64> {
+    found.iter().map(|neighbour| neighbour.id).collect()
+}
+
+#[test]
+fn a_sealed_index_finds_what_an_exact_scan_finds() {
+    let vectors = clustered(1500, 1);
+    let exact = exact(&vectors);
+    let store = Store::in_memory().unwrap();
+    let sealed = index(&store, SMALL);
+    sealed.upsert(&store, vectors).unwrap();
+    assert!(sealed.seal_if_due().unwrap());
+    assert_eq!(sealed.sealed_len(), 1500);
+    let (mut found, mut wanted) = (0, 0);
+    for (_, query) in
+        clustered(100, 1).iter().map(|(id, vector)| (id, vector.iter().map(|v| v + 0.1).collect::<Vec<f32>>()))
+    {
+        let truth = ids(&exact.search(&query, 10).unwrap());
+        let answer = ids(&sealed.search(&query, 10).unwrap());
+        wanted += truth.len();
+        found += truth.iter().filter(|id| answer.contains(id)).count();
+    }
+    let recall = f64::from(found as u32) / f64::from(wanted as u32);
+    assert!(recall >= 0.95, "recall {recall}");
+}
+
+#[test]
+fn what_is_added_or_deleted_after_sealing_counts_at_once() {
+    let vectors = clustered(600, 2);
+    let store = Store::in_memory().unwrap();
+    let index = index(&store, SMALL);
+    index.upsert(&store, vectors.clone()).unwrap();
+    index.seal_if_due().unwrap();
+    let query = vectors[5].1.clone();
+    assert_eq!(index.search(&query, 1).unwrap()[0].id, vectors[5].0);
+    index.delete(&store, &[vectors[5].0]).unwrap();
+    assert!(!ids(&index.search(&query, 100).unwrap()).contains(&vectors[5].0));
+    index.upsert(&store, vec![(3, query.clone())]).unwrap();
+    assert_eq!(index.search(&query, 1).unwrap()[0].id, 3);
+    assert_eq!(index.len(), 600);
+}
+
+#[test]
+fn an_opened_index_answers_as_before_it_was_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let vectors = clustered(700, 3);
+    let queries: Vec<Vec<f32>> = clustered(20, 4).into_iter().map(|(_, vector)| vector).collect();
+    let answers = |index: &VectorIndex| queries.iter().map(|q| index.search(q, 10).unwrap()).collect::<Vec<_>>();
+    let store = Store::open(dir.path()).unwrap();
+    let first = index(&store, SMALL);
+    first.upsert(&store, vectors[..650].to_vec()).unwrap();
+    first.seal_if_due().unwrap();
+    first.upsert(&store, vectors[650..].to_vec()).unwrap();
+    first.delete(&store, &[vectors[0].0, vectors[9].0, vectors[699].0]).unwrap();
+    let before = answers(&first);
+    let second = index(&store, SMALL);
+    assert_eq!(second.sealed_len(), 648, "the graph was read, not rebuilt");
+    assert_eq!(answers(&second), before);
+}
+
+#[test]
+fn a_damaged_missing_or_foreign_graph_is_rebuilt_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let vectors = clustered(520, 5);
+    let first = index(&store, SMALL);
+    first.upsert(&store, vectors.clone()).unwrap();
+    first.seal_if_due().unwrap();
+    let path = dir.path().join("vectors-test.segment");
+    let written = std::fs::read(&path).unwrap();
+    let answer = first.search(&vectors[1].1, 20).unwrap();
+    let mut flipped = written.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for damaged in [flipped, written[..written.len() - 7].to_vec(), b"something else".to_vec(), Vec::new()] {
+        std::fs::write(&path, damaged).unwrap();
+        let again = index(&store, SMALL);
+        assert_eq!(again.sealed_len(), 520);
+        assert_eq!(again.search(&vectors[1].1, 20).unwrap(), answer);
+        assert!(std::fs::read(&path).unwrap() == written, "the same graph was written again");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(index(&store, SMALL).search(&vectors[1].1, 20).unwrap(), answer);
+}
+
+#[test]
+fn a_graph_older_than_the_database_never_brings_back_what_was_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let vectors = clustered(520, 6);
+    let first = index(&store, SMALL);
+    first.upsert(&store, vectors.clone()).unwrap();
+    first.seal_if_due().unwrap();
+    let path = dir.path().join("vectors-test.segment");
+    let old = std::fs::read(&path).unwrap();
+    first.delete(&store, &[vectors[2].0]).unwrap();
+    first.upsert(&store, vec![(vectors[3].0, vectors[4].1.clone())]).unwrap();
+    std::fs::write(&path, old).unwrap();
+    let again = index(&store, SMALL);
+    assert!(!ids(&again.search(&vectors[2].1, 50).unwrap()).contains(&vectors[2].0));
+    let both = ids(&again.search(&vectors[4].1, 2).unwrap());
+    assert!(both.contains(&vectors[3].0) && both.contains(&vectors[4].0));
+}
+
+#[test]
+fn any_number_may_be_asked_for() {
+    let vectors = clustered(40, 7);
+    let index = exact(&vectors);
+    assert!(index.search(&vectors[0].1, 0).unwrap().is_empty());
+    assert_eq!(index.search(&vectors[0].1, usize::MAX).unwrap().len(), 40);
+    let store = Store::in_memory().unwrap();
+    assert!(self::index(&store, SMALL).search(&vectors[0].1, 5).unwrap().is_empty());
+}
+
+#[test]
+fn equal_scores_are_ordered_by_id() {
+    let one = vec![1.0; DIMENSION];
+    let index = exact(&[(9, one.clone()), (2, one.clone()), (5, one.clone())]);
+    assert_eq!(ids(&index.search(&one, 2).unwrap()), [2, 5]);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_before_anything_is_stored() {
+    let store = Store::in_memory().unwrap();
+    let index = index(&store, SMALL);
+    let good = vec![0.5; DIMENSION];
+    for bad in [vec![1.0; 3], vec![0.0; DIMENSION], vec![f32::NAN; DIMENSION], vec![f32::INFINITY; DIMENSION]] {
+        let error = index.upsert(&store, vec![(1, good.clone()), (2, bad.clone())]).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert_eq!(index.search(&bad, 1).unwrap_err().code(), ErrorCode::InvalidArgument);
+    }
+    assert!(index.is_empty());
+    assert!(self::index(&store, SMALL).is_empty());
+}
+
+#[test]
+fn a_collection_keeps_its_dimension() {
+    let store = Store::in_memory().unwrap();
+    index(&store, SMALL);
+    let error = VectorIndex::open(&store, "test", DIMENSION + 1, SMALL).err().unwrap();
+    assert_eq!(error.code(), ErrorCode::Conflict);
+    assert!(error.context().contains_key("remedy"));
+    assert!(VectorIndex::open(&store, "other", DIMENSION + 1, SMALL).is_ok());
+    assert!(VectorIndex::open(&store, "no/slash", 3, SMALL).is_err());
+    assert!(VectorIndex::open(&store, "zero", 0, SMALL).is_err());
+}
+
+#[test]
+fn an_aborted_transaction_changes_nothing() {
+    let store = Store::in_memory().unwrap();
+    let index = index(&store, SMALL);
+    let result: Result<()> = store.write(|transaction| {
+        let _staged = index.stage(transaction, &[], vec![(1, vec![0.5; DIMENSION])])?;
+        Err(Error::cancelled("no"))
+    });
+    assert!(result.is_err());
+    assert!(index.is_empty() && self::index(&store, SMALL).is_empty());
+}

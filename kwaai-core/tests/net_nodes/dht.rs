@@ -1,0 +1,90 @@
+//! Finding peers and providers when only one address is known.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use kwaai_core::ErrorCode;
+use kwaai_core::event::Item;
+use kwaai_core::identity::PeerId;
+use kwaai_core::net::{Network, NetworkConfig, NetworkEvent, Peers};
+
+use super::support::*;
+
+/// A hub, and nodes that know its address alone; returns when the hub knows them all.
+async fn around_a_hub(count: usize) -> (Network, Vec<Network>) {
+    let hub = node().await;
+    let mut events = hub.events();
+    let joining = (0..count).map(|_| start(NetworkConfig { bootstrap: vec![address(&hub)], ..config(TCP) }));
+    let nodes = join_all(joining).await;
+    for _ in 0..count {
+        wait_for(&mut events, |event| matches!(event, NetworkEvent::PeerIdentified { .. })).await;
+    }
+    (hub, nodes)
+}
+
+/// Asks until the providers of a key are as expected: an announcement is on its way when `announce` returns.
+async fn providers_become(network: &Network, key: &str, expected: &[PeerId]) {
+    patiently(async {
+        while network.providers(key).await.unwrap() != expected {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+async fn shut_down(nodes: impl IntoIterator<Item = Network>) {
+    join_all(nodes.into_iter().map(|node| async move { node.shutdown(Duration::ZERO).await.unwrap() })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_nodes_that_know_one_address_reach_each_other() {
+    let (hub, nodes) = around_a_hub(9).await;
+    for (i, node) in nodes.iter().enumerate() {
+        let next = &nodes[(i + 1) % nodes.len()];
+        node.send_message(next.local_peer(), &format!("from {i}")).await.unwrap();
+        let Some(Item::Value(message)) = patiently(next.messages().next()).await.unwrap() else { panic!("no message") };
+        assert_eq!((message.from, message.text), (node.local_peer(), format!("from {i}")));
+    }
+    let found = nodes[0].find_peer(nodes[5].local_peer()).await.unwrap();
+    assert!(found.contains(&address(&nodes[5])), "{found:?}");
+    let error = nodes[0].find_peer(PeerId::random()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotFound);
+    shut_down(nodes.into_iter().chain([hub])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_are_found_by_others_until_they_withdraw() {
+    let (hub, nodes) = around_a_hub(3).await;
+    let [first, second, seeker] = &nodes[..] else { unreachable!() };
+    first.announce("model/blocks").await.unwrap();
+    second.announce("model/blocks").await.unwrap();
+    let mut both = vec![first.local_peer(), second.local_peer()];
+    both.sort();
+    providers_become(seeker, "model/blocks", &both).await;
+    providers_become(&hub, "model/blocks", &both).await;
+    // A provider does not count itself.
+    providers_become(first, "model/blocks", &[second.local_peer()]).await;
+    first.withdraw("model/blocks").await.unwrap();
+    providers_become(seeker, "model/blocks", &[second.local_peer()]).await;
+    assert!(seeker.providers("another").await.unwrap().is_empty());
+    shut_down(nodes.into_iter().chain([hub])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_announced_alone_is_found_after_joining() {
+    let hub = node().await;
+    let (early, seeker) = (node().await, node().await);
+    early.announce("early").await.unwrap();
+    early.connect(address(&hub)).await.unwrap();
+    seeker.connect(address(&hub)).await.unwrap();
+    providers_become(&seeker, "early", &[early.local_peer()]).await;
+    shut_down([hub, early, seeker]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_peer_is_unreachable() {
+    let (hub, nodes) = around_a_hub(1).await;
+    let error = nodes[0].send_message(PeerId::random(), "hello").await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unreachable);
+    shut_down(nodes.into_iter().chain([hub])).await;
+}

@@ -1,0 +1,8 @@
+//! Nodes on real sockets of this machine: who reaches whom, who is refused, what is left afterwards.
+
+mod calls;
+mod dht;
+mod hostile;
+mod lifecycle;
+mod streams;
+mod support;

@@ -1,0 +1,115 @@
+//! A knowledge base whose process is killed while it ingests.
+
+#[path = "support/hashing.rs"]
+mod hashing;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use hashing::Hashing;
+use kwaai_core::event::Item;
+use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, Source};
+
+const CHILD: &str = "KWAAINET_TEST_INGEST";
+const ROUNDS: usize = 20;
+const FILES: usize = 40;
+
+fn config() -> RagConfig {
+    RagConfig { embedder: Some(Arc::new(Hashing::new(64))), ..RagConfig::default() }
+}
+
+/// Not a test by itself: the process that is killed. It ingests a folder and reports every event on a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_ingests_until_it_is_killed() {
+    let Ok(dir) = std::env::var(CHILD) else { return };
+    let dir = Path::new(&dir);
+    let rag = Rag::open(&dir.join("knowledge"), config()).await.unwrap();
+    let mut stream = rag.ingest(Source::Path(dir.join("documents"))).unwrap();
+    while let Some(event) = stream.next().await.unwrap() {
+        if let Item::Value(event) = event {
+            println!("\nevent {}", serde_json::to_string(&event).unwrap());
+        }
+    }
+}
+
+fn write_documents(folder: &Path, round: usize) {
+    for file in 0..FILES {
+        // Every third changes with the round, so that replacing is interrupted too.
+        let version = if file % 3 == 0 { round } else { 0 };
+        let sentences: String =
+            (0..30).map(|line| format!("Sentence {line} about topic{file} in version{version}. ")).collect();
+        let text = format!("{sentences}\n\nThe secret of file {file} is needle{file}v{version}.\n");
+        kwaai_core::store::write_atomic(&folder.join(format!("f{file}.txt")), text.as_bytes()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_ingestion_leaves_every_document_whole_or_absent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut interrupted = 0;
+    for round in 0..ROUNDS {
+        write_documents(&dir.path().join("documents"), round);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_ingests_until_it_is_killed", "--nocapture"])
+            .env(CHILD, dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut left = rand::random_range(1..FILES * 3);
+        let mut done = Vec::new();
+        let mut finished = false;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let Some(event) = line.strip_prefix("event ") else { continue };
+            match serde_json::from_str(event).unwrap() {
+                IngestEvent::DocumentDone { name, .. } => done.push(name),
+                IngestEvent::Finished { .. } => finished = true,
+                _ => {}
+            }
+            left -= 1;
+            if left == 0 {
+                child.kill().unwrap();
+                break;
+            }
+        }
+        child.wait().unwrap();
+        interrupted += usize::from(!finished);
+        check(&dir.path().join("knowledge"), round, &done).await;
+    }
+    assert!(interrupted > ROUNDS / 2, "only {interrupted} rounds were interrupted");
+}
+
+async fn check(dir: &Path, round: usize, done: &[String]) {
+    let rag = Rag::open(dir, config()).await.unwrap();
+    let stats = rag.stats().await.unwrap();
+    assert_eq!((stats.chunks, stats.chunks), (stats.indexed, stats.vectors), "round {round}");
+    let documents = rag.documents().await.unwrap();
+    assert_eq!(documents.iter().map(|document| document.chunks as u64).sum::<u64>(), stats.chunks);
+    for name in done {
+        assert!(documents.iter().any(|document| document.name == *name), "{name} was reported done");
+    }
+    for document in documents {
+        let text = rag.document_text(&document.id).await.unwrap();
+        let needle = text.split_whitespace().last().unwrap().trim_end_matches('.').to_owned();
+        for mode in [Mode::Lexical, Mode::Dense] {
+            // One word says nothing to the hashing embedder, the whole passage does.
+            let hits = rag.search(&needle, 1, Mode::Lexical).await.unwrap().hits;
+            let query = if mode == Mode::Dense { hits[0].text.clone() } else { needle.clone() };
+            let hit = rag.search(&query, 1, mode).await.unwrap().hits.remove(0);
+            assert_eq!(hit.document_id, document.id, "{mode:?} in round {round}");
+            assert!(hit.text.contains(&needle));
+            assert_eq!(&text[hit.span.clone()], hit.text);
+        }
+    }
+    // What a replaced version said is found no more, unless the process died before that document was replaced.
+    for file in (0..FILES).step_by(3).filter(|_| round > 0) {
+        let needle = format!("needle{file}v{}", round - 1);
+        for hit in rag.search(&needle, 5, Mode::Lexical).await.unwrap().hits {
+            assert!(rag.document_text(&hit.document_id).await.unwrap().contains(&needle));
+        }
+    }
+    rag.shutdown().await;
+}

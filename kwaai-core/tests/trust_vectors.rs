@@ -1,0 +1,250 @@
+//! The published vectors of what credentials stand on: JCS, Ed25519, did:key, Data Integrity, KwaaiNet's formula.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use kwaai_core::ErrorCode;
+use kwaai_core::identity::{Did, Keypair};
+use kwaai_core::trust::{Credential, CredentialType, Tier, formula, json, proof};
+use serde_json::{Map, Value};
+
+/// The folder of vectors, or `None` where the shared test data is not installed.
+fn vectors() -> Option<PathBuf> {
+    let shared = std::env::var_os("KWAAI_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
+    let vectors = shared.join("vectors");
+    if vectors.is_dir() {
+        return Some(vectors);
+    }
+    println!("skipped: the shared test data is not installed");
+    None
+}
+
+fn read(path: PathBuf) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn value(path: PathBuf) -> Value {
+    serde_json::from_str(&read(path)).unwrap()
+}
+
+fn object(path: PathBuf) -> Map<String, Value> {
+    value(path).as_object().unwrap().clone()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+fn now() -> Timestamp {
+    "2026-06-01T00:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn canonical_json_is_rfc_8785s_byte_for_byte() {
+    let Some(vectors) = vectors() else { return };
+    let folder = vectors.join("jcs-rfc8785/testdata");
+    let names = ["arrays", "french", "structures", "unicode", "values", "weird"];
+    for name in names {
+        let input = json::parse(&read(folder.join(format!("input/{name}.json")))).unwrap();
+        let canonical = json::canonical(&input).unwrap();
+        assert_eq!(canonical, unhex(&read(folder.join(format!("outhex/{name}.txt")))), "{name}");
+        assert_eq!(canonical, read(folder.join(format!("output/{name}.json"))).trim_end().as_bytes(), "{name}");
+        let again = json::canonical(&serde_json::from_slice::<Value>(&canonical).unwrap()).unwrap();
+        assert_eq!(again, canonical, "{name}");
+    }
+    assert_eq!(std::fs::read_dir(folder.join("input")).unwrap().count(), names.len());
+}
+
+#[tokio::test]
+async fn the_w3c_vector_of_eddsa_jcs_2022_is_reproduced_with_every_intermediate() {
+    let Some(vectors) = vectors() else { return };
+    let folder = vectors.join("vc-di-eddsa/TestVectors");
+    let jcs = |name: &str| folder.join("eddsa-jcs-2022").join(name);
+    let document = object(folder.join("unsigned.json"));
+    let config = object(jcs("proofConfigJCS.json"));
+    let signed = object(jcs("signedJCS.json"));
+
+    assert_eq!(json::canonical(&document).unwrap(), read(jcs("canonDocJCS.txt")).into_bytes());
+    assert_eq!(json::canonical(&config).unwrap(), read(jcs("proofCanonJCS.txt")).into_bytes());
+    let hashes = proof::hash_data(&document, &config).unwrap();
+    assert_eq!(hashes[..32].to_vec(), unhex(&read(jcs("proofHashJCS.txt"))));
+    assert_eq!(hashes[32..].to_vec(), unhex(&read(jcs("docHashJCS.txt"))));
+    assert_eq!(hashes.to_vec(), unhex(&read(jcs("combinedHashJCS.txt"))));
+
+    let keys = value(folder.join("keyPair.json"));
+    let secret = bs58::decode(&text(&keys, "privateKeyMultibase")[1..]).into_vec().unwrap();
+    assert_eq!(secret[..2], [0x80, 0x26]);
+    let signer = Keypair::from_seed(secret[2..].try_into().unwrap()).signer().unwrap();
+    assert_eq!(signer.did().multikey(), text(&keys, "publicKeyMultibase"));
+    assert_eq!(signer.sign(&hashes).await.unwrap().to_vec(), unhex(&read(jcs("sigHexJCS.txt"))));
+
+    let created = text(&signed["proof"], "created").parse().unwrap();
+    let ours = proof::sign(&document, &*signer, created).await.unwrap();
+    assert_eq!(ours, signed);
+    assert_eq!(text(&ours["proof"], "proofValue"), read(jcs("sigBTC58JCS.txt")));
+    assert_eq!(proof::verify(&signed, now()).unwrap().document, document);
+    // Its issuer is a web address and its signer a did:key: a good proof, but no credential of that issuer.
+    let error = Credential::verify(&Value::Object(signed).to_string(), now()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unsupported);
+}
+
+#[test]
+fn any_flipped_byte_of_the_w3c_vector_fails() {
+    let Some(vectors) = vectors() else { return };
+    let folder = vectors.join("vc-di-eddsa/TestVectors");
+    let signed = value(folder.join("eddsa-jcs-2022/signedJCS.json")).to_string();
+    for place in 0..signed.len() {
+        let mut bytes = signed.clone().into_bytes();
+        bytes[place] ^= 1;
+        let Ok(changed) = String::from_utf8(bytes) else { continue };
+        let outcome = json::parse(&changed).and_then(|value| proof::verify(value.as_object().unwrap(), now()));
+        assert!(outcome.is_err(), "byte {place}: {changed}");
+    }
+}
+
+#[test]
+fn proofs_of_other_suites_in_the_w3c_vectors_are_unsupported_and_not_unverified() {
+    let Some(vectors) = vectors() else { return };
+    let folder = vectors.join("vc-di-eddsa/TestVectors");
+    for name in [
+        "eddsa-rdfc-2022/signedDataInt.json",
+        "eddsa-rdfc-2022/employ/signedDataInt.json",
+        "Ed25519Signature2020/signedEdSig.json",
+        "proof-set-chain/signedProofSet1.json",
+        "proof-set-chain/signedProofSet2.json",
+        "proof-set-chain/signedProofChain1.json",
+        "proof-set-chain/signedProofChain2.json",
+    ] {
+        assert_eq!(
+            proof::verify(&object(folder.join(name)), now()).unwrap_err().code(),
+            ErrorCode::Unsupported,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn credentials_of_another_library_verify_and_keep_every_member() {
+    let Some(vectors) = vectors() else { return };
+    let cases = value(vectors.join("digitalbazaar-interop/signed.json"));
+    let mut verified = 0;
+    for case in cases["cases"].as_array().unwrap() {
+        let credential = Credential::verify(&case["signed"].to_string(), now());
+        if text(case, "cryptosuite") == "eddsa-jcs-2022" {
+            let credential = credential.unwrap();
+            assert_eq!(Value::Object(credential.document().clone()), case["signed"]);
+            assert_eq!(credential.issuer().verification_method(), text(&cases, "verificationMethod"));
+            assert_eq!(credential.is_revocable(), case["signed"].get("credentialStatus").is_some());
+            verified += 1;
+        } else {
+            assert_eq!(credential.unwrap_err().code(), ErrorCode::Unsupported);
+        }
+    }
+    assert_eq!(verified, 4);
+}
+
+#[tokio::test]
+async fn signatures_of_rfc_8032_are_made_and_checked() {
+    let Some(vectors) = vectors() else { return };
+    let cases = value(vectors.join("ed25519/rfc8032-7.1.json"));
+    for case in cases["vectors"].as_array().unwrap() {
+        let pair = Keypair::from_seed(unhex(text(case, "secretKey")).try_into().unwrap());
+        let (message, expected) = (unhex(text(case, "message")), unhex(text(case, "signature")));
+        let signer = pair.signer().unwrap();
+        assert_eq!(signer.did().public_key().to_vec(), unhex(text(case, "publicKey")));
+        let signature = signer.sign(&message).await.unwrap();
+        assert_eq!(signature.to_vec(), expected, "{}", text(case, "name"));
+        assert!(signer.did().verify(&message, &signature));
+    }
+}
+
+#[test]
+fn wycheproofs_verdicts_on_ed25519_are_ours() {
+    let Some(vectors) = vectors() else { return };
+    let all = value(vectors.join("ed25519/wycheproof_ed25519_test.json"));
+    let mut judged = 0;
+    for group in all["testGroups"].as_array().unwrap() {
+        let key: [u8; 32] = unhex(text(&group["publicKey"], "pk")).try_into().unwrap();
+        let did = Did::from_public_key(key).unwrap();
+        for case in group["tests"].as_array().unwrap() {
+            let signature: Result<[u8; 64], _> = unhex(text(case, "sig")).try_into();
+            let accepted = signature.is_ok_and(|signature| did.verify(&unhex(text(case, "msg")), &signature));
+            assert_eq!(accepted, text(case, "result") == "valid", "case {}", case["tcId"]);
+            judged += 1;
+        }
+    }
+    assert_eq!(judged, all["numberOfTests"].as_u64().unwrap());
+}
+
+#[test]
+fn disputed_ed25519_edge_cases_get_the_strict_verdict() {
+    let Some(vectors) = vectors() else { return };
+    let cases = value(vectors.join("ed25519/speccheck-15.json"));
+    let verdicts: String = cases
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| {
+            let key: [u8; 32] = unhex(text(case, "pub_key")).try_into().unwrap();
+            let signature: [u8; 64] = unhex(text(case, "signature")).try_into().unwrap();
+            let accepted =
+                Did::from_public_key(key).is_ok_and(|did| did.verify(&unhex(text(case, "message")), &signature));
+            if accepted { 'T' } else { 'F' }
+        })
+        .collect();
+    // Small orders and non-canonical encodings fall; a key of mixed order with an otherwise sound signature stands.
+    assert_eq!(verdicts, "FFFFFFTFFFFFFFF");
+}
+
+#[test]
+fn did_keys_of_ed25519_seeds_are_the_published_ones_and_other_keys_are_refused() {
+    let Some(vectors) = vectors() else { return };
+    let folder = vectors.join("did-key");
+    let ed25519 = object(folder.join("ed25519-x25519.json"));
+    for (did, case) in &ed25519 {
+        let ours = Keypair::from_seed(unhex(text(case, "seed")).try_into().unwrap()).did().unwrap();
+        assert_eq!(ours.to_string(), *did);
+        assert_eq!(did.parse::<Did>().unwrap(), ours);
+        assert_eq!(ours.verification_method(), format!("{did}#{}", ours.multikey()));
+    }
+    assert!(!ed25519.is_empty());
+    for name in ["x25519", "secp256k1", "nist-curves", "rsa", "bls12381"] {
+        for did in object(folder.join(format!("{name}.json"))).keys().filter(|key| key.starts_with("did:key:")) {
+            assert_eq!(did.parse::<Did>().unwrap_err().code(), ErrorCode::InvalidArgument, "{did}");
+        }
+    }
+}
+
+#[test]
+fn kwaainets_decay_and_scores_are_reproduced() {
+    let Some(vectors) = vectors() else { return };
+    let table = value(vectors.join("trust-score/seed-formula.json"));
+    for kind in CredentialType::ALL {
+        assert_eq!(kind.weight(), table["weights"][kind.as_str()].as_f64().unwrap());
+    }
+    for tier in [Tier::Known, Tier::Verified, Tier::Trusted] {
+        let name = format!("{tier:?}");
+        assert_eq!(tier.threshold(), table["thresholds"][name].as_f64().unwrap());
+    }
+    for row in table["decay"].as_array().unwrap() {
+        let decayed = formula([(CredentialType::FiduciaryPledge, row["age_days"].as_u64().unwrap())]);
+        let expected = 0.3 * row["decay"].as_f64().unwrap();
+        assert!((decayed - expected).abs() < 1e-12, "{row}");
+    }
+    for row in table["scores"].as_array().unwrap() {
+        // A type that is none of ours, such as BindingVC, weighs nothing in KwaaiNet either.
+        let credentials = row["credentials"].as_array().unwrap().iter().filter_map(|credential| {
+            let kind = text(credential, "type").parse().ok()?;
+            Some((kind, credential["age_days"].as_u64().unwrap()))
+        });
+        let score = formula(credentials);
+        assert!((score - row["score"].as_f64().unwrap()).abs() < 1e-12, "{row}");
+        assert_eq!(format!("{:?}", Tier::of(score)), text(row, "tier"), "{row}");
+    }
+}

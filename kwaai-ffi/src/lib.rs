@@ -1,0 +1,54 @@
+//! The object layer of kwaainet: everything about crossing a language border, once.
+//!
+//! The nouns are those of `kwaai_core`, with owned arguments and plain records. Async methods may be polled on any
+//! executor; the work runs on one runtime of this crate ([`rt`]). Each takes a [`CancelToken`] last.
+//!
+//! The C interface in [`c`] is a shim over these objects, and so are the packages for the other languages.
+
+#[cfg(feature = "capi")]
+pub mod c;
+mod cancel;
+mod error;
+mod fork;
+mod handle;
+pub mod node;
+pub mod rag;
+#[cfg(feature = "capi")]
+mod registry;
+pub mod rt;
+pub mod shard;
+mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod trust;
+mod validate;
+
+pub use cancel::CancelToken;
+pub use error::{KwaaiError, Result};
+pub use kwaai_core::ErrorCode;
+pub use kwaai_core::event::Item;
+pub use node::Node;
+pub use rag::Rag;
+pub use shard::{Model, ShardEngine};
+pub use stream::{JsonStream, MAX_BATCH, Stream};
+pub use trust::TrustGraph;
+
+/// The version of the library, the same for every language's package.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A record as JSON, for languages without static types.
+///
+/// # Errors
+/// `internal` for a record that JSON cannot hold.
+pub fn to_json(record: &impl serde::Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(record)
+        .map_err(|error| kwaai_core::Error::internal("a record cannot be written as JSON").with_source(error).into())
+}
+
+/// A record that a language wrote as JSON; `what` is what messages call it.
+///
+/// # Errors
+/// `invalid_argument` naming the field, `resource_exhausted` for more than 16 MiB.
+pub fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    validate::json(what, text)
+}

@@ -1,0 +1,210 @@
+//! A private knowledge base, as an object. Its records are those of the core, which are plain data.
+
+use std::sync::Arc;
+
+use kwaai_core::Error;
+use kwaai_core::llm::{BertEmbedder, Embedder, LanguageModel, OpenAiConfig, OpenAiModel, hub, model_cache};
+use kwaai_core::rag::chunk::{Chunking, Strategy};
+use kwaai_core::rag::{
+    self, AskEvent, AskOptions, DocumentInfo, IngestEvent, Language, Mode, RagConfig, SearchResult, Source, Stats,
+};
+use serde::Deserialize;
+
+use crate::fork::MODELS;
+use crate::handle::Handle;
+use crate::{CancelToken, Model, Result, ShardEngine, Stream, rt, validate};
+
+/// A knowledge base over documents.
+pub struct Rag(Handle<rag::Rag>);
+
+/// How a knowledge base works; every part may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// `auto` takes all-MiniLM-L6-v2 when it has been fetched, and words alone otherwise; `none` takes words alone; anything else
+    /// is the folder of a BERT model.
+    pub embedder: Option<String>,
+    /// A model behind an OpenAI-compatible endpoint that writes the answers.
+    pub endpoint: Option<Endpoint>,
+    /// How documents are cut.
+    pub chunking: ChunkingOptions,
+    /// The language whose word forms are brought together.
+    pub language: Language,
+}
+
+/// How documents are cut; sizes count characters, and what is left out keeps its default.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChunkingOptions {
+    /// Where passages may end: `sentence`, `paragraph` or `fixed`.
+    pub strategy: Strategy,
+    /// The longest passage.
+    pub size: Option<usize>,
+    /// How much of a passage is repeated at the start of the next.
+    pub overlap: Option<usize>,
+    /// A shorter rest is joined to the passage before it.
+    pub min: Option<usize>,
+}
+
+/// A language model behind an OpenAI-compatible endpoint.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// For example `http://localhost:11434/v1`.
+    pub base_url: String,
+    /// The model's name there.
+    pub model: String,
+    /// Sent as a bearer token.
+    pub api_key: Option<String>,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("base_url", &self.base_url).field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// A model in blocks that writes the answers of a knowledge base.
+pub struct Writer(Arc<dyn LanguageModel>);
+
+impl ShardEngine {
+    /// The model as a writer of answers; the route is that of [`ShardEngine::generate`].
+    pub fn writer(&self, model: &Model, route: Option<String>) -> Result<Writer> {
+        let route = model.route(route.as_deref())?;
+        Ok(Writer(Arc::new(self.core()?.language_model(&model.core()?, route))))
+    }
+}
+
+impl Rag {
+    pub(crate) fn new(rag: rag::Rag) -> Rag {
+        Rag(Handle::new("knowledge base", rag))
+    }
+
+    /// Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
+    pub async fn open(dir: String, options: Options, writer: Option<Writer>, cancel: CancelToken) -> Result<Rag> {
+        let dir = validate::path("directory", &dir)?;
+        options.claim(writer.as_ref())?;
+        rt::run(&cancel, async move { rag::Rag::open(&dir, options.config(writer).await?).await }).await.map(Rag::new)
+    }
+
+    /// Starts to read a file, or every file of a folder.
+    pub async fn ingest_path(&self, path: String, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
+        self.ingest(Source::Path(validate::path("source", &path)?), cancel).await
+    }
+
+    /// Starts to read a document from memory; its name tells its format.
+    pub async fn ingest_bytes(&self, name: String, bytes: Vec<u8>, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
+        self.ingest(Source::Bytes { name, bytes }, cancel).await
+    }
+
+    async fn ingest(&self, source: Source, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.ingest(source) }).await.map(Stream::new)
+    }
+
+    /// The `k` passages that fit a text best.
+    pub async fn search(&self, text: String, k: usize, mode: Mode, cancel: CancelToken) -> Result<SearchResult> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.search(&text, k, mode).await }).await
+    }
+
+    /// Starts to answer a question from the documents.
+    pub async fn ask(&self, question: String, options: AskOptions, cancel: CancelToken) -> Result<Stream<AskEvent>> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.ask(&question, options) }).await.map(Stream::new)
+    }
+
+    /// Every document, in the order of the names.
+    pub async fn documents(&self, cancel: CancelToken) -> Result<Vec<DocumentInfo>> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.documents().await }).await
+    }
+
+    /// The text of a document, in which spans count bytes.
+    pub async fn document_text(&self, id: String, cancel: CancelToken) -> Result<String> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.document_text(&id).await }).await
+    }
+
+    /// Removes a document and every trace of it.
+    pub async fn delete_document(&self, id: String, cancel: CancelToken) -> Result<()> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.delete_document(&id).await }).await
+    }
+
+    /// What it holds and how it searches.
+    pub async fn stats(&self, cancel: CancelToken) -> Result<Stats> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.stats().await }).await
+    }
+
+    /// Stops what is under way and unlocks the directory.
+    pub async fn shutdown(&self, cancel: CancelToken) -> Result<()> {
+        let Ok(rag) = self.0.get() else { return Ok(()) };
+        rt::run(&cancel, async move {
+            rag.shutdown().await;
+            Ok(())
+        })
+        .await?;
+        self.0.close();
+        Ok(())
+    }
+
+    /// Shuts down and deletes everything that was stored.
+    pub async fn destroy(&self, cancel: CancelToken) -> Result<()> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.destroy().await }).await?;
+        self.0.close();
+        Ok(())
+    }
+}
+
+impl ChunkingOptions {
+    fn into_core(self) -> Chunking {
+        let usual = Chunking::default();
+        Chunking {
+            strategy: self.strategy,
+            size: self.size.unwrap_or(usual.size),
+            overlap: self.overlap.unwrap_or(usual.overlap),
+            min: self.min.unwrap_or(usual.min),
+        }
+    }
+}
+
+impl Options {
+    /// Computing needs threads that a fork loses; finding passages by their words does not.
+    pub(crate) fn claim(&self, writer: Option<&Writer>) -> Result<()> {
+        if writer.is_none() && self.embedder.as_deref() == Some("none") { Ok(()) } else { MODELS.claim() }
+    }
+
+    pub(crate) async fn config(self, writer: Option<Writer>) -> kwaai_core::Result<RagConfig> {
+        let language_model: Option<Arc<dyn LanguageModel>> = match (writer, self.endpoint) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid_argument("a knowledge base has one language model, an endpoint or a model"));
+            }
+            (Some(writer), None) => Some(writer.0),
+            (None, Some(endpoint)) => {
+                let config =
+                    OpenAiConfig { api_key: endpoint.api_key, ..OpenAiConfig::new(endpoint.base_url, endpoint.model) };
+                Some(Arc::new(OpenAiModel::new(config)?))
+            }
+            (None, None) => None,
+        };
+        let folder = match self.embedder.as_deref() {
+            None | Some("auto") => model_cache::find_all_minilm()?,
+            Some("none") => None,
+            Some(name) => Some(hub::embedding_model(name).await?),
+        };
+        let embedder: Option<Arc<dyn Embedder>> = match folder {
+            Some(folder) => Some(Arc::new(BertEmbedder::open(folder).await?)),
+            None => None,
+        };
+        Ok(RagConfig {
+            embedder,
+            language_model,
+            chunking: self.chunking.into_core(),
+            language: self.language,
+            ..RagConfig::default()
+        })
+    }
+}

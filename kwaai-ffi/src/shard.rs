@@ -1,0 +1,255 @@
+//! Language models, whole or in blocks, as objects.
+
+use std::ops::Range;
+
+use kwaai_core::Error;
+use kwaai_core::llm::{GenerateEvent, GenerateRequest};
+use kwaai_core::shard::{self, Blocks, LoadOptions, Route};
+use serde::{Deserialize, Serialize};
+
+use crate::fork::MODELS;
+use crate::handle::Handle;
+use crate::{CancelToken, Result, Stream, rt, validate};
+
+/// Loads models, serves their blocks, and generates.
+pub struct ShardEngine {
+    handle: Handle<shard::ShardEngine>,
+    /// Whether it belongs to a node, and so ends with that.
+    of_node: bool,
+}
+
+/// A loaded model.
+pub struct Model {
+    handle: Handle<shard::Model>,
+    info: ModelInfo,
+}
+
+/// What a model is.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelInfo {
+    /// The same on every machine that has the same weights.
+    pub id: String,
+    /// The name of its directory, for people.
+    pub name: String,
+    /// How many blocks it has.
+    pub blocks: u32,
+    /// The blocks that are held here.
+    pub held_blocks: Option<Range<u32>>,
+    /// The length of a hidden state.
+    pub hidden_size: usize,
+    /// The number of token ids.
+    pub vocab_size: usize,
+    /// The longest context in tokens.
+    pub max_context: usize,
+}
+
+/// Blocks that this node serves.
+#[derive(Debug, Clone, Serialize)]
+pub struct Offer {
+    /// The model's id.
+    pub model: String,
+    /// The first block.
+    pub start_block: u32,
+    /// One past the last block.
+    pub end_block: u32,
+}
+
+/// Which blocks of a model are up, and from whom.
+#[derive(Debug, Clone, Serialize)]
+pub struct Coverage {
+    /// How many blocks the model has.
+    pub blocks: u32,
+    /// For each block, how many hosts that this node would use have it.
+    pub counts: Vec<u32>,
+    /// Every run of blocks that a host offers, in the order of hosts and blocks.
+    pub hosts: Vec<BlockHost>,
+}
+
+/// A run of blocks that a peer offers.
+#[derive(Debug, Clone, Serialize)]
+pub struct BlockHost {
+    /// The peer.
+    pub peer: String,
+    /// The first block.
+    pub start_block: u32,
+    /// One past the last block.
+    pub end_block: u32,
+    /// Whether this node uses it.
+    pub usable: bool,
+    /// Why not.
+    pub why: Option<String>,
+}
+
+/// Which blocks to load.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockChoice {
+    /// All of them: the model runs here.
+    #[default]
+    All,
+    /// None: peers compute them.
+    None,
+    /// From the first up to and without the second.
+    Span(u32, u32),
+}
+
+impl ShardEngine {
+    /// The facet of a node.
+    pub(crate) fn of_node(engine: shard::ShardEngine) -> ShardEngine {
+        ShardEngine { handle: Handle::new("shard engine", engine), of_node: true }
+    }
+
+    /// Lets go of the engine when its node ends.
+    pub(crate) fn close(&self) {
+        self.handle.close();
+    }
+
+    pub(crate) fn core(&self) -> Result<shard::ShardEngine> {
+        self.handle.get()
+    }
+
+    /// An engine without a network: models run whole, here.
+    pub async fn open(cancel: CancelToken) -> Result<ShardEngine> {
+        let engine = rt::run(&cancel, async { Ok(shard::ShardEngine::local()) }).await?;
+        Ok(ShardEngine { handle: Handle::new("shard engine", engine), of_node: false })
+    }
+
+    /// Loads a model from its directory.
+    pub async fn load(&self, dir: String, blocks: BlockChoice, cancel: CancelToken) -> Result<Model> {
+        let engine = self.handle.get()?;
+        let dir = validate::path("model directory", &dir)?;
+        MODELS.claim()?;
+        let blocks = match blocks {
+            BlockChoice::All => Blocks::All,
+            BlockChoice::None => Blocks::None,
+            BlockChoice::Span(start, end) => Blocks::Span(start..end),
+        };
+        rt::run(&cancel, async move { engine.load(dir, LoadOptions { blocks }).await }).await.map(Model::new)
+    }
+
+    /// Loads a run of blocks and serves them to peers that are trusted enough.
+    pub async fn serve(&self, dir: String, start_block: u32, end_block: u32, cancel: CancelToken) -> Result<Offer> {
+        let engine = self.handle.get()?;
+        let dir = validate::path("model directory", &dir)?;
+        MODELS.claim()?;
+        rt::run(&cancel, async move { engine.serve(dir, start_block..end_block).await }).await.map(Offer::from)
+    }
+
+    /// Stops serving the blocks of a model.
+    pub async fn stop_serving(&self, model_id: String, cancel: CancelToken) -> Result<()> {
+        let engine = self.handle.get()?;
+        rt::run(&cancel, async move { engine.stop_serving(&model_id).await }).await
+    }
+
+    /// What this node serves.
+    pub async fn served(&self, cancel: CancelToken) -> Result<Vec<Offer>> {
+        let engine = self.handle.get()?;
+        let offers = rt::run(&cancel, async move { Ok(engine.served()) }).await?;
+        Ok(offers.into_iter().map(Offer::from).collect())
+    }
+
+    /// Which blocks of a model are up, and from whom.
+    pub async fn coverage(&self, model: &Model, cancel: CancelToken) -> Result<Coverage> {
+        let (engine, model) = (self.handle.get()?, model.handle.get()?);
+        rt::run(&cancel, async move { engine.coverage(&model).await }).await.map(Coverage::from)
+    }
+
+    /// Starts a generation. `route` is `local` or `peers`; without it the model runs here when all its blocks are here.
+    pub async fn generate(
+        &self,
+        model: &Model,
+        request: GenerateRequest,
+        route: Option<String>,
+        cancel: CancelToken,
+    ) -> Result<Stream<GenerateEvent>> {
+        let (engine, route) = (self.handle.get()?, model.route(route.as_deref())?);
+        let model = model.handle.get()?;
+        rt::run(&cancel, async move { engine.generate(&model, request, route).await }).await.map(Stream::new)
+    }
+
+    /// The logits of every token of a text: one row for each token, as long as the vocabulary.
+    pub async fn logits(
+        &self,
+        model: &Model,
+        tokens: Vec<u32>,
+        route: Option<String>,
+        cancel: CancelToken,
+    ) -> Result<Vec<Vec<f32>>> {
+        let (engine, route) = (self.handle.get()?, model.route(route.as_deref())?);
+        let model = model.handle.get()?;
+        rt::run(&cancel, async move { engine.logits(&model, &tokens, route).await }).await
+    }
+
+    /// Lets go of the engine. That of a node stays open with the node.
+    pub fn shutdown(&self) {
+        if !self.of_node {
+            self.close();
+        }
+    }
+}
+
+impl Model {
+    fn new(model: shard::Model) -> Model {
+        let config = model.config();
+        let info = ModelInfo {
+            id: model.id().to_string(),
+            name: model.name().to_string(),
+            blocks: u32::try_from(config.blocks).unwrap_or(u32::MAX),
+            held_blocks: model.held_blocks(),
+            hidden_size: config.hidden_size,
+            vocab_size: config.vocab_size,
+            max_context: config.max_context,
+        };
+        Model { handle: Handle::new("model", model), info }
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Lets go of the weights.
+    pub fn shutdown(&self) {
+        self.handle.close();
+    }
+
+    pub(crate) fn core(&self) -> Result<shard::Model> {
+        self.handle.get()
+    }
+
+    pub(crate) fn route(&self, name: Option<&str>) -> Result<Route> {
+        match name {
+            Some("local") => Ok(Route::Local),
+            Some("peers") => Ok(Route::Peers),
+            None if self.info.held_blocks == Some(0..self.info.blocks) => Ok(Route::Local),
+            None => Ok(Route::Peers),
+            Some(other) => {
+                Err(Error::invalid_argument(format!("{other:.60?} is no route; routes are local and peers")).into())
+            }
+        }
+    }
+}
+
+impl From<shard::Offer> for Offer {
+    fn from(offer: shard::Offer) -> Offer {
+        Offer { model: offer.model, start_block: offer.start, end_block: offer.end }
+    }
+}
+
+impl From<shard::Coverage> for Coverage {
+    fn from(coverage: shard::Coverage) -> Coverage {
+        let counts = coverage.counts();
+        let hosts = coverage.hosts.into_iter().flat_map(|host| {
+            let peer = host.peer.to_string();
+            let why = host.refused.map(|error| error.message().to_string());
+            host.spans.into_iter().map(move |span| BlockHost {
+                peer: peer.clone(),
+                start_block: span.start,
+                end_block: span.end,
+                usable: why.is_none(),
+                why: why.clone(),
+            })
+        });
+        Coverage { blocks: coverage.blocks, counts, hosts: hosts.collect() }
+    }
+}

@@ -1,0 +1,307 @@
+//! Who may do what, as an object.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kwaai_core::clock::SystemClock;
+use kwaai_core::identity::{Did, Keypair};
+use kwaai_core::store::Store;
+use kwaai_core::trust::{self, CredentialFilter, CredentialType, Policy, Purpose};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::handle::Handle;
+use crate::{CancelToken, Result, rt, validate};
+
+/// Credentials, trusted issuers, scores and minimum tiers.
+pub struct TrustGraph {
+    handle: Handle<trust::TrustGraph>,
+    /// Whether it belongs to a node, and so ends with that.
+    of_node: bool,
+}
+
+/// What a credential says, without claims and proof.
+#[derive(Debug, Clone, Serialize)]
+pub struct CredentialSummary {
+    /// Its identifier, made from its content.
+    pub id: String,
+    /// KwaaiNet's type, when it has one.
+    pub r#type: Option<&'static str>,
+    /// Every type that it names.
+    pub types: Vec<String>,
+    /// The DID of who signed it.
+    pub issuer: String,
+    /// The DID of whom it is about.
+    pub subject: Option<String>,
+    /// From when on it holds, RFC 3339.
+    pub valid_from: Option<String>,
+    /// Until when it holds, RFC 3339.
+    pub valid_until: Option<String>,
+}
+
+/// A whole credential.
+#[derive(Debug, Clone, Serialize)]
+pub struct Credential {
+    /// What it says in short.
+    #[serde(flatten)]
+    pub summary: CredentialSummary,
+    /// What it says about its subject.
+    pub claims: Map<String, Value>,
+    /// The signed document as text, to be given to others.
+    pub json: String,
+}
+
+/// How far a peer is trusted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Score {
+    /// From 0 to 1.
+    pub value: f64,
+    /// `unknown`, `known`, `verified` or `trusted`.
+    pub tier: &'static str,
+    /// The arithmetic, a line for each credential about the peer.
+    pub reasons: Vec<Reason>,
+}
+
+/// What one credential adds to a score, or why it adds nothing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reason {
+    /// The credential's identifier.
+    pub credential_id: String,
+    /// KwaaiNet's type, when it has one.
+    pub r#type: Option<&'static str>,
+    /// Who signed it.
+    pub issuer: String,
+    /// The weight of its type.
+    pub weight: f64,
+    /// Its age in whole days.
+    pub age_days: u64,
+    /// 0.5^(age_days / 365).
+    pub factor: f64,
+    /// weight × factor.
+    pub contribution: f64,
+    /// Whether it counts.
+    pub counted: bool,
+    /// Why it counts or does not.
+    pub why: String,
+}
+
+/// An issuer that this node trusts, and for what.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrustedIssuer {
+    /// The issuer.
+    pub did: String,
+    /// The types for which its credentials count.
+    pub types: Vec<&'static str>,
+}
+
+/// Which credentials are wanted; every part may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filter {
+    /// About this subject, a DID or a PeerId.
+    pub subject: Option<String>,
+    /// From this issuer.
+    pub issuer: Option<String>,
+    /// Of this type.
+    pub r#type: Option<String>,
+}
+
+impl TrustGraph {
+    /// The facet of a node.
+    pub(crate) fn of_node(graph: trust::TrustGraph) -> TrustGraph {
+        TrustGraph { handle: Handle::new("trust graph", graph), of_node: true }
+    }
+
+    /// Lets go of the graph when its node ends.
+    pub(crate) fn close(&self) {
+        self.handle.close();
+    }
+
+    /// A trust graph alone, without a network: in a directory, or without one in memory and with a new identity.
+    pub async fn open(dir: Option<String>, cancel: CancelToken) -> Result<TrustGraph> {
+        let dir = dir.map(|dir| validate::path("directory", &dir)).transpose()?;
+        let open = move || match dir {
+            Some(dir) => trust::TrustGraph::open_dir(&dir),
+            None => trust::TrustGraph::open(Store::in_memory()?, Keypair::generate().signer()?, Arc::new(SystemClock)),
+        };
+        let graph = rt::blocking(&cancel, open).await?;
+        Ok(TrustGraph { handle: Handle::new("trust graph", graph), of_node: false })
+    }
+
+    /// The identity that signs what it issues.
+    pub fn did(&self) -> Result<String> {
+        Ok(self.handle.get()?.did().to_string())
+    }
+
+    /// Issues a credential about a subject. `claims` is a JSON object. The credential is returned and not kept.
+    pub async fn issue(
+        &self,
+        kind: String,
+        subject: String,
+        claims: String,
+        valid_for_ms: Option<u64>,
+        cancel: CancelToken,
+    ) -> Result<Credential> {
+        let graph = self.handle.get()?;
+        let kind: CredentialType = kind.parse()?;
+        let subject = validate::did(&subject)?;
+        let claims: Map<String, Value> = validate::json("claims", &claims)?;
+        let valid_for = valid_for_ms.map(std::time::Duration::from_millis);
+        rt::run(&cancel, async move { graph.issue(kind, subject, claims, valid_for).await }).await.map(Credential::from)
+    }
+
+    /// Checks a credential's form and proof, and says what it says. It is not kept.
+    pub async fn verify(&self, json: String, cancel: CancelToken) -> Result<Credential> {
+        let graph = self.handle.get()?;
+        rt::blocking(&cancel, move || graph.verify(&json)).await.map(Credential::from)
+    }
+
+    /// Verifies a credential, then keeps it.
+    pub async fn import_credential(&self, json: String, cancel: CancelToken) -> Result<CredentialSummary> {
+        let graph = self.handle.get()?;
+        let kept = rt::run(&cancel, async move { graph.import_credential(&json).await }).await?;
+        Ok(CredentialSummary::from(&kept))
+    }
+
+    /// The credentials that are kept and fit the filter, in the order of their identifiers.
+    pub async fn credentials(&self, filter: Filter, cancel: CancelToken) -> Result<Vec<CredentialSummary>> {
+        let graph = self.handle.get()?;
+        let filter = CredentialFilter {
+            subject: filter.subject.as_deref().map(validate::did).transpose()?,
+            issuer: filter.issuer.as_deref().map(validate::did).transpose()?,
+            kind: filter.r#type.as_deref().map(str::parse).transpose()?,
+        };
+        let found = rt::blocking(&cancel, move || graph.credentials(&filter)).await?;
+        Ok(found.iter().map(CredentialSummary::from).collect())
+    }
+
+    /// One kept credential with its claims and its proof.
+    pub async fn credential(&self, id: String, cancel: CancelToken) -> Result<Credential> {
+        let graph = self.handle.get()?;
+        rt::blocking(&cancel, move || graph.credential(&id)).await.map(Credential::from)
+    }
+
+    /// Forgets a credential.
+    pub async fn remove_credential(&self, id: String, cancel: CancelToken) -> Result<()> {
+        let graph = self.handle.get()?;
+        rt::blocking(&cancel, move || graph.remove_credential(&id)).await
+    }
+
+    /// The issuers that this node trusts.
+    pub async fn issuers(&self, cancel: CancelToken) -> Result<Vec<TrustedIssuer>> {
+        let graph = self.handle.get()?;
+        let issuers = rt::blocking(&cancel, move || graph.issuers()).await?;
+        Ok(issuers
+            .into_iter()
+            .map(|issuer| TrustedIssuer {
+                did: issuer.did.to_string(),
+                types: issuer.types.into_iter().map(CredentialType::as_str).collect(),
+            })
+            .collect())
+    }
+
+    /// Trusts an issuer for exactly these types from now on.
+    pub async fn trust_issuer(&self, did: String, types: Vec<String>, cancel: CancelToken) -> Result<()> {
+        let graph = self.handle.get()?;
+        let did = validate::did(&did)?;
+        let types = types.iter().map(|name| name.parse()).collect::<kwaai_core::Result<Vec<CredentialType>>>()?;
+        rt::blocking(&cancel, move || graph.trust_issuer(did, &types)).await
+    }
+
+    /// Trusts an issuer no longer.
+    pub async fn distrust_issuer(&self, did: String, cancel: CancelToken) -> Result<()> {
+        let graph = self.handle.get()?;
+        let did = validate::did(&did)?;
+        rt::blocking(&cancel, move || graph.distrust_issuer(&did)).await
+    }
+
+    /// How far this node trusts a peer, with the arithmetic.
+    pub async fn score(&self, peer: String, cancel: CancelToken) -> Result<Score> {
+        let graph = self.handle.get()?;
+        let peer = validate::did(&peer)?;
+        rt::blocking(&cancel, move || graph.score(&peer)).await.map(Score::from)
+    }
+
+    /// The minimum tier of each purpose.
+    pub async fn policy(&self, cancel: CancelToken) -> Result<BTreeMap<&'static str, &'static str>> {
+        let graph = self.handle.get()?;
+        let policy = rt::blocking(&cancel, move || graph.policy()).await?;
+        Ok(Purpose::ALL.into_iter().map(|purpose| (purpose.as_str(), policy.minimum(purpose).as_str())).collect())
+    }
+
+    /// Replaces the minimum tier of each purpose, durably. A purpose that is left out gets its default.
+    pub async fn set_policy(&self, minimum: BTreeMap<String, String>, cancel: CancelToken) -> Result<()> {
+        let graph = self.handle.get()?;
+        let policy = minimum.iter().try_fold(Policy::default(), |policy, (purpose, tier)| {
+            policy.with_minimum(purpose.parse()?, tier.parse()?)
+        })?;
+        rt::blocking(&cancel, move || graph.set_policy(policy)).await
+    }
+
+    /// Checks that a peer reaches the minimum tier of a purpose.
+    ///
+    /// # Errors
+    /// `untrusted_peer` with the tier that it has and the one that it needs.
+    pub async fn require(&self, peer: String, purpose: String, cancel: CancelToken) -> Result<()> {
+        let graph = self.handle.get()?;
+        let (peer, purpose) = (validate::did(&peer)?, purpose.parse::<Purpose>()?);
+        rt::blocking(&cancel, move || graph.require(&peer, purpose)).await
+    }
+
+    /// Lets go of the directory. The trust graph of a node stays open with the node.
+    pub fn shutdown(&self) {
+        if !self.of_node {
+            self.close();
+        }
+    }
+}
+
+impl From<&trust::CredentialSummary> for CredentialSummary {
+    fn from(summary: &trust::CredentialSummary) -> CredentialSummary {
+        CredentialSummary {
+            id: summary.id.clone(),
+            r#type: summary.kind.map(CredentialType::as_str),
+            types: summary.types.clone(),
+            issuer: summary.issuer.to_string(),
+            subject: summary.subject.as_ref().map(Did::to_string),
+            valid_from: summary.valid_from.map(|at| at.to_string()),
+            valid_until: summary.valid_until.map(|at| at.to_string()),
+        }
+    }
+}
+
+impl From<trust::Credential> for Credential {
+    fn from(credential: trust::Credential) -> Credential {
+        Credential {
+            summary: credential.summary().into(),
+            claims: credential.claims().cloned().unwrap_or_default(),
+            json: credential.to_json(),
+        }
+    }
+}
+
+impl From<trust::Score> for Score {
+    fn from(score: trust::Score) -> Score {
+        Score {
+            value: score.value,
+            tier: score.tier.as_str(),
+            reasons: score.reasons.into_iter().map(Reason::from).collect(),
+        }
+    }
+}
+
+impl From<trust::Reason> for Reason {
+    fn from(reason: trust::Reason) -> Reason {
+        Reason {
+            credential_id: reason.credential_id,
+            r#type: reason.kind.map(CredentialType::as_str),
+            issuer: reason.issuer.to_string(),
+            weight: reason.weight,
+            age_days: reason.age_days,
+            factor: reason.factor,
+            contribution: reason.contribution,
+            counted: reason.counted,
+            why: reason.why,
+        }
+    }
+}

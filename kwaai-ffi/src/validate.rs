@@ -1,0 +1,97 @@
+//! What arrives from another language, checked once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kwaai_core::Error;
+use kwaai_core::identity::{Did, PeerId};
+use serde::de::DeserializeOwned;
+
+use crate::Result;
+
+/// A request of a caller in the same process is bounded all the same: it may be data that the caller got elsewhere.
+const MAX_JSON_BYTES: usize = 16 * 1024 * 1024;
+/// Longer waits are a mistake in the unit. About 49 days, which is also what 32 bits of milliseconds hold.
+const MAX_MILLIS: u64 = u32::MAX as u64;
+
+/// A peer, named by its PeerId or by its DID.
+pub(crate) fn peer(text: &str) -> Result<PeerId> {
+    let text = text.trim();
+    if text.starts_with("did:") {
+        return Ok(text.parse::<Did>()?.to_peer_id()?);
+    }
+    text.parse().map_err(|error| {
+        Error::invalid_argument(format!("{:?} is neither a PeerId nor a DID", shorten(text))).with_source(error).into()
+    })
+}
+
+/// An identity, named by its DID or by its PeerId.
+pub(crate) fn did(text: &str) -> Result<Did> {
+    let text = text.trim();
+    if text.starts_with("did:") {
+        return Ok(text.parse()?);
+    }
+    Ok(Did::from_peer_id(&peer(text)?)?)
+}
+
+/// A path that is there at all.
+pub(crate) fn path(what: &str, text: &str) -> Result<PathBuf> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(Error::invalid_argument(format!("the {what} is not a path")).into());
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// A span of time in milliseconds.
+pub(crate) fn millis(what: &str, ms: u64) -> Result<Duration> {
+    if ms > MAX_MILLIS {
+        let message = format!("{what} is {ms} milliseconds; at most {MAX_MILLIS} are allowed");
+        return Err(Error::invalid_argument(message).into());
+    }
+    Ok(Duration::from_millis(ms))
+}
+
+/// A record written as JSON. Unknown fields are the record's own matter.
+pub(crate) fn json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    if text.len() > MAX_JSON_BYTES {
+        let message = format!("the {what} takes {} bytes; at most {MAX_JSON_BYTES} are allowed", text.len());
+        return Err(Error::resource_exhausted(message).into());
+    }
+    // The message of serde_json names the field and the place, not the value.
+    serde_json::from_str(text)
+        .map_err(|error| Error::invalid_argument(format!("the {what} is not valid: {error}")).with_source(error).into())
+}
+
+fn shorten(text: &str) -> String {
+    const SHOWN: usize = 64;
+    if text.chars().count() <= SHOWN {
+        return text.to_string();
+    }
+    text.chars().take(SHOWN).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kwaai_core::ErrorCode;
+
+    const DID: &str = "did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw";
+
+    #[test]
+    fn a_peer_is_found_by_either_of_its_names() {
+        let peer_id = peer(DID).unwrap();
+        assert_eq!(peer(&peer_id.to_string()).unwrap(), peer_id);
+        assert_eq!(did(&peer_id.to_string()).unwrap().to_string(), DID);
+    }
+
+    #[test]
+    fn nonsense_is_refused_without_repeating_all_of_it() {
+        let error = peer(&"x".repeat(100_000)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidArgument);
+        assert!(error.message.len() < 200, "{error}");
+        assert_eq!(path("model", "").unwrap_err().code, ErrorCode::InvalidArgument);
+        assert_eq!(path("model", "a\0b").unwrap_err().code, ErrorCode::InvalidArgument);
+        assert_eq!(millis("grace_ms", u64::MAX).unwrap_err().code, ErrorCode::InvalidArgument);
+        assert_eq!(json::<u32>("number", "{}").unwrap_err().code, ErrorCode::InvalidArgument);
+    }
+}

@@ -1,0 +1,149 @@
+"""Runs every test in every language and prints one closing line: `N passed, N failed, N skipped`.
+
+A skip counts only with its reason in `tests/skips.toml`; any other skip is a failure. A part that does not run at all
+is a failure too. Called by `make test` with the project's own Python, after everything was built.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Outcome:
+    passed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: Outcome) -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped |= other.skipped
+
+
+def stream(command: list[str], show: re.Pattern[str], **environment: str) -> tuple[int, str]:
+    """Runs a command, shows the lines that matter as they come, and returns everything it printed."""
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=os.environ | environment,
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if show.search(line):
+            print("  " + line.rstrip(), flush=True)
+    return process.wait(), "".join(lines)
+
+
+TEST_LINE = re.compile(r"^test (?P<name>.+?)(?: - should panic)? \.\.\. (?P<result>ok|FAILED|ignored)", re.MULTILINE)
+OUTPUT = re.compile(r"^---- (?P<name>.+?) stdout ----\n(?P<text>.*?)(?=^---- |^successes:|^failures:|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def rust() -> Outcome:
+    """`cargo test` over the workspace: unit tests, integration tests, documentation examples, the C programs."""
+    outcome = Outcome()
+    show = re.compile(r"^(\s+(Compiling kwaai|Running|Doc-tests)|test .*FAILED|error|warning: unused|test result: FAILED)")
+    status, text = stream(["cargo", "test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"], show)
+    # One part for each test program, since names are unique only within one.
+    for part in re.split(r"^\s+(?=Running |Doc-tests )", text, flags=re.MULTILINE)[1:]:
+        program = re.sub(r"-[0-9a-f]{16}\)?$", "", part.splitlines()[0].split("/")[-1].strip())
+        results = {m["name"]: m["result"] for m in TEST_LINE.finditer(part)}
+        said = {m["name"]: m["text"] for m in OUTPUT.finditer(part)}
+        for name, result in results.items():
+            label = f"rust: {program}: {name}"
+            reason = re.search(r"^skipped: (.+)$", said.get(name, ""), re.MULTILINE)
+            if result == "ok" and reason:
+                outcome.skipped[label] = reason[1]
+            elif result == "ok":
+                outcome.passed.append(label)
+            elif result == "ignored":
+                outcome.skipped[label] = "ignored"
+            else:
+                outcome.failed.append(label)
+                print(f"---- {label}\n{said.get(name, '').strip()[-4000:]}", flush=True)
+    if status != 0 and not outcome.failed:
+        print(text[-6000:])
+        outcome.failed.append("rust: cargo test did not finish")
+    return outcome
+
+
+def python() -> Outcome:
+    """pytest over the package, the documents and the examples."""
+    outcome = Outcome()
+    report = ROOT / "target" / "pytest.xml"
+    report.parent.mkdir(exist_ok=True)
+    report.unlink(missing_ok=True)
+    show = re.compile(r"(FAILED|ERROR|^E  |passed|failed)")
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--durations=8", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    status, text = stream([*command, "bindings/python/tests", "tests/docs", "tests/examples"], show)
+    if not report.exists():
+        print(text[-6000:])
+        outcome.failed.append("python: pytest did not finish")
+        return outcome
+    for case in ElementTree.parse(report).iter("testcase"):
+        label = f"python: {case.get('classname')}: {case.get('name')}"
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            outcome.failed.append(label)
+        elif skip is not None:
+            outcome.skipped[label] = skip.get("message", "")
+        else:
+            outcome.passed.append(label)
+    if status != 0 and not outcome.failed:
+        outcome.failed.append(f"python: pytest ended with {status}")
+    return outcome
+
+
+def unlisted(skipped: dict[str, str]) -> list[str]:
+    """The skips that `tests/skips.toml` does not allow."""
+    rules = tomllib.loads((ROOT / "tests" / "skips.toml").read_text()).get("skip", [])
+    return [
+        label
+        for label, reason in skipped.items()
+        if not any(fnmatchcase(label, rule["test"]) and rule["reason"] in reason for rule in rules)
+    ]
+
+
+def main() -> int:
+    total = Outcome()
+    for name, part in (("rust and c", rust), ("python", python)):
+        print(f"== {name}", flush=True)
+        began = time.monotonic()
+        outcome = part()
+        if not outcome.passed:
+            outcome.failed.append(f"{name}: no test ran")
+        seconds = time.monotonic() - began
+        counts = f"{len(outcome.passed)} passed, {len(outcome.failed)} failed, {len(outcome.skipped)} skipped"
+        print(f"== {name}: {counts} in {seconds:.0f} s", flush=True)
+        total.add(outcome)
+    for label, reason in total.skipped.items():
+        print(f"skipped: {label}: {reason}")
+    for label in unlisted(total.skipped):
+        total.failed.append(f"{label} (its skip is not listed in tests/skips.toml)")
+        total.skipped.pop(label)
+    for label in total.failed:
+        print(f"FAILED: {label}")
+    print(f"{len(total.passed)} passed, {len(total.failed)} failed, {len(total.skipped)} skipped")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
