@@ -239,7 +239,7 @@ enum kwaai_status_t kwaai_node_contribute(const struct kwaai_node_t *node,
                                           struct kwaai_error_t **error);
 
 // Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and directory are
-// free, at most about two seconds after that. Calling it again is fine.
+// free, at most about six seconds after that. Calling it again is fine.
 //
 // Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_node_shutdown(const struct kwaai_node_t *node,

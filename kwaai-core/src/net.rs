@@ -43,7 +43,7 @@ use crate::trust::{Gate, Purpose};
 use crate::{Error, Result};
 use dial::Bootstrap;
 use dispatch::{Dispatch, closed};
-use driver::{CLOSING, Command, Driver, Kind, Shared};
+use driver::{CLOSING, Command, Driver, Kind, RELEASE, Shared};
 
 /// How long a message may take, the dial included.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -220,7 +220,7 @@ impl Network {
     /// Afterwards every call answers `closed`. May be called again, and by several at once.
     ///
     /// # Errors
-    /// `timeout` when a handler blocks its thread, so that it could not be ended about a second after the grace.
+    /// `timeout` when a handler blocks its thread, so that it could not be ended about six seconds after the grace.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         let shared = &self.inner.shared;
         if !shared.closing.is_cancelled() {
@@ -228,7 +228,7 @@ impl Network {
             shared.closing.cancel();
         }
         shared.tracker.close();
-        let ended = tokio::time::timeout(grace + CLOSING * 2, shared.tracker.wait()).await;
+        let ended = tokio::time::timeout(grace + CLOSING * 2 + RELEASE, shared.tracker.wait()).await;
         ended.map_err(|_| Error::timeout("a task of the network did not end; does a handler block its thread?"))
     }
 

@@ -172,7 +172,7 @@ impl Node {
     }
 
     /// Stops the node: what is under way may finish within `grace`, then it is aborted. Idempotent; returns when the
-    /// sockets are closed and its knowledge bases are free, at most about two seconds after `grace`.
+    /// sockets are closed and its knowledge bases are free, at most about six seconds after `grace`.
     ///
     /// # Errors
     /// `timeout` when a handler blocks its thread so that it could not be ended.

@@ -33,6 +33,9 @@ const LISTENING: Duration = Duration::from_secs(10);
 const BOOTSTRAP_RETRY: Duration = Duration::from_secs(30);
 /// How long questions to the DHT wait for the first bootstrap to answer.
 const SETTLING: Duration = Duration::from_secs(5);
+/// How long a socket may take to close after that: a QUIC connection lingers for three probe timeouts (RFC 9000,
+/// section 10.2), which is three seconds when no round trip was measured yet.
+pub(crate) const RELEASE: Duration = Duration::from_secs(4);
 /// How often the machine is asked whether a closed socket is free.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 /// The longest agent text that is kept, in characters.
@@ -213,7 +216,7 @@ impl Driver {
                 tokio::time::sleep(RELEASE_POLL).await;
             }
         };
-        let _ = tokio::time::timeout_at(deadline, released).await;
+        let _ = tokio::time::timeout(RELEASE, released).await;
         self.shared.events.close();
         self.shared.inbox.close();
     }

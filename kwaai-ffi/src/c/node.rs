@@ -372,7 +372,7 @@ pub unsafe extern "C" fn kwaai_node_contribute(
 }
 
 /// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and directory are
-/// free, at most about two seconds after that. Calling it again is fine.
+/// free, at most about six seconds after that. Calling it again is fine.
 ///
 /// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
 ///
