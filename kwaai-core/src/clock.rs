@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 
+use crate::{Error, Result};
+
 /// Where the library reads the wall clock. Tests and simulations supply a [`ManualClock`].
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.
@@ -34,6 +36,20 @@ impl ManualClock {
     /// Moves the clock and every clone of it forward.
     pub fn advance(&self, by: std::time::Duration) {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
+    }
+}
+
+impl std::str::FromStr for ManualClock {
+    type Err = Error;
+
+    /// A clock standing at an instant written as RFC 3339.
+    fn from_str(text: &str) -> Result<ManualClock> {
+        let instant: Timestamp = text.parse().map_err(|error| {
+            Error::invalid_argument(format!("{text:.40?} is no instant"))
+                .with_remedy("write it like 2026-01-31T12:00:00Z")
+                .with_source(error)
+        })?;
+        Ok(ManualClock::at(instant))
     }
 }
 

@@ -42,7 +42,7 @@ use crate::event::{self, Item, Stream};
 use crate::llm::{Embedder, LanguageModel, Text};
 use crate::rag::answer::{Question, Reader};
 use crate::rag::chunk::Chunking;
-use crate::rag::document::Limits;
+use crate::rag::document::{DocumentReader, Limits};
 use crate::rag::ingest::{Ingestion, blocking, embed};
 use crate::rag::store::KnowledgeStore;
 use crate::vector::IndexOptions;
@@ -73,6 +73,8 @@ pub struct RagConfig {
     pub chunking: Chunking,
     /// How much a single file may cost.
     pub limits: Limits,
+    /// Read the formats that the library does not; the first that is for a file's extension reads it.
+    pub readers: Vec<Arc<dyn DocumentReader>>,
     /// The language whose word forms are brought together. Changing it rebuilds the word index.
     pub language: Language,
     /// When the vectors get a graph.
@@ -88,6 +90,7 @@ impl Default for RagConfig {
             language_model: None,
             chunking: Chunking::default(),
             limits: Limits::default(),
+            readers: Vec::new(),
             language: Language::default(),
             index: IndexOptions::default(),
             clock: Arc::new(SystemClock),
@@ -200,6 +203,7 @@ impl Rag {
             embedder: self.inner.config.embedder.clone(),
             chunking: self.inner.config.chunking,
             limits: self.inner.config.limits,
+            readers: self.inner.config.readers.clone(),
             clock: self.inner.config.clock.clone(),
             events,
             closing: self.inner.closing.clone(),

@@ -42,7 +42,8 @@ const ISSUERS: TableDefinition<&str, &str> = TableDefinition::new("trust.issuers
 const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("trust.settings");
 const POLICY: &str = "policy";
 
-const KEY_FILE: &str = "identity.key";
+/// The name of the key file in the directory of a trust graph.
+pub const KEY_FILE: &str = "identity.key";
 
 /// What this node knows about the trustworthiness of others. Cheap to clone; clones share everything.
 #[derive(Clone)]

@@ -244,19 +244,19 @@ fn a_walk_lists_what_lies_in_the_folder_in_order_and_follows_no_link() {
         std::os::unix::fs::symlink(outside.path().join("secret.txt"), dir.path().join("link.txt")).unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).unwrap();
     }
-    let names: Vec<String> = walk(dir.path()).unwrap().into_iter().map(|found| found.name).collect();
+    let names: Vec<String> = walk(dir.path(), &[]).unwrap().into_iter().map(|found| found.name).collect();
     assert_eq!(names, ["a.PDF", "a/b/c.docx", "a/z.txt", "b.md"]);
 }
 
 #[test]
 fn an_empty_folder_a_missing_one_and_a_file_are_errors_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
-    let empty = walk(dir.path()).unwrap_err();
+    let empty = walk(dir.path(), &[]).unwrap_err();
     assert_eq!(empty.code(), ErrorCode::NotFound);
     assert!(empty.context().contains_key("remedy") && empty.context().contains_key("file"));
-    assert_eq!(walk(&dir.path().join("no")).unwrap_err().code(), ErrorCode::NotFound);
+    assert_eq!(walk(&dir.path().join("no"), &[]).unwrap_err().code(), ErrorCode::NotFound);
     touch(&dir.path().join("a.txt"));
-    assert_eq!(walk(&dir.path().join("a.txt")).unwrap_err().code(), ErrorCode::InvalidArgument);
+    assert_eq!(walk(&dir.path().join("a.txt"), &[]).unwrap_err().code(), ErrorCode::InvalidArgument);
 }
 
 #[test]

@@ -52,6 +52,23 @@ impl From<Error> for KwaaiError {
     }
 }
 
+impl KwaaiError {
+    /// An error that arose in the app's own code: `cause` is what its language says of it.
+    pub fn foreign(code: ErrorCode, message: String, cause: Option<String>) -> KwaaiError {
+        let number = code.number();
+        KwaaiError { code, number, message, context: BTreeMap::new(), retryable: code.is_retryable(), cause }
+    }
+
+    /// The way back into the core, for an error of the app's own code.
+    pub(crate) fn into_core(self) -> Error {
+        let error = Error::new(self.code, self.message);
+        match self.cause {
+            Some(cause) => error.with_source(std::io::Error::other(cause)),
+            None => error,
+        }
+    }
+}
+
 impl fmt::Display for KwaaiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -8,10 +8,14 @@
 #[cfg(feature = "capi")]
 pub mod c;
 mod cancel;
+mod clock;
 mod error;
 mod fork;
 mod handle;
+pub mod log;
+mod matrix;
 pub mod node;
+pub mod provide;
 pub mod rag;
 #[cfg(feature = "capi")]
 mod registry;
@@ -27,6 +31,8 @@ pub use cancel::CancelToken;
 pub use error::{KwaaiError, Result};
 pub use kwaai_core::ErrorCode;
 pub use kwaai_core::event::Item;
+pub use log::{LogRecord, LogSink, init_logging};
+pub use matrix::Matrix;
 pub use node::Node;
 pub use rag::Rag;
 pub use shard::{Model, ShardEngine};

@@ -12,9 +12,11 @@ use kwaai_core::node;
 use kwaai_core::trust::Tier;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{SetClock, check_seed, seeded};
 use crate::fork::{MODELS, NETWORK};
 use crate::handle::Handle;
-use crate::rag::{Options, Writer};
+use crate::provide::Supplies;
+use crate::rag::Options;
 use crate::shard::Offer;
 use crate::trust::Reason;
 use crate::{CancelToken, Rag, Result, ShardEngine, Stream, TrustGraph, rt, validate};
@@ -23,6 +25,7 @@ use crate::{CancelToken, Rag, Result, ShardEngine, Stream, TrustGraph, rt, valid
 pub struct Node {
     handle: Handle<node::Node>,
     identity: Identity,
+    clock: SetClock,
     trust: Arc<TrustGraph>,
     shards: Arc<ShardEngine>,
 }
@@ -59,6 +62,10 @@ pub struct NodeConfig {
     pub mdns: Option<bool>,
     /// How much peers may take.
     pub limits: LimitOptions,
+    /// For tests: the identity is made from this number, and is no secret. Only in memory.
+    pub seed: Option<u64>,
+    /// For tests: a clock that stands at this instant, RFC 3339, until [`Node::advance_clock`] moves it.
+    pub clock: Option<String>,
 }
 
 macro_rules! limits {
@@ -167,8 +174,8 @@ pub struct PeerInfo {
 /// A text that a peer sent.
 #[derive(Debug, Clone, Serialize)]
 pub struct MessageRecord {
-    /// The PeerId of the sender, authenticated.
-    pub from: String,
+    /// The PeerId of who sent it, authenticated.
+    pub sender: String,
     /// The text.
     pub text: String,
     /// When it arrived, RFC 3339.
@@ -244,7 +251,8 @@ pub struct BlockShare {
 impl Node {
     /// Starts a node: it listens, and dials nobody but its bootstraps.
     pub async fn start(config: NodeConfig, cancel: CancelToken) -> Result<Node> {
-        let config = config.into_core()?;
+        let clock = SetClock::new(config.clock.as_deref())?;
+        let config = config.into_core(clock.clone())?;
         NETWORK.claim()?;
         let started = rt::run(&cancel, async move { node::Node::start(config()?).await }).await?;
         let identity = Identity {
@@ -254,7 +262,8 @@ impl Node {
         };
         Ok(Node {
             identity,
-            trust: Arc::new(TrustGraph::of_node(started.trust())),
+            trust: Arc::new(TrustGraph::of_node(started.trust(), clock.clone())),
+            clock,
             shards: Arc::new(ShardEngine::of_node(started.shards())),
             handle: Handle::new("node", started),
         })
@@ -325,16 +334,10 @@ impl Node {
     }
 
     /// Opens a knowledge base of this node. While it is open, the same name returns the same one.
-    pub async fn rag(
-        &self,
-        name: String,
-        options: Options,
-        writer: Option<Writer>,
-        cancel: CancelToken,
-    ) -> Result<Rag> {
+    pub async fn rag(&self, name: String, options: Options, supplies: Supplies, cancel: CancelToken) -> Result<Rag> {
         let node = self.handle.get()?;
-        options.claim(writer.as_ref())?;
-        rt::run(&cancel, async move { node.rag(&name, options.config(writer).await?).await }).await.map(Rag::new)
+        options.claim(&supplies)?;
+        rt::run(&cancel, async move { node.rag(&name, options.config(supplies).await?).await }).await.map(Rag::new)
     }
 
     /// Shares exactly this, and no longer what was shared before.
@@ -351,6 +354,15 @@ impl Node {
         let contribution = node::Contribution { min_tier, blocks: blocks.collect::<Result<_>>()? };
         let offers = rt::run(&cancel, async move { node.contribute(contribution).await }).await?;
         Ok(offers.into_iter().map(Offer::from).collect())
+    }
+
+    /// For tests: moves the clock that the node was started with.
+    ///
+    /// # Errors
+    /// `unsupported` for a node that goes by the machine's clock.
+    pub fn advance_clock(&self, by_ms: u64) -> Result<()> {
+        self.handle.get()?;
+        self.clock.advance(by_ms)
     }
 
     /// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Idempotent. Cancelling stops the
@@ -379,7 +391,7 @@ impl Node {
 
 impl NodeConfig {
     /// The core's configuration, read when it is called: it reads files.
-    fn into_core(self) -> Result<impl FnOnce() -> kwaai_core::Result<Config> + Send + 'static> {
+    fn into_core(self, clock: SetClock) -> Result<impl FnOnce() -> kwaai_core::Result<Config> + Send + 'static> {
         let preset = self.preset.as_deref().map(Preset::from_str).transpose()?.unwrap_or_default();
         let data_dir = self.data_dir.as_deref().map(|dir| validate::path("data_dir", dir)).transpose()?;
         let identity_key = self.identity_key.as_deref().map(|path| validate::path("identity_key", path)).transpose()?;
@@ -391,6 +403,9 @@ impl NodeConfig {
             config.listen = self.listen.unwrap_or(config.listen);
             config.bootstrap = self.bootstrap.unwrap_or(config.bootstrap);
             config.mdns = self.mdns.unwrap_or(config.mdns);
+            check_seed(self.seed, config.data_dir.is_some())?;
+            config.identity = self.seed.map(seeded).or(config.identity);
+            config.clock = clock.core();
             self.limits.apply(&mut config.limits).map_err(|error| Error::invalid_argument(error.message))?;
             Ok(config)
         })
@@ -432,7 +447,7 @@ impl From<node::PeerInfo> for PeerInfo {
 impl From<Message> for MessageRecord {
     fn from(message: Message) -> MessageRecord {
         MessageRecord {
-            from: message.from.to_string(),
+            sender: message.from.to_string(),
             text: message.text,
             received_at: message.received_at.to_string(),
         }

@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use crate::fork::MODELS;
 use crate::handle::Handle;
-use crate::{CancelToken, Model, Result, ShardEngine, Stream, rt, validate};
+use crate::provide::Supplies;
+use crate::{CancelToken, Result, Stream, rt, validate};
 
 /// A knowledge base over documents.
 pub struct Rag(Handle<rag::Rag>);
@@ -64,27 +65,16 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// A model in blocks that writes the answers of a knowledge base.
-pub struct Writer(Arc<dyn LanguageModel>);
-
-impl ShardEngine {
-    /// The model as a writer of answers; the route is that of [`ShardEngine::generate`].
-    pub fn writer(&self, model: &Model, route: Option<String>) -> Result<Writer> {
-        let route = model.route(route.as_deref())?;
-        Ok(Writer(Arc::new(self.core()?.language_model(&model.core()?, route))))
-    }
-}
-
 impl Rag {
     pub(crate) fn new(rag: rag::Rag) -> Rag {
         Rag(Handle::new("knowledge base", rag))
     }
 
     /// Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
-    pub async fn open(dir: String, options: Options, writer: Option<Writer>, cancel: CancelToken) -> Result<Rag> {
+    pub async fn open(dir: String, options: Options, supplies: Supplies, cancel: CancelToken) -> Result<Rag> {
         let dir = validate::path("directory", &dir)?;
-        options.claim(writer.as_ref())?;
-        rt::run(&cancel, async move { rag::Rag::open(&dir, options.config(writer).await?).await }).await.map(Rag::new)
+        options.claim(&supplies)?;
+        rt::run(&cancel, async move { rag::Rag::open(&dir, options.config(supplies).await?).await }).await.map(Rag::new)
     }
 
     /// Starts to read a file, or every file of a folder.
@@ -172,13 +162,15 @@ impl ChunkingOptions {
 }
 
 impl Options {
-    /// Computing needs threads that a fork loses; finding passages by their words does not.
-    pub(crate) fn claim(&self, writer: Option<&Writer>) -> Result<()> {
-        if writer.is_none() && self.embedder.as_deref() == Some("none") { Ok(()) } else { MODELS.claim() }
+    /// Computing needs threads that a fork loses; finding passages by their words does not, and what the app brings is
+    /// its own matter.
+    pub(crate) fn claim(&self, supplies: &Supplies) -> Result<()> {
+        let computes = supplies.embedder.is_none() && self.embedder.as_deref() != Some("none");
+        if computes || supplies.writer.is_some() { MODELS.claim() } else { Ok(()) }
     }
 
-    pub(crate) async fn config(self, writer: Option<Writer>) -> kwaai_core::Result<RagConfig> {
-        let language_model: Option<Arc<dyn LanguageModel>> = match (writer, self.endpoint) {
+    pub(crate) async fn config(self, supplies: Supplies) -> kwaai_core::Result<RagConfig> {
+        let language_model: Option<Arc<dyn LanguageModel>> = match (supplies.writer, self.endpoint) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid_argument("a knowledge base has one language model, an endpoint or a model"));
             }
@@ -190,21 +182,29 @@ impl Options {
             }
             (None, None) => None,
         };
-        let folder = match self.embedder.as_deref() {
-            None | Some("auto") => model_cache::find_all_minilm()?,
-            Some("none") => None,
-            Some(name) => Some(hub::embedding_model(name).await?),
-        };
-        let embedder: Option<Arc<dyn Embedder>> = match folder {
-            Some(folder) => Some(Arc::new(BertEmbedder::open(folder).await?)),
-            None => None,
+        let embedder = match (supplies.embedder, self.embedder.as_deref()) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid_argument("a knowledge base has one embedder, by its name or as an object"));
+            }
+            (Some(own), None) => Some(own.0),
+            (None, Some("none")) => None,
+            (None, None | Some("auto")) => match model_cache::find_all_minilm()? {
+                Some(folder) => Some(open_embedder(folder).await?),
+                None => None,
+            },
+            (None, Some(name)) => Some(open_embedder(hub::embedding_model(name).await?).await?),
         };
         Ok(RagConfig {
             embedder,
             language_model,
             chunking: self.chunking.into_core(),
             language: self.language,
+            readers: supplies.readers.into_iter().map(|reader| reader.0).collect(),
             ..RagConfig::default()
         })
     }
+}
+
+async fn open_embedder(folder: std::path::PathBuf) -> kwaai_core::Result<Arc<dyn Embedder>> {
+    Ok(Arc::new(BertEmbedder::open(folder).await?))
 }

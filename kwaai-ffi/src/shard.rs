@@ -1,21 +1,33 @@
 //! Language models, whole or in blocks, as objects.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use kwaai_core::Error;
-use kwaai_core::llm::{GenerateEvent, GenerateRequest};
+use kwaai_core::llm::{BertEmbedder, Embedder, GenerateEvent, GenerateRequest, Text, hub, model_cache};
 use kwaai_core::shard::{self, Blocks, LoadOptions, Route};
 use serde::{Deserialize, Serialize};
 
 use crate::fork::MODELS;
 use crate::handle::Handle;
-use crate::{CancelToken, Result, Stream, rt, validate};
+use crate::provide::Writer;
+use tokio::sync::Mutex;
+
+use crate::{CancelToken, Matrix, Result, Stream, rt, validate};
 
 /// Loads models, serves their blocks, and generates.
 pub struct ShardEngine {
     handle: Handle<shard::ShardEngine>,
+    /// The embedding model that was used last, and its name.
+    embedder: Arc<Mutex<Option<Loaded>>>,
     /// Whether it belongs to a node, and so ends with that.
     of_node: bool,
+}
+
+/// A loaded embedding model, under the name that it was asked for by.
+struct Loaded {
+    name: Option<String>,
+    embedder: Arc<BertEmbedder>,
 }
 
 /// A loaded model.
@@ -96,7 +108,7 @@ pub enum BlockChoice {
 impl ShardEngine {
     /// The facet of a node.
     pub(crate) fn of_node(engine: shard::ShardEngine) -> ShardEngine {
-        ShardEngine { handle: Handle::new("shard engine", engine), of_node: true }
+        ShardEngine { handle: Handle::new("shard engine", engine), embedder: Arc::default(), of_node: true }
     }
 
     /// Lets go of the engine when its node ends.
@@ -111,7 +123,7 @@ impl ShardEngine {
     /// An engine without a network: models run whole, here.
     pub async fn open(cancel: CancelToken) -> Result<ShardEngine> {
         let engine = rt::run(&cancel, async { Ok(shard::ShardEngine::local()) }).await?;
-        Ok(ShardEngine { handle: Handle::new("shard engine", engine), of_node: false })
+        Ok(ShardEngine { handle: Handle::new("shard engine", engine), embedder: Arc::default(), of_node: false })
     }
 
     /// Loads a model from its directory.
@@ -174,10 +186,47 @@ impl ShardEngine {
         tokens: Vec<u32>,
         route: Option<String>,
         cancel: CancelToken,
-    ) -> Result<Vec<Vec<f32>>> {
+    ) -> Result<Matrix> {
         let (engine, route) = (self.handle.get()?, model.route(route.as_deref())?);
         let model = model.handle.get()?;
-        rt::run(&cancel, async move { engine.logits(&model, &tokens, route).await }).await
+        rt::run(&cancel, async move { engine.logits(&model, &tokens, route).await.map(Matrix::of) }).await
+    }
+
+    /// A unit vector for each text. `model` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was
+    /// fetched unless set. The last one stays loaded.
+    pub async fn embed(&self, texts: Vec<String>, model: Option<String>, cancel: CancelToken) -> Result<Matrix> {
+        self.handle.get()?;
+        MODELS.claim()?;
+        let loaded = self.embedder.clone();
+        rt::run(&cancel, async move {
+            let mut loaded = loaded.lock().await;
+            let embedder = match &*loaded {
+                Some(last) if last.name == model => last.embedder.clone(),
+                _ => {
+                    let folder = match &model {
+                        Some(name) => hub::embedding_model(name).await?,
+                        None => model_cache::find_all_minilm()?.ok_or_else(|| {
+                            Error::not_found("all-MiniLM-L6-v2 has not been fetched")
+                                .with_remedy("fetch it, or name the folder or hub id of an embedding model")
+                        })?,
+                    };
+                    let embedder = Arc::new(BertEmbedder::open(folder).await?);
+                    *loaded = Some(Loaded { name: model, embedder: embedder.clone() });
+                    embedder
+                }
+            };
+            drop(loaded);
+            let texts = texts.into_iter().map(Text::Document).collect();
+            let vectors = Matrix::of(embedder.embed(texts).await?);
+            Ok(Matrix { columns: embedder.dimension(), ..vectors })
+        })
+        .await
+    }
+
+    /// The model as a writer of answers; the route is that of [`ShardEngine::generate`].
+    pub fn writer(&self, model: &Model, route: Option<String>) -> Result<Writer> {
+        let route = model.route(route.as_deref())?;
+        Ok(Writer(Arc::new(self.core()?.language_model(&model.core()?, route))))
     }
 
     /// Lets go of the engine. That of a node stays open with the node.

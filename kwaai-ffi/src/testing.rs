@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use kwaai_core::{Error, ErrorCode, event};
 
+use crate::clock::seeded;
 use crate::rt::process;
-use crate::{CancelToken, Result, Stream, rt};
+use crate::{CancelToken, Matrix, Result, Stream, rt};
 
 /// Fails with the code of this number, with a detail and a cause as a real error has them.
 ///
@@ -58,6 +59,33 @@ pub fn numbers(count: u32, capacity: usize, open: bool) -> Stream<u32> {
         sender.finish(Ok(()));
     }
     Stream::new(stream)
+}
+
+/// The length of each row, for measuring what handing an array over costs.
+///
+/// # Errors
+/// `invalid_argument` for a number that is not finite.
+pub fn norms(matrix: &Matrix) -> Result<Vec<f32>> {
+    matrix.check_finite()?;
+    let norm = |row: &[f32]| row.iter().map(|value| value * value).sum::<f32>().sqrt();
+    Ok(matrix.values.chunks(matrix.columns.max(1)).map(norm).collect())
+}
+
+/// The DID of the identity that a seed gives.
+///
+/// # Errors
+/// None for any seed.
+pub fn seed_did(seed: u64) -> Result<String> {
+    Ok(seeded(seed).did()?.to_string())
+}
+
+/// The Ed25519 signature of these bytes by the identity that a seed gives, for signers written in tests.
+///
+/// # Errors
+/// None for any seed.
+pub async fn seed_sign(seed: u64, message: Vec<u8>, cancel: CancelToken) -> Result<Vec<u8>> {
+    let signer = seeded(seed).signer()?;
+    rt::run(&cancel, async move { Ok(signer.sign(&message).await?.to_vec()) }).await
 }
 
 /// The objects that are alive in this process, by kind. Empty when everything was let go.

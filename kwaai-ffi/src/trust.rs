@@ -1,23 +1,37 @@
 //! Who may do what, as an object.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use kwaai_core::clock::SystemClock;
+use kwaai_core::Error;
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::{self, CredentialFilter, CredentialType, Policy, Purpose};
+use kwaai_core::trust::{self, CredentialFilter, CredentialType, KEY_FILE, Policy, Purpose};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::clock::{SetClock, check_seed, seeded};
 use crate::handle::Handle;
+use crate::provide::Signer;
 use crate::{CancelToken, Result, rt, validate};
 
 /// Credentials, trusted issuers, scores and minimum tiers.
 pub struct TrustGraph {
     handle: Handle<trust::TrustGraph>,
+    clock: SetClock,
     /// Whether it belongs to a node, and so ends with that.
     of_node: bool,
+}
+
+/// How a trust graph is opened; every part may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustOptions {
+    /// Where it is kept; in memory unless set.
+    pub dir: Option<String>,
+    /// For tests: the identity is made from this number, and is no secret. Only in memory.
+    pub seed: Option<u64>,
+    /// For tests: a clock that stands at this instant, RFC 3339, until [`TrustGraph::advance_clock`] moves it.
+    pub clock: Option<String>,
 }
 
 /// What a credential says, without claims and proof.
@@ -108,8 +122,8 @@ pub struct Filter {
 
 impl TrustGraph {
     /// The facet of a node.
-    pub(crate) fn of_node(graph: trust::TrustGraph) -> TrustGraph {
-        TrustGraph { handle: Handle::new("trust graph", graph), of_node: true }
+    pub(crate) fn of_node(graph: trust::TrustGraph, clock: SetClock) -> TrustGraph {
+        TrustGraph { handle: Handle::new("trust graph", graph), clock, of_node: true }
     }
 
     /// Lets go of the graph when its node ends.
@@ -117,15 +131,36 @@ impl TrustGraph {
         self.handle.close();
     }
 
-    /// A trust graph alone, without a network: in a directory, or without one in memory and with a new identity.
-    pub async fn open(dir: Option<String>, cancel: CancelToken) -> Result<TrustGraph> {
-        let dir = dir.map(|dir| validate::path("directory", &dir)).transpose()?;
-        let open = move || match dir {
-            Some(dir) => trust::TrustGraph::open_dir(&dir),
-            None => trust::TrustGraph::open(Store::in_memory()?, Keypair::generate().signer()?, Arc::new(SystemClock)),
+    /// A trust graph alone, without a network: in a directory, or without one in memory. It signs with the key of its
+    /// directory, with a new one in memory, or through a signer of the app.
+    pub async fn open(options: TrustOptions, signer: Option<Signer>, cancel: CancelToken) -> Result<TrustGraph> {
+        let dir = options.dir.map(|dir| validate::path("directory", &dir)).transpose()?;
+        check_seed(options.seed, dir.is_some())?;
+        if signer.is_some() && options.seed.is_some() {
+            return Err(Error::invalid_argument("a trust graph has one identity, of a seed or of a signer").into());
+        }
+        let clock = SetClock::new(options.clock.as_deref())?;
+        let core_clock = clock.core();
+        let open = move || {
+            let store = dir.as_deref().map_or_else(Store::in_memory, Store::open)?;
+            let signer = match (signer, &dir) {
+                (Some(own), _) => own.0,
+                (None, Some(dir)) => Keypair::load_or_generate(&dir.join(KEY_FILE))?.signer()?,
+                (None, None) => options.seed.map_or_else(Keypair::generate, seeded).signer()?,
+            };
+            trust::TrustGraph::open(store, signer, core_clock)
         };
         let graph = rt::blocking(&cancel, open).await?;
-        Ok(TrustGraph { handle: Handle::new("trust graph", graph), of_node: false })
+        Ok(TrustGraph { handle: Handle::new("trust graph", graph), clock, of_node: false })
+    }
+
+    /// For tests: moves the clock that it was opened with, or that of its node.
+    ///
+    /// # Errors
+    /// `unsupported` for one that goes by the machine's clock.
+    pub fn advance_clock(&self, by_ms: u64) -> Result<()> {
+        self.handle.get()?;
+        self.clock.advance(by_ms)
     }
 
     /// The identity that signs what it issues.

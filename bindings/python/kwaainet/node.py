@@ -285,7 +285,7 @@ def grace_ms(grace: timedelta | None) -> int | None:
 
 
 def read_message(data: dict[str, Any]) -> Message:
-    return record(Message, data | {"sender": data["from"]})
+    return record(Message, data)
 
 
 _EVENTS: dict[str, type[Any]] = {

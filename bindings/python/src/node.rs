@@ -9,7 +9,7 @@ use crate::error::{exception, parse};
 use crate::operation::Operation;
 use crate::rag::Rag;
 use crate::reply::{Object, Record};
-use crate::shard::{ShardEngine, writer};
+use crate::shard::{ShardEngine, supplies};
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
 
@@ -96,9 +96,9 @@ impl Node {
         model: Option<crate::rag::Written<'_>>,
     ) -> PyResult<Operation> {
         let options: Options = parse(py, "options", options)?;
-        let (node, writer) = (self.0.clone(), writer(py, model)?);
+        let (node, supplies) = (self.0.clone(), supplies(py, model)?);
         Ok(Operation::new(move |cancel| async move {
-            node.rag(name, options, writer, cancel).await.map(|rag| Object(Rag::from(rag)))
+            node.rag(name, options, supplies, cancel).await.map(|rag| Object(Rag::from(rag)))
         }))
     }
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use crate::error::parse;
 use crate::operation::Operation;
 use crate::reply::{Object, Record};
-use crate::shard::{Model, ShardEngine, writer};
+use crate::shard::{Model, ShardEngine, supplies};
 use crate::stream::Stream;
 
 /// An engine, a model of it, and the route: what writes answers.
@@ -29,9 +29,9 @@ impl Rag {
     #[pyo3(signature = (dir, options, model=None))]
     fn open(py: Python<'_>, dir: String, options: &str, model: Option<Written<'_>>) -> PyResult<Operation> {
         let options: Options = parse(py, "options", options)?;
-        let writer = writer(py, model)?;
+        let supplies = supplies(py, model)?;
         Ok(Operation::new(|cancel| async {
-            kwaai_ffi::Rag::open(dir, options, writer, cancel).await.map(|rag| Object(Rag::from(rag)))
+            kwaai_ffi::Rag::open(dir, options, supplies, cancel).await.map(|rag| Object(Rag::from(rag)))
         }))
     }
 

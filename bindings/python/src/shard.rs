@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::rag::Writer;
+use kwaai_ffi::Matrix;
+use kwaai_ffi::provide::Supplies;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -86,20 +87,20 @@ impl Model {
 }
 
 /// The model that writes the answers of a knowledge base.
-pub(crate) fn writer(py: Python<'_>, written: Option<Written<'_>>) -> PyResult<Option<Writer>> {
-    let Some((engine, model, route)) = written else { return Ok(None) };
-    engine.get().0.writer(&model.get().0, route).map(Some).map_err(|error| exception(py, &error))
+pub(crate) fn supplies(py: Python<'_>, written: Option<Written<'_>>) -> PyResult<Supplies> {
+    let Some((engine, model, route)) = written else { return Ok(Supplies::default()) };
+    let writer = engine.get().0.writer(&model.get().0, route).map_err(|error| exception(py, &error))?;
+    Ok(Supplies { writer: Some(writer), ..Supplies::default() })
 }
 
 /// Rows of numbers, as one buffer of 32-bit floats in this machine's byte order, with the number of rows and columns.
-struct Rows(Vec<Vec<f32>>);
+struct Rows(Matrix);
 
 impl Reply for Rows {
     fn into_python(self: Box<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let rows = self.0.len();
-        let columns = self.0.first().map_or(0, Vec::len);
+        let (rows, columns) = (self.0.rows, self.0.columns);
         let bytes = PyBytes::new_with(py, rows * columns * size_of::<f32>(), |buffer| {
-            for (place, value) in buffer.chunks_exact_mut(size_of::<f32>()).zip(self.0.iter().flatten()) {
+            for (place, value) in buffer.chunks_exact_mut(size_of::<f32>()).zip(&self.0.values) {
                 place.copy_from_slice(&value.to_ne_bytes());
             }
             Ok(())

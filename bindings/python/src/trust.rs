@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kwaai_ffi::trust::Filter;
+use kwaai_ffi::trust::{Filter, TrustOptions};
 use pyo3::prelude::*;
 
 use crate::error::exception;
@@ -18,7 +18,9 @@ impl TrustGraph {
     #[staticmethod]
     fn open(dir: Option<String>) -> Operation {
         Operation::new(|cancel| async {
-            kwaai_ffi::TrustGraph::open(dir, cancel).await.map(|graph| Object(TrustGraph(Arc::new(graph))))
+            kwaai_ffi::TrustGraph::open(TrustOptions { dir, ..TrustOptions::default() }, None, cancel)
+                .await
+                .map(|graph| Object(TrustGraph(Arc::new(graph))))
         })
     }
 

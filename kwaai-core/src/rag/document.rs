@@ -16,9 +16,12 @@ use crate::{Error, Result};
 mod docx;
 mod markdown;
 mod pdf;
+mod reader;
 mod text;
 mod walk;
 
+pub use reader::{DocumentReader, Part};
+pub(crate) use reader::{read_with, reads};
 pub use walk::{Found, walk};
 
 /// What a document was read as.
@@ -34,6 +37,8 @@ pub enum Format {
     Pdf,
     /// A Word document in Office Open XML; its headings become sections.
     Docx,
+    /// What a [`DocumentReader`] of the app read; its labelled parts become sections.
+    Custom,
 }
 
 /// What makes a section of a document.
@@ -202,6 +207,7 @@ fn extract(name: &str, bytes: &[u8], limits: &Limits) -> Result<Document> {
             let (text, sections) = docx::extract(bytes, limits)?;
             (text, sections, Vec::new())
         }
+        Format::Custom => return Err(Error::internal("a format of an app has no reader here")),
     };
     limits.check_text(text.len())?;
     if text.trim().is_empty() {

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::event::Sender;
 use crate::llm::{Embedder, Text};
 use crate::rag::chunk::{self, Chunking};
-use crate::rag::document::{self, Document, Limits, SectionKind};
+use crate::rag::document::{self, Document, DocumentReader, Format, Limits, SectionKind};
 use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, Passage, Standing};
 use crate::{Error, Result};
 
@@ -111,10 +111,12 @@ struct Candidate {
     bytes: Option<Vec<u8>>,
 }
 
-/// A file that was read and cut, or needs nothing.
-enum Cut {
-    Unchanged,
-    Ready(Box<NewDocument>),
+/// A file whose contents are at hand and were not stored before.
+struct Loaded {
+    /// Everything that is known of it before it is read.
+    info: DocumentInfo,
+    bytes: Vec<u8>,
+    manner: String,
 }
 
 /// One run of ingestion over a source.
@@ -123,6 +125,7 @@ pub(super) struct Ingestion {
     pub embedder: Option<Arc<dyn Embedder>>,
     pub chunking: Chunking,
     pub limits: Limits,
+    pub readers: Vec<Arc<dyn DocumentReader>>,
     pub clock: Arc<dyn Clock>,
     pub events: Sender<IngestEvent>,
     pub closing: tokio_util::sync::CancellationToken,
@@ -144,7 +147,8 @@ impl Ingestion {
     }
 
     async fn ingest(&self, source: Source) -> Result<()> {
-        let candidates = blocking(move || list(source)).await?;
+        let readers = self.readers.clone();
+        let candidates = blocking(move || list(source, &readers)).await?;
         self.events.send(IngestEvent::Found { files: candidates.len() });
         let mut tally = Tally::default();
         let mut pending: Vec<(NewDocument, Instant)> = Vec::new();
@@ -216,13 +220,18 @@ impl Ingestion {
     /// Reads, cuts and embeds a file; `None` when it is stored as it is.
     async fn prepare(&self, candidate: Candidate) -> Result<Option<NewDocument>> {
         let (knowledge, chunking, limits) = (self.knowledge.clone(), self.chunking, self.limits);
-        let embedding = self.embedder.is_some();
-        let now = self.clock.now().as_millisecond();
-        let cut = blocking(move || cut(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
-        let mut document = match cut {
-            Cut::Unchanged => return Ok(None),
-            Cut::Ready(document) => *document,
+        let (embedding, now) = (self.embedder.is_some(), self.clock.now().as_millisecond());
+        let loaded = blocking(move || load(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
+        let Some(mut loaded) = loaded else { return Ok(None) };
+        let own = self.readers.iter().find(|reader| document::reads(reader.as_ref(), &loaded.info.name));
+        let read = match own {
+            Some(reader) => {
+                let bytes = std::mem::take(&mut loaded.bytes);
+                Some(document::read_with(reader.as_ref(), &loaded.info.name, bytes, &limits).await?)
+            }
+            None => None,
         };
+        let mut document = blocking(move || cut(loaded, read, chunking, &limits)).await?;
         if let Some(embedder) = &self.embedder {
             self.embed(embedder.as_ref(), &mut document).await?;
         }
@@ -280,7 +289,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
         .unwrap_or_else(|error| Err(Error::internal("a task of a knowledge base did not finish").with_source(error)))
 }
 
-fn list(source: Source) -> Result<Vec<Candidate>> {
+fn list(source: Source, readers: &[Arc<dyn DocumentReader>]) -> Result<Vec<Candidate>> {
     match source {
         Source::Bytes { name, bytes } => {
             if name.trim().is_empty() {
@@ -291,7 +300,8 @@ fn list(source: Source) -> Result<Vec<Candidate>> {
         Source::Path(path) => {
             let metadata = std::fs::metadata(&path).map_err(|error| Error::file("read", &path, error))?;
             if metadata.is_dir() {
-                let found = document::walk(&path)?;
+                let also: Vec<String> = readers.iter().flat_map(|reader| reader.extensions()).collect();
+                let found = document::walk(&path, &also)?;
                 return Ok(found
                     .into_iter()
                     .map(|found| Candidate { name: found.name, path: Some(found.path), bytes: None })
@@ -331,14 +341,15 @@ fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     if bytes.len() as u64 >= limits.file_bytes { Err(too_large()) } else { Ok(bytes) }
 }
 
-fn cut(
+/// The contents of a file; `None` when it is stored as it is.
+fn load(
     knowledge: &KnowledgeStore,
     candidate: Candidate,
     chunking: Chunking,
     limits: &Limits,
     embedding: bool,
     now: i64,
-) -> Result<Cut> {
+) -> Result<Option<Loaded>> {
     let Candidate { name, path, bytes } = candidate;
     let source = path.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let bytes = match (bytes, &path) {
@@ -352,27 +363,37 @@ fn cut(
     let manner = serde_json::to_string(&chunking)
         .map_err(|error| Error::internal("a chunking could not be written down").with_source(error))?;
     if let Standing::Unchanged = knowledge.standing(&id, &content_hash, &manner, embedding)? {
-        return Ok(Cut::Unchanged);
-    }
-    let document = document::read(&name, &bytes, limits)?;
-    let passages = passages(&document, &id, &chunking)?;
-    if passages.is_empty() {
-        return Err(Error::invalid_argument(format!("{name} contains no text"))
-            .with_remedy("a scanned document needs text recognition before it can be searched"));
+        return Ok(None);
     }
     let info = DocumentInfo {
         id,
         name,
         source,
-        format: document.format,
+        format: Format::Text,
         content_hash,
         bytes: bytes.len() as u64,
-        chunks: passages.len(),
-        warnings: document.warnings,
+        chunks: 0,
+        warnings: Vec::new(),
         ingested_at_ms: now,
     };
+    Ok(Some(Loaded { info, bytes, manner }))
+}
+
+/// Reads a file, unless that was done already, and cuts its text into passages.
+fn cut(loaded: Loaded, read: Option<Document>, chunking: Chunking, limits: &Limits) -> Result<NewDocument> {
+    let Loaded { info, bytes, manner } = loaded;
+    let document = match read {
+        Some(document) => document,
+        None => document::read(&info.name, &bytes, limits)?,
+    };
+    let passages = passages(&document, &info.id, &chunking)?;
+    if passages.is_empty() {
+        return Err(Error::invalid_argument(format!("{} contains no text", info.name))
+            .with_remedy("a scanned document needs text recognition before it can be searched"));
+    }
+    let info = DocumentInfo { format: document.format, chunks: passages.len(), warnings: document.warnings, ..info };
     let passages = passages.into_iter().map(|passage| (passage, None)).collect();
-    Ok(Cut::Ready(Box::new(NewDocument { info, text: document.text, chunking: manner, passages })))
+    Ok(NewDocument { info, text: document.text, chunking: manner, passages })
 }
 
 /// The id and the name a document goes by. Its name gives its id, so that a changed file replaces its old version. A

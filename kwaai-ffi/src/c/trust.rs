@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use super::call::{Out, boundary, free, optional_text, resolve, text, wait};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use crate::registry::Kind;
+use crate::trust::TrustOptions;
 use crate::{TrustGraph, validate};
 
 /// Credentials, trusted issuers, scores and minimum tiers.
@@ -33,7 +34,9 @@ pub unsafe extern "C" fn kwaai_trust_open(
     let body = || {
         // SAFETY: the caller's promise.
         let (dir, out) = unsafe { (optional_text("dir", dir)?, Out::handle("out_trust", out_trust)?) };
-        out.set_handle(wait(timeout_ms, |cancel| TrustGraph::open(dir, cancel))?)
+        out.set_handle(wait(timeout_ms, |cancel| {
+            TrustGraph::open(TrustOptions { dir, ..TrustOptions::default() }, None, cancel)
+        })?)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

@@ -17,7 +17,8 @@ pub struct Found {
     pub path: PathBuf,
 }
 
-/// Lists the files under a folder that [`read`](super::read) reads by their extension, in the order of their names.
+/// Lists the files under a folder that [`read`](super::read) reads by their extension, and those with the extensions
+/// `also`, in the order of their names.
 ///
 /// What begins with a dot is left out, and so is what a symbolic link points to: a folder shows what lies in it, never what lies
 /// elsewhere. Names that are not Unicode are left out too, since a document could not be named after them.
@@ -25,7 +26,7 @@ pub struct Found {
 /// # Errors
 /// `not_found` for a folder that does not exist or holds nothing that is read, `invalid_argument` for a file, and what the operating
 /// system says about a folder that cannot be listed.
-pub fn walk(folder: &Path) -> Result<Vec<Found>> {
+pub fn walk(folder: &Path, also: &[String]) -> Result<Vec<Found>> {
     let metadata = std::fs::metadata(folder).map_err(|e| Error::file("list", folder, e))?;
     if !metadata.is_dir() {
         return Err(Error::invalid_argument(format!("{} is not a folder", folder.display()))
@@ -44,7 +45,7 @@ pub fn walk(folder: &Path) -> Result<Vec<Found>> {
             let name = format!("{prefix}{base}");
             if kind.is_dir() && depth < DEPTH {
                 folders.push((entry.path(), format!("{name}/"), depth + 1));
-            } else if kind.is_file() && has_known_extension(base) {
+            } else if kind.is_file() && has_extension(base, also) {
                 found.push(Found { name, path: entry.path() });
             }
         }
@@ -58,7 +59,7 @@ pub fn walk(folder: &Path) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-fn has_known_extension(name: &str) -> bool {
-    let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("");
-    EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+fn has_extension(name: &str, also: &[String]) -> bool {
+    let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+    EXTENSIONS.contains(&extension.as_str()) || also.iter().any(|own| own.eq_ignore_ascii_case(&extension))
 }

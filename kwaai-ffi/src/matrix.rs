@@ -1,0 +1,63 @@
+//! Numbers in rows and columns, which cross as one buffer.
+
+use kwaai_core::Error;
+use serde::{Serialize, Serializer};
+
+use crate::Result;
+
+/// Rows of equal length, one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matrix {
+    /// How many rows.
+    pub rows: usize,
+    /// How many numbers a row has.
+    pub columns: usize,
+    /// `rows * columns` numbers.
+    pub values: Vec<f32>,
+}
+
+impl Matrix {
+    /// A matrix of these numbers.
+    ///
+    /// # Errors
+    /// `invalid_argument` when they do not fill the rows exactly.
+    pub fn new(rows: usize, columns: usize, values: Vec<f32>) -> Result<Matrix> {
+        if rows.checked_mul(columns) != Some(values.len()) {
+            let message = format!("{} numbers do not make {rows} rows of {columns}", values.len());
+            return Err(Error::invalid_argument(message).into());
+        }
+        Ok(Matrix { rows, columns, values })
+    }
+
+    pub(crate) fn of(rows: Vec<Vec<f32>>) -> Matrix {
+        let columns = rows.first().map_or(0, Vec::len);
+        Matrix { rows: rows.len(), columns, values: rows.concat() }
+    }
+
+    /// Refuses numbers that are not finite.
+    ///
+    /// # Errors
+    /// `invalid_argument` naming the place.
+    pub fn check_finite(&self) -> Result<()> {
+        match self.values.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(at) => {
+                let (row, column) = (at / self.columns.max(1), at % self.columns.max(1));
+                Err(Error::invalid_argument(format!("the number in row {row}, column {column} is not finite")).into())
+            }
+        }
+    }
+}
+
+impl Serialize for Matrix {
+    /// `{"rows": n, "columns": m, "values": [[…], …]}`, for tests and for languages without buffers.
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut matrix = serializer.serialize_struct("Matrix", 3)?;
+        matrix.serialize_field("rows", &self.rows)?;
+        matrix.serialize_field("columns", &self.columns)?;
+        let rows: Vec<&[f32]> = self.values.chunks(self.columns.max(1)).collect();
+        matrix.serialize_field("values", &rows)?;
+        matrix.end()
+    }
+}
