@@ -47,6 +47,23 @@ impl From<BlocksJson> for BlockChoice {
     }
 }
 
+/// A conversation as C writes it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Conversation {
+    Question(String),
+    Turns(Vec<ChatMessage>),
+}
+
+impl From<Conversation> for Vec<ChatMessage> {
+    fn from(conversation: Conversation) -> Vec<ChatMessage> {
+        match conversation {
+            Conversation::Question(text) => vec![ChatMessage::user(text)],
+            Conversation::Turns(turns) => turns,
+        }
+    }
+}
+
 /// How to continue a conversation; what is left out keeps the core's default.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -147,9 +164,10 @@ waiting! {
     }
 
     /// Starts to continue a conversation. `messages_json` is a JSON array of objects with `role` ("system", "user",
-    /// "assistant") and `content`. `options_json` is an object with any of `max_tokens`, `temperature`, `top_p`, `top_k`,
-    /// `seed`, `stop` and `route` ("local" or "peers"). The stream yields values of the kind `token`, with `text`, and at
-    /// the end one of the kind `done`, with `finish_reason`, `usage` and `path`.
+    /// "assistant") and `content`, or a JSON string, which is one turn of the user. `options_json` is an object with any
+    /// of `max_tokens`, `temperature`, `top_p`, `top_k`, `seed`, `stop` and `route` ("local" or "peers"). The stream
+    /// yields values of the kind `token`, with `text`, and at the end one of the kind `done`, with `finish_reason`,
+    /// `usage` and `path`.
     ///
     /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the generation. Threads: any.
     /// NULL: `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -160,9 +178,9 @@ waiting! {
         options_json: *const c_char,
     ) -> (out_stream: *mut kwaai_stream_t) {
         let (shards, model) = (resolve::<ShardEngine>(shards)?, resolve::<Model>(model)?);
-        let messages = validate::json("messages_json", &text("messages_json", messages_json)?)?;
+        let messages: Conversation = validate::json("messages_json", &text("messages_json", messages_json)?)?;
         let options = record::<ChatOptions>("options_json", options_json)?;
-        let (request, route) = options.request(messages);
+        let (request, route) = options.request(messages.into());
         |cancel| async move { shards.generate(&model, request, route, cancel).await.map(stream) }
     }
 
