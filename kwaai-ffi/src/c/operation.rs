@@ -518,9 +518,9 @@ pub extern "C" fn kwaai_op_free(op: *mut kwaai_op_t) -> kwaai_status_t {
     }
     let body = || {
         let operation = process().registry.remove::<Operation>(op)?;
-        operation.cancel.cancel();
-        // Its function may hold what its owner frees next.
+        // Before it is cancelled: who frees an operation does not want to be told of its end.
         let watcher = operation.shared.state().watcher.take();
+        operation.cancel.cancel();
         drop(watcher);
         Ok(())
     };
