@@ -1189,9 +1189,10 @@ enum kwaai_status_t kwaai_shards_coverage_async(const struct kwaai_shards_t *sha
                                                 struct kwaai_error_t **error);
 
 // Starts to continue a conversation. `messages_json` is a JSON array of objects with `role` ("system", "user",
-// "assistant") and `content`. `options_json` is an object with any of `max_tokens`, `temperature`, `top_p`, `top_k`,
-// `seed`, `stop` and `route` ("local" or "peers"). The stream yields values of the kind `token`, with `text`, and at
-// the end one of the kind `done`, with `finish_reason`, `usage` and `path`.
+// "assistant") and `content`, or a JSON string, which is one turn of the user. `options_json` is an object with any
+// of `max_tokens`, `temperature`, `top_p`, `top_k`, `seed`, `stop` and `route` ("local" or "peers"). The stream
+// yields values of the kind `token`, with `text`, and at the end one of the kind `done`, with `finish_reason`,
+// `usage` and `path`.
 //
 // Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the generation. Threads: any.
 // NULL: `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.

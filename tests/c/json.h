@@ -27,7 +27,7 @@ typedef struct json_block {
 
 static json_block *json_blocks;
 
-static void *json_allocate(size_t size)
+static inline void *json_allocate(size_t size)
 {
     json_block *block = calloc(1, sizeof *block + size);
     if (block == NULL) {
@@ -38,7 +38,7 @@ static void *json_allocate(size_t size)
     return block + 1;
 }
 
-static void json_forget(void)
+static inline void json_forget(void)
 {
     while (json_blocks != NULL) {
         json_block *next = json_blocks->next;
@@ -47,35 +47,35 @@ static void json_forget(void)
     }
 }
 
-static json *json_new(json_kind kind)
+static inline json *json_new(json_kind kind)
 {
     json *value = json_allocate(sizeof *value);
     value->kind = kind;
     return value;
 }
 
-static char *json_copy(const char *text, size_t length)
+static inline char *json_copy(const char *text, size_t length)
 {
     char *copy = json_allocate(length + 1);
     memcpy(copy, text, length);
     return copy;
 }
 
-static json *json_string(const char *text)
+static inline json *json_string(const char *text)
 {
     json *value = json_new(JSON_TEXT);
     value->text = json_copy(text, strlen(text));
     return value;
 }
 
-static json *json_real(double number)
+static inline json *json_real(double number)
 {
     json *value = json_new(JSON_NUMBER);
     value->number = number;
     return value;
 }
 
-static void json_add(json *list, const char *key, json *item)
+static inline void json_add(json *list, const char *key, json *item)
 {
     if ((list->count & (list->count - 1)) == 0) {
         size_t room = list->count == 0 ? 1 : list->count * 2;
@@ -92,7 +92,7 @@ static void json_add(json *list, const char *key, json *item)
     list->keys[list->count++] = key == NULL ? NULL : json_copy(key, strlen(key));
 }
 
-static json *json_get(const json *object, const char *key)
+static inline json *json_get(const json *object, const char *key)
 {
     if (object == NULL || object->kind != JSON_OBJECT) {
         return NULL;
@@ -106,7 +106,7 @@ static json *json_get(const json *object, const char *key)
 }
 
 /* The one entry of an object that has only this key. */
-static json *json_only(const json *object, const char *key)
+static inline json *json_only(const json *object, const char *key)
 {
     return object->kind == JSON_OBJECT && object->count == 1 ? json_get(object, key) : NULL;
 }
@@ -116,12 +116,12 @@ typedef struct {
     bool wrong;
 } json_reader;
 
-static void json_space(json_reader *reader)
+static inline void json_space(json_reader *reader)
 {
     reader->at += strspn(reader->at, " \t\r\n");
 }
 
-static size_t json_utf8(unsigned long point, char *out)
+static inline size_t json_utf8(unsigned long point, char *out)
 {
     static const unsigned char leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
     size_t length = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
@@ -137,7 +137,7 @@ static size_t json_utf8(unsigned long point, char *out)
     return length;
 }
 
-static unsigned long json_unit(json_reader *reader)
+static inline unsigned long json_unit(json_reader *reader)
 {
     char digits[5] = {0};
     for (size_t i = 0; i < 4 && reader->at[i] != '\0'; i++) {
@@ -150,7 +150,7 @@ static unsigned long json_unit(json_reader *reader)
     return unit;
 }
 
-static char *json_read_text(json_reader *reader)
+static inline char *json_read_text(json_reader *reader)
 {
     char *out = json_allocate(strcspn(reader->at + 1, "\0") + 8), *write = out;
     for (reader->at++; *reader->at != '"'; ) {
@@ -184,7 +184,7 @@ static char *json_read_text(json_reader *reader)
     return out;
 }
 
-static json *json_read(json_reader *reader)
+static inline json *json_read(json_reader *reader)
 {
     json_space(reader);
     char first = *reader->at;
@@ -241,7 +241,7 @@ static json *json_read(json_reader *reader)
 }
 
 /* The value that a text holds; NULL when it is no JSON. */
-static json *json_parse(const char *text)
+static inline json *json_parse(const char *text)
 {
     json_reader reader = {text, false};
     json *value = json_read(&reader);
@@ -249,7 +249,7 @@ static json *json_parse(const char *text)
     return reader.wrong || *reader.at != '\0' ? NULL : value;
 }
 
-static void json_print(FILE *out, const json *value)
+static inline void json_print(FILE *out, const json *value)
 {
     switch (value->kind) {
     case JSON_NULL:
@@ -296,7 +296,7 @@ static void json_print(FILE *out, const json *value)
     }
 }
 
-static char *json_write(const json *value)
+static inline char *json_write(const json *value)
 {
     char *buffer = NULL;
     size_t length = 0;
@@ -311,7 +311,7 @@ static char *json_write(const json *value)
     return text;
 }
 
-static bool json_equal(const json *a, const json *b)
+static inline bool json_equal(const json *a, const json *b)
 {
     if (a->kind != b->kind || a->count != b->count) {
         return false;
