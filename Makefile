@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs header clean
+.PHONY: help setup run test lint advisories fuzz parity docs header install package-c clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,7 +35,19 @@ docs: ## the Rust API reference, in target/doc
 	cargo doc --workspace --no-deps --locked
 
 header: ## write include/kwaainet.h anew from kwaai-ffi
-	KWAAI_UPDATE_HEADER=1 cargo test -p kwaai-ffi --test header
+	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header
+
+# The library that is shipped exports the C interface and nothing else.
+C_LIBRARY := $(or $(CARGO_TARGET_DIR),target)/release/$(if $(filter Darwin,$(shell uname -s)),libkwaai_ffi.dylib,libkwaai_ffi.so)
+.PHONY: c-library
+c-library:
+	cargo build -p kwaai-ffi --release --locked --no-default-features --features capi
+
+install: c-library ## the C library, with pkg-config and CMake files: make install PREFIX=/usr/local
+	PREFIX=$(or $(PREFIX),/usr/local) DESTDIR=$(DESTDIR) bindings/c/install.sh $(C_LIBRARY)
+
+package-c: c-library ## the C library as an archive in target/package
+	bindings/c/package.sh $(C_LIBRARY)
 
 clean: ## remove what was built; keeps downloaded model weights
 	rm -rf target .venv bindings/python/kwaainet/*.so

@@ -2,12 +2,13 @@
 //
 // Generated from kwaai-ffi/src/c by `make header`; do not edit.
 //
-// Rules that hold for every function:
+// Rules that hold for every function; docs/ffi-rules.md has them at length:
 // - It returns a kwaai_status_t. Outputs come last, then an optional kwaai_error_t ** that says more; NULL if you do not
 //   want it. When a call fails its outputs are NULL or zero, and nothing has to be freed but the error.
 // - Texts are UTF-8 and end with NUL. A `char *` that a function hands out is freed with kwaai_string_free.
 // - A handle is not an address. Using one that was freed, is of another kind, or was never one gives a status.
-// - Calls that wait take `timeout_ms`; KWAAI_WAIT_FOREVER waits without a limit. Any thread may make them.
+// - Calls that wait take `timeout_ms`; KWAAI_WAIT_FOREVER waits without a limit. Any thread of the program may make them.
+//   Each has a twin that ends in `_async`: it has the same arguments, answers a kwaai_op_t at once, and never waits.
 // - After a fork the child's handles of the parent answer KWAAI_CLOSED; new ones work.
 
 #ifndef KWAAINET_H
@@ -71,11 +72,35 @@ typedef enum kwaai_item_t {
   KWAAI_ITEM_LAGGED = 2,
 } kwaai_item_t;
 
+// An answer that a function of the program owes. Giving it frees it.
+typedef struct kwaai_answer_t kwaai_answer_t;
+
+// An embedder of the program.
+typedef struct kwaai_embedder_t kwaai_embedder_t;
+
 // What went wrong, in detail. Freed with `kwaai_error_free`.
 typedef struct kwaai_error_t kwaai_error_t;
 
+// A loaded model.
+typedef struct kwaai_model_t kwaai_model_t;
+
 // A running node.
 typedef struct kwaai_node_t kwaai_node_t;
+
+// A call that was started and is answered later.
+typedef struct kwaai_op_t kwaai_op_t;
+
+// A knowledge base over documents.
+typedef struct kwaai_rag_t kwaai_rag_t;
+
+// A document reader of the program.
+typedef struct kwaai_reader_t kwaai_reader_t;
+
+// Loads models, serves their blocks, and generates.
+typedef struct kwaai_shards_t kwaai_shards_t;
+
+// A signer of the program.
+typedef struct kwaai_signer_t kwaai_signer_t;
 
 // Values that come over time: messages, events, progress, tokens.
 typedef struct kwaai_stream_t kwaai_stream_t;
@@ -83,14 +108,185 @@ typedef struct kwaai_stream_t kwaai_stream_t;
 // Credentials, trusted issuers, scores and minimum tiers.
 typedef struct kwaai_trust_t kwaai_trust_t;
 
+// A language model that writes the answers of a knowledge base.
+typedef struct kwaai_writer_t kwaai_writer_t;
+
+// A part of a document.
+typedef struct kwaai_part_t {
+  // What a citation calls it, for example "page 3"; NULL for a part without a name.
+  const char *label;
+  // Its text.
+  const char *text;
+} kwaai_part_t;
+
+// Takes log records.
+typedef struct kwaai_log_t {
+  // Handed to `call` and `drop`.
+  void *context;
+  // Takes a record, on a thread of its own, one after the other. `record_json` has `at_ms`, `level`, `target`, `message`,
+  // `fields` and `dropped`, how many records before it were lost because this function was too slow. The texts live
+  // until it returns.
+  void (*call)(void *context, const char *level, const char *message, const char *record_json);
+  // Called when the sink was refused; a sink that was taken stays until the program ends. May be NULL.
+  void (*drop)(void *context);
+} kwaai_log_t;
+
+// What a program brings to a knowledge base. Set everything to zero, then `size`, then what there is.
+typedef struct kwaai_supplies_t {
+  // `sizeof(kwaai_supplies_t)`, so that later versions can add to it.
+  size_t size;
+  // Turns texts into vectors; `embedder` must be left out of the options then. May be NULL.
+  const struct kwaai_embedder_t *embedder;
+  // Writes the answers; `endpoint` must be left out of the options then. May be NULL.
+  const struct kwaai_writer_t *writer;
+  // Read formats that the library does not. May be NULL when there are none.
+  const struct kwaai_reader_t *const *readers;
+  // How many readers there are.
+  size_t reader_count;
+} kwaai_supplies_t;
+
+// A function that is told when an operation has ended.
+typedef struct kwaai_done_t {
+  // Handed to `call` and `drop`.
+  void *context;
+  // Called once, on a thread of the library or on the one that asks; it must not block.
+  void (*call)(void *context);
+  // Called once, after `call`, or instead of it when the operation is freed first. May be NULL.
+  void (*drop)(void *context);
+} kwaai_done_t;
+
+// Turns texts into vectors.
+typedef struct kwaai_embed_t {
+  // Handed to `call` and `drop`.
+  void *context;
+  // Embeds `count` texts and answers with `kwaai_answer_vectors`. `query` is true for what is looked for, false for what is
+  // found. The texts live until it returns.
+  void (*call)(void *context,
+               const char *const *texts,
+               size_t count,
+               bool query,
+               struct kwaai_answer_t *answer);
+  // Called once, when nothing can call `call` any more. May be NULL.
+  void (*drop)(void *context);
+} kwaai_embed_t;
+
+// Continues conversations.
+typedef struct kwaai_generate_t {
+  // Handed to `call` and `drop`.
+  void *context;
+  // Writes the next turn with `kwaai_answer_piece` and ends it with `kwaai_answer_finish`. `request_json` is an object with
+  // `messages`, `max_tokens`, `temperature`, `top_p`, `top_k`, `seed` and `stop`; it lives until `call` returns.
+  void (*call)(void *context, const char *request_json, struct kwaai_answer_t *answer);
+  // Called once, when nothing can call `call` any more. May be NULL.
+  void (*drop)(void *context);
+} kwaai_generate_t;
+
+// Reads documents.
+typedef struct kwaai_read_t {
+  // Handed to `call` and `drop`.
+  void *context;
+  // Reads a file and answers with `kwaai_answer_parts`. Name and bytes live until it returns.
+  void (*call)(void *context,
+               const char *name,
+               const uint8_t *bytes,
+               size_t length,
+               struct kwaai_answer_t *answer);
+  // Called once, when nothing can call `call` any more. May be NULL.
+  void (*drop)(void *context);
+} kwaai_read_t;
+
+// Signs.
+typedef struct kwaai_sign_t {
+  // Handed to `call` and `drop`.
+  void *context;
+  // Signs exactly these bytes with Ed25519 (RFC 8032) and answers with `kwaai_answer_signature`. The bytes live until it
+  // returns.
+  void (*call)(void *context, const uint8_t *message, size_t length, struct kwaai_answer_t *answer);
+  // Called once, when nothing can call `call` any more. May be NULL.
+  void (*drop)(void *context);
+} kwaai_sign_t;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// Gives the vectors of an embedder, one after the other: as many as there were texts, each of its dimension.
+//
+// Ownership: frees the answer when it succeeds; the numbers are copied. Threads: any. NULL: `error` may be NULL, and
+// `values` when `count` is 0. Lifetime: an answer that was given or freed answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_answer_vectors(struct kwaai_answer_t *answer,
+                                         const float *values,
+                                         size_t count,
+                                         struct kwaai_error_t **error);
+
+// Gives the parts of a document.
+//
+// Ownership: frees the answer when it succeeds; the texts are copied. Threads: any. NULL: `error` may be NULL, and
+// `parts` when `count` is 0. Lifetime: an answer that was given or freed answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_answer_parts(struct kwaai_answer_t *answer,
+                                       const struct kwaai_part_t *parts,
+                                       size_t count,
+                                       struct kwaai_error_t **error);
+
+// Gives a signature, which has 64 bytes.
+//
+// Ownership: frees the answer when it succeeds; the bytes are copied. Threads: any. NULL: `error` may be NULL. Lifetime:
+// an answer that was given or freed answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_answer_signature(struct kwaai_answer_t *answer,
+                                           const uint8_t *bytes,
+                                           size_t length,
+                                           struct kwaai_error_t **error);
+
+// Writes a piece of a language model's turn. `KWAAI_CANCELLED` when nobody reads any more; the answer is still to be
+// freed then.
+//
+// Ownership: nothing changes hands; the text is copied. Threads: any. NULL: `error` may be NULL. Lifetime: an answer that
+// was given or freed answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_answer_piece(struct kwaai_answer_t *answer,
+                                       const char *piece,
+                                       struct kwaai_error_t **error);
+
+// Ends a language model's turn. `finish_json` is an object with any of `finish_reason` ("stop", "length") and `usage`
+// (`prompt_tokens`, `completion_tokens`); without them it stopped by itself, and each piece counts as a token.
+//
+// Ownership: frees the answer when it succeeds. Threads: any. NULL: `finish_json` and `error` may be NULL. Lifetime: an
+// answer that was given or freed answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_answer_finish(struct kwaai_answer_t *answer,
+                                        const char *finish_json,
+                                        struct kwaai_error_t **error);
+
+// Says that there is no answer. `status` is a `kwaai_status_t` other than `KWAAI_OK`, `KWAAI_INTERNAL` when none fits;
+// `message` says what failed, and `cause` what lies beneath.
+//
+// Ownership: frees the answer when it succeeds; the texts are copied. Threads: any. NULL: `cause` and `error` may be
+// NULL. Lifetime: an answer that was given or freed answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_answer_fail(struct kwaai_answer_t *answer,
+                                      uint32_t status,
+                                      const char *message,
+                                      const char *cause,
+                                      struct kwaai_error_t **error);
+
+// Whether somebody still waits for an answer. A function that takes long asks now and then, and frees the answer when
+// nobody does.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: false. Lifetime: false for an answer that was given or freed.
+bool kwaai_answer_is_wanted(const struct kwaai_answer_t *answer);
+
+// Frees an answer without giving it, which fails the call that waits for it.
+//
+// Ownership: takes the answer. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice, or after giving it,
+// answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_answer_free(struct kwaai_answer_t *answer);
 
 // The version of the library, for example "0.1.0".
 //
 // Ownership: the text is static; do not free it. Threads: any. NULL: never returned. Lifetime: for ever.
 const char *kwaai_version(void);
+
+// The version of the library, for example "0.1.0"; the same as `kwaai_version`.
+//
+// Ownership: the text is static; do not free it. Threads: any. NULL: never returned. Lifetime: for ever.
+const char *kwaai_library_version(void);
 
 // The `KWAAI_ABI_VERSION` that the library was built with. A program compares it with the header's.
 //
@@ -103,6 +299,21 @@ uint32_t kwaai_abi_version(void);
 // of this library, answers `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_string_free(char *text);
 
+// Frees numbers that the library handed out through a `float **`.
+//
+// Ownership: takes the numbers. Threads: any. NULL: fine, nothing happens. Lifetime: numbers that were freed, or that are
+// not of this library, answer `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_floats_free(float *values);
+
+// Sends what the library says from now on to a function. `filter` is written as for `RUST_LOG`, for example "info" or
+// "warn,kwaai_core::net=debug". `KWAAI_ALREADY_EXISTS` when the process has a sink already.
+//
+// Ownership: takes `sink` in any case. Threads: any; `sink.call` is called on one thread of the library. NULL: `sink.call`
+// is needed; `error` may be NULL. Lifetime: a sink that was taken must live until the program ends.
+enum kwaai_status_t kwaai_library_init_logging(const char *filter,
+                                               struct kwaai_log_t sink,
+                                               struct kwaai_error_t **error);
+
 // Ends the library's threads before the program exits, waiting at most `grace_ms` for work that cannot be
 // interrupted. Every later call answers `KWAAI_CLOSED`. Calling it is optional.
 //
@@ -110,147 +321,978 @@ enum kwaai_status_t kwaai_string_free(char *text);
 // calling it twice is fine.
 enum kwaai_status_t kwaai_library_shutdown(uint32_t grace_ms);
 
-// How many handles and texts the program holds; zero when it freed everything.
+// How many handles, texts and arrays the program holds; zero when it freed everything.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: not applicable. Lifetime: not applicable.
 size_t kwaai_live_handles(void);
 
-// Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"), `name`,
-// `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns` and `limits`; NULL starts with the defaults.
+// The id of the model: the same on every machine that has the same weights. It stays readable after the shutdown.
 //
-// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `config_json` and `error` may be NULL.
-// Lifetime: the node runs until `kwaai_node_shutdown` or `kwaai_node_free`.
+// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_model_id(const struct kwaai_model_t *model,
+                                   char **out_id,
+                                   struct kwaai_error_t **error);
+
+// The name of its directory, for people. It stays readable after the shutdown.
+//
+// Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_model_name(const struct kwaai_model_t *model,
+                                     char **out_name,
+                                     struct kwaai_error_t **error);
+
+// How many blocks the model has. It stays readable after the shutdown.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_model_blocks(const struct kwaai_model_t *model,
+                                       uint32_t *out_blocks,
+                                       struct kwaai_error_t **error);
+
+// What the model is, as JSON: `id`, `name`, `blocks`, `held_blocks`, `hidden_size`, `vocab_size`, `max_context`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_model_info(const struct kwaai_model_t *model,
+                                     char **out_json,
+                                     struct kwaai_error_t **error);
+
+// Lets go of the weights. What runs on them may end first. Calling it again is fine.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have
+// been freed.
+enum kwaai_status_t kwaai_model_shutdown(const struct kwaai_model_t *model,
+                                         struct kwaai_error_t **error);
+
+// Frees a model.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_model_free(struct kwaai_model_t *model);
+
+// Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"),
+// `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns` and `limits`, and for tests `seed` and `clock`;
+// NULL starts with the defaults.
+//
+// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `config_json` and `error` may
+// be NULL. Lifetime: the node runs until `kwaai_node_shutdown` or `kwaai_node_free`.
 enum kwaai_status_t kwaai_node_start(const char *config_json,
                                      uint32_t timeout_ms,
                                      struct kwaai_node_t **out_node,
                                      struct kwaai_error_t **error);
 
-// The readable name that peers see. It stays readable after the shutdown.
+// Begins what `kwaai_node_start` does and returns at once.
 //
-// Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_node_name(const struct kwaai_node_t *node,
-                                    char **out_name,
-                                    struct kwaai_error_t **error);
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_start`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_start_async(const char *config_json,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
 
-// The PeerId of the node. It stays readable after the shutdown.
+// What the node says about itself, as JSON: `name`, `peer_id`, `did`, `version`, `data_dir`, `addresses`,
+// `connected_peers`, `uptime_ms`.
 //
-// Ownership: the caller frees `*out_peer_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_node_peer_id(const struct kwaai_node_t *node,
-                                       char **out_peer_id,
-                                       struct kwaai_error_t **error);
-
-// The DID that signs this node's credentials. It stays readable after the shutdown.
-//
-// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_node_did(const struct kwaai_node_t *node,
-                                   char **out_did,
-                                   struct kwaai_error_t **error);
-
-// What the node says about itself, as JSON: name, PeerId, DID, version, directory, addresses, number of peers, uptime.
-//
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_node_info(const struct kwaai_node_t *node,
                                     uint32_t timeout_ms,
                                     char **out_json,
                                     struct kwaai_error_t **error);
 
-// The first address at which the node can be dialled, ending in `/p2p/<peer id>`. `KWAAI_NOT_FOUND` for a node that listens
-// nowhere.
+// Begins what `kwaai_node_info` does and returns at once.
 //
-// Ownership: the caller frees `*out_address` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_info`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_info_async(const struct kwaai_node_t *node,
+                                          struct kwaai_op_t **out_op,
+                                          struct kwaai_error_t **error);
+
+// The first address at which the node can be dialled, ending in `/p2p/<peer id>`. `KWAAI_NOT_FOUND` for a node that
+// listens nowhere.
+//
+// Ownership: the caller frees `*out_address` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_node_address(const struct kwaai_node_t *node,
                                        uint32_t timeout_ms,
                                        char **out_address,
                                        struct kwaai_error_t **error);
 
+// Begins what `kwaai_node_address` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_address`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_address_async(const struct kwaai_node_t *node,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
 // The connected peers as a JSON array, each with its tier, its score and the arithmetic.
 //
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_node_peers(const struct kwaai_node_t *node,
                                      uint32_t timeout_ms,
                                      char **out_json,
                                      struct kwaai_error_t **error);
 
+// Begins what `kwaai_node_peers` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_peers`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_peers_async(const struct kwaai_node_t *node,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
 // Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.
 //
-// Ownership: the caller frees `*out_peer`, a PeerId, with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_peer`, a PeerId, with `kwaai_string_free`. Threads: any. NULL: `error` may be
+// NULL. Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_node_connect(const struct kwaai_node_t *node,
                                        const char *address,
                                        uint32_t timeout_ms,
                                        char **out_peer,
                                        struct kwaai_error_t **error);
 
+// Begins what `kwaai_node_connect` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_connect`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_connect_async(const struct kwaai_node_t *node,
+                                             const char *address,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
 // Closes every connection to a peer, a PeerId or a DID.
 //
-// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
 enum kwaai_status_t kwaai_node_disconnect(const struct kwaai_node_t *node,
                                           const char *peer,
                                           uint32_t timeout_ms,
                                           struct kwaai_error_t **error);
 
+// Begins what `kwaai_node_disconnect` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_disconnect`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_disconnect_async(const struct kwaai_node_t *node,
+                                                const char *peer,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
 // Asks the network where a peer can be reached: a JSON array of addresses.
 //
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_node_find_peer(const struct kwaai_node_t *node,
                                          const char *peer,
                                          uint32_t timeout_ms,
                                          char **out_json,
                                          struct kwaai_error_t **error);
 
+// Begins what `kwaai_node_find_peer` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_find_peer`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_find_peer_async(const struct kwaai_node_t *node,
+                                               const char *peer,
+                                               struct kwaai_op_t **out_op,
+                                               struct kwaai_error_t **error);
+
 // Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
 //
-// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
 enum kwaai_status_t kwaai_node_send_message(const struct kwaai_node_t *node,
                                             const char *peer,
-                                            const char *message,
+                                            const char *text,
                                             uint32_t timeout_ms,
                                             struct kwaai_error_t **error);
 
-// Messages as they arrive, each as JSON: `from`, `text`, `received_at`. The stream ends with the node.
+// Begins what `kwaai_node_send_message` does and returns at once.
 //
-// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_node_messages(const struct kwaai_node_t *node,
-                                        struct kwaai_stream_t **out_stream,
-                                        struct kwaai_error_t **error);
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_send_message`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_send_message_async(const struct kwaai_node_t *node,
+                                                  const char *peer,
+                                                  const char *text,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
 
-// What happens on the network from now on, each as JSON with its `kind`. The stream ends with the node.
+// Opens a knowledge base of this node. While it is open, the same name opens the same one. `options_json` is a JSON
+// object with any of `embedder` ("auto", "none" or the folder of a BERT model), `endpoint` (`base_url`, `model`,
+// `api_key`), `chunking` (`strategy`, `size`, `overlap`, `min`) and `language`. `supplies` bring an embedder, a
+// model that writes the answers, and `readers`.
 //
-// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_node_events(const struct kwaai_node_t *node,
-                                      struct kwaai_stream_t **out_stream,
-                                      struct kwaai_error_t **error);
+// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`; `*supplies` is read and stays the caller's. Threads:
+// any. NULL: `options_json`, `supplies` and `error` may be NULL. Lifetime: the knowledge base ends with the node.
+enum kwaai_status_t kwaai_node_rag(const struct kwaai_node_t *node,
+                                   const char *name,
+                                   const char *options_json,
+                                   const struct kwaai_supplies_t *supplies,
+                                   uint32_t timeout_ms,
+                                   struct kwaai_rag_t **out_rag,
+                                   struct kwaai_error_t **error);
 
-// The trust graph of the node. It ends with the node.
+// Begins what `kwaai_node_rag` does and returns at once.
 //
-// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_node_trust(const struct kwaai_node_t *node,
-                                     struct kwaai_trust_t **out_trust,
-                                     struct kwaai_error_t **error);
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_rag`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_rag_async(const struct kwaai_node_t *node,
+                                         const char *name,
+                                         const char *options_json,
+                                         const struct kwaai_supplies_t *supplies,
+                                         struct kwaai_op_t **out_op,
+                                         struct kwaai_error_t **error);
 
-// Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an array
-// of objects with `model`, `start_block` and `end_block`, and `min_tier`; NULL ends sharing.
+// Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an
+// array of objects with `model`, `start_block` and `end_block`, and `min_tier`; NULL ends sharing. `*out_json` is
+// what is offered now.
 //
-// Ownership: the caller frees `*out_json`, what is offered now, with `kwaai_string_free`. Threads: any. NULL:
-// `contribution_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `contribution_json` and
+// `error` may be NULL. Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_node_contribute(const struct kwaai_node_t *node,
                                           const char *contribution_json,
                                           uint32_t timeout_ms,
                                           char **out_json,
                                           struct kwaai_error_t **error);
 
-// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and directory are
-// free, at most about six seconds after that. Calling it again is fine.
+// Begins what `kwaai_node_contribute` does and returns at once.
 //
-// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_contribute`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_contribute_async(const struct kwaai_node_t *node,
+                                                const char *contribution_json,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and
+// directory are free, at most about six seconds after that. Calling it again is fine. When the wait ends first, the
+// shutdown goes on.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+// have been freed.
 enum kwaai_status_t kwaai_node_shutdown(const struct kwaai_node_t *node,
                                         uint32_t grace_ms,
+                                        uint32_t timeout_ms,
                                         struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_shutdown` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_shutdown`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_shutdown_async(const struct kwaai_node_t *node,
+                                              uint32_t grace_ms,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// The readable name that peers see. It stays readable after the shutdown.
+//
+// Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_node_name(const struct kwaai_node_t *node,
+                                    char **out_name,
+                                    struct kwaai_error_t **error);
+
+// The PeerId of the node. It stays readable after the shutdown.
+//
+// Ownership: the caller frees `*out_peer_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_peer_id(const struct kwaai_node_t *node,
+                                       char **out_peer_id,
+                                       struct kwaai_error_t **error);
+
+// The DID that signs this node's credentials. It stays readable after the shutdown.
+//
+// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_node_did(const struct kwaai_node_t *node,
+                                   char **out_did,
+                                   struct kwaai_error_t **error);
+
+// Messages as they arrive, each as JSON: `sender`, `text`, `received_at`. The stream ends with the node.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_node_messages(const struct kwaai_node_t *node,
+                                        struct kwaai_stream_t **out_stream,
+                                        struct kwaai_error_t **error);
+
+// What happens on the network from now on, each as JSON with its `kind`. The stream ends with the node.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_node_events(const struct kwaai_node_t *node,
+                                      struct kwaai_stream_t **out_stream,
+                                      struct kwaai_error_t **error);
+
+// The trust graph of the node. It ends with the node.
+//
+// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_node_trust(const struct kwaai_node_t *node,
+                                     struct kwaai_trust_t **out_trust,
+                                     struct kwaai_error_t **error);
+
+// The shard engine of the node. It ends with the node.
+//
+// Ownership: the caller frees `*out_shards` with `kwaai_shards_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_node_shards(const struct kwaai_node_t *node,
+                                      struct kwaai_shards_t **out_shards,
+                                      struct kwaai_error_t **error);
+
+// For tests: moves the clock that the node was started with forward. `KWAAI_UNSUPPORTED` for a node that goes by the
+// machine's clock.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_node_advance_clock(const struct kwaai_node_t *node,
+                                             uint64_t by_ms,
+                                             struct kwaai_error_t **error);
 
 // Frees a node. One that was not shut down is aborted.
 //
 // Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
 // `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_node_free(struct kwaai_node_t *node);
+
+// Says whether an operation has ended, without waiting.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `op` and `out_done` are needed. Lifetime: the operation must not
+// have been freed; if it was, `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_op_poll(const struct kwaai_op_t *op,
+                                  bool *out_done);
+
+// Waits until an operation has ended, however it ended. `KWAAI_TIMEOUT` when it is still under way; it goes on then.
+//
+// Ownership: nothing changes hands. Threads: any but those of the library; several may wait for one operation. NULL:
+// `error` may be NULL. Lifetime: the operation must not have been freed; freeing it meanwhile ends the wait.
+enum kwaai_status_t kwaai_op_wait(const struct kwaai_op_t *op,
+                                  uint32_t timeout_ms,
+                                  struct kwaai_error_t **error);
+
+// Asks for a call when an operation has ended, for programs with a loop of their own. One that has ended already calls at
+// once. An operation has one such function; `KWAAI_ALREADY_EXISTS` for a second one.
+//
+// Ownership: takes `done` in any case; its `drop` is called exactly once. Threads: any; `done.call` may be called on
+// another one. NULL: `done.call` is needed; `error` may be NULL. Lifetime: `done.context` must live until `done.drop`.
+enum kwaai_status_t kwaai_op_on_done(const struct kwaai_op_t *op,
+                                     struct kwaai_done_t done,
+                                     struct kwaai_error_t **error);
+
+// Cancels an operation. It ends soon after, as a rule with `KWAAI_CANCELLED`; one that has ended stays as it is.
+//
+// Ownership: the handle stays to be freed. Threads: any, also while another waits for it. NULL:
+// `KWAAI_INVALID_ARGUMENT`. Lifetime: the operation must not have been freed; if it was, `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_op_cancel(const struct kwaai_op_t *op);
+
+// How an operation ended: `KWAAI_OK`, or the status of the call; `KWAAI_BUSY` while it is under way. Takes nothing and may
+// be asked again.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the operation must not have been
+// freed; if it was, `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_op_result(const struct kwaai_op_t *op,
+                                    struct kwaai_error_t **error);
+
+// Takes the text or the JSON that an operation answered. A failed operation answers its own status, one under way
+// `KWAAI_BUSY`, one that answers something else `KWAAI_INVALID_ARGUMENT`, and one that was taken before `KWAAI_CLOSED`.
+//
+// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// text outlives the operation.
+enum kwaai_status_t kwaai_op_take_text(const struct kwaai_op_t *op,
+                                       char **out_text,
+                                       struct kwaai_error_t **error);
+
+// Takes the item that `kwaai_stream_next_async` waited for; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`; it is NULL at the end. Threads: any. NULL: `error` may
+// be NULL. Lifetime: the item outlives the operation. A value that nobody takes is lost.
+enum kwaai_status_t kwaai_op_take_item(const struct kwaai_op_t *op,
+                                       enum kwaai_item_t *out_item,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Takes the numbers that an operation answered, row by row; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_values`, which has `*out_rows` times `*out_columns` numbers, with `kwaai_floats_free`.
+// Threads: any. NULL: `error` may be NULL. Lifetime: the numbers outlive the operation.
+enum kwaai_status_t kwaai_op_take_floats(const struct kwaai_op_t *op,
+                                         float **out_values,
+                                         size_t *out_rows,
+                                         size_t *out_columns,
+                                         struct kwaai_error_t **error);
+
+// Takes the node that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_node(const struct kwaai_op_t *op,
+                                       struct kwaai_node_t **out_node,
+                                       struct kwaai_error_t **error);
+
+// Takes the trust graph that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_trust(const struct kwaai_op_t *op,
+                                        struct kwaai_trust_t **out_trust,
+                                        struct kwaai_error_t **error);
+
+// Takes the shard engine that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_shards` with `kwaai_shards_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_shards(const struct kwaai_op_t *op,
+                                         struct kwaai_shards_t **out_shards,
+                                         struct kwaai_error_t **error);
+
+// Takes the model that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_model(const struct kwaai_op_t *op,
+                                        struct kwaai_model_t **out_model,
+                                        struct kwaai_error_t **error);
+
+// Takes the knowledge base that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_rag(const struct kwaai_op_t *op,
+                                      struct kwaai_rag_t **out_rag,
+                                      struct kwaai_error_t **error);
+
+// Takes the stream that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_stream(const struct kwaai_op_t *op,
+                                         struct kwaai_stream_t **out_stream,
+                                         struct kwaai_error_t **error);
+
+// Frees an operation. One that is under way is cancelled; whoever waits for it gets `KWAAI_OK` once it has ended.
+//
+// Ownership: takes the handle, and an answer that nobody took. Threads: any. NULL: fine, nothing happens. Lifetime:
+// freeing twice answers `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_op_free(struct kwaai_op_t *op);
+
+// Makes an embedder of a function. `id` changes whenever the vectors would; a knowledge base refuses to be opened with
+// another one. Who takes longer than `deadline_ms` for a call is given up; 0 gives two minutes.
+//
+// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_embedder` with
+// `kwaai_embedder_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
+// but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
+// nothing uses it any more.
+enum kwaai_status_t kwaai_embedder_new(const char *id,
+                                       uint32_t dimension,
+                                       uint32_t deadline_ms,
+                                       struct kwaai_embed_t code,
+                                       struct kwaai_embedder_t **out_embedder,
+                                       struct kwaai_error_t **error);
+
+// Makes a language model of a function. The deadline counts from one piece to the next; 0 gives two minutes.
+//
+// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_writer` with
+// `kwaai_writer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
+// but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
+// nothing uses it any more.
+enum kwaai_status_t kwaai_writer_new(const char *name,
+                                     uint32_t deadline_ms,
+                                     struct kwaai_generate_t code,
+                                     struct kwaai_writer_t **out_writer,
+                                     struct kwaai_error_t **error);
+
+// Makes a document reader of a function, for files with these extensions, written without the dot. A deadline of 0 gives
+// two minutes.
+//
+// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_reader` with
+// `kwaai_reader_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
+// but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
+// nothing uses it any more.
+enum kwaai_status_t kwaai_reader_new(const char *const *extensions,
+                                     size_t count,
+                                     uint32_t deadline_ms,
+                                     struct kwaai_read_t code,
+                                     struct kwaai_reader_t **out_reader,
+                                     struct kwaai_error_t **error);
+
+// Makes a signer of a function, for a DID whose key the program keeps. A deadline of 0 gives two minutes.
+//
+// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_signer` with
+// `kwaai_signer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
+// but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
+// nothing uses it any more.
+enum kwaai_status_t kwaai_signer_new(const char *did,
+                                     uint32_t deadline_ms,
+                                     struct kwaai_sign_t code,
+                                     struct kwaai_signer_t **out_signer,
+                                     struct kwaai_error_t **error);
+
+// Frees an embedder. What was given it keeps it.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_embedder_free(struct kwaai_embedder_t *embedder);
+
+// Frees a language model. What was given it keeps it.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_writer_free(struct kwaai_writer_t *writer);
+
+// Frees a document reader. What was given it keeps it.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_reader_free(struct kwaai_reader_t *reader);
+
+// Frees a signer. What was given it keeps it.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_signer_free(struct kwaai_signer_t *signer);
+
+// Opens a knowledge base alone, without a node, in a directory that is made when it is missing. `options_json` is
+// that of `kwaai_node_rag`.
+//
+// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`; `*supplies` is read and stays the caller's. Threads:
+// any. NULL: `options_json`, `supplies` and `error` may be NULL. Lifetime: the directory is locked until the handle
+// is shut down or freed.
+enum kwaai_status_t kwaai_rag_open(const char *dir,
+                                   const char *options_json,
+                                   const struct kwaai_supplies_t *supplies,
+                                   uint32_t timeout_ms,
+                                   struct kwaai_rag_t **out_rag,
+                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_open` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_open`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_open_async(const char *dir,
+                                         const char *options_json,
+                                         const struct kwaai_supplies_t *supplies,
+                                         struct kwaai_op_t **out_op,
+                                         struct kwaai_error_t **error);
+
+// Starts to read a file, or every file of a folder; `kwaai_rag_ingest_bytes` reads a document from memory under a
+// `name`. The stream yields what becomes of each, each value with its `kind`.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the reading; documents that were
+// read stay. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_ingest(const struct kwaai_rag_t *rag,
+                                     const char *source,
+                                     uint32_t timeout_ms,
+                                     struct kwaai_stream_t **out_stream,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_ingest` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_ingest`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_ingest_async(const struct kwaai_rag_t *rag,
+                                           const char *source,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// Starts to read a document from memory; its name tells its format. The stream is that of `kwaai_rag_ingest`.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`; the bytes are copied. Threads: any. NULL:
+// `error` may be NULL, and `bytes` when `length` is 0. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_ingest_bytes(const struct kwaai_rag_t *rag,
+                                           const char *name,
+                                           const uint8_t *bytes,
+                                           size_t length,
+                                           uint32_t timeout_ms,
+                                           struct kwaai_stream_t **out_stream,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_ingest_bytes` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_ingest_bytes`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_ingest_bytes_async(const struct kwaai_rag_t *rag,
+                                                 const char *name,
+                                                 const uint8_t *bytes,
+                                                 size_t length,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// The passages that fit a text best, as JSON. `options_json` is an object with any of `k` and `mode` ("lexical",
+// "dense", "hybrid").
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error`
+// may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_search(const struct kwaai_rag_t *rag,
+                                     const char *text,
+                                     const char *options_json,
+                                     uint32_t timeout_ms,
+                                     char **out_json,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_search` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_search`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_search_async(const struct kwaai_rag_t *rag,
+                                           const char *text,
+                                           const char *options_json,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// Starts to answer a question from the documents. `options_json` is an object with any of `k`, `mode`, `min_support`
+// (0 to 1, higher refuses more) and `max_tokens`. The stream yields values with their `kind`, at the end one of the
+// kind `done` with the answer and its citations.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work. Threads: any. NULL:
+// `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_ask(const struct kwaai_rag_t *rag,
+                                  const char *question,
+                                  const char *options_json,
+                                  uint32_t timeout_ms,
+                                  struct kwaai_stream_t **out_stream,
+                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_ask` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_ask`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_ask_async(const struct kwaai_rag_t *rag,
+                                        const char *question,
+                                        const char *options_json,
+                                        struct kwaai_op_t **out_op,
+                                        struct kwaai_error_t **error);
+
+// Every document as a JSON array, in the order of the names.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_documents(const struct kwaai_rag_t *rag,
+                                        uint32_t timeout_ms,
+                                        char **out_json,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_documents` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_documents`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_documents_async(const struct kwaai_rag_t *rag,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// The text of a document, in which spans count bytes.
+//
+// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_document_text(const struct kwaai_rag_t *rag,
+                                            const char *id,
+                                            uint32_t timeout_ms,
+                                            char **out_text,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_document_text` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_document_text`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_document_text_async(const struct kwaai_rag_t *rag,
+                                                  const char *id,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Removes a document and every trace of it.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_rag_delete_document(const struct kwaai_rag_t *rag,
+                                              const char *id,
+                                              uint32_t timeout_ms,
+                                              struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_delete_document` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_delete_document`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_delete_document_async(const struct kwaai_rag_t *rag,
+                                                    const char *id,
+                                                    struct kwaai_op_t **out_op,
+                                                    struct kwaai_error_t **error);
+
+// What the knowledge base holds and how it searches, as JSON.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_stats(const struct kwaai_rag_t *rag,
+                                    uint32_t timeout_ms,
+                                    char **out_json,
+                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_stats` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_stats`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_stats_async(const struct kwaai_rag_t *rag,
+                                          struct kwaai_op_t **out_op,
+                                          struct kwaai_error_t **error);
+
+// Stops what is under way and unlocks the directory. Calling it again is fine.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+// have been freed.
+enum kwaai_status_t kwaai_rag_shutdown(const struct kwaai_rag_t *rag,
+                                       uint32_t timeout_ms,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_shutdown` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_shutdown`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_shutdown_async(const struct kwaai_rag_t *rag,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Shuts down and deletes everything that was stored.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+// have been freed.
+enum kwaai_status_t kwaai_rag_destroy(const struct kwaai_rag_t *rag,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_destroy` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_destroy`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_destroy_async(const struct kwaai_rag_t *rag,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Frees a knowledge base. One that was not shut down stops what is under way.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_rag_free(struct kwaai_rag_t *rag);
+
+// Opens an engine without a network: models run whole, here.
+//
+// Ownership: the caller frees `*out_shards` with `kwaai_shards_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the engine lives until it is shut down or freed.
+enum kwaai_status_t kwaai_shards_open(uint32_t timeout_ms,
+                                      struct kwaai_shards_t **out_shards,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_open` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_open`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_open_async(struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Loads a model from its directory. `blocks_json` is "all", "none" (peers compute them) or an array of the first
+// block and the one past the last; NULL loads all of them.
+//
+// Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `blocks_json` and `error`
+// may be NULL. Lifetime: the model lives until it is shut down or freed, also after the engine.
+enum kwaai_status_t kwaai_shards_load(const struct kwaai_shards_t *shards,
+                                      const char *model,
+                                      const char *blocks_json,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_model_t **out_model,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_load` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_load`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_load_async(const struct kwaai_shards_t *shards,
+                                            const char *model,
+                                            const char *blocks_json,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Loads a run of blocks, up to and without `end_block`, and serves them to peers that are trusted enough.
+// `*out_json` has the `model`'s id, `start_block` and `end_block`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_serve(const struct kwaai_shards_t *shards,
+                                       const char *model,
+                                       uint32_t start_block,
+                                       uint32_t end_block,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_serve` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_serve`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_serve_async(const struct kwaai_shards_t *shards,
+                                             const char *model,
+                                             uint32_t start_block,
+                                             uint32_t end_block,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Stops serving the blocks of a model; what runs on them ends.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_shards_stop_serving(const struct kwaai_shards_t *shards,
+                                              const char *model_id,
+                                              uint32_t timeout_ms,
+                                              struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_stop_serving` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_stop_serving`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_stop_serving_async(const struct kwaai_shards_t *shards,
+                                                    const char *model_id,
+                                                    struct kwaai_op_t **out_op,
+                                                    struct kwaai_error_t **error);
+
+// What this node serves, as a JSON array.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_served(const struct kwaai_shards_t *shards,
+                                        uint32_t timeout_ms,
+                                        char **out_json,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_served` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_served`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_served_async(const struct kwaai_shards_t *shards,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// Which blocks of a model are up, from whom, and whom this node would not use, as JSON: `blocks`, `counts`, `hosts`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_coverage(const struct kwaai_shards_t *shards,
+                                          const struct kwaai_model_t *model,
+                                          uint32_t timeout_ms,
+                                          char **out_json,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_coverage` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_coverage`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_coverage_async(const struct kwaai_shards_t *shards,
+                                                const struct kwaai_model_t *model,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Starts to continue a conversation. `messages_json` is a JSON array of objects with `role` ("system", "user",
+// "assistant") and `content`, or a JSON string, which is one turn of the user. `options_json` is an object with any
+// of `max_tokens`, `temperature`, `top_p`, `top_k`, `seed`, `stop` and `route` ("local" or "peers"). The stream
+// yields values of the kind `token`, with `text`, and at the end one of the kind `done`, with `finish_reason`,
+// `usage` and `path`.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the generation. Threads: any.
+// NULL: `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_chat(const struct kwaai_shards_t *shards,
+                                      const struct kwaai_model_t *model,
+                                      const char *messages_json,
+                                      const char *options_json,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_stream_t **out_stream,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_chat` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_chat`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_chat_async(const struct kwaai_shards_t *shards,
+                                            const struct kwaai_model_t *model,
+                                            const char *messages_json,
+                                            const char *options_json,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// The logits of every token of a text: `*out_rows` is `count`, `*out_columns` the size of the vocabulary, and the
+// rows follow each other in `*out_values`. `route` is "local" or "peers"; without one the model runs here when all
+// its blocks are here.
+//
+// Ownership: the caller frees `*out_values` with `kwaai_floats_free`. Threads: any. NULL: `route` and `error` may be
+// NULL, and `tokens` when `count` is 0. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_logits(const struct kwaai_shards_t *shards,
+                                        const struct kwaai_model_t *model,
+                                        const uint32_t *tokens,
+                                        size_t count,
+                                        const char *route,
+                                        uint32_t timeout_ms,
+                                        float **out_values,
+                                        size_t *out_rows,
+                                        size_t *out_columns,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_logits` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_logits`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_logits_async(const struct kwaai_shards_t *shards,
+                                              const struct kwaai_model_t *model,
+                                              const uint32_t *tokens,
+                                              size_t count,
+                                              const char *route,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// A vector of length one for each text, one after the other in `*out_values`: `*out_rows` is `count`, `*out_columns`
+// the dimension. `model` is the folder or the hub id of an embedding model; NULL takes all-MiniLM-L6-v2 as it was
+// fetched. The last one stays loaded.
+//
+// Ownership: the caller frees `*out_values` with `kwaai_floats_free`. Threads: any. NULL: `model` and `error` may be
+// NULL, and `texts` when `count` is 0. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_embed(const struct kwaai_shards_t *shards,
+                                       const char *const *texts,
+                                       size_t count,
+                                       const char *model,
+                                       uint32_t timeout_ms,
+                                       float **out_values,
+                                       size_t *out_rows,
+                                       size_t *out_columns,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_embed` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_embed`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_embed_async(const struct kwaai_shards_t *shards,
+                                             const char *const *texts,
+                                             size_t count,
+                                             const char *model,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// The model as a writer of answers for a knowledge base. `route` is that of `kwaai_shards_logits`.
+//
+// Ownership: the caller frees `*out_writer` with `kwaai_writer_free`. Threads: any. NULL: `route` and `error` may be
+// NULL. Lifetime: the writer keeps the model, also when that is freed.
+enum kwaai_status_t kwaai_shards_writer(const struct kwaai_shards_t *shards,
+                                        const struct kwaai_model_t *model,
+                                        const char *route,
+                                        struct kwaai_writer_t **out_writer,
+                                        struct kwaai_error_t **error);
+
+// Lets go of the engine. That of a node stays open with the node. Calling it again is fine.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have
+// been freed.
+enum kwaai_status_t kwaai_shards_shutdown(const struct kwaai_shards_t *shards,
+                                          struct kwaai_error_t **error);
+
+// Frees a shard engine. That of a node stays open with the node.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_shards_free(struct kwaai_shards_t *shards);
 
 // The status that the failed call returned.
 //
@@ -296,13 +1338,21 @@ const char *kwaai_status_name(uint32_t status);
 // Waits for the next item. A call that ends with `KWAAI_TIMEOUT` took nothing from the stream.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`; it is NULL at the end. Threads: any; readers on
-// several threads share the items. NULL: `stream`, `out_item` and `out_json` are needed; `error` may be NULL. Lifetime:
-// the stream must not have been freed.
+// several threads share the items. NULL: `stream`, `out_item` and `out_json` are needed; `error` may be NULL.
+// Lifetime: the stream must not have been freed; freeing it meanwhile ends the wait.
 enum kwaai_status_t kwaai_stream_next(const struct kwaai_stream_t *stream,
                                       uint32_t timeout_ms,
                                       enum kwaai_item_t *out_item,
                                       char **out_json,
                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_stream_next` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_stream_next`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_stream_next_async(const struct kwaai_stream_t *stream,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
 
 // Stops the work behind a stream. What it yielded before can still be read; then it ends.
 //
@@ -316,28 +1366,36 @@ enum kwaai_status_t kwaai_stream_cancel(const struct kwaai_stream_t *stream);
 // `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_stream_free(struct kwaai_stream_t *stream);
 
-// Opens a trust graph alone, without a network: in a directory, or in memory when `dir` is NULL.
+// Opens a trust graph alone, without a network: in a directory, or in memory when `dir` is NULL. It signs with the
+// key of its directory, with a new one in memory, or through `signer`. `options_json` is for tests, an object with
+// any of `seed` and `clock`.
 //
-// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `dir` and `error` may be NULL.
-// Lifetime: the directory is locked until the handle is freed.
+// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`; `signer` stays the caller's and may be freed at
+// once. Threads: any. NULL: `dir`, `options_json`, `signer` and `error` may be NULL. Lifetime: the directory is
+// locked until the handle is freed or shut down.
 enum kwaai_status_t kwaai_trust_open(const char *dir,
+                                     const char *options_json,
+                                     const struct kwaai_signer_t *signer,
                                      uint32_t timeout_ms,
                                      struct kwaai_trust_t **out_trust,
                                      struct kwaai_error_t **error);
 
-// The DID that signs what this trust graph issues.
+// Begins what `kwaai_trust_open` does and returns at once.
 //
-// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// handle must not have been freed.
-enum kwaai_status_t kwaai_trust_did(const struct kwaai_trust_t *trust,
-                                    char **out_did,
-                                    struct kwaai_error_t **error);
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_open`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_open_async(const char *dir,
+                                           const char *options_json,
+                                           const struct kwaai_signer_t *signer,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
 
-// Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is a
-// JSON object, or NULL for none. `valid_for_ms` of 0 takes the type's own span. The credential is not kept.
+// Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is
+// a JSON object, or NULL for none. `valid_for_ms` of 0 takes the type's own span. `*out_credential` is the signed
+// document, to be given to others. It is not kept.
 //
-// Ownership: the caller frees `*out_credential`, the signed document, with `kwaai_string_free`. Threads: any. NULL:
-// `claims_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `claims_json` and
+// `error` may be NULL. Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_trust_issue(const struct kwaai_trust_t *trust,
                                       const char *type,
                                       const char *subject,
@@ -347,19 +1405,40 @@ enum kwaai_status_t kwaai_trust_issue(const struct kwaai_trust_t *trust,
                                       char **out_credential,
                                       struct kwaai_error_t **error);
 
-// Checks a credential's form and proof, and says what it says. It is not kept.
+// Begins what `kwaai_trust_issue` does and returns at once.
 //
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
-// the handle must not have been freed.
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_issue`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_issue_async(const struct kwaai_trust_t *trust,
+                                            const char *type,
+                                            const char *subject,
+                                            const char *claims_json,
+                                            uint64_t valid_for_ms,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Checks the form and the proof of a credential, the signed document, and says what it says. It is not kept.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_trust_verify(const struct kwaai_trust_t *trust,
                                        const char *credential,
                                        uint32_t timeout_ms,
                                        char **out_json,
                                        struct kwaai_error_t **error);
 
-// Verifies a credential, then keeps it.
+// Begins what `kwaai_trust_verify` does and returns at once.
 //
-// Ownership: the caller frees `*out_json`, a summary, with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_verify`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_verify_async(const struct kwaai_trust_t *trust,
+                                             const char *credential,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Verifies a credential, the signed document, then keeps it. `*out_json` is a summary.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_trust_import_credential(const struct kwaai_trust_t *trust,
                                                   const char *credential,
@@ -367,16 +1446,88 @@ enum kwaai_status_t kwaai_trust_import_credential(const struct kwaai_trust_t *tr
                                                   char **out_json,
                                                   struct kwaai_error_t **error);
 
-// The credentials that are kept and fit the filter, as a JSON array. The filter is a JSON object with any of
-// `subject`, `issuer` and `type`; NULL wants all.
+// Begins what `kwaai_trust_import_credential` does and returns at once.
 //
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `filter_json` and `error` may be
-// NULL. Lifetime: the handle must not have been freed.
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_import_credential`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_import_credential_async(const struct kwaai_trust_t *trust,
+                                                        const char *credential,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// The credentials that are kept and fit the filter, as a JSON array of summaries. The filter is a JSON object with
+// any of `subject`, `issuer` and `type`; NULL wants all.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `filter_json` and `error`
+// may be NULL. Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_trust_credentials(const struct kwaai_trust_t *trust,
                                             const char *filter_json,
                                             uint32_t timeout_ms,
                                             char **out_json,
                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_credentials` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_credentials`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_credentials_async(const struct kwaai_trust_t *trust,
+                                                  const char *filter_json,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// One kept credential with its claims, and with the signed document as `json`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_credential(const struct kwaai_trust_t *trust,
+                                           const char *id,
+                                           uint32_t timeout_ms,
+                                           char **out_json,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_credential` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_credential`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_credential_async(const struct kwaai_trust_t *trust,
+                                                 const char *id,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// Forgets a credential.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_remove_credential(const struct kwaai_trust_t *trust,
+                                                  const char *id,
+                                                  uint32_t timeout_ms,
+                                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_remove_credential` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_remove_credential`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_remove_credential_async(const struct kwaai_trust_t *trust,
+                                                        const char *id,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// The issuers that this node trusts, as a JSON array, each with its `did` and `types`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_issuers(const struct kwaai_trust_t *trust,
+                                        uint32_t timeout_ms,
+                                        char **out_json,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_issuers` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_issuers`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_issuers_async(const struct kwaai_trust_t *trust,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
 
 // Trusts an issuer for exactly these types from now on. `types_json` is a JSON array of type names.
 //
@@ -388,6 +1539,16 @@ enum kwaai_status_t kwaai_trust_trust_issuer(const struct kwaai_trust_t *trust,
                                              uint32_t timeout_ms,
                                              struct kwaai_error_t **error);
 
+// Begins what `kwaai_trust_trust_issuer` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_trust_issuer`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_trust_issuer_async(const struct kwaai_trust_t *trust,
+                                                   const char *did,
+                                                   const char *types_json,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
 // Trusts an issuer no longer.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -397,16 +1558,71 @@ enum kwaai_status_t kwaai_trust_distrust_issuer(const struct kwaai_trust_t *trus
                                                 uint32_t timeout_ms,
                                                 struct kwaai_error_t **error);
 
-// How far this node trusts a peer, a DID or a PeerId: `*out_value` from 0 to 1, and as JSON the tier and the arithmetic.
+// Begins what `kwaai_trust_distrust_issuer` does and returns at once.
 //
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
-// the handle must not have been freed.
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_distrust_issuer`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_distrust_issuer_async(const struct kwaai_trust_t *trust,
+                                                      const char *did,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
+
+// How far this node trusts a peer, a DID or a PeerId: `*out_value` from 0 to 1, and as JSON `value`, `tier` and
+// `reasons`, the arithmetic.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_trust_score(const struct kwaai_trust_t *trust,
                                       const char *peer,
                                       uint32_t timeout_ms,
                                       double *out_value,
                                       char **out_json,
                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_score` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_score`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_score_async(const struct kwaai_trust_t *trust,
+                                            const char *peer,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// The minimum tier of each purpose, as a JSON object.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_policy(const struct kwaai_trust_t *trust,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_policy` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_policy`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_policy_async(const struct kwaai_trust_t *trust,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Replaces the minimum tier of each purpose, durably. `policy_json` is a JSON object from purposes to tiers; a
+// purpose that is left out gets its default.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_set_policy(const struct kwaai_trust_t *trust,
+                                           const char *policy_json,
+                                           uint32_t timeout_ms,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_set_policy` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_set_policy`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_set_policy_async(const struct kwaai_trust_t *trust,
+                                                 const char *policy_json,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
 
 // Checks that a peer reaches the minimum tier of a purpose: "message", "serve_blocks" or "use_blocks". Answers
 // `KWAAI_UNTRUSTED_PEER` when it does not.
@@ -418,6 +1634,40 @@ enum kwaai_status_t kwaai_trust_require(const struct kwaai_trust_t *trust,
                                         const char *purpose,
                                         uint32_t timeout_ms,
                                         struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_require` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_require`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_require_async(const struct kwaai_trust_t *trust,
+                                              const char *peer,
+                                              const char *purpose,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// The DID that signs what this trust graph issues.
+//
+// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_did(const struct kwaai_trust_t *trust,
+                                    char **out_did,
+                                    struct kwaai_error_t **error);
+
+// For tests: moves the clock that it was opened with, or that of its node, forward. `KWAAI_UNSUPPORTED` for one that
+// goes by the machine's clock.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_advance_clock(const struct kwaai_trust_t *trust,
+                                              uint64_t by_ms,
+                                              struct kwaai_error_t **error);
+
+// Lets go of the directory. The trust graph of a node stays open with the node. Calling it again is fine.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have
+// been freed.
+enum kwaai_status_t kwaai_trust_shutdown(const struct kwaai_trust_t *trust,
+                                         struct kwaai_error_t **error);
 
 // Lets go of a trust graph. That of a node stays open with the node.
 //

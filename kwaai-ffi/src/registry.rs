@@ -35,6 +35,8 @@ pub(crate) trait Kind: Send + Sync + 'static {
 pub(crate) struct Registry {
     objects: RwLock<HashMap<usize, Arc<dyn Any + Send + Sync>>>,
     strings: RwLock<HashSet<usize>>,
+    /// Where arrays lie, and how many numbers each has.
+    arrays: RwLock<HashMap<usize, usize>>,
 }
 
 impl Registry {
@@ -68,10 +70,33 @@ impl Registry {
         found.ok_or_else(gone::<T>)?.downcast().map_err(|_| wrong_kind::<T>())
     }
 
-    /// How many objects and strings C holds.
+    /// How many objects, texts and arrays C holds.
     pub(crate) fn len(&self) -> usize {
         self.objects.read().unwrap_or_else(PoisonError::into_inner).len()
             + self.strings.read().unwrap_or_else(PoisonError::into_inner).len()
+            + self.arrays.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Hands numbers to C; NULL for none.
+    pub(crate) fn insert_array(&self, values: Vec<f32>) -> *mut f32 {
+        if values.is_empty() {
+            return std::ptr::null_mut();
+        }
+        let length = values.len();
+        let pointer = Box::into_raw(values.into_boxed_slice()).cast::<f32>();
+        self.arrays.write().unwrap_or_else(PoisonError::into_inner).insert(pointer.addr(), length);
+        pointer
+    }
+
+    /// Takes numbers back from C.
+    pub(crate) fn remove_array(&self, values: *mut f32) -> Result<()> {
+        let known = self.arrays.write().unwrap_or_else(PoisonError::into_inner).remove(&values.addr());
+        let Some(length) = known else {
+            return Err(Error::closed("these numbers were freed before, or are not of this library").into());
+        };
+        // SAFETY: it came from `into_raw` in `insert_array`, with this length, and was not freed since.
+        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(values, length)) });
+        Ok(())
     }
 
     /// Hands a text to C. What follows a NUL is lost to C anyway, so a text with one is refused.
@@ -160,6 +185,17 @@ mod tests {
         assert_eq!(code(std::ptr::without_provenance(usize::MAX)), ErrorCode::InvalidArgument);
         assert_eq!(code((&raw const registry).cast()), ErrorCode::InvalidArgument);
         assert_eq!(registry.len(), 1);
+    }
+
+    #[test]
+    fn an_array_is_freed_once_and_an_empty_one_is_null() {
+        let registry = Registry::default();
+        assert!(registry.insert_array(Vec::new()).is_null());
+        let array = registry.insert_array(vec![1.0, 2.0]);
+        assert_eq!(registry.len(), 1);
+        registry.remove_array(array).unwrap();
+        assert_eq!(registry.remove_array(array).unwrap_err().code, ErrorCode::Closed);
+        assert_eq!(registry.len(), 0);
     }
 
     #[test]

@@ -199,11 +199,7 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
     T: Send + 'static,
 {
-    if Handle::try_current().is_ok() {
-        return Err(Error::unsupported("a blocking call was made on a thread of an async runtime")
-            .with_remedy("make it on a thread of your own")
-            .into());
-    }
+    may_block()?;
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let bounded = async move {
         match limit {
@@ -216,6 +212,16 @@ where
     // The receiver waits in `recv` below and cannot be gone.
     start(bounded, move |result| drop(sender.send(result)))?;
     receiver.recv().unwrap_or_else(|_| Err(gone()))
+}
+
+/// Refuses a thread of an async runtime, which must not block.
+pub(crate) fn may_block() -> Result<()> {
+    if Handle::try_current().is_ok() {
+        return Err(Error::unsupported("a blocking call was made on a thread of an async runtime")
+            .with_remedy("make it on a thread of your own")
+            .into());
+    }
+    Ok(())
 }
 
 /// Ends the runtime for good, waiting at most `grace` for what cannot be interrupted. Every later call answers

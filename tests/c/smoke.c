@@ -58,7 +58,7 @@ int main(void)
 
     /* Alice trusts an issuer, who vouches for bob. */
     kwaai_trust_t *issuer = NULL, *trust = NULL;
-    check(kwaai_trust_open(NULL, PATIENCE_MS, &issuer, &error), error, "an issuer");
+    check(kwaai_trust_open(NULL, NULL, NULL, PATIENCE_MS, &issuer, &error), error, "an issuer");
     check(kwaai_node_trust(alice, &trust, &error), error, "alice's trust graph");
     char *issuer_did = NULL, *credential = NULL, *summary = NULL, *arithmetic = NULL;
     double score = -1;
@@ -80,10 +80,10 @@ int main(void)
     require(kwaai_error_status(error) == status && !kwaai_error_retryable(error), "and the status");
     kwaai_error_free(error);
 
-    check(kwaai_node_shutdown(alice, 1000, &error), error, "shutdown");
-    check(kwaai_node_shutdown(alice, 1000, &error), error, "shutdown again");
+    check(kwaai_node_shutdown(alice, 1000, PATIENCE_MS, &error), error, "shutdown");
+    check(kwaai_node_shutdown(alice, 1000, PATIENCE_MS, &error), error, "shutdown again");
     require(kwaai_node_send_message(alice, bob_id, "late", PATIENCE_MS, NULL) == KWAAI_CLOSED, "it is closed");
-    check(kwaai_node_shutdown(bob, 1000, &error), error, "shutdown bob");
+    check(kwaai_node_shutdown(bob, 1000, PATIENCE_MS, &error), error, "shutdown bob");
     check(kwaai_stream_next(inbox, PATIENCE_MS, &item, &reached, NULL), NULL, "the end of the inbox");
     require(item == KWAAI_ITEM_END && reached == NULL, "messages end with the node");
 

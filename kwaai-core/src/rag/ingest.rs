@@ -191,6 +191,17 @@ impl Ingestion {
         Ok(())
     }
 
+    /// Readers and embedders of an app take as long as they like; nobody waits for them once the ingestion is stopped.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let unread = self.events.cancellation();
+        tokio::select! {
+            biased;
+            () = unread.cancelled() => Err(Error::cancelled("the ingestion was cancelled")),
+            () = self.closing.cancelled() => Err(Error::cancelled("the ingestion was cancelled")),
+            result = work => result,
+        }
+    }
+
     fn stopped(&self) -> bool {
         self.events.is_cancelled() || self.closing.is_cancelled()
     }
@@ -227,7 +238,8 @@ impl Ingestion {
         let read = match own {
             Some(reader) => {
                 let bytes = std::mem::take(&mut loaded.bytes);
-                Some(document::read_with(reader.as_ref(), &loaded.info.name, bytes, &limits).await?)
+                let read = document::read_with(reader.as_ref(), &loaded.info.name, bytes, &limits);
+                Some(self.unless_stopped(read).await?)
             }
             None => None,
         };
@@ -252,11 +264,8 @@ impl Ingestion {
         let missing: Vec<usize> = (0..total).filter(|index| document.passages[*index].1.is_none()).collect();
         let mut done = total - missing.len();
         for batch in missing.chunks(EMBED_BATCH) {
-            if self.stopped() {
-                return Err(Error::cancelled("the ingestion was cancelled"));
-            }
             let input = batch.iter().map(|index| Text::Document(texts[*index].clone())).collect();
-            let vectors = embed(embedder, input).await?;
+            let vectors = self.unless_stopped(embed(embedder, input)).await?;
             for (index, vector) in batch.iter().zip(vectors) {
                 document.passages[*index].1 = Some(vector);
             }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use kwaai_core::Error;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::status::{export, kwaai_error_t, kwaai_status_t};
 use crate::registry::Kind;
 use crate::rt::{self, process};
-use crate::{CancelToken, Result};
+use crate::{CancelToken, Result, validate};
 
 /// As `timeout_ms`: wait without a limit.
 pub const KWAAI_WAIT_FOREVER: u32 = u32::MAX;
@@ -49,6 +50,11 @@ pub(super) fn resolve<T: Kind>(handle: *const T::Opaque) -> Result<Arc<T>> {
     process().registry.get::<T>(handle)
 }
 
+/// A handle that may be left out as NULL.
+pub(super) fn optional<T: Kind>(handle: *const T::Opaque) -> Result<Option<Arc<T>>> {
+    if handle.is_null() { Ok(None) } else { resolve(handle).map(Some) }
+}
+
 pub(super) fn free<T: Kind>(handle: *const T::Opaque) -> kwaai_status_t {
     if handle.is_null() {
         return kwaai_status_t::KWAAI_OK;
@@ -83,56 +89,108 @@ pub(super) unsafe fn optional_text(name: &str, text: *const c_char) -> Result<Op
     }
 }
 
+/// An array from C.
+///
+/// # Safety
+/// `values` is NULL or has `count` values that nobody changes while the slice is used.
+pub(super) unsafe fn slice<'a, T>(name: &str, values: *const T, count: usize) -> Result<&'a [T]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if values.is_null() {
+        return Err(Error::invalid_argument(format!("{name} is NULL")).into());
+    }
+    if count > isize::MAX as usize / size_of::<T>().max(1) {
+        return Err(Error::invalid_argument(format!("{count} values of {name} are more than memory holds")).into());
+    }
+    // SAFETY: the caller's promise, and the length was checked.
+    Ok(unsafe { std::slice::from_raw_parts(values, count) })
+}
+
+/// An array of texts from C.
+///
+/// # Safety
+/// `texts` is NULL or has `count` texts that end with NUL.
+pub(super) unsafe fn texts(name: &str, texts: *const *const c_char, count: usize) -> Result<Vec<String>> {
+    // SAFETY: the caller's promise.
+    let texts = unsafe { slice(name, texts, count) }?;
+    // SAFETY: the caller's promise.
+    texts.iter().map(|entry| unsafe { text(name, *entry) }).collect()
+}
+
+/// A record from C, as JSON; its default where it is left out as NULL.
+///
+/// # Safety
+/// `json` is NULL or ends with NUL.
+pub(super) unsafe fn record<T: DeserializeOwned + Default>(name: &str, json: *const c_char) -> Result<T> {
+    // SAFETY: the caller's promise.
+    let text = unsafe { optional_text(name, json) }?;
+    Ok(text.map(|text| validate::json(name, &text)).transpose()?.unwrap_or_default())
+}
+
+/// What an output holds when the call fails.
+pub(super) trait Place {
+    const EMPTY: Self;
+}
+
+impl<T> Place for *mut T {
+    const EMPTY: *mut T = std::ptr::null_mut();
+}
+
+impl Place for f64 {
+    const EMPTY: f64 = 0.0;
+}
+
+impl Place for usize {
+    const EMPTY: usize = 0;
+}
+
+impl Place for u32 {
+    const EMPTY: u32 = 0;
+}
+
+impl Place for bool {
+    const EMPTY: bool = false;
+}
+
 /// A place that the caller wants a result in. Checked before anything is done, so that nothing is done in vain.
 pub(super) struct Out<T>(*mut T);
 
-impl<T> Out<T> {
+impl<T: Place> Out<T> {
     /// # Safety
     /// `place` is NULL or may be written to until the function returns.
-    pub(super) unsafe fn new(name: &str, place: *mut T, empty: T) -> Result<Out<T>> {
+    pub(super) unsafe fn empty(name: &str, place: *mut T) -> Result<Out<T>> {
         if place.is_null() {
             return Err(Error::invalid_argument(format!("{name} is NULL")).into());
         }
         // SAFETY: the caller's promise.
-        unsafe { place.write(empty) };
+        unsafe { place.write(T::EMPTY) };
         Ok(Out(place))
     }
 
     pub(super) fn set(self, value: T) -> Result<()> {
-        // SAFETY: promised to `new`.
+        // SAFETY: promised to `empty`.
         unsafe { self.0.write(value) };
         Ok(())
     }
 }
 
 impl Out<*mut c_char> {
-    /// # Safety
-    /// As for [`Out::new`].
-    pub(super) unsafe fn text(name: &str, place: *mut *mut c_char) -> Result<Out<*mut c_char>> {
-        // SAFETY: the caller's promise.
-        unsafe { Out::new(name, place, std::ptr::null_mut()) }
-    }
-
     pub(super) fn set_text(self, text: String) -> Result<()> {
         self.set(process().registry.insert_text(text)?)
     }
 
     pub(super) fn set_json(self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(value)
-            .map_err(|error| Error::internal("a record cannot be written as JSON").with_source(error))?;
-        self.set_text(text)
+        self.set_text(crate::to_json(value)?.to_string())
     }
 }
 
 impl<T> Out<*mut T> {
-    /// # Safety
-    /// As for [`Out::new`].
-    pub(super) unsafe fn handle(name: &str, place: *mut *mut T) -> Result<Out<*mut T>> {
-        // SAFETY: the caller's promise.
-        unsafe { Out::new(name, place, std::ptr::null_mut()) }
-    }
-
     pub(super) fn set_handle<K: Kind<Opaque = T>>(self, object: K) -> Result<()> {
         self.set(process().registry.insert(object)?)
+    }
+
+    pub(super) fn set_shared<K: Kind<Opaque = T>>(self, object: Arc<K>) -> Result<()> {
+        self.set(process().registry.share(object)?)
     }
 }

@@ -1,10 +1,12 @@
-//! The library as a whole: versions, texts, the end.
+//! The library as a whole: versions, texts, the log, the end.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::time::Duration;
 
-use super::call::boundary;
-use super::status::kwaai_status_t;
+use super::call::{boundary, text};
+use super::provide::{Code, Context, c_text};
+use super::status::{kwaai_error_t, kwaai_status_t};
+use crate::log::{LogRecord, LogSink};
 use crate::rt::{self, process};
 
 /// The number of this interface. It changes only when a program compiled against another one would break.
@@ -20,6 +22,14 @@ pub extern "C" fn kwaai_version() -> *const c_char {
         Err(_) => panic!("a version holds no NUL"),
     };
     VERSION.as_ptr()
+}
+
+/// The version of the library, for example "0.1.0"; the same as `kwaai_version`.
+///
+/// Ownership: the text is static; do not free it. Threads: any. NULL: never returned. Lifetime: for ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn kwaai_library_version() -> *const c_char {
+    kwaai_version()
 }
 
 /// The `KWAAI_ABI_VERSION` that the library was built with. A program compares it with the header's.
@@ -46,6 +56,78 @@ pub unsafe extern "C" fn kwaai_string_free(text: *mut c_char) -> kwaai_status_t 
     unsafe { boundary(std::ptr::null_mut(), || process().registry.remove_text(text)) }
 }
 
+/// Frees numbers that the library handed out through a `float **`.
+///
+/// Ownership: takes the numbers. Threads: any. NULL: fine, nothing happens. Lifetime: numbers that were freed, or that are
+/// not of this library, answer `KWAAI_CLOSED`.
+///
+/// # Safety
+/// Nobody reads the numbers any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_floats_free(values: *mut f32) -> kwaai_status_t {
+    if values.is_null() {
+        return kwaai_status_t::KWAAI_OK;
+    }
+    // SAFETY: no error object is asked for.
+    unsafe { boundary(std::ptr::null_mut(), || process().registry.remove_array(values)) }
+}
+
+/// Takes log records.
+#[repr(C)]
+pub struct kwaai_log_t {
+    /// Handed to `call` and `drop`.
+    pub context: *mut c_void,
+    /// Takes a record, on a thread of its own, one after the other. `record_json` has `at_ms`, `level`, `target`, `message`,
+    /// `fields` and `dropped`, how many records before it were lost because this function was too slow. The texts live
+    /// until it returns.
+    pub call: Option<
+        unsafe extern "C" fn(
+            context: *mut c_void,
+            level: *const c_char,
+            message: *const c_char,
+            record_json: *const c_char,
+        ),
+    >,
+    /// Called when the sink was refused; a sink that was taken stays until the program ends. May be NULL.
+    pub drop: Option<unsafe extern "C" fn(context: *mut c_void)>,
+}
+
+type LogFn = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char, *const c_char);
+
+impl LogSink for Code<LogFn> {
+    fn log(&self, record: LogRecord) {
+        let Ok(json) = crate::to_json(&record) else { return };
+        let (level, message, json) = (c_text(&record.level), c_text(&record.message), c_text(&json.to_string()));
+        // SAFETY: the program promised that the function may be called so.
+        unsafe { (self.call)(self.context.pointer(), level.as_ptr(), message.as_ptr(), json.as_ptr()) };
+    }
+}
+
+/// Sends what the library says from now on to a function. `filter` is written as for `RUST_LOG`, for example "info" or
+/// "warn,kwaai_core::net=debug". `KWAAI_ALREADY_EXISTS` when the process has a sink already.
+///
+/// Ownership: takes `sink` in any case. Threads: any; `sink.call` is called on one thread of the library. NULL: `sink.call`
+/// is needed; `error` may be NULL. Lifetime: a sink that was taken must live until the program ends.
+///
+/// # Safety
+/// `filter` ends with NUL, and the functions of `sink` may be called with its context from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_library_init_logging(
+    filter: *const c_char,
+    sink: kwaai_log_t,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let context = Context::new(sink.context, sink.drop);
+    let body = || {
+        let code = Code::new(context, sink.call)?;
+        // SAFETY: the caller's promise.
+        let filter = unsafe { text("filter", filter) }?;
+        crate::init_logging(&filter, code)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
 /// Ends the library's threads before the program exits, waiting at most `grace_ms` for work that cannot be
 /// interrupted. Every later call answers `KWAAI_CLOSED`. Calling it is optional.
 ///
@@ -61,7 +143,7 @@ pub extern "C" fn kwaai_library_shutdown(grace_ms: u32) -> kwaai_status_t {
     unsafe { boundary(std::ptr::null_mut(), body) }
 }
 
-/// How many handles and texts the program holds; zero when it freed everything.
+/// How many handles, texts and arrays the program holds; zero when it freed everything.
 ///
 /// Ownership: nothing changes hands. Threads: any. NULL: not applicable. Lifetime: not applicable.
 #[unsafe(no_mangle)]

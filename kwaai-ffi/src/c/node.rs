@@ -4,13 +4,16 @@ use std::ffi::c_char;
 
 use kwaai_core::Error;
 
-use super::call::{KWAAI_WAIT_FOREVER, Out, boundary, free, optional_text, resolve, text, wait};
+use super::call::{self, Out, boundary, free, record, resolve, text};
+use super::provide::{kwaai_supplies_t, supplies_of};
+use super::rag::kwaai_rag_t;
+use super::reply::{Text, stream};
+use super::shards::kwaai_shards_t;
 use super::status::{kwaai_error_t, kwaai_status_t};
-use super::stream::{StreamObject, kwaai_stream_t};
+use super::stream::kwaai_stream_t;
 use super::trust::kwaai_trust_t;
+use crate::Node;
 use crate::registry::Kind;
-use crate::rt::process;
-use crate::{Node, validate};
 
 /// A running node.
 pub struct kwaai_node_t;
@@ -21,34 +24,139 @@ impl Kind for Node {
     type Opaque = kwaai_node_t;
 }
 
-/// Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"), `name`,
-/// `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns` and `limits`; NULL starts with the defaults.
-///
-/// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `config_json` and `error` may be NULL.
-/// Lifetime: the node runs until `kwaai_node_shutdown` or `kwaai_node_free`.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_start(
-    config_json: *const c_char,
-    timeout_ms: u32,
-    out_node: *mut *mut kwaai_node_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let (config, out) = unsafe { (optional_text("config_json", config_json)?, Out::handle("out_node", out_node)?) };
-        let config = config.map(|text| validate::json("config_json", &text)).transpose()?.unwrap_or_default();
-        out.set_handle(wait(timeout_ms, |cancel| Node::start(config, cancel))?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
+waiting! {
+    /// Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"),
+    /// `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns` and `limits`, and for tests `seed` and `clock`;
+    /// NULL starts with the defaults.
+    ///
+    /// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `config_json` and `error` may
+    /// be NULL. Lifetime: the node runs until `kwaai_node_shutdown` or `kwaai_node_free`.
+    fn kwaai_node_start / kwaai_node_start_async(config_json: *const c_char) -> (out_node: *mut kwaai_node_t) {
+        let config = record("config_json", config_json)?;
+        |cancel| Node::start(config, cancel)
+    }
+
+    /// What the node says about itself, as JSON: `name`, `peer_id`, `did`, `version`, `data_dir`, `addresses`,
+    /// `connected_peers`, `uptime_ms`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_info / kwaai_node_info_async(node: *const kwaai_node_t) -> (out_json: *mut c_char) {
+        let node = resolve::<Node>(node)?;
+        |cancel| async move { Text::json(&node.info(cancel).await?) }
+    }
+
+    /// The first address at which the node can be dialled, ending in `/p2p/<peer id>`. `KWAAI_NOT_FOUND` for a node that
+    /// listens nowhere.
+    ///
+    /// Ownership: the caller frees `*out_address` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_address / kwaai_node_address_async(node: *const kwaai_node_t) -> (out_address: *mut c_char) {
+        let node = resolve::<Node>(node)?;
+        |cancel| async move {
+            let address = node.info(cancel).await?.addresses.into_iter().next();
+            Ok(Text(address.ok_or_else(|| Error::not_found("this node listens nowhere"))?))
+        }
+    }
+
+    /// The connected peers as a JSON array, each with its tier, its score and the arithmetic.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_peers / kwaai_node_peers_async(node: *const kwaai_node_t) -> (out_json: *mut c_char) {
+        let node = resolve::<Node>(node)?;
+        |cancel| async move { Text::json(&node.peers(cancel).await?) }
+    }
+
+    /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.
+    ///
+    /// Ownership: the caller frees `*out_peer`, a PeerId, with `kwaai_string_free`. Threads: any. NULL: `error` may be
+    /// NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_node_connect / kwaai_node_connect_async(node: *const kwaai_node_t, address: *const c_char)
+        -> (out_peer: *mut c_char) {
+        let (node, address) = (resolve::<Node>(node)?, text("address", address)?);
+        |cancel| async move { node.connect(address, cancel).await.map(Text) }
+    }
+
+    /// Closes every connection to a peer, a PeerId or a DID.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_node_disconnect / kwaai_node_disconnect_async(node: *const kwaai_node_t, peer: *const c_char) -> () {
+        let (node, peer) = (resolve::<Node>(node)?, text("peer", peer)?);
+        |cancel| async move { node.disconnect(peer, cancel).await }
+    }
+
+    /// Asks the network where a peer can be reached: a JSON array of addresses.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_find_peer / kwaai_node_find_peer_async(node: *const kwaai_node_t, peer: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (node, peer) = (resolve::<Node>(node)?, text("peer", peer)?);
+        |cancel| async move { Text::json(&node.find_peer(peer, cancel).await?) }
+    }
+
+    /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_node_send_message / kwaai_node_send_message_async(
+        node: *const kwaai_node_t,
+        peer: *const c_char,
+        text: *const c_char,
+    ) -> () {
+        let node = resolve::<Node>(node)?;
+        let (peer, text) = (call::text("peer", peer)?, call::text("text", text)?);
+        |cancel| async move { node.send_message(peer, text, cancel).await }
+    }
+
+    /// Opens a knowledge base of this node. While it is open, the same name opens the same one. `options_json` is a JSON
+    /// object with any of `embedder` ("auto", "none" or the folder of a BERT model), `endpoint` (`base_url`, `model`,
+    /// `api_key`), `chunking` (`strategy`, `size`, `overlap`, `min`) and `language`. `supplies` bring an embedder, a
+    /// model that writes the answers, and `readers`.
+    ///
+    /// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`; `*supplies` is read and stays the caller's. Threads:
+    /// any. NULL: `options_json`, `supplies` and `error` may be NULL. Lifetime: the knowledge base ends with the node.
+    fn kwaai_node_rag / kwaai_node_rag_async(
+        node: *const kwaai_node_t,
+        name: *const c_char,
+        options_json: *const c_char,
+        supplies: *const kwaai_supplies_t,
+    ) -> (out_rag: *mut kwaai_rag_t) {
+        let (node, name) = (resolve::<Node>(node)?, text("name", name)?);
+        let (options, supplies) = (record("options_json", options_json)?, supplies_of(supplies)?);
+        |cancel| async move { node.rag(name, options, supplies, cancel).await }
+    }
+
+    /// Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an
+    /// array of objects with `model`, `start_block` and `end_block`, and `min_tier`; NULL ends sharing. `*out_json` is
+    /// what is offered now.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `contribution_json` and
+    /// `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_node_contribute / kwaai_node_contribute_async(node: *const kwaai_node_t, contribution_json: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (node, contribution) = (resolve::<Node>(node)?, record("contribution_json", contribution_json)?);
+        |cancel| async move { Text::json(&node.contribute(contribution, cancel).await?) }
+    }
+
+    /// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and
+    /// directory are free, at most about six seconds after that. Calling it again is fine. When the wait ends first, the
+    /// shutdown goes on.
+    ///
+    /// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+    /// have been freed.
+    fn kwaai_node_shutdown / kwaai_node_shutdown_async(node: *const kwaai_node_t, grace_ms: u32) -> () {
+        let node = resolve::<Node>(node)?;
+        move |cancel| async move { node.shutdown(Some(grace_ms.into()), cancel).await }
+    }
 }
 
 /// The readable name that peers see. It stays readable after the shutdown.
 ///
-/// Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
@@ -59,9 +167,9 @@ pub unsafe extern "C" fn kwaai_node_name(
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let node = resolve::<Node>(node)?;
         // SAFETY: the caller's promise.
-        unsafe { Out::text("out_name", out_name) }?.set_text(node.identity().name.clone())
+        let out = unsafe { Out::empty("out_name", out_name) }?;
+        out.set_text(resolve::<Node>(node)?.identity().name.clone())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
@@ -69,7 +177,8 @@ pub unsafe extern "C" fn kwaai_node_name(
 
 /// The PeerId of the node. It stays readable after the shutdown.
 ///
-/// Ownership: the caller frees `*out_peer_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: the caller frees `*out_peer_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+/// Lifetime: the handle must not have been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
@@ -80,9 +189,9 @@ pub unsafe extern "C" fn kwaai_node_peer_id(
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let node = resolve::<Node>(node)?;
         // SAFETY: the caller's promise.
-        unsafe { Out::text("out_peer_id", out_peer_id) }?.set_text(node.identity().peer_id.clone())
+        let out = unsafe { Out::empty("out_peer_id", out_peer_id) }?;
+        out.set_text(resolve::<Node>(node)?.identity().peer_id.clone())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
@@ -90,7 +199,8 @@ pub unsafe extern "C" fn kwaai_node_peer_id(
 
 /// The DID that signs this node's credentials. It stays readable after the shutdown.
 ///
-/// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
@@ -101,184 +211,18 @@ pub unsafe extern "C" fn kwaai_node_did(
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let node = resolve::<Node>(node)?;
         // SAFETY: the caller's promise.
-        unsafe { Out::text("out_did", out_did) }?.set_text(node.identity().did.clone())
+        let out = unsafe { Out::empty("out_did", out_did) }?;
+        out.set_text(resolve::<Node>(node)?.identity().did.clone())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// What the node says about itself, as JSON: name, PeerId, DID, version, directory, addresses, number of peers, uptime.
+/// Messages as they arrive, each as JSON: `sender`, `text`, `received_at`. The stream ends with the node.
 ///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_info(
-    node: *const kwaai_node_t,
-    timeout_ms: u32,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::text("out_json", out_json) }?;
-        out.set_json(&wait(timeout_ms, |cancel| async move { node.info(cancel).await })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// The first address at which the node can be dialled, ending in `/p2p/<peer id>`. `KWAAI_NOT_FOUND` for a node that listens
-/// nowhere.
-///
-/// Ownership: the caller frees `*out_address` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_address(
-    node: *const kwaai_node_t,
-    timeout_ms: u32,
-    out_address: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::text("out_address", out_address) }?;
-        let info = wait(timeout_ms, |cancel| async move { node.info(cancel).await })?;
-        let address = info.addresses.into_iter().next();
-        out.set_text(address.ok_or_else(|| Error::not_found("this node listens nowhere"))?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// The connected peers as a JSON array, each with its tier, its score and the arithmetic.
-///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_peers(
-    node: *const kwaai_node_t,
-    timeout_ms: u32,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::text("out_json", out_json) }?;
-        out.set_json(&wait(timeout_ms, |cancel| async move { node.peers(cancel).await })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.
-///
-/// Ownership: the caller frees `*out_peer`, a PeerId, with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_connect(
-    node: *const kwaai_node_t,
-    address: *const c_char,
-    timeout_ms: u32,
-    out_peer: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        // SAFETY: the caller's promise.
-        let (address, out) = unsafe { (text("address", address)?, Out::text("out_peer", out_peer)?) };
-        out.set_text(wait(timeout_ms, |cancel| async move { node.connect(address, cancel).await })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Closes every connection to a peer, a PeerId or a DID.
-///
-/// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_disconnect(
-    node: *const kwaai_node_t,
-    peer: *const c_char,
-    timeout_ms: u32,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        // SAFETY: the caller's promise.
-        let peer = unsafe { text("peer", peer) }?;
-        wait(timeout_ms, |cancel| async move { node.disconnect(peer, cancel).await })
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Asks the network where a peer can be reached: a JSON array of addresses.
-///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_find_peer(
-    node: *const kwaai_node_t,
-    peer: *const c_char,
-    timeout_ms: u32,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        // SAFETY: the caller's promise.
-        let (peer, out) = unsafe { (text("peer", peer)?, Out::text("out_json", out_json)?) };
-        out.set_json(&wait(timeout_ms, |cancel| async move { node.find_peer(peer, cancel).await })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
-///
-/// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_send_message(
-    node: *const kwaai_node_t,
-    peer: *const c_char,
-    message: *const c_char,
-    timeout_ms: u32,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        // SAFETY: the caller's promise.
-        let (peer, message) = unsafe { (text("peer", peer)?, text("message", message)?) };
-        wait(timeout_ms, |cancel| async move { node.send_message(peer, message, cancel).await })
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Messages as they arrive, each as JSON: `from`, `text`, `received_at`. The stream ends with the node.
-///
-/// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
@@ -289,10 +233,9 @@ pub unsafe extern "C" fn kwaai_node_messages(
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let node = resolve::<Node>(node)?;
         // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle("out_stream", out_stream) }?;
-        out.set_handle(StreamObject::new(node.messages()?))
+        let out = unsafe { Out::empty("out_stream", out_stream) }?;
+        out.set_handle(stream(resolve::<Node>(node)?.messages()?))
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
@@ -300,7 +243,8 @@ pub unsafe extern "C" fn kwaai_node_messages(
 
 /// What happens on the network from now on, each as JSON with its `kind`. The stream ends with the node.
 ///
-/// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
@@ -311,10 +255,9 @@ pub unsafe extern "C" fn kwaai_node_events(
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let node = resolve::<Node>(node)?;
         // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle("out_stream", out_stream) }?;
-        out.set_handle(StreamObject::new(node.events()?))
+        let out = unsafe { Out::empty("out_stream", out_stream) }?;
+        out.set_handle(stream(resolve::<Node>(node)?.events()?))
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
@@ -322,7 +265,8 @@ pub unsafe extern "C" fn kwaai_node_events(
 
 /// The trust graph of the node. It ends with the node.
 ///
-/// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
@@ -333,61 +277,51 @@ pub unsafe extern "C" fn kwaai_node_trust(
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let node = resolve::<Node>(node)?;
         // SAFETY: the caller's promise.
-        let out = unsafe { Out::handle("out_trust", out_trust) }?;
-        out.set(process().registry.share(node.trust())?)
+        let out = unsafe { Out::empty("out_trust", out_trust) }?;
+        out.set_shared(resolve::<Node>(node)?.trust())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an array
-/// of objects with `model`, `start_block` and `end_block`, and `min_tier`; NULL ends sharing.
+/// The shard engine of the node. It ends with the node.
 ///
-/// Ownership: the caller frees `*out_json`, what is offered now, with `kwaai_string_free`. Threads: any. NULL:
-/// `contribution_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: the caller frees `*out_shards` with `kwaai_shards_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_contribute(
+pub unsafe extern "C" fn kwaai_node_shards(
     node: *const kwaai_node_t,
-    contribution_json: *const c_char,
-    timeout_ms: u32,
-    out_json: *mut *mut c_char,
+    out_shards: *mut *mut kwaai_shards_t,
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let node = resolve::<Node>(node)?;
         // SAFETY: the caller's promise.
-        let given = unsafe { optional_text("contribution_json", contribution_json) }?;
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::text("out_json", out_json) }?;
-        let given = given.map(|text| validate::json("contribution_json", &text)).transpose()?.unwrap_or_default();
-        out.set_json(&wait(timeout_ms, |cancel| async move { node.contribute(given, cancel).await })?)
+        let out = unsafe { Out::empty("out_shards", out_shards) }?;
+        out.set_shared(resolve::<Node>(node)?.shards())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and directory are
-/// free, at most about six seconds after that. Calling it again is fine.
+/// For tests: moves the clock that the node was started with forward. `KWAAI_UNSUPPORTED` for a node that goes by the
+/// machine's clock.
 ///
-/// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+/// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+/// freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_node_shutdown(
+pub unsafe extern "C" fn kwaai_node_advance_clock(
     node: *const kwaai_node_t,
-    grace_ms: u32,
+    by_ms: u64,
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
-    let body = || {
-        let node = resolve::<Node>(node)?;
-        wait(KWAAI_WAIT_FOREVER, |cancel| async move { node.shutdown(Some(grace_ms.into()), cancel).await })
-    };
+    let body = || resolve::<Node>(node)?.advance_clock(by_ms);
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }

@@ -3,12 +3,12 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use kwaai_core::event::Item;
-
-use super::call::{Out, boundary, free, resolve, wait};
-use super::status::{kwaai_error_t, kwaai_status_t};
+use super::call::{Place, boundary, resolve};
+use super::reply::Next;
+use super::status::kwaai_status_t;
 use crate::JsonStream;
 use crate::registry::Kind;
+use crate::rt::process;
 
 /// Values that come over time: messages, events, progress, tokens.
 pub struct kwaai_stream_t;
@@ -39,50 +39,21 @@ impl Kind for StreamObject {
     type Opaque = kwaai_stream_t;
 }
 
-impl Drop for StreamObject {
-    fn drop(&mut self) {
-        // A read on another thread may still hold the stream; it must not keep the work going.
-        self.0.stop();
-    }
+impl Place for kwaai_item_t {
+    const EMPTY: kwaai_item_t = kwaai_item_t::KWAAI_ITEM_END;
 }
 
-/// Waits for the next item. A call that ends with `KWAAI_TIMEOUT` took nothing from the stream.
-///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`; it is NULL at the end. Threads: any; readers on
-/// several threads share the items. NULL: `stream`, `out_item` and `out_json` are needed; `error` may be NULL. Lifetime:
-/// the stream must not have been freed.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_stream_next(
-    stream: *const kwaai_stream_t,
-    timeout_ms: u32,
-    out_item: *mut kwaai_item_t,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let stream = resolve::<StreamObject>(stream)?;
-        // SAFETY: the caller's promise.
-        let item = unsafe { Out::new("out_item", out_item, kwaai_item_t::KWAAI_ITEM_END) }?;
-        // SAFETY: the caller's promise.
-        let json = unsafe { Out::text("out_json", out_json) }?;
-        let source = stream.0.clone();
-        match wait(timeout_ms, |cancel| source.next_json(1, cancel))?.pop() {
-            None => Ok(()),
-            Some(Item::Value(value)) => {
-                json.set_json(&value)?;
-                item.set(kwaai_item_t::KWAAI_ITEM_VALUE)
-            }
-            Some(Item::Lagged { missed }) => {
-                json.set_json(&serde_json::json!({ "missed": missed }))?;
-                item.set(kwaai_item_t::KWAAI_ITEM_LAGGED)
-            }
-        }
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
+waiting! {
+    /// Waits for the next item. A call that ends with `KWAAI_TIMEOUT` took nothing from the stream.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`; it is NULL at the end. Threads: any; readers on
+    /// several threads share the items. NULL: `stream`, `out_item` and `out_json` are needed; `error` may be NULL.
+    /// Lifetime: the stream must not have been freed; freeing it meanwhile ends the wait.
+    fn kwaai_stream_next / kwaai_stream_next_async(stream: *const kwaai_stream_t)
+        -> (out_item: kwaai_item_t, out_json: *mut c_char) {
+        let source = resolve::<StreamObject>(stream)?.0.clone();
+        |cancel| async move { Ok(Next(source.next_json(1, cancel).await?.pop())) }
+    }
 }
 
 /// Stops the work behind a stream. What it yielded before can still be read; then it ends.
@@ -105,5 +76,14 @@ pub extern "C" fn kwaai_stream_cancel(stream: *const kwaai_stream_t) -> kwaai_st
 /// `KWAAI_CLOSED`.
 #[unsafe(no_mangle)]
 pub extern "C" fn kwaai_stream_free(stream: *mut kwaai_stream_t) -> kwaai_status_t {
-    free::<StreamObject>(stream)
+    if stream.is_null() {
+        return kwaai_status_t::KWAAI_OK;
+    }
+    let body = || {
+        // A read on another thread may still hold the stream; it must not keep the work going.
+        process().registry.remove::<StreamObject>(stream)?.0.stop();
+        Ok(())
+    };
+    // SAFETY: no error object is asked for.
+    unsafe { boundary(std::ptr::null_mut(), body) }
 }

@@ -2,8 +2,11 @@
 
 use std::ffi::c_char;
 
-use super::call::{Out, boundary, free, optional_text, resolve, text, wait};
+use super::call::{Out, boundary, free, optional, optional_text, record, resolve, text};
+use super::provide::kwaai_signer_t;
+use super::reply::{Scored, Text};
 use super::status::{kwaai_error_t, kwaai_status_t};
+use crate::provide::Signer;
 use crate::registry::Kind;
 use crate::trust::TrustOptions;
 use crate::{TrustGraph, validate};
@@ -17,38 +20,191 @@ impl Kind for TrustGraph {
     type Opaque = kwaai_trust_t;
 }
 
-/// Opens a trust graph alone, without a network: in a directory, or in memory when `dir` is NULL.
-///
-/// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `dir` and `error` may be NULL.
-/// Lifetime: the directory is locked until the handle is freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_open(
-    dir: *const c_char,
-    timeout_ms: u32,
-    out_trust: *mut *mut kwaai_trust_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let (dir, out) = unsafe { (optional_text("dir", dir)?, Out::handle("out_trust", out_trust)?) };
-        out.set_handle(wait(timeout_ms, |cancel| {
-            TrustGraph::open(TrustOptions { dir, ..TrustOptions::default() }, None, cancel)
-        })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
+waiting! {
+    /// Opens a trust graph alone, without a network: in a directory, or in memory when `dir` is NULL. It signs with the
+    /// key of its directory, with a new one in memory, or through `signer`. `options_json` is for tests, an object with
+    /// any of `seed` and `clock`.
+    ///
+    /// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`; `signer` stays the caller's and may be freed at
+    /// once. Threads: any. NULL: `dir`, `options_json`, `signer` and `error` may be NULL. Lifetime: the directory is
+    /// locked until the handle is freed or shut down.
+    fn kwaai_trust_open / kwaai_trust_open_async(
+        dir: *const c_char,
+        options_json: *const c_char,
+        signer: *const kwaai_signer_t,
+    ) -> (out_trust: *mut kwaai_trust_t) {
+        let (dir, options) = (optional_text("dir", dir)?, record::<TrustOptions>("options_json", options_json)?);
+        let signer = optional::<Signer>(signer)?.map(|signer| Signer::clone(&signer));
+        let options = TrustOptions { dir: dir.or(options.dir), ..options };
+        |cancel| TrustGraph::open(options, signer, cancel)
+    }
+
+    /// Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is
+    /// a JSON object, or NULL for none. `valid_for_ms` of 0 takes the type's own span. `*out_credential` is the signed
+    /// document, to be given to others. It is not kept.
+    ///
+    /// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `claims_json` and
+    /// `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_trust_issue / kwaai_trust_issue_async(
+        trust: *const kwaai_trust_t,
+        r#type: *const c_char,
+        subject: *const c_char,
+        claims_json: *const c_char,
+        valid_for_ms: u64,
+    ) -> (out_credential: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        let (kind, subject) = (text("type", r#type)?, text("subject", subject)?);
+        let claims = optional_text("claims_json", claims_json)?.unwrap_or_else(|| "{}".into());
+        let valid_for = (valid_for_ms > 0).then_some(valid_for_ms);
+        move |cancel| async move { Ok(Text(trust.issue(kind, subject, claims, valid_for, cancel).await?.json)) }
+    }
+
+    /// Checks the form and the proof of a credential, the signed document, and says what it says. It is not kept.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_verify / kwaai_trust_verify_async(trust: *const kwaai_trust_t, credential: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, credential) = (resolve::<TrustGraph>(trust)?, text("credential", credential)?);
+        |cancel| async move { Text::json(&trust.verify(credential, cancel).await?) }
+    }
+
+    /// Verifies a credential, the signed document, then keeps it. `*out_json` is a summary.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_import_credential / kwaai_trust_import_credential_async(
+        trust: *const kwaai_trust_t,
+        credential: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (trust, credential) = (resolve::<TrustGraph>(trust)?, text("credential", credential)?);
+        |cancel| async move { Text::json(&trust.import_credential(credential, cancel).await?) }
+    }
+
+    /// The credentials that are kept and fit the filter, as a JSON array of summaries. The filter is a JSON object with
+    /// any of `subject`, `issuer` and `type`; NULL wants all.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `filter_json` and `error`
+    /// may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_trust_credentials / kwaai_trust_credentials_async(trust: *const kwaai_trust_t, filter_json: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, filter) = (resolve::<TrustGraph>(trust)?, record("filter_json", filter_json)?);
+        |cancel| async move { Text::json(&trust.credentials(filter, cancel).await?) }
+    }
+
+    /// One kept credential with its claims, and with the signed document as `json`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_credential / kwaai_trust_credential_async(trust: *const kwaai_trust_t, id: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, id) = (resolve::<TrustGraph>(trust)?, text("id", id)?);
+        |cancel| async move { Text::json(&trust.credential(id, cancel).await?) }
+    }
+
+    /// Forgets a credential.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_remove_credential / kwaai_trust_remove_credential_async(
+        trust: *const kwaai_trust_t,
+        id: *const c_char,
+    ) -> () {
+        let (trust, id) = (resolve::<TrustGraph>(trust)?, text("id", id)?);
+        |cancel| async move { trust.remove_credential(id, cancel).await }
+    }
+
+    /// The issuers that this node trusts, as a JSON array, each with its `did` and `types`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_issuers / kwaai_trust_issuers_async(trust: *const kwaai_trust_t) -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Text::json(&trust.issuers(cancel).await?) }
+    }
+
+    /// Trusts an issuer for exactly these types from now on. `types_json` is a JSON array of type names.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_trust_issuer / kwaai_trust_trust_issuer_async(
+        trust: *const kwaai_trust_t,
+        did: *const c_char,
+        types_json: *const c_char,
+    ) -> () {
+        let (trust, did) = (resolve::<TrustGraph>(trust)?, text("did", did)?);
+        let types = validate::json("types_json", &text("types_json", types_json)?)?;
+        |cancel| async move { trust.trust_issuer(did, types, cancel).await }
+    }
+
+    /// Trusts an issuer no longer.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_distrust_issuer / kwaai_trust_distrust_issuer_async(trust: *const kwaai_trust_t, did: *const c_char)
+        -> () {
+        let (trust, did) = (resolve::<TrustGraph>(trust)?, text("did", did)?);
+        |cancel| async move { trust.distrust_issuer(did, cancel).await }
+    }
+
+    /// How far this node trusts a peer, a DID or a PeerId: `*out_value` from 0 to 1, and as JSON `value`, `tier` and
+    /// `reasons`, the arithmetic.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_score / kwaai_trust_score_async(trust: *const kwaai_trust_t, peer: *const c_char)
+        -> (out_value: f64, out_json: *mut c_char) {
+        let (trust, peer) = (resolve::<TrustGraph>(trust)?, text("peer", peer)?);
+        |cancel| async move {
+            let score = trust.score(peer, cancel).await?;
+            Ok(Scored(score.value, Text::json(&score)?))
+        }
+    }
+
+    /// The minimum tier of each purpose, as a JSON object.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_policy / kwaai_trust_policy_async(trust: *const kwaai_trust_t) -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Text::json(&trust.policy(cancel).await?) }
+    }
+
+    /// Replaces the minimum tier of each purpose, durably. `policy_json` is a JSON object from purposes to tiers; a
+    /// purpose that is left out gets its default.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_set_policy / kwaai_trust_set_policy_async(trust: *const kwaai_trust_t, policy_json: *const c_char)
+        -> () {
+        let trust = resolve::<TrustGraph>(trust)?;
+        let policy = validate::json("policy_json", &text("policy_json", policy_json)?)?;
+        |cancel| async move { trust.set_policy(policy, cancel).await }
+    }
+
+    /// Checks that a peer reaches the minimum tier of a purpose: "message", "serve_blocks" or "use_blocks". Answers
+    /// `KWAAI_UNTRUSTED_PEER` when it does not.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_require / kwaai_trust_require_async(
+        trust: *const kwaai_trust_t,
+        peer: *const c_char,
+        purpose: *const c_char,
+    ) -> () {
+        let trust = resolve::<TrustGraph>(trust)?;
+        let (peer, purpose) = (text("peer", peer)?, text("purpose", purpose)?);
+        |cancel| async move { trust.require(peer, purpose, cancel).await }
+    }
 }
 
 /// The DID that signs what this trust graph issues.
 ///
-/// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// handle must not have been freed.
+/// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
 ///
 /// # Safety
-/// Output pointers may be written to until the function returns.
+/// Texts end with NUL; output pointers may be written to until the function returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kwaai_trust_did(
     trust: *const kwaai_trust_t,
@@ -56,228 +212,48 @@ pub unsafe extern "C" fn kwaai_trust_did(
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
         // SAFETY: the caller's promise.
-        unsafe { Out::text("out_did", out_did) }?.set_text(trust.did()?)
+        let out = unsafe { Out::empty("out_did", out_did) }?;
+        out.set_text(resolve::<TrustGraph>(trust)?.did()?)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is a
-/// JSON object, or NULL for none. `valid_for_ms` of 0 takes the type's own span. The credential is not kept.
-///
-/// Ownership: the caller frees `*out_credential`, the signed document, with `kwaai_string_free`. Threads: any. NULL:
-/// `claims_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_issue(
-    trust: *const kwaai_trust_t,
-    r#type: *const c_char,
-    subject: *const c_char,
-    claims_json: *const c_char,
-    valid_for_ms: u64,
-    timeout_ms: u32,
-    out_credential: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let (kind, subject) = unsafe { (text("type", r#type)?, text("subject", subject)?) };
-        // SAFETY: the caller's promise.
-        let claims = unsafe { optional_text("claims_json", claims_json) }?.unwrap_or_else(|| "{}".into());
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::text("out_credential", out_credential) }?;
-        let valid_for = (valid_for_ms > 0).then_some(valid_for_ms);
-        let issued =
-            wait(timeout_ms, |cancel| async move { trust.issue(kind, subject, claims, valid_for, cancel).await })?;
-        out.set_text(issued.json)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Checks a credential's form and proof, and says what it says. It is not kept.
-///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
-/// the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_verify(
-    trust: *const kwaai_trust_t,
-    credential: *const c_char,
-    timeout_ms: u32,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let (credential, out) = unsafe { (text("credential", credential)?, Out::text("out_json", out_json)?) };
-        out.set_json(&wait(timeout_ms, |cancel| async move { trust.verify(credential, cancel).await })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Verifies a credential, then keeps it.
-///
-/// Ownership: the caller frees `*out_json`, a summary, with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
-/// Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_import_credential(
-    trust: *const kwaai_trust_t,
-    credential: *const c_char,
-    timeout_ms: u32,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let (credential, out) = unsafe { (text("credential", credential)?, Out::text("out_json", out_json)?) };
-        out.set_json(&wait(timeout_ms, |cancel| async move { trust.import_credential(credential, cancel).await })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// The credentials that are kept and fit the filter, as a JSON array. The filter is a JSON object with any of
-/// `subject`, `issuer` and `type`; NULL wants all.
-///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `filter_json` and `error` may be
-/// NULL. Lifetime: the handle must not have been freed.
-///
-/// # Safety
-/// Texts end with NUL; output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_credentials(
-    trust: *const kwaai_trust_t,
-    filter_json: *const c_char,
-    timeout_ms: u32,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let (filter, out) = unsafe { (optional_text("filter_json", filter_json)?, Out::text("out_json", out_json)?) };
-        let filter = filter.map(|text| validate::json("filter_json", &text)).transpose()?.unwrap_or_default();
-        out.set_json(&wait(timeout_ms, |cancel| async move { trust.credentials(filter, cancel).await })?)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Trusts an issuer for exactly these types from now on. `types_json` is a JSON array of type names.
+/// For tests: moves the clock that it was opened with, or that of its node, forward. `KWAAI_UNSUPPORTED` for one that
+/// goes by the machine's clock.
 ///
 /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
 /// freed.
 ///
 /// # Safety
-/// Texts end with NUL; `error` may be written to until the function returns.
+/// Texts end with NUL; output pointers may be written to until the function returns.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_trust_issuer(
+pub unsafe extern "C" fn kwaai_trust_advance_clock(
     trust: *const kwaai_trust_t,
-    did: *const c_char,
-    types_json: *const c_char,
-    timeout_ms: u32,
+    by_ms: u64,
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
-    let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let (did, types) = unsafe { (text("did", did)?, text("types_json", types_json)?) };
-        let types = validate::json("types_json", &types)?;
-        wait(timeout_ms, |cancel| async move { trust.trust_issuer(did, types, cancel).await })
-    };
+    let body = || resolve::<TrustGraph>(trust)?.advance_clock(by_ms);
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// Trusts an issuer no longer.
+/// Lets go of the directory. The trust graph of a node stays open with the node. Calling it again is fine.
 ///
-/// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
-/// freed.
-///
-/// # Safety
-/// Texts end with NUL; `error` may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_distrust_issuer(
-    trust: *const kwaai_trust_t,
-    did: *const c_char,
-    timeout_ms: u32,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let did = unsafe { text("did", did) }?;
-        wait(timeout_ms, |cancel| async move { trust.distrust_issuer(did, cancel).await })
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// How far this node trusts a peer, a DID or a PeerId: `*out_value` from 0 to 1, and as JSON the tier and the arithmetic.
-///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
-/// the handle must not have been freed.
+/// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have
+/// been freed.
 ///
 /// # Safety
 /// Texts end with NUL; output pointers may be written to until the function returns.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_score(
+pub unsafe extern "C" fn kwaai_trust_shutdown(
     trust: *const kwaai_trust_t,
-    peer: *const c_char,
-    timeout_ms: u32,
-    out_value: *mut f64,
-    out_json: *mut *mut c_char,
     error: *mut *mut kwaai_error_t,
 ) -> kwaai_status_t {
     let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let (peer, value) = unsafe { (text("peer", peer)?, Out::new("out_value", out_value, 0.0)?) };
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::text("out_json", out_json) }?;
-        let score = wait(timeout_ms, |cancel| async move { trust.score(peer, cancel).await })?;
-        out.set_json(&score)?;
-        value.set(score.value)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Checks that a peer reaches the minimum tier of a purpose: "message", "serve_blocks" or "use_blocks". Answers
-/// `KWAAI_UNTRUSTED_PEER` when it does not.
-///
-/// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
-/// freed.
-///
-/// # Safety
-/// Texts end with NUL; `error` may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_trust_require(
-    trust: *const kwaai_trust_t,
-    peer: *const c_char,
-    purpose: *const c_char,
-    timeout_ms: u32,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        let trust = resolve::<TrustGraph>(trust)?;
-        // SAFETY: the caller's promise.
-        let (peer, purpose) = unsafe { (text("peer", peer)?, text("purpose", purpose)?) };
-        wait(timeout_ms, |cancel| async move { trust.require(peer, purpose, cancel).await })
+        resolve::<TrustGraph>(trust)?.shutdown();
+        Ok(())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

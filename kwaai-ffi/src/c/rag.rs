@@ -1,0 +1,177 @@
+//! Knowledge bases, for C. Records come as JSON.
+
+use std::ffi::c_char;
+
+use kwaai_core::rag::{AskOptions, Mode};
+use serde::Deserialize;
+
+use super::call::{self, free, record, resolve, slice, text};
+use super::provide::{kwaai_supplies_t, supplies_of};
+use super::reply::{Text, stream};
+use super::status::kwaai_status_t;
+use super::stream::kwaai_stream_t;
+use crate::Rag;
+use crate::registry::Kind;
+
+/// A knowledge base over documents.
+pub struct kwaai_rag_t;
+
+impl Kind for Rag {
+    const TAG: u8 = 7;
+    const NAME: &'static str = "knowledge base";
+    type Opaque = kwaai_rag_t;
+}
+
+/// How to search; what is left out is as when asking.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SearchOptions {
+    k: usize,
+    mode: Mode,
+}
+
+impl Default for SearchOptions {
+    fn default() -> SearchOptions {
+        let usual = AskOptions::default();
+        SearchOptions { k: usual.k, mode: usual.mode }
+    }
+}
+
+waiting! {
+    /// Opens a knowledge base alone, without a node, in a directory that is made when it is missing. `options_json` is
+    /// that of `kwaai_node_rag`.
+    ///
+    /// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`; `*supplies` is read and stays the caller's. Threads:
+    /// any. NULL: `options_json`, `supplies` and `error` may be NULL. Lifetime: the directory is locked until the handle
+    /// is shut down or freed.
+    fn kwaai_rag_open / kwaai_rag_open_async(
+        dir: *const c_char,
+        options_json: *const c_char,
+        supplies: *const kwaai_supplies_t,
+    ) -> (out_rag: *mut kwaai_rag_t) {
+        let (dir, options) = (text("dir", dir)?, record("options_json", options_json)?);
+        let supplies = supplies_of(supplies)?;
+        |cancel| Rag::open(dir, options, supplies, cancel)
+    }
+
+    /// Starts to read a file, or every file of a folder; `kwaai_rag_ingest_bytes` reads a document from memory under a
+    /// `name`. The stream yields what becomes of each, each value with its `kind`.
+    ///
+    /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the reading; documents that were
+    /// read stay. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_rag_ingest / kwaai_rag_ingest_async(rag: *const kwaai_rag_t, source: *const c_char)
+        -> (out_stream: *mut kwaai_stream_t) {
+        let (rag, source) = (resolve::<Rag>(rag)?, text("source", source)?);
+        |cancel| async move { rag.ingest_path(source, cancel).await.map(stream) }
+    }
+
+    /// Starts to read a document from memory; its name tells its format. The stream is that of `kwaai_rag_ingest`.
+    ///
+    /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`; the bytes are copied. Threads: any. NULL:
+    /// `error` may be NULL, and `bytes` when `length` is 0. Lifetime: the handle must not have been freed.
+    fn kwaai_rag_ingest_bytes / kwaai_rag_ingest_bytes_async(
+        rag: *const kwaai_rag_t,
+        name: *const c_char,
+        bytes: *const u8,
+        length: usize,
+    ) -> (out_stream: *mut kwaai_stream_t) {
+        let (rag, name) = (resolve::<Rag>(rag)?, text("name", name)?);
+        let bytes = slice("bytes", bytes, length)?.to_vec();
+        |cancel| async move { rag.ingest_bytes(name, bytes, cancel).await.map(stream) }
+    }
+
+    /// The passages that fit a text best, as JSON. `options_json` is an object with any of `k` and `mode` ("lexical",
+    /// "dense", "hybrid").
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error`
+    /// may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_rag_search / kwaai_rag_search_async(
+        rag: *const kwaai_rag_t,
+        text: *const c_char,
+        options_json: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (rag, text) = (resolve::<Rag>(rag)?, call::text("text", text)?);
+        let options = record::<SearchOptions>("options_json", options_json)?;
+        move |cancel| async move { Text::json(&rag.search(text, options.k, options.mode, cancel).await?) }
+    }
+
+    /// Starts to answer a question from the documents. `options_json` is an object with any of `k`, `mode`, `min_support`
+    /// (0 to 1, higher refuses more) and `max_tokens`. The stream yields values with their `kind`, at the end one of the
+    /// kind `done` with the answer and its citations.
+    ///
+    /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work. Threads: any. NULL:
+    /// `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_rag_ask / kwaai_rag_ask_async(
+        rag: *const kwaai_rag_t,
+        question: *const c_char,
+        options_json: *const c_char,
+    ) -> (out_stream: *mut kwaai_stream_t) {
+        let (rag, question) = (resolve::<Rag>(rag)?, text("question", question)?);
+        let options = record("options_json", options_json)?;
+        move |cancel| async move { rag.ask(question, options, cancel).await.map(stream) }
+    }
+
+    /// Every document as a JSON array, in the order of the names.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_rag_documents / kwaai_rag_documents_async(rag: *const kwaai_rag_t) -> (out_json: *mut c_char) {
+        let rag = resolve::<Rag>(rag)?;
+        |cancel| async move { Text::json(&rag.documents(cancel).await?) }
+    }
+
+    /// The text of a document, in which spans count bytes.
+    ///
+    /// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_rag_document_text / kwaai_rag_document_text_async(rag: *const kwaai_rag_t, id: *const c_char)
+        -> (out_text: *mut c_char) {
+        let (rag, id) = (resolve::<Rag>(rag)?, text("id", id)?);
+        |cancel| async move { rag.document_text(id, cancel).await.map(Text) }
+    }
+
+    /// Removes a document and every trace of it.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_rag_delete_document / kwaai_rag_delete_document_async(rag: *const kwaai_rag_t, id: *const c_char) -> () {
+        let (rag, id) = (resolve::<Rag>(rag)?, text("id", id)?);
+        |cancel| async move { rag.delete_document(id, cancel).await }
+    }
+
+    /// What the knowledge base holds and how it searches, as JSON.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_rag_stats / kwaai_rag_stats_async(rag: *const kwaai_rag_t) -> (out_json: *mut c_char) {
+        let rag = resolve::<Rag>(rag)?;
+        |cancel| async move { Text::json(&rag.stats(cancel).await?) }
+    }
+
+    /// Stops what is under way and unlocks the directory. Calling it again is fine.
+    ///
+    /// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+    /// have been freed.
+    fn kwaai_rag_shutdown / kwaai_rag_shutdown_async(rag: *const kwaai_rag_t) -> () {
+        let rag = resolve::<Rag>(rag)?;
+        |cancel| async move { rag.shutdown(cancel).await }
+    }
+
+    /// Shuts down and deletes everything that was stored.
+    ///
+    /// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+    /// have been freed.
+    fn kwaai_rag_destroy / kwaai_rag_destroy_async(rag: *const kwaai_rag_t) -> () {
+        let rag = resolve::<Rag>(rag)?;
+        |cancel| async move { rag.destroy(cancel).await }
+    }
+}
+
+/// Frees a knowledge base. One that was not shut down stops what is under way.
+///
+/// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+/// `KWAAI_CLOSED`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kwaai_rag_free(rag: *mut kwaai_rag_t) -> kwaai_status_t {
+    free::<Rag>(rag)
+}

@@ -1,0 +1,735 @@
+/* Runs one scenario of tests/conformance through the C interface: conformance <root> <file>. */
+
+#include "provided.h"
+#include "scenario.h"
+
+#include <ftw.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A call of the scenario, under way. */
+typedef struct {
+    const char *name;
+    json *args;
+    result on;
+    result out;
+    kwaai_error_t *error;
+    bool refused; /* by C's own types: the value cannot even be passed */
+} call;
+
+static const char *text_of(call *made, const char *key)
+{
+    json *value = json_get(made->args, key);
+    return value == NULL || value->kind != JSON_TEXT ? NULL : value->text;
+}
+
+/* An argument as JSON text; NULL when it is left out. */
+static const char *written(call *made, const char *key)
+{
+    json *value = json_get(made->args, key);
+    return value == NULL ? NULL : json_write(value);
+}
+
+/* Those of the arguments that are there, as a JSON object: the options. */
+static const char *options(call *made, const char *keys)
+{
+    json *object = json_new(JSON_OBJECT);
+    for (size_t i = 0; i < made->args->count; i++) {
+        const char *key = made->args->keys[i];
+        const char *found = strstr(keys, key);
+        size_t length = strlen(key);
+        bool whole = found != NULL && (found == keys || found[-1] == ' ') && (found[length] == ' ' || found[length] == 0);
+        json *value = made->args->items[i];
+        if (whole && !(value->kind == JSON_TEXT && value->text[0] == '$')) {
+            json_add(object, key, value);
+        }
+    }
+    return object->count == 0 ? NULL : json_write(object);
+}
+
+static double number_of(call *made, const char *key, double most)
+{
+    json *value = json_get(made->args, key);
+    double number = value == NULL ? 0 : value->number;
+    if (value != NULL && (value->kind != JSON_NUMBER || !(number >= 0 && number <= most && number == floor(number)))) {
+        made->refused = true;
+        return 0;
+    }
+    return number;
+}
+
+static uint32_t u32_of(call *made, const char *key)
+{
+    return (uint32_t)number_of(made, key, UINT32_MAX);
+}
+
+static uint64_t u64_of(call *made, const char *key)
+{
+    return (uint64_t)number_of(made, key, 9007199254740992.0);
+}
+
+static void *handle_named(const json *value, handle_kind kind)
+{
+    if (value == NULL || value->kind != JSON_TEXT || value->text[0] != '$') {
+        return NULL;
+    }
+    const result *found = find_saved(value->text + 1, strlen(value->text + 1));
+    return found != NULL && found->kind == kind ? found->handle : NULL;
+}
+
+static void *handle_of(call *made, const char *key, handle_kind kind)
+{
+    return handle_named(json_get(made->args, key), kind);
+}
+
+static size_t decoded(const char *base64, uint8_t *bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t length = 0;
+    unsigned bits = 0, held = 0;
+    for (; *base64 != '\0' && *base64 != '='; base64++) {
+        held = (held << 6) | (unsigned)(strchr(digits, *base64) - digits);
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            bytes[length++] = (uint8_t)(held >> bits);
+        }
+    }
+    return length;
+}
+
+static kwaai_status_t as_json(call *made, kwaai_status_t status, char *text)
+{
+    if (status == KWAAI_OK) {
+        made->out.data = json_parse(text);
+        REQUIRE(made->out.data != NULL);
+    }
+    kwaai_string_free(text);
+    return status;
+}
+
+static kwaai_status_t as_text(call *made, kwaai_status_t status, char *text)
+{
+    if (status == KWAAI_OK) {
+        made->out.data = json_string(text);
+    }
+    kwaai_string_free(text);
+    return status;
+}
+
+static json *took(char *text)
+{
+    REQUIRE(text != NULL);
+    json *value = json_string(text);
+    kwaai_string_free(text);
+    return value;
+}
+
+static kwaai_status_t as_handle(call *made, kwaai_status_t status, handle_kind kind, void *handle)
+{
+    if (status != KWAAI_OK) {
+        return status;
+    }
+    json *fields = json_new(JSON_OBJECT);
+    char *text = NULL;
+    uint32_t blocks = 0;
+    if (kind == NODE) {
+        MUST(kwaai_node_name(handle, &text, &error));
+        json_add(fields, "name", took(text));
+        MUST(kwaai_node_peer_id(handle, &text, &error));
+        json_add(fields, "peer_id", took(text));
+        MUST(kwaai_node_did(handle, &text, &error));
+        json_add(fields, "did", took(text));
+    } else if (kind == TRUST) {
+        MUST(kwaai_trust_did(handle, &text, &error));
+        json_add(fields, "did", took(text));
+    } else if (kind == MODEL) {
+        MUST(kwaai_model_id(handle, &text, &error));
+        json_add(fields, "id", took(text));
+        MUST(kwaai_model_blocks(handle, &blocks, &error));
+        json_add(fields, "blocks", json_real(blocks));
+    }
+    made->out = (result){kind, handle, fields};
+    return status;
+}
+
+static kwaai_status_t as_matrix(call *made, kwaai_status_t status, float *values, size_t rows, size_t columns)
+{
+    if (status == KWAAI_OK) {
+        json *list = json_new(JSON_LIST), *matrix = json_new(JSON_OBJECT);
+        for (size_t row = 0; row < rows; row++) {
+            json *numbers = json_new(JSON_LIST);
+            for (size_t column = 0; column < columns; column++) {
+                json_add(numbers, NULL, json_real((double)values[row * columns + column]));
+            }
+            json_add(list, NULL, numbers);
+        }
+        json_add(matrix, "rows", json_real((double)rows));
+        json_add(matrix, "columns", json_real((double)columns));
+        json_add(matrix, "values", list);
+        made->out.data = matrix;
+    }
+    kwaai_floats_free(values);
+    return status;
+}
+
+/* Reads on until something matches; all of it as a list when nothing needs to. */
+static kwaai_status_t read_stream(call *made, const json *match, bool all)
+{
+    json *list = json_new(JSON_LIST);
+    for (;;) {
+        kwaai_item_t item = KWAAI_ITEM_END;
+        char *text = NULL;
+        kwaai_status_t status = kwaai_stream_next(made->on.handle, PATIENCE_MS, &item, &text, &made->error);
+        if (status != KWAAI_OK) {
+            return status;
+        }
+        json *value = text == NULL ? json_new(JSON_NULL) : json_parse(text);
+        kwaai_string_free(text);
+        REQUIRE(value != NULL);
+        if (!all && (match == NULL || item == KWAAI_ITEM_END || matches(match, value))) {
+            made->out.data = value;
+            return status;
+        }
+        if (item == KWAAI_ITEM_END) {
+            made->out.data = list;
+            return status;
+        }
+        json_add(list, NULL, value);
+    }
+}
+
+typedef struct {
+    kwaai_supplies_t given;
+    const kwaai_reader_t *readers[8];
+    kwaai_writer_t *own_writer;
+} supplies;
+
+static kwaai_status_t gather(call *made, supplies *all)
+{
+    json *readers = json_get(made->args, "readers"), *model = json_get(made->args, "model");
+    *all = (supplies){{.size = sizeof all->given}, {NULL}, NULL};
+    all->given.embedder = handle_of(made, "embedder", EMBEDDER);
+    all->given.writer = handle_of(made, "model", WRITER);
+    all->given.readers = all->readers;
+    for (size_t i = 0; readers != NULL && i < readers->count; i++) {
+        all->readers[all->given.reader_count++] = handle_named(readers->items[i], READER);
+    }
+    if (model != NULL && model->kind == JSON_OBJECT) {
+        kwaai_status_t status = kwaai_shards_writer(handle_named(json_get(model, "engine"), SHARDS),
+                                                    handle_named(json_get(model, "model"), MODEL), NULL,
+                                                    &all->own_writer, &made->error);
+        all->given.writer = all->own_writer;
+        return status;
+    }
+    return KWAAI_OK;
+}
+
+#define IS(verb) (strcmp(made->name, verb) == 0)
+#define H made->on.handle
+#define T PATIENCE_MS
+#define E &made->error
+#define JSON_OF(...) (status = __VA_ARGS__, as_json(made, status, text))
+#define TEXT_OF(...) (status = __VA_ARGS__, as_text(made, status, text))
+#define HANDLE_OF(kind, ...) (status = __VA_ARGS__, as_handle(made, status, kind, handle))
+
+static kwaai_status_t call_node(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    void *handle = NULL;
+    if (IS("Node.start")) {
+        const char *config = options(made, "preset name data_dir identity_key listen bootstrap mdns limits seed clock");
+        return HANDLE_OF(NODE, kwaai_node_start(config, T, (kwaai_node_t **)&handle, E));
+    } else if (IS("Node.name")) {
+        return TEXT_OF(kwaai_node_name(H, &text, E));
+    } else if (IS("Node.peer_id")) {
+        return TEXT_OF(kwaai_node_peer_id(H, &text, E));
+    } else if (IS("Node.did")) {
+        return TEXT_OF(kwaai_node_did(H, &text, E));
+    } else if (IS("Node.info")) {
+        return JSON_OF(kwaai_node_info(H, T, &text, E));
+    } else if (IS("Node.address")) {
+        return TEXT_OF(kwaai_node_address(H, T, &text, E));
+    } else if (IS("Node.peers")) {
+        return JSON_OF(kwaai_node_peers(H, T, &text, E));
+    } else if (IS("Node.connect")) {
+        return TEXT_OF(kwaai_node_connect(H, text_of(made, "address"), T, &text, E));
+    } else if (IS("Node.disconnect")) {
+        return kwaai_node_disconnect(H, text_of(made, "peer"), T, E);
+    } else if (IS("Node.find_peer")) {
+        return JSON_OF(kwaai_node_find_peer(H, text_of(made, "peer"), T, &text, E));
+    } else if (IS("Node.send_message")) {
+        return kwaai_node_send_message(H, text_of(made, "peer"), text_of(made, "text"), T, E);
+    } else if (IS("Node.messages")) {
+        return HANDLE_OF(STREAM, kwaai_node_messages(H, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Node.events")) {
+        return HANDLE_OF(STREAM, kwaai_node_events(H, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Node.trust")) {
+        return HANDLE_OF(TRUST, kwaai_node_trust(H, (kwaai_trust_t **)&handle, E));
+    } else if (IS("Node.shards")) {
+        return HANDLE_OF(SHARDS, kwaai_node_shards(H, (kwaai_shards_t **)&handle, E));
+    } else if (IS("Node.contribute")) {
+        return JSON_OF(kwaai_node_contribute(H, options(made, "blocks min_tier"), T, &text, E));
+    } else if (IS("Node.advance_clock")) {
+        return kwaai_node_advance_clock(H, u64_of(made, "by_ms"), E);
+    } else if (IS("Node.shutdown")) {
+        return kwaai_node_shutdown(H, u32_of(made, "grace_ms"), T, E);
+    } else if (IS("Node.rag")) {
+        supplies all;
+        if ((status = gather(made, &all)) == KWAAI_OK) {
+            const char *chosen = options(made, "embedder model chunking language");
+            status = kwaai_node_rag(H, text_of(made, "name"), chosen, &all.given, T, (kwaai_rag_t **)&handle, E);
+        }
+        kwaai_writer_free(all.own_writer);
+        return as_handle(made, status, RAG, handle);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t issue(call *made)
+{
+    char *document = NULL, *text = NULL;
+    kwaai_status_t status = kwaai_trust_issue(H, text_of(made, "type"), text_of(made, "subject"), written(made, "claims"),
+                                              u64_of(made, "valid_for_ms"), T, &document, E);
+    if (status == KWAAI_OK) {
+        status = kwaai_trust_verify(H, document, T, &text, E);
+        kwaai_string_free(document);
+    }
+    return as_json(made, status, text);
+}
+
+static kwaai_status_t call_trust(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    void *handle = NULL;
+    double value = 0;
+    if (IS("TrustGraph.open")) {
+        return HANDLE_OF(TRUST, kwaai_trust_open(text_of(made, "dir"), options(made, "seed clock"),
+                                                 handle_of(made, "signer", SIGNER), T, (kwaai_trust_t **)&handle, E));
+    } else if (IS("TrustGraph.did")) {
+        return TEXT_OF(kwaai_trust_did(H, &text, E));
+    } else if (IS("TrustGraph.issue")) {
+        return issue(made);
+    } else if (IS("TrustGraph.verify")) {
+        return JSON_OF(kwaai_trust_verify(H, text_of(made, "credential"), T, &text, E));
+    } else if (IS("TrustGraph.import_credential")) {
+        return JSON_OF(kwaai_trust_import_credential(H, text_of(made, "credential"), T, &text, E));
+    } else if (IS("TrustGraph.credentials")) {
+        return JSON_OF(kwaai_trust_credentials(H, options(made, "subject issuer type"), T, &text, E));
+    } else if (IS("TrustGraph.credential")) {
+        return JSON_OF(kwaai_trust_credential(H, text_of(made, "id"), T, &text, E));
+    } else if (IS("TrustGraph.remove_credential")) {
+        return kwaai_trust_remove_credential(H, text_of(made, "id"), T, E);
+    } else if (IS("TrustGraph.issuers")) {
+        return JSON_OF(kwaai_trust_issuers(H, T, &text, E));
+    } else if (IS("TrustGraph.trust_issuer")) {
+        return kwaai_trust_trust_issuer(H, text_of(made, "did"), written(made, "types"), T, E);
+    } else if (IS("TrustGraph.distrust_issuer")) {
+        return kwaai_trust_distrust_issuer(H, text_of(made, "did"), T, E);
+    } else if (IS("TrustGraph.score")) {
+        JSON_OF(kwaai_trust_score(H, text_of(made, "peer"), T, &value, &text, E));
+        REQUIRE(status != KWAAI_OK || json_get(made->out.data, "value")->number == value);
+        return status;
+    } else if (IS("TrustGraph.policy")) {
+        return JSON_OF(kwaai_trust_policy(H, T, &text, E));
+    } else if (IS("TrustGraph.set_policy")) {
+        return kwaai_trust_set_policy(H, written(made, "policy"), T, E);
+    } else if (IS("TrustGraph.require")) {
+        return kwaai_trust_require(H, text_of(made, "peer"), text_of(made, "purpose"), T, E);
+    } else if (IS("TrustGraph.advance_clock")) {
+        return kwaai_trust_advance_clock(H, u64_of(made, "by_ms"), E);
+    } else if (IS("TrustGraph.shutdown")) {
+        return kwaai_trust_shutdown(H, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_shards(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    void *handle = NULL;
+    float *values = NULL;
+    size_t rows = 0, columns = 0, count = 0;
+    if (IS("ShardEngine.open")) {
+        return HANDLE_OF(SHARDS, kwaai_shards_open(T, (kwaai_shards_t **)&handle, E));
+    } else if (IS("ShardEngine.load")) {
+        return HANDLE_OF(MODEL, kwaai_shards_load(H, text_of(made, "model"), written(made, "blocks"), T,
+                                                  (kwaai_model_t **)&handle, E));
+    } else if (IS("ShardEngine.serve")) {
+        return JSON_OF(kwaai_shards_serve(H, text_of(made, "model"), u32_of(made, "start_block"),
+                                          u32_of(made, "end_block"), T, &text, E));
+    } else if (IS("ShardEngine.stop_serving")) {
+        return kwaai_shards_stop_serving(H, text_of(made, "model_id"), T, E);
+    } else if (IS("ShardEngine.served")) {
+        return JSON_OF(kwaai_shards_served(H, T, &text, E));
+    } else if (IS("ShardEngine.coverage")) {
+        return JSON_OF(kwaai_shards_coverage(H, handle_of(made, "model", MODEL), T, &text, E));
+    } else if (IS("ShardEngine.chat")) {
+        const char *how = options(made, "max_tokens temperature top_p top_k seed stop route");
+        return HANDLE_OF(STREAM, kwaai_shards_chat(H, handle_of(made, "model", MODEL), written(made, "messages"), how, T,
+                                                   (kwaai_stream_t **)&handle, E));
+    } else if (IS("ShardEngine.logits")) {
+        json *list = json_get(made->args, "tokens");
+        uint32_t *tokens = json_allocate((list->count + 1) * sizeof *tokens);
+        for (size_t i = 0; i < list->count; i++) {
+            tokens[count++] = (uint32_t)list->items[i]->number;
+        }
+        status = kwaai_shards_logits(H, handle_of(made, "model", MODEL), tokens, count, text_of(made, "route"), T, &values,
+                                     &rows, &columns, E);
+        return as_matrix(made, status, values, rows, columns);
+    } else if (IS("ShardEngine.embed")) {
+        json *list = json_get(made->args, "texts");
+        const char **texts = json_allocate((list->count + 1) * sizeof *texts);
+        for (size_t i = 0; i < list->count; i++) {
+            texts[count++] = list->items[i]->text;
+        }
+        status = kwaai_shards_embed(H, texts, count, text_of(made, "model"), T, &values, &rows, &columns, E);
+        return as_matrix(made, status, values, rows, columns);
+    } else if (IS("ShardEngine.shutdown")) {
+        return kwaai_shards_shutdown(H, E);
+    } else if (IS("Model.id")) {
+        return TEXT_OF(kwaai_model_id(H, &text, E));
+    } else if (IS("Model.name")) {
+        return TEXT_OF(kwaai_model_name(H, &text, E));
+    } else if (IS("Model.blocks")) {
+        uint32_t blocks = 0;
+        status = kwaai_model_blocks(H, &blocks, E);
+        made->out.data = json_real(blocks);
+        return status;
+    } else if (IS("Model.info")) {
+        return JSON_OF(kwaai_model_info(H, &text, E));
+    } else if (IS("Model.shutdown")) {
+        return kwaai_model_shutdown(H, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_rag(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    void *handle = NULL;
+    if (IS("Rag.open")) {
+        supplies all;
+        if ((status = gather(made, &all)) == KWAAI_OK) {
+            const char *chosen = options(made, "embedder model chunking language");
+            status = kwaai_rag_open(text_of(made, "dir"), chosen, &all.given, T, (kwaai_rag_t **)&handle, E);
+        }
+        kwaai_writer_free(all.own_writer);
+        return as_handle(made, status, RAG, handle);
+    } else if (IS("Rag.ingest")) {
+        json *base64 = json_only(json_get(made->args, "source"), "$base64");
+        if (base64 == NULL) {
+            return HANDLE_OF(STREAM, kwaai_rag_ingest(H, text_of(made, "source"), T, (kwaai_stream_t **)&handle, E));
+        }
+        uint8_t *bytes = json_allocate(strlen(base64->text) + 1);
+        size_t length = decoded(base64->text, bytes);
+        return HANDLE_OF(STREAM, kwaai_rag_ingest_bytes(H, text_of(made, "name"), bytes, length, T,
+                                                        (kwaai_stream_t **)&handle, E));
+    } else if (IS("Rag.search")) {
+        return JSON_OF(kwaai_rag_search(H, text_of(made, "text"), options(made, "k mode"), T, &text, E));
+    } else if (IS("Rag.ask")) {
+        const char *how = options(made, "k mode min_support max_tokens");
+        return HANDLE_OF(STREAM, kwaai_rag_ask(H, text_of(made, "question"), how, T, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Rag.documents")) {
+        return JSON_OF(kwaai_rag_documents(H, T, &text, E));
+    } else if (IS("Rag.document_text")) {
+        return TEXT_OF(kwaai_rag_document_text(H, text_of(made, "id"), T, &text, E));
+    } else if (IS("Rag.delete_document")) {
+        return kwaai_rag_delete_document(H, text_of(made, "id"), T, E);
+    } else if (IS("Rag.stats")) {
+        return JSON_OF(kwaai_rag_stats(H, T, &text, E));
+    } else if (IS("Rag.shutdown")) {
+        return kwaai_rag_shutdown(H, T, E);
+    } else if (IS("Rag.destroy")) {
+        return kwaai_rag_destroy(H, T, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_provide(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    void *handle = NULL;
+    const char *fails = text_of(made, "fails");
+    if (IS("Provide.embedder")) {
+        uint32_t dimension = u32_of(made, "dimension");
+        kwaai_embed_t code = {provide(fails, NULL, dimension, 0), count_letters, forget_provided};
+        return HANDLE_OF(EMBEDDER, kwaai_embedder_new(text_of(made, "id"), dimension, 0, code,
+                                                      (kwaai_embedder_t **)&handle, E));
+    } else if (IS("Provide.model")) {
+        kwaai_generate_t code = {provide(fails, text_of(made, "reply"), 0, 0), say_the_reply, forget_provided};
+        return HANDLE_OF(WRITER, kwaai_writer_new(text_of(made, "name"), 0, code, (kwaai_writer_t **)&handle, E));
+    } else if (IS("Provide.reader")) {
+        json *list = json_get(made->args, "extensions");
+        const char *extensions[8] = {NULL};
+        for (size_t i = 0; i < list->count && i < 8; i++) {
+            extensions[i] = list->items[i]->text;
+        }
+        kwaai_read_t code = {provide(fails, NULL, 0, 0), read_lines, forget_provided};
+        return HANDLE_OF(READER, kwaai_reader_new(extensions, list->count, 0, code, (kwaai_reader_t **)&handle, E));
+    } else if (IS("Provide.signer")) {
+        char *did = NULL;
+        MUST(kwaai_testing_seed_did(u64_of(made, "seed"), &did, &error));
+        kwaai_sign_t code = {provide(fails, NULL, 0, u64_of(made, "seed")), sign_by_seed, forget_provided};
+        status = kwaai_signer_new(did, 0, code, (kwaai_signer_t **)&handle, E);
+        kwaai_string_free(did);
+        return as_handle(made, status, SIGNER, handle);
+    } else if (IS("Provide.sink")) {
+        made->out = (result){SINK, NULL, json_new(JSON_OBJECT)};
+        return KWAAI_OK;
+    } else if (IS("Provide.logged")) {
+        made->out.data = json_new(JSON_LIST);
+        pthread_mutex_lock(&logged_lock);
+        for (size_t i = 0; i < logged_count; i++) {
+            json_add(made->out.data, NULL, json_parse(logged[i]));
+        }
+        pthread_mutex_unlock(&logged_lock);
+        return KWAAI_OK;
+    } else if (IS("Library.init_logging")) {
+        kwaai_log_t sink = {NULL, keep_record, NULL};
+        return kwaai_library_init_logging(text_of(made, "filter"), sink, E);
+    } else if (IS("Library.version")) {
+        made->out.data = json_string(kwaai_library_version());
+        return KWAAI_OK;
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t shut_down(call *made)
+{
+    switch (made->on.kind) {
+    case NODE:
+        return kwaai_node_shutdown(H, 1000, T, E);
+    case TRUST:
+        return kwaai_trust_shutdown(H, E);
+    case SHARDS:
+        return kwaai_shards_shutdown(H, E);
+    case MODEL:
+        return kwaai_model_shutdown(H, E);
+    case RAG:
+        return kwaai_rag_shutdown(H, T, E);
+    case STREAM:
+        return kwaai_stream_cancel(H);
+    default:
+        return KWAAI_OK;
+    }
+}
+
+static kwaai_status_t call_other(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    void *handle = NULL;
+    if (IS("Stream.next")) {
+        return read_stream(made, NULL, false);
+    } else if (IS("Stream.until")) {
+        return read_stream(made, json_get(made->args, "match"), false);
+    } else if (IS("Stream.collect")) {
+        return read_stream(made, NULL, true);
+    } else if (IS("Stream.cancel")) {
+        return kwaai_stream_cancel(H);
+    } else if (IS("Object.shutdown")) {
+        return shut_down(made);
+    } else if (IS("Testing.raise")) {
+        return kwaai_testing_raise((uint16_t)number_of(made, "number", UINT16_MAX), T, E);
+    } else if (IS("Testing.panic")) {
+        return kwaai_testing_panic(T, E);
+    } else if (IS("Testing.hang")) {
+        return kwaai_testing_hang(T, E);
+    } else if (IS("Testing.numbers")) {
+        json *open = json_get(made->args, "open");
+        return HANDLE_OF(STREAM, kwaai_testing_numbers(u32_of(made, "count"), u32_of(made, "capacity"),
+                                                       open != NULL && open->number != 0, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Testing.live_handles")) {
+        return JSON_OF(kwaai_testing_live_handles(&text, E));
+    } else if (IS("Testing.seed_did")) {
+        return TEXT_OF(kwaai_testing_seed_did(u64_of(made, "seed"), &text, E));
+    }
+    fprintf(stderr, "this runner does not know %s\n", made->name);
+    exit(2);
+}
+
+static kwaai_status_t dispatch(call *made)
+{
+    static const struct {
+        const char *prefix;
+        kwaai_status_t (*make)(call *);
+    } rooms[] = {{"Node.", call_node},     {"TrustGraph.", call_trust}, {"ShardEngine.", call_shards},
+                 {"Model.", call_shards},  {"Rag.", call_rag},          {"Provide.", call_provide},
+                 {"Library.", call_provide}};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        if (strncmp(made->name, rooms[i].prefix, strlen(rooms[i].prefix)) == 0) {
+            kwaai_status_t status = rooms[i].make(made);
+            if (status == KWAAI_UNSUPPORTED && made->error == NULL) {
+                break;
+            }
+            return made->refused ? KWAAI_INVALID_ARGUMENT : status;
+        }
+    }
+    kwaai_status_t status = call_other(made);
+    return made->refused ? KWAAI_INVALID_ARGUMENT : status;
+}
+
+static void a_moment(void)
+{
+    struct timespec moment = {0, 20 * 1000 * 1000};
+    nanosleep(&moment, NULL);
+}
+
+static bool is_alive(const char *kind)
+{
+    char *text = NULL;
+    MUST(kwaai_testing_live_handles(&text, &error));
+    json *live = json_parse(text);
+    kwaai_string_free(text);
+    return kind == NULL ? live->count > 0 : json_get(live, kind) != NULL;
+}
+
+/* Cancels the call once it is under way; C's own form of cancelled is the status. */
+static kwaai_status_t cancelled(call *made)
+{
+    kwaai_op_t *op = NULL;
+    if (!IS("Testing.hang")) {
+        fprintf(stderr, "this runner cannot cancel %s\n", made->name);
+        exit(2);
+    }
+    MUST(kwaai_testing_hang_async(&op, &error));
+    while (!is_alive("hang")) {
+        a_moment();
+    }
+    MUST(kwaai_op_cancel(op));
+    MUST(kwaai_op_wait(op, T, &error));
+    kwaai_status_t status = kwaai_op_result(op, E);
+    kwaai_op_free(op);
+    return status;
+}
+
+static void let_go(result *value)
+{
+    void *handle = value->handle;
+    switch (value->kind) {
+    case NODE:
+        kwaai_node_free(handle);
+        break;
+    case TRUST:
+        kwaai_trust_free(handle);
+        break;
+    case SHARDS:
+        kwaai_shards_free(handle);
+        break;
+    case MODEL:
+        kwaai_model_free(handle);
+        break;
+    case RAG:
+        kwaai_rag_free(handle);
+        break;
+    case STREAM:
+        kwaai_stream_free(handle);
+        break;
+    case EMBEDDER:
+        kwaai_embedder_free(handle);
+        break;
+    case WRITER:
+        kwaai_writer_free(handle);
+        break;
+    case READER:
+        kwaai_reader_free(handle);
+        break;
+    case SIGNER:
+        kwaai_signer_free(handle);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool run_step(json *step, bool last_try)
+{
+    json *on = json_get(step, "on"), *args = json_get(step, "args"), *expect = json_get(step, "expect");
+    json *error = json_get(step, "error"), *or_error = json_get(step, "or_error"), *save = json_get(step, "save");
+    call made = {.name = json_get(step, "call")->text};
+    made.args = args == NULL ? json_new(JSON_OBJECT) : resolved(args);
+    made.out.data = json_new(JSON_NULL);
+    if (on != NULL) {
+        const result *found = find_saved(on->text + 1, strlen(on->text + 1));
+        REQUIRE(found != NULL);
+        made.on = *found;
+    }
+    bool cancel = json_get(step, "cancel") != NULL && json_get(step, "cancel")->number != 0;
+    const char *wanted = cancel ? "cancelled" : error != NULL ? error->text : "ok";
+    kwaai_status_t status = cancel ? cancelled(&made) : dispatch(&made);
+    const char *code = kwaai_status_name((uint32_t)status);
+    bool other = or_error != NULL && strcmp(code, or_error->text) == 0;
+    bool matched = other || (strcmp(code, wanted) == 0 &&
+                             (expect == NULL || status != KWAAI_OK || matches(resolved(expect), made.out.data)));
+    if (!matched && last_try) {
+        const char *said = made.error != NULL ? kwaai_error_message(made.error) : "";
+        fprintf(stderr, "%s: %s %s\nexpected %s %s\ngot %.4000s\n", made.name, code, said, wanted,
+                expect != NULL ? json_write(expect) : "", json_write(made.out.data));
+        exit(1);
+    }
+    kwaai_error_free(made.error);
+    if (matched && status == KWAAI_OK && save != NULL) {
+        saves[save_count++] = (saved){save->text, made.out};
+    } else {
+        let_go(&made.out);
+    }
+    return matched;
+}
+
+static int remove_entry(const char *path, const struct stat *state, int flag, struct FTW *place)
+{
+    (void)state, (void)flag, (void)place;
+    return remove(path);
+}
+
+static char *read_whole(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    REQUIRE(file != NULL);
+    REQUIRE(fseek(file, 0, SEEK_END) == 0);
+    long size = ftell(file);
+    REQUIRE(size >= 0);
+    rewind(file);
+    char *text = json_allocate((size_t)size + 1);
+    REQUIRE(fread(text, 1, (size_t)size, file) == (size_t)size);
+    fclose(file);
+    return text;
+}
+
+int main(int count, char **arguments)
+{
+    REQUIRE(count == 3);
+    char folder[] = "/tmp/kwaainet-scenario-XXXXXX";
+    REQUIRE(mkdtemp(folder) != NULL);
+    scenario_tmp = folder;
+    scenario_root = arguments[1];
+    json *scenario = json_parse(read_whole(arguments[2]));
+    REQUIRE(scenario != NULL);
+    json *steps = json_get(scenario, "steps");
+    for (size_t i = 0; i < steps->count; i++) {
+        bool eventually = json_get(steps->items[i], "eventually") != NULL;
+        for (int tries = eventually ? 500 : 1; !run_step(steps->items[i], tries == 1); tries--) {
+            a_moment();
+        }
+    }
+    for (size_t i = save_count; i > 0; i--) {
+        call end = {.on = saves[i - 1].value};
+        REQUIRE(shut_down(&end) == KWAAI_OK);
+        let_go(&saves[i - 1].value);
+    }
+    for (int tries = 500; tries > 0 && (is_alive(NULL) || provided_alive > 0); tries--) {
+        a_moment();
+    }
+    REQUIRE(!is_alive(NULL));
+    REQUIRE(provided_alive == 0);
+    MUST(kwaai_library_shutdown(5000));
+    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    printf("%s\nok\n", json_get(scenario, "title")->text);
+    json_forget();
+    return 0;
+}

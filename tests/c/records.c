@@ -1,0 +1,132 @@
+/* The fields that the header names are those that the library writes, both ways: records <root> */
+
+#include "check.h"
+#include "json.h"
+
+#include <ctype.h>
+
+static char *header;
+
+static char *read_header(const char *root)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/include/kwaainet.h", root);
+    FILE *file = fopen(path, "rb");
+    REQUIRE(file != NULL && fseek(file, 0, SEEK_END) == 0);
+    size_t size = (size_t)ftell(file);
+    rewind(file);
+    char *text = json_allocate(size + 1);
+    REQUIRE(fread(text, 1, size, file) == size);
+    fclose(file);
+    return text;
+}
+
+/* The names in backticks in the first paragraph of a function's comment, as an object. */
+static json *documented(const char *function)
+{
+    char declaration[128];
+    snprintf(declaration, sizeof declaration, " %s(", function);
+    char *end = strstr(header, declaration);
+    REQUIRE(end != NULL);
+    char *start = end;
+    while (strncmp(start, "\n\n", 2) != 0) {
+        start--;
+    }
+    char *stop = strstr(start, "\n//\n");
+    json *names = json_new(JSON_OBJECT);
+    REQUIRE(stop != NULL && stop < end);
+    for (char *at = strchr(start, '`'); at != NULL && at < stop; at = strchr(strchr(at + 1, '`') + 1, '`')) {
+        size_t length = strcspn(at + 1, "`");
+        char *name = json_copy(at + 1, length);
+        bool field = strspn(name, "abcdefghijklmnopqrstuvwxyz_") == length && strncmp(name, "kwaai_", 6) != 0;
+        if (field && json_get(names, name) == NULL) {
+            json_add(names, name, json_new(JSON_NULL));
+        }
+    }
+    return names;
+}
+
+/* Compares the record that a function answered with what the header says of it. */
+static void fields_are(const char *function, const json *record)
+{
+    json *names = documented(function);
+    REQUIRE(record != NULL && record->kind == JSON_OBJECT);
+    for (size_t i = 0; i < names->count || i < record->count; i++) {
+        const char *missing = i < names->count && json_get(record, names->keys[i]) == NULL ? names->keys[i] : NULL;
+        const char *unsaid = i < record->count && json_get(names, record->keys[i]) == NULL ? record->keys[i] : NULL;
+        if (missing != NULL || unsaid != NULL) {
+            fprintf(stderr, "%s: the header says %s, the library %s\n", function, missing != NULL ? missing : "more",
+                    unsaid != NULL ? unsaid : "more");
+            exit(1);
+        }
+    }
+}
+
+static json *took(char *text)
+{
+    json *value = json_parse(text);
+    REQUIRE(value != NULL);
+    kwaai_string_free(text);
+    return value;
+}
+
+int main(int count, char **arguments)
+{
+    REQUIRE(count == 3);
+    header = read_header(arguments[2]);
+    char model_dir[1024], *text = NULL, *address = NULL, *did = NULL;
+    snprintf(model_dir, sizeof model_dir, "%s/examples/models/tiny-kwaai", arguments[2]);
+    kwaai_node_t *alice = NULL, *bob = NULL;
+    kwaai_trust_t *trust = NULL;
+    kwaai_shards_t *shards = NULL;
+    kwaai_model_t *model = NULL;
+    kwaai_stream_t *inbox = NULL;
+    kwaai_item_t item = KWAAI_ITEM_END;
+    double score = 0;
+
+    MUST(kwaai_node_start("{\"preset\": \"ephemeral\"}", PATIENCE_MS, &alice, &error));
+    MUST(kwaai_node_start("{\"preset\": \"ephemeral\"}", PATIENCE_MS, &bob, &error));
+    MUST(kwaai_node_did(bob, &did, &error));
+    MUST(kwaai_node_info(alice, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_info", took(text));
+
+    MUST(kwaai_node_messages(bob, &inbox, &error));
+    MUST(kwaai_node_address(bob, PATIENCE_MS, &address, &error));
+    MUST(kwaai_node_connect(alice, address, PATIENCE_MS, &text, &error));
+    kwaai_string_free(text);
+    MUST(kwaai_node_send_message(alice, did, "hello", PATIENCE_MS, &error));
+    MUST(kwaai_stream_next(inbox, PATIENCE_MS, &item, &text, &error));
+    fields_are("kwaai_node_messages", took(text));
+
+    MUST(kwaai_node_trust(alice, &trust, &error));
+    MUST(kwaai_trust_score(trust, did, PATIENCE_MS, &score, &text, &error));
+    fields_are("kwaai_trust_score", took(text));
+    MUST(kwaai_trust_trust_issuer(trust, did, "[\"UptimeVC\"]", PATIENCE_MS, &error));
+    MUST(kwaai_trust_issuers(trust, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_issuers", took(text)->items[0]);
+
+    MUST(kwaai_node_shards(alice, &shards, &error));
+    MUST(kwaai_shards_load(shards, model_dir, NULL, PATIENCE_MS, &model, &error));
+    MUST(kwaai_model_info(model, &text, &error));
+    fields_are("kwaai_model_info", took(text));
+    MUST(kwaai_shards_serve(shards, model_dir, 0, 1, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_shards_serve", took(text));
+    MUST(kwaai_shards_coverage(shards, model, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_shards_coverage", took(text));
+
+    MUST(kwaai_node_shutdown(alice, 0, PATIENCE_MS, &error));
+    MUST(kwaai_node_shutdown(bob, 0, PATIENCE_MS, &error));
+    kwaai_string_free(did);
+    kwaai_string_free(address);
+    kwaai_stream_free(inbox);
+    kwaai_model_free(model);
+    kwaai_shards_free(shards);
+    kwaai_trust_free(trust);
+    kwaai_node_free(alice);
+    kwaai_node_free(bob);
+    REQUIRE(kwaai_live_handles() == 0);
+    MUST(kwaai_library_shutdown(5000));
+    json_forget();
+    puts("ok");
+    return 0;
+}
