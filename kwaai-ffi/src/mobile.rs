@@ -34,7 +34,7 @@ pub use provide::{
 };
 pub use rag::NativeRag;
 pub use record::Span;
-pub use shard::{NativeMatrix, NativeModel, NativeShardEngine};
+pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{
     AskBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeEvents, NativeGeneration, NativeIngestion,
     NativeMessages, NodeEventBatch,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::number::whole;
-use super::{Cancel, ChatOptions, NativeGeneration, NativeWriter, Result, Span, token};
+use super::{Cancel, ChatOptions, NativeGeneration, NativeWriter, Result, token};
 use crate::shard::{BlockChoice, Coverage, ModelInfo, Offer};
 use crate::{Matrix, Model, ShardEngine};
 
@@ -14,6 +14,22 @@ pub struct NativeShardEngine(pub(super) Arc<ShardEngine>);
 /// A loaded model.
 #[derive(uniffi::Object)]
 pub struct NativeModel(Model);
+
+/// Which blocks to load.
+#[derive(Debug, uniffi::Enum)]
+pub enum BlockSelection {
+    /// All of them: the model runs here.
+    All,
+    /// None: peers compute them.
+    None,
+    /// From the first up to and without the last.
+    Span {
+        /// The first.
+        start: i64,
+        /// One past the last.
+        end: i64,
+    },
+}
 
 /// Numbers in rows and columns. They cross as one buffer of bytes: a list would box each of them.
 #[derive(Debug, uniffi::Record)]
@@ -51,12 +67,14 @@ impl NativeShardEngine {
         Ok(Arc::new(NativeShardEngine(Arc::new(ShardEngine::open(token(cancel)).await?))))
     }
 
-    /// Loads a model: all its blocks, or those of the span; an empty span loads none.
-    pub async fn load(&self, model: String, blocks: Option<Span>, cancel: Cancel) -> Result<Arc<NativeModel>> {
+    /// Loads a model from its directory.
+    pub async fn load(&self, model: String, blocks: BlockSelection, cancel: Cancel) -> Result<Arc<NativeModel>> {
         let choice = match blocks {
-            None => BlockChoice::All,
-            Some(Span { start, end }) if start == end => BlockChoice::None,
-            Some(Span { start, end }) => BlockChoice::Span(whole("start_block", start)?, whole("end_block", end)?),
+            BlockSelection::All => BlockChoice::All,
+            BlockSelection::None => BlockChoice::None,
+            BlockSelection::Span { start, end } => {
+                BlockChoice::Span(whole("start_block", start)?, whole("end_block", end)?)
+            }
         };
         Ok(Arc::new(NativeModel(self.0.load(model, choice, token(cancel)).await?)))
     }
