@@ -151,5 +151,9 @@ internal fun Throwable.native(): NativeException {
     val code = own?.code ?: ErrorCode.INTERNAL
     val text = own?.message ?: listOfNotNull(this::class.simpleName ?: this::class.java.name, message).joinToString(": ")
     val beneath = if (own == null) message ?: toString() else own.cause?.message
-    return NativeException.Failed(code.text, code.number, text, own?.context.orEmpty(), code.retryable, beneath)
+    val context = own?.context.orEmpty().entries.associate { it.key.readable() to it.value.readable() }
+    return NativeException.Failed(code.text, code.number, text.readable(), context, code.retryable, beneath?.readable())
 }
+
+/** The text with a question mark for each half of a surrogate pair: an error that cannot cross would never be heard of. */
+private fun String.readable(): String = encodeToByteArray().decodeToString()
