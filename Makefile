@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs header install package-c clean
+.PHONY: help setup run test lint advisories fuzz parity docs guide header install package package-c package-kotlin package-swift clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,5 +49,25 @@ install: c-library ## the C library, with pkg-config and CMake files: make insta
 package-c: c-library ## the C library as an archive in target/package
 	bindings/c/package.sh $(C_LIBRARY)
 
+# The debug library of a checkout has failures on demand; what is shipped has not.
+PROFILE ?= release
+BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/$(PROFILE)
+
+package-kotlin: ## the Maven artifact of the Kotlin package, with the library and a jar of sources
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaai-ffi --no-default-features --features uniffi
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaainet-bindgen
+	rm -rf bindings/kotlin/target/classes bindings/kotlin/target/generated-sources
+	mvn -q -B -ntp -f bindings/kotlin/pom.xml package -Dmaven.test.skip=true -Dnative.dir=$(BUILT)
+
+package-swift: ## the Swift package with its generated sources, as target/kwaainet-swift.zip
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaai-ffi --no-default-features --features uniffi
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaainet-bindgen
+	rm -rf target/KwaaiNet target/kwaainet-swift.zip
+	mkdir -p target/KwaaiNet/Sources
+	cp -r bindings/swift/Package.swift bindings/swift/README.md target/KwaaiNet/
+	cp -r bindings/swift/Sources/KwaaiNet target/KwaaiNet/Sources/
+	bindings/swift/generate $(BUILT) target/KwaaiNet
+	cd target && python3 -m zipfile -c kwaainet-swift.zip KwaaiNet
+
 clean: ## remove what was built; keeps downloaded model weights
-	rm -rf target .venv bindings/python/kwaainet/*.so
+	rm -rf target .venv bindings/python/kwaainet/*.so bindings/kotlin/target

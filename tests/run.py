@@ -93,7 +93,7 @@ def python() -> Outcome:
     report.unlink(missing_ok=True)
     show = re.compile(r"(FAILED|ERROR|^E  |passed|failed)")
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--durations=8", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    status, text = stream([*command, "bindings/python/tests", "tests/docs", "tests/examples"], show)
+    status, text = stream([*command, "bindings/python/tests", "bindings/swift/tests", "tests/docs", "tests/examples"], show)
     if not report.exists():
         print(text[-6000:])
         outcome.failed.append("python: pytest did not finish")
@@ -112,6 +112,30 @@ def python() -> Outcome:
     return outcome
 
 
+def kotlin() -> Outcome:
+    """JUnit over the Kotlin package, its scenarios and its guide."""
+    outcome = Outcome()
+    reports = ROOT / "bindings" / "kotlin" / "target" / "surefire-reports"
+    for old in reports.glob("*.xml"):
+        old.unlink()
+    show = re.compile(r"(^\[ERROR\]|Tests run:|objects: |calls: |shutdowns: )")
+    status, text = stream(["mvn", "-B", "-ntp", "-f", "bindings/kotlin/pom.xml", "test"], show)
+    for report in sorted(reports.glob("*.xml")):
+        for case in ElementTree.parse(report).iter("testcase"):
+            label = f"kotlin: {(case.get('classname') or '').rpartition('.')[2]}: {case.get('name')}"
+            skip = case.find("skipped")
+            if case.find("failure") is not None or case.find("error") is not None:
+                outcome.failed.append(label)
+            elif skip is not None:
+                outcome.skipped[label] = skip.get("message", "")
+            else:
+                outcome.passed.append(label)
+    if status != 0 and not outcome.failed:
+        print(text[-6000:])
+        outcome.failed.append(f"kotlin: Maven ended with {status}")
+    return outcome
+
+
 def unlisted(skipped: dict[str, str]) -> list[str]:
     """The skips that `tests/skips.toml` does not allow."""
     rules = tomllib.loads((ROOT / "tests" / "skips.toml").read_text()).get("skip", [])
@@ -124,7 +148,7 @@ def unlisted(skipped: dict[str, str]) -> list[str]:
 
 def main() -> int:
     total = Outcome()
-    for name, part in (("rust and c", rust), ("python", python)):
+    for name, part in (("rust and c", rust), ("python", python), ("kotlin", kotlin)):
         print(f"== {name}", flush=True)
         began = time.monotonic()
         outcome = part()
