@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The `code` of a thrown error whose message is the record of a [`KwaaiError`].
-pub(crate) struct Record;
+pub struct Record;
 
 impl AsRef<str> for Record {
     fn as_ref(&self) -> &str {
@@ -13,7 +13,7 @@ impl AsRef<str> for Record {
     }
 }
 
-pub(crate) type Result<T> = std::result::Result<T, napi::Error<Record>>;
+pub type Result<T> = std::result::Result<T, napi::Error<Record>>;
 
 /// The error to throw.
 pub(crate) fn thrown(error: KwaaiError) -> napi::Error<Record> {
