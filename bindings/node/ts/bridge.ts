@@ -4,7 +4,7 @@ import { AbortError, type KwaaiError, fromNative } from './errors.js';
 import type { NativeOperation } from './native.js';
 import { wrong } from './values.js';
 
-// Node.js has had it since 20.?; older ones and other hosts may not.
+// Some runtimes that load Node.js addons do not have it yet.
 (Symbol as { asyncDispose?: symbol }).asyncDispose ??= Symbol.for('Symbol.asyncDispose');
 
 /** Options that every call takes. */
@@ -51,16 +51,16 @@ export function settled(error: KwaaiError, signal: AbortSignal | undefined): Kwa
   return error.code === 'cancelled' && signal?.aborted ? aborted(signal) : error;
 }
 
-const natives = new WeakMap<object, unknown>();
+const natives = new WeakMap<object, { kind: string; native: unknown }>();
 
 /** @internal */
-export function hold(handle: object, native: unknown): void {
-  natives.set(handle, native);
+export function hold(kind: string, handle: object, native: unknown): void {
+  natives.set(handle, { kind, native });
 }
 
 /** @internal What a handle of the facade holds; something else is refused. */
-export function held<N>(what: string, handle: unknown): N {
-  const native = typeof handle === 'object' && handle !== null ? natives.get(handle) : undefined;
-  if (native === undefined) throw wrong(what, `a ${what} of this package`, handle);
-  return native as N;
+export function held<N>(kind: string, handle: unknown): N {
+  const entry = typeof handle === 'object' && handle !== null ? natives.get(handle) : undefined;
+  if (entry?.kind !== kind) throw wrong('the argument', `a ${kind} of this package`, handle);
+  return entry.native as N;
 }

@@ -116,7 +116,7 @@ export interface NativeTesting {
   panic(): NativeOperation;
   hang(): NativeOperation;
   numbers(count: number, capacity: number, open: boolean): NativeStream;
-  norms(rows: number, columns: number, values: Float32Array): Float32Array;
+  norms(values: Float32Array, columns: number): Float32Array;
   seedDid(seed: number): string;
   seedSign(seed: number, message: Uint8Array): NativeOperation;
   liveHandles(): Record<string, number>;

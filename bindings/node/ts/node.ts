@@ -1,6 +1,6 @@
 /** A whole node: identity, network, trust, models and knowledge under one handle. */
 
-import { type CallOptions, finished, hold } from './bridge.js';
+import { type CallOptions, finished } from './bridge.js';
 import { native } from './errors.js';
 import { module, type NativeNode } from './native.js';
 import { Rag, type RagOptions, ragOptions } from './rag.js';
@@ -175,7 +175,6 @@ export class Node implements AsyncDisposable {
     this.name = native.name();
     this.peerId = native.peerId();
     this.did = native.did();
-    hold(this, native);
   }
 
   /** Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home. */

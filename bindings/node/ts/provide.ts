@@ -193,7 +193,7 @@ function fail(owing: NativeOwing, error: unknown): void {
 function describe(error: unknown): string {
   try {
     if (error instanceof Error) return `${error.name}: ${error.message}`;
-    return typeof error === 'object' ? Object.prototype.toString.call(error) : String(error);
+    return typeof error === 'object' && error !== null ? Object.prototype.toString.call(error) : String(error);
   } catch {
     return 'an exception that cannot be described';
   }

@@ -1,6 +1,6 @@
 /** A private knowledge base over documents: cited answers, or an honest refusal. */
 
-import { type CallOptions, finished, held, hold } from './bridge.js';
+import { type CallOptions, finished, held } from './bridge.js';
 import { InvalidArgumentError, native } from './errors.js';
 import { module, type NativeRag, type NativeSupplies } from './native.js';
 import {
@@ -307,7 +307,6 @@ export class Rag implements AsyncDisposable {
   private constructor(native: NativeRag) {
     if (!(native instanceof (module.Rag as never))) throw wrong('a Rag', 'opened by Rag.open or Node.rag', native);
     this.#native = native;
-    hold(this, native);
   }
 
   /** @internal */
@@ -345,7 +344,7 @@ export class Rag implements AsyncDisposable {
   /** Answers a question from the documents, with citations, or refuses. It begins when the first event is asked for. */
   ask(question: string, options?: AskOptions): Asking {
     const { k = 8, mode = 'hybrid', minSupport = 0.5, maxTokens = 400 } = checked(options);
-    const how = json('options', { k, mode, min_support: minSupport, max_tokens: maxTokens });
+    const how = json('options', { k: index('k', k), mode, min_support: minSupport, max_tokens: maxTokens });
     const opening = native(() => this.#native.ask(text('question', question), how));
     return new Asking(opening, (data) => tagged(asked, data), options);
   }

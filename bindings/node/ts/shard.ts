@@ -3,7 +3,7 @@
 import { type CallOptions, finished, held, hold } from './bridge.js';
 import { native } from './errors.js';
 import { module, type NativeModel, type NativeShardEngine } from './native.js';
-import { type Kinds, type Shape, many, one, plain, reads, readsAll, record, tagged } from './records.js';
+import { type Kinds, type Shape, many, one, plain, reads, readsAll, tagged } from './records.js';
 import { EventStream, lastOf } from './streams.js';
 import { MAX_U32, type Path, count, index, json, list, optional, options as checked, path, text, texts, wrong } from './values.js';
 
@@ -123,7 +123,8 @@ export interface ChatOptions extends CallOptions {
   route?: Route | undefined;
 }
 
-const span: Shape<Span> = { start: plain, end: plain };
+/** @internal */
+export const span: Shape<Span> = { start: plain, end: plain };
 const modelInfo: Shape<ModelInfo> = {
   id: plain,
   name: plain,
@@ -133,7 +134,8 @@ const modelInfo: Shape<ModelInfo> = {
   vocabSize: plain,
   maxContext: plain,
 };
-const offer: Shape<Offer> = { model: plain, startBlock: plain, endBlock: plain };
+/** @internal */
+export const offer: Shape<Offer> = { model: plain, startBlock: plain, endBlock: plain };
 const host: Shape<BlockHost> = { peer: plain, startBlock: plain, endBlock: plain, usable: plain, why: plain };
 const coverage: Shape<Coverage> = { blocks: plain, counts: plain, hosts: many(host) };
 const usage: Shape<Usage> = { promptTokens: plain, completionTokens: plain };
@@ -143,8 +145,6 @@ const generated: Kinds<GenerateEvent> = {
   done: { kind: plain, finishReason: plain, usage: one(usage), path: many(hop) },
 };
 
-/** @internal */
-export { span, offer };
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
 export const shapes = { modelInfo, offer, coverage, token: generated.token, done: generated.done };
 
@@ -171,7 +171,7 @@ export class Model implements AsyncDisposable {
     if (typeof handle?.info !== 'function') throw wrong('a Model', 'loaded by ShardEngine.load', handle);
     this.#native = handle;
     this.info = Object.freeze(reads(modelInfo)(native(() => handle.info())));
-    hold(this, handle);
+    hold('Model', this, handle);
   }
 
   /** @internal */
@@ -211,7 +211,7 @@ export class ShardEngine implements AsyncDisposable {
   private constructor(native: NativeShardEngine) {
     if (!(native instanceof (module.ShardEngine as never))) throw wrong('a ShardEngine', 'opened by ShardEngine.open', native);
     this.#native = native;
-    hold(this, native);
+    hold('ShardEngine', this, native);
   }
 
   /** @internal */
@@ -300,9 +300,4 @@ function blockChoice(blocks: Blocks | undefined): unknown {
 
 function matrix([rows, columns, values]: [number, number, Float32Array]): Matrix {
   return { rows, columns, values };
-}
-
-/** @internal */
-export function usageOf(data: Record<string, unknown>): Usage {
-  return record(usage, data);
 }

@@ -21,6 +21,8 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined, CallO
   #reading: NativeOperation | undefined;
   #batch: Promise<void> | undefined;
   #waiting = 0;
+  /** Whether the read under way was given up because nobody waits for it. */
+  #givenUp = false;
   #values: T[] = [];
   #missed = 0;
   #ended = false;
@@ -87,7 +89,10 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined, CallO
     signal?.removeEventListener('abort', leave);
     this.#waiting -= 1;
     // Cancelled in Rust too, which takes nothing from the stream: otherwise the read would keep the process alive.
-    if (signal?.aborted && this.#waiting === 0) this.#reading?.cancel();
+    if (signal?.aborted && this.#waiting === 0 && this.#reading !== undefined) {
+      this.#givenUp = true;
+      this.#reading.cancel();
+    }
   }
 
   /** Reads a batch. Never rejects: what goes wrong is kept for who asks next. */
@@ -95,6 +100,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined, CallO
     try {
       this.#native ??= await this.#open();
       if (this.#ended) return this.#native.cancel();
+      this.#givenUp = false;
       this.#reading = this.#native.nextBatch(BATCH);
       const batch = JSON.parse(await finished<string>(this.#reading)) as (number | [unknown])[];
       if (this.#ended) return;
@@ -104,7 +110,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined, CallO
         else this.#values.push(this.#read(item[0]));
       }
     } catch (error) {
-      if (this.#ended || (error instanceof CancelledError && this.#native !== undefined && this.#waiting === 0)) return;
+      if (this.#ended || (this.#givenUp && error instanceof CancelledError)) return;
       this.#ended = true;
       this.#failure = error;
     } finally {

@@ -5,7 +5,7 @@ import { UnsupportedError, native } from './errors.js';
 import { type NativeTesting, module } from './native.js';
 import { Node, type NodeOptions } from './node.js';
 import { EventStream } from './streams.js';
-import { count } from './values.js';
+import { count, wrong } from './values.js';
 
 /** Ephemeral nodes that are connected with one another. */
 export class Swarm implements AsyncDisposable, Iterable<Node> {
@@ -24,7 +24,7 @@ export class Swarm implements AsyncDisposable, Iterable<Node> {
       for (let at = 0; at < size; at += 1) {
         const node = await Node.start({ ...options, preset: 'ephemeral', name: `node-${at}` });
         nodes.push(node);
-        for (const other of nodes.slice(0, -1)) await node.connect((await other.info(options)).addresses[0] as string, options);
+        for (const other of nodes.slice(0, -1)) await join(node, other, options);
       }
     } catch (error) {
       await Promise.all(nodes.map((node) => node.shutdown({ graceMs: 0 })));
@@ -45,6 +45,13 @@ export class Swarm implements AsyncDisposable, Iterable<Node> {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
+}
+
+/** Connects two nodes, and waits until both know. */
+async function join(node: Node, other: Node, options?: CallOptions): Promise<void> {
+  await using events = other.events(options);
+  await node.connect((await other.info(options)).addresses[0] as string, options);
+  for await (const event of events) if (event.kind === 'peer_connected' && event.peer === node.peerId) return;
 }
 
 function checkout<K extends keyof NativeTesting>(name: K): NativeTesting[K] {
@@ -74,9 +81,10 @@ export function numbers(total: number, capacity: number, open: boolean, options?
   return new EventStream(stream, (value: number) => value, options);
 }
 
-/** The length of each row of a matrix. */
-export function norms(rows: number, columns: number, values: Float32Array): Float32Array {
-  return native(() => checkout('norms')(count('rows', rows, 0xffff_ffff), count('columns', columns, 0xffff_ffff), values));
+/** The length of each row of a matrix, whose numbers are read where they lie. */
+export function norms(values: Float32Array, columns: number): Float32Array {
+  if (!(values instanceof Float32Array)) throw wrong('values', 'a Float32Array', values);
+  return native(() => checkout('norms')(values, count('columns', columns, 0xffff_ffff)));
 }
 
 /** The DID of the identity that a seed gives. */

@@ -1,6 +1,6 @@
 /** Who may do what: credentials, trusted issuers, scores and minimum tiers. */
 
-import { type CallOptions, finished, held, hold } from './bridge.js';
+import { type CallOptions, finished } from './bridge.js';
 import { native } from './errors.js';
 import { module, type NativeTrustGraph } from './native.js';
 import { type Signer, signerOf } from './provide.js';
@@ -128,7 +128,6 @@ export class TrustGraph implements AsyncDisposable {
   private constructor(native: NativeTrustGraph) {
     if (!(native instanceof (module.TrustGraph as never))) throw wrong('a TrustGraph', 'opened by TrustGraph.open', native);
     this.#native = native;
-    hold(this, native);
   }
 
   /** @internal */
@@ -245,9 +244,4 @@ export class TrustGraph implements AsyncDisposable {
 /** @internal */
 export function clockOf(clock: Date | string | undefined): string | undefined {
   return clock instanceof Date ? written('clock', clock) : optional(clock, (clock) => text('clock', clock));
-}
-
-/** @internal */
-export function nativeTrust(graph: TrustGraph): NativeTrustGraph {
-  return held('TrustGraph', graph);
 }
