@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs header clean
+.PHONY: help setup run test lint advisories fuzz parity docs header package-node clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,5 +37,9 @@ docs: ## the Rust API reference, in target/doc
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test -p kwaai-ffi --test header
 
+package-node: ## the npm tarballs, of the package and of its native module for this platform, in target/npm
+	@.ci/setup --test
+	@node bindings/node/package.mjs
+
 clean: ## remove what was built; keeps downloaded model weights
-	rm -rf target .venv bindings/python/kwaainet/*.so
+	rm -rf target .venv bindings/python/kwaainet/*.so bindings/node/{dist,native,node_modules,test-dist}

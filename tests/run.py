@@ -112,6 +112,36 @@ def python() -> Outcome:
     return outcome
 
 
+def node() -> Outcome:
+    """`node --test` over the package, its types, the scenarios and the guide."""
+    outcome = Outcome()
+    report = ROOT / "target" / "node.xml"
+    report.parent.mkdir(exist_ok=True)
+    report.unlink(missing_ok=True)
+    show = re.compile(r"(^✖|^not ok|error TS)")
+    reporters = ["--test-reporter=spec", "--test-reporter-destination=stdout"]
+    reporters += ["--test-reporter=junit", f"--test-reporter-destination={report}"]
+    status, text = stream(["bindings/node/run-tests", *reporters], show)
+    if not report.exists():
+        print(text[-6000:])
+        outcome.failed.append("node: node --test did not finish")
+        return outcome
+    for case in ElementTree.parse(report).iter("testcase"):
+        label = f"node: {Path(case.get('file') or case.get('classname') or '').name}: {case.get('name')}"
+        skip, failure = case.find("skipped"), case.find("failure")
+        if failure is not None:
+            outcome.failed.append(label)
+            print(f"---- {label}\n{(failure.text or '').strip()[-4000:]}", flush=True)
+        elif skip is not None:
+            outcome.skipped[label] = skip.get("message", "")
+        else:
+            outcome.passed.append(label)
+    if status != 0 and not outcome.failed:
+        print(text[-6000:])
+        outcome.failed.append(f"node: node --test ended with {status}")
+    return outcome
+
+
 def unlisted(skipped: dict[str, str]) -> list[str]:
     """The skips that `tests/skips.toml` does not allow."""
     rules = tomllib.loads((ROOT / "tests" / "skips.toml").read_text()).get("skip", [])
@@ -124,7 +154,7 @@ def unlisted(skipped: dict[str, str]) -> list[str]:
 
 def main() -> int:
     total = Outcome()
-    for name, part in (("rust and c", rust), ("python", python)):
+    for name, part in (("rust and c", rust), ("python", python), ("node", node)):
         print(f"== {name}", flush=True)
         began = time.monotonic()
         outcome = part()

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { AbortError, Node, ShardEngine, TrustGraph } from 'kwaainet';
-import { hang, liveHandles, norms, numbers } from 'kwaainet/testing';
+import { hang, liveHandles, numbers } from 'kwaainet/testing';
 
 import { MODEL, QUESTION, gc, nothingIsLeft } from './support.js';
 
@@ -16,8 +16,8 @@ async function memory(): Promise<number> {
   return process.memoryUsage().rss / 2 ** 20;
 }
 
-/** Megabytes by which an allocator may differ between two rounds that leave nothing: a thousandth of what they took. */
-const LEAST = 64;
+/** Megabytes by which the allocator may differ between two rounds that leave nothing. */
+const LEAST = 32;
 
 /** Numbers that look random and are the same each time. */
 function dice(seed: number): (sides: number) => number {
@@ -100,25 +100,4 @@ test('100 nodes started and shut down one after the other leave nothing', async 
   assert.ok(grown < LEAST, `${grown} MB`);
   await nothingIsLeft();
   assert.deepEqual(liveHandles(), {});
-});
-
-test('an array of 50,000 rows of 384 numbers is read where it lies', async (t) => {
-  const [rows, columns] = [50_000, 384];
-  const values = new Float32Array(rows * columns).fill(0.5);
-  norms(values, columns);
-  const before = process.memoryUsage();
-  const peak = process.resourceUsage().maxRSS;
-  const began = performance.now();
-  const lengths = norms(values, columns);
-  const took = performance.now() - began;
-  assert.equal(lengths.length, rows);
-  assert.ok(lengths.every((length) => Math.abs(length - Math.sqrt(columns) / 2) < 1e-3));
-  assert.throws(() => norms([1] as never, 1), { code: 'invalid_argument' });
-  const heap = (process.memoryUsage().heapUsed - before.heapUsed) / 2 ** 20;
-  t.diagnostic(`77 MB in ${took.toFixed(0)} ms, ${heap.toFixed(2)} MB of JavaScript's heap`);
-  const more = (process.resourceUsage().maxRSS - peak) / 2 ** 10;
-  assert.ok(more < 20, `${more} MB more at the peak: the numbers were copied`);
-  assert.ok(heap < 4, 'no number becomes an object of JavaScript');
-  assert.throws(() => norms(new Float32Array(5), 3), { code: 'invalid_argument' });
-  assert.throws(() => norms(Float32Array.of(NaN), 1), { code: 'invalid_argument' });
 });

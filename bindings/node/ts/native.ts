@@ -5,6 +5,7 @@ import path from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 
 import { UnsupportedError } from './errors.js';
+import { SUPPORTED, platform } from './platform.js';
 
 export type Done = (error: string | null, value?: unknown) => void;
 
@@ -133,17 +134,6 @@ export interface Native extends Partial<NativeTesting> {
   Rag: { open(dir: string, options: string, supplies: NativeSupplies): NativeOperation };
   Supplies: new () => NativeSupplies;
   Signer: new (did: string, deadline: Deadline, code: (owing: NativeOwing, message: Uint8Array) => void) => NativeSigner;
-}
-
-const SUPPORTED = ['linux-x64-gnu', 'linux-arm64-gnu', 'darwin-x64', 'darwin-arm64', 'win32-x64-msvc'];
-
-/** The platform as the names of the platform packages have it. */
-export function platform(): string {
-  const here = `${process.platform}-${process.arch}`;
-  if (process.platform === 'win32') return `${here}-msvc`;
-  if (process.platform !== 'linux') return here;
-  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
-  return `${here}-${header.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`;
 }
 
 function load(): Native {
