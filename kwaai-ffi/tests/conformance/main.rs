@@ -101,7 +101,7 @@ impl Scope {
     /// The value with everything saved put in its place. Objects stay as their reference.
     fn resolve(&self, value: &Value) -> Result<Value, String> {
         Ok(match value {
-            Value::String(text) if text.starts_with('$') => match self.look_up(text)? {
+            Value::String(text) if verbs::is_reference(text) => match self.look_up(text)? {
                 Answer::Data(data) => data,
                 Answer::Object(_) => value.clone(),
             },

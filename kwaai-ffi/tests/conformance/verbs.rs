@@ -73,6 +73,11 @@ impl Object {
     }
 }
 
+/// Whether a text stands for something saved; `${…}` is a part of a longer text instead.
+pub fn is_reference(text: &str) -> bool {
+    text.starts_with('$') && !text.starts_with("${")
+}
+
 /// The arguments of a call: plain data, and the objects among them by their path.
 #[derive(Default)]
 pub struct Arguments {
@@ -89,11 +94,11 @@ impl Arguments {
         object: impl Fn(&str) -> std::result::Result<Object, String> + Copy,
     ) -> std::result::Result<(), String> {
         match &value {
-            Value::String(text) if text.starts_with('$') => {
+            Value::String(text) if is_reference(text) => {
                 self.objects.insert(name.to_owned(), object(text)?);
                 return Ok(());
             }
-            Value::Array(list) if list.iter().any(|item| item.as_str().is_some_and(|text| text.starts_with('$'))) => {
+            Value::Array(list) if list.iter().any(|item| item.as_str().is_some_and(is_reference)) => {
                 for (at, item) in list.iter().enumerate() {
                     self.add(&format!("{name}.{at}"), item.clone(), object)?;
                 }
