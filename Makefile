@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs guide header install package package-c package-kotlin package-swift clean
+.PHONY: help setup run test lint advisories fuzz parity docs guide header install package package-c package-node package-kotlin package-swift clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,5 +69,9 @@ package-swift: ## the Swift package with its generated sources, as target/kwaain
 	bindings/swift/generate $(BUILT) target/KwaaiNet
 	cd target && python3 -m zipfile -c kwaainet-swift.zip KwaaiNet
 
+package-node: ## the npm tarballs, of the package and of its native module for this platform, in target/npm
+	@.ci/setup --test
+	@node bindings/node/package.mjs
+
 clean: ## remove what was built; keeps downloaded model weights
-	rm -rf target .venv bindings/python/kwaainet/*.so bindings/kotlin/target
+	rm -rf target .venv bindings/python/kwaainet/*.so bindings/kotlin/target bindings/node/{dist,native,node_modules,test-dist}
