@@ -16,8 +16,6 @@ from . import _native
 from ._checks import checked_function
 from ._records import record
 
-Sink: TypeAlias = "Callable[[LogRecord], Awaitable[None] | None]"
-
 _LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG, "trace": 5}
 
 
@@ -35,6 +33,9 @@ class LogRecord:
     """Details by name."""
     dropped: int
     """How many records before this one were dropped because the sink was too slow."""
+
+
+Sink: TypeAlias = Callable[[LogRecord], Awaitable[None] | None]
 
 
 @checked_function
