@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from ctypes import c_float
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias
@@ -302,8 +303,9 @@ def generate_request(
 def matrix(rows: tuple[bytes, int, int]) -> Floats:
     data, height, width = rows
     if height == 0 or width == 0:
-        # A memoryview has no rows of no length.
-        return memoryview(data).cast("f")
+        # A cast refuses a shape with a zero in it.
+        empty: Floats = memoryview((c_float * width * height)())
+        return empty
     return memoryview(data).cast("f", (height, width))
 
 

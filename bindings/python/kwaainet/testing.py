@@ -87,6 +87,10 @@ class Call(Generic[T]):
         """Blocks until it is done."""
         return self._operation.wait()
 
+    def cancel(self) -> None:
+        """Ends the wait of another thread with ``CancelledError``."""
+        self._operation.cancel()
+
 
 @checked_function
 def raise_error(number: int) -> Call[None]:
