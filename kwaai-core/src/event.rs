@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{Error, Result};
 
@@ -57,6 +57,8 @@ impl<T> Shared<T> {
 /// The reading end. Dropping it cancels the work behind it.
 pub struct Stream<T> {
     shared: Arc<Shared<T>>,
+    /// Set where nobody but the reader ends the stream.
+    until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 /// The writing end, held by the worker.
@@ -68,7 +70,14 @@ pub struct Sender<T> {
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Stream<T>) {
     let state = State { items: VecDeque::new(), capacity: capacity.max(1), missed: 0, end: None, waker: None };
     let shared = Arc::new(Shared { state: Mutex::new(state), cancel: CancellationToken::new() });
-    (Sender { shared: shared.clone() }, Stream { shared })
+    (Sender { shared: shared.clone() }, Stream { shared, until: None })
+}
+
+/// [`channel`] for a sender that never finishes by itself: cancelling ends the stream after what was sent before.
+pub(crate) fn subscription<T>(capacity: usize) -> (Sender<T>, Stream<T>) {
+    let (sender, mut stream) = channel(capacity);
+    stream.until = Some(Box::pin(sender.cancellation().cancelled_owned()));
+    (sender, stream)
 }
 
 impl<T> Sender<T> {
@@ -170,7 +179,11 @@ impl<T> Stream<T> {
             Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).map(|()| None)),
             None => {
                 state.waker = Some(cx.waker().clone());
-                Poll::Pending
+                drop(state);
+                match &mut self.until {
+                    Some(until) => until.as_mut().poll(cx).map(|()| Ok(None)),
+                    None => Poll::Pending,
+                }
             }
         }
     }

@@ -14,7 +14,7 @@
 //!     println!("{event:?}");
 //! }
 //! let answer = rag.answer("Which file holds the key?", AskOptions::default()).await?;
-//! println!("{}", answer.answer);
+//! println!("{}", answer.text);
 //! # Ok(()) }
 //! ```
 

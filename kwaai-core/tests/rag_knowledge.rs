@@ -71,10 +71,10 @@ async fn a_folder_is_ingested_searched_and_quoted() {
     assert_eq!(result.hits[0].document, "keys.md");
     let answer = answer(&rag, "Which file does the node keep its identity in?").await;
     assert!(!answer.refused, "{answer:?}");
-    assert!(answer.answer.contains("identity.key") && answer.answer.contains("[1]"), "{answer:?}");
+    assert!(answer.text.contains("identity.key") && answer.text.contains("[1]"), "{answer:?}");
     for (index, citation) in answer.citations.iter().enumerate() {
         assert_eq!(citation.number, index + 1);
-        assert!(answer.answer.contains(&format!("[{}]", citation.number)));
+        assert!(answer.text.contains(&format!("[{}]", citation.number)));
         let text = rag.document_text(&citation.document_id).await.unwrap();
         assert_eq!(&text[citation.span.clone()], citation.quote);
     }
@@ -92,9 +92,9 @@ async fn without_an_embedder_it_searches_by_words_and_says_so() {
     assert!(rag.stats().await.unwrap().note.is_some());
     assert_eq!(rag.search("potatoes", 5, Mode::Dense).await.unwrap_err().code(), ErrorCode::Unsupported);
     let answered = answer(&rag, "Which file keeps the identity of the node?").await;
-    assert!(!answered.refused && answered.answer.contains("identity.key"), "{answered:?}");
+    assert!(!answered.refused && answered.text.contains("identity.key"), "{answered:?}");
     let refused = answer(&rag, "What is the capital of Mongolia?").await;
-    assert!(refused.refused && refused.answer.starts_with(REFUSAL) && refused.citations.is_empty(), "{refused:?}");
+    assert!(refused.refused && refused.text.starts_with(REFUSAL) && refused.citations.is_empty(), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +116,7 @@ async fn an_empty_knowledge_base_answers_honestly() {
     let dir = tempfile::tempdir().unwrap();
     let rag = Rag::open(dir.path(), with(&hashing())).await.unwrap();
     let answer = answer(&rag, "Anything?").await;
-    assert!(answer.refused && answer.answer.starts_with(REFUSAL) && answer.support == 0.0);
+    assert!(answer.refused && answer.text.starts_with(REFUSAL) && answer.support == 0.0);
     assert!(rag.search("anything", 5, Mode::Hybrid).await.unwrap().hits.is_empty());
 }
 
@@ -365,7 +365,7 @@ const QUESTION: &str = "Which file does the node keep its identity in?";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generated_answer_keeps_only_citations_that_exist() {
     let (events, answer, _) = ask_scripted("It is identity.key [1] [99].", QUESTION).await;
-    assert_eq!(answer.answer, "It is identity.key [1] .");
+    assert_eq!(answer.text, "It is identity.key [1] .");
     assert_eq!(answer.model.as_deref(), Some("scripted"));
     assert_eq!((answer.citations.len(), answer.citations[0].document.as_str()), (1, "keys.md"));
     assert!(events.len() > 3, "the answer was streamed");
@@ -375,13 +375,13 @@ async fn a_generated_answer_keeps_only_citations_that_exist() {
 async fn a_model_that_cites_nothing_is_replaced_by_quotes() {
     let (events, answer, _) = ask_scripted("Just trust me.", QUESTION).await;
     assert!(events.iter().any(|event| matches!(event, AskEvent::Retracted { .. })));
-    assert!(answer.answer.contains("identity.key") && answer.model.is_none() && answer.why.is_some());
+    assert!(answer.text.contains("identity.key") && answer.model.is_none() && answer.why.is_some());
     assert!(!answer.citations.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_not_even_asked_what_the_documents_do_not_hold() {
     let (_, answer, asked) = ask_scripted("Ulaanbaatar [1].", "What is the capital of Mongolia?").await;
-    assert!(answer.refused && answer.answer.starts_with(REFUSAL), "{answer:?}");
+    assert!(answer.refused && answer.text.starts_with(REFUSAL), "{answer:?}");
     assert_eq!(asked, 0);
 }

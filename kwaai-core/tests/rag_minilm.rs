@@ -54,7 +54,7 @@ async fn what_the_documents_say_is_quoted_and_the_rest_refused() {
         ("What happens if I start two nodes in one folder?", "is refused"),
     ] {
         let answer = answer(&rag, question).await;
-        assert!(!answer.refused && answer.answer.contains(words), "{question}: {answer:#?}");
+        assert!(!answer.refused && answer.text.contains(words), "{question}: {answer:#?}");
         assert!(answer.citations.iter().any(|citation| citation.quote.contains(words.split(' ').next().unwrap())));
     }
     for question in [
@@ -65,7 +65,7 @@ async fn what_the_documents_say_is_quoted_and_the_rest_refused() {
         "Which antibiotic treats pneumonia?",
     ] {
         let answer = answer(&rag, question).await;
-        assert!(answer.refused && answer.answer.starts_with(REFUSAL), "{question}: {answer:#?}");
+        assert!(answer.refused && answer.text.starts_with(REFUSAL), "{question}: {answer:#?}");
     }
 }
 

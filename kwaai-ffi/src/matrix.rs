@@ -33,20 +33,6 @@ impl Matrix {
         let columns = rows.first().map_or(0, Vec::len);
         Matrix { rows: rows.len(), columns, values: rows.concat() }
     }
-
-    /// Refuses numbers that are not finite.
-    ///
-    /// # Errors
-    /// `invalid_argument` naming the place.
-    pub fn check_finite(&self) -> Result<()> {
-        match self.values.iter().position(|value| !value.is_finite()) {
-            None => Ok(()),
-            Some(at) => {
-                let (row, column) = (at / self.columns.max(1), at % self.columns.max(1));
-                Err(Error::invalid_argument(format!("the number in row {row}, column {column} is not finite")).into())
-            }
-        }
-    }
 }
 
 impl Serialize for Matrix {

@@ -6,7 +6,7 @@ use kwaai_core::{Error, ErrorCode, event};
 
 use crate::clock::seeded;
 use crate::rt::process;
-use crate::{CancelToken, Matrix, Result, Stream, rt};
+use crate::{CancelToken, Result, Stream, rt};
 
 /// Fails with the code of this number, with a detail and a cause as a real error has them.
 ///
@@ -61,14 +61,33 @@ pub fn numbers(count: u32, capacity: usize, open: bool) -> Stream<u32> {
     Stream::new(stream)
 }
 
-/// The length of each row, for measuring what handing an array over costs.
+/// The length of each row of a matrix, read where it lies, for measuring what handing an array over costs.
 ///
 /// # Errors
-/// `invalid_argument` for a number that is not finite.
-pub fn norms(matrix: &Matrix) -> Result<Vec<f32>> {
-    matrix.check_finite()?;
-    let norm = |row: &[f32]| row.iter().map(|value| value * value).sum::<f32>().sqrt();
-    Ok(matrix.values.chunks(matrix.columns.max(1)).map(norm).collect())
+/// `invalid_argument` for numbers that do not fill the rows exactly, and for one that is not finite.
+pub fn norms(values: &[f32], columns: usize) -> Result<Vec<f32>> {
+    if columns == 0 || !values.len().is_multiple_of(columns) {
+        let message = format!("{} numbers do not make rows of {columns}", values.len());
+        return Err(Error::invalid_argument(message).into());
+    }
+    let norms: Vec<f32> = values.chunks_exact(columns).map(length).collect();
+    match norms.iter().position(|norm| !norm.is_finite()) {
+        None => Ok(norms),
+        Some(row) => Err(Error::invalid_argument(format!("row {row} holds a number that is not finite")).into()),
+    }
+}
+
+/// Summed in several lanes, so that the compiler may use them.
+fn length(row: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0_f32; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value * value;
+        }
+    }
+    (sums.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>()).sqrt()
 }
 
 /// The DID of the identity that a seed gives.

@@ -489,7 +489,6 @@ def read_progress(data: dict[str, Any]) -> IngestEvent:
 
 def read_answer(data: dict[str, Any]) -> AskEvent:
     if data["kind"] == "done":
-        answer = data["answer"]
-        return AnswerDone(record(Answer, answer | {"text": answer["answer"]}))
+        return AnswerDone(record(Answer, data["answer"]))
     event: AskEvent = tagged({"text": AnswerText, "retracted": AnswerRetracted}, data)
     return event

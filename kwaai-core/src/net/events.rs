@@ -123,7 +123,7 @@ impl<T: Clone> Hub<T> {
         if let Some(parked) = state.parked.take() {
             return parked;
         }
-        let (sender, stream) = event::channel(self.capacity);
+        let (sender, stream) = event::subscription(self.capacity);
         if state.closed {
             sender.finish(Err(Error::closed("the network was shut down")));
         } else {
@@ -136,7 +136,7 @@ impl<T: Clone> Hub<T> {
         let mut state = self.state();
         state.senders.retain(|sender| !sender.is_cancelled());
         if state.senders.is_empty() && self.keeps && !state.closed {
-            let (sender, stream) = event::channel(self.capacity);
+            let (sender, stream) = event::subscription(self.capacity);
             state.senders.push(sender);
             state.parked = Some(stream);
         }
@@ -217,6 +217,21 @@ mod tests {
             assert_eq!(stream.next().await.unwrap(), None);
         }
         assert_eq!(hub.subscribe().next().await.unwrap_err().code(), ErrorCode::Closed);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_reader_gets_what_came_before_and_then_the_end() {
+        let hub = Hub::new(2);
+        let mut stream = hub.subscribe();
+        hub.send(1);
+        stream.cancel();
+        hub.send(2);
+        assert_eq!(stream.next().await.unwrap(), Some(Item::Value(1)));
+        assert_eq!(stream.next().await.unwrap(), None);
+        let mut waiting = hub.subscribe();
+        let cancel = waiting.cancellation();
+        let (next, ()) = tokio::join!(waiting.next(), async { cancel.cancel() });
+        assert_eq!(next.unwrap(), None);
     }
 
     #[tokio::test]

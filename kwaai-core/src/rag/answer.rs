@@ -77,7 +77,7 @@ pub struct Citation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The text, with `[n]` after what a source supports.
-    pub answer: String,
+    pub text: String,
     /// The sources, by number.
     pub citations: Vec<Citation>,
     /// Whether the documents support no answer; the text is then [`REFUSAL`] and the reason.
@@ -333,14 +333,14 @@ impl Question {
     fn finish(
         self,
         events: &Sender<AskEvent>,
-        answer: String,
+        text: String,
         citations: Vec<Citation>,
         support: f64,
         (refused, why): (bool, Option<String>),
         model: Option<String>,
     ) -> Result<()> {
         let (evidence, mode, note) = (self.reading.evidence, self.mode, self.note);
-        let answer = Answer { answer, citations, refused, why, support, evidence, mode, note, model };
+        let answer = Answer { text, citations, refused, why, support, evidence, mode, note, model };
         events.send(AskEvent::Done { answer: Box::new(answer) });
         Ok(())
     }

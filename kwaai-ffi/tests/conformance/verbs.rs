@@ -1,0 +1,424 @@
+//! The verbs that scenarios call, one line for each.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use kwaai_core::Error;
+use kwaai_core::rag::{AskOptions, Mode};
+use kwaai_ffi::node::{Contribution, NodeConfig};
+use kwaai_ffi::provide::{Embedder, Reader, Signer, Supplies, Writer};
+use kwaai_ffi::rag::Options;
+use kwaai_ffi::shard::BlockChoice;
+use kwaai_ffi::trust::{Filter, TrustOptions};
+use kwaai_ffi::{
+    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, TrustGraph, from_json, testing, to_json,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::provided::{Failing, Letters, Lines, Parrot, SINK, Seeded};
+
+/// A handle that a scenario has saved.
+#[derive(Clone)]
+pub enum Object {
+    Node(Arc<Node>),
+    Trust(Arc<TrustGraph>),
+    Shards(Arc<ShardEngine>),
+    Model(Arc<Model>),
+    Rag(Arc<Rag>),
+    Stream(Arc<dyn JsonStream>, Arc<Mutex<VecDeque<Value>>>),
+    Embedder(Embedder),
+    Writer(Writer),
+    Reader(Reader),
+    Signer(Signer),
+    Sink,
+}
+
+/// What a call answers.
+#[derive(Clone)]
+pub enum Answer {
+    Data(Value),
+    Object(Object),
+}
+
+impl Object {
+    /// A property, as a field of the object.
+    pub fn property(&self, name: &str) -> Option<Value> {
+        let text = match (self, name) {
+            (Object::Node(node), "name") => node.identity().name.clone(),
+            (Object::Node(node), "peer_id") => node.identity().peer_id.clone(),
+            (Object::Node(node), "did") => node.identity().did.clone(),
+            (Object::Trust(graph), "did") => graph.did().ok()?,
+            (Object::Model(model), "id") => model.info().id.clone(),
+            (Object::Model(model), "name") => model.info().name.clone(),
+            (Object::Model(model), "blocks") => return Some(json!(model.info().blocks)),
+            _ => return None,
+        };
+        Some(Value::String(text))
+    }
+
+    /// Ends it.
+    pub async fn shutdown(self) {
+        let token = CancelToken::new();
+        // Ending what has ended is fine, and nothing else is asked of a scenario's end.
+        let _ = match self {
+            Object::Node(node) => node.shutdown(None, token).await,
+            Object::Rag(rag) => rag.shutdown(token).await,
+            Object::Trust(graph) => Ok(graph.shutdown()),
+            Object::Shards(engine) => Ok(engine.shutdown()),
+            Object::Model(model) => Ok(model.shutdown()),
+            Object::Stream(stream, _) => Ok(stream.stop()),
+            _ => Ok(()),
+        };
+    }
+}
+
+/// Whether a text stands for something saved; `${…}` is a part of a longer text instead.
+pub fn is_reference(text: &str) -> bool {
+    text.starts_with('$') && !text.starts_with("${")
+}
+
+/// The arguments of a call: plain data, and the objects among them by their path.
+#[derive(Default)]
+pub struct Arguments {
+    data: Map<String, Value>,
+    objects: HashMap<String, Object>,
+}
+
+impl Arguments {
+    /// Adds an argument; whatever in it is a reference still is an object.
+    pub fn add(
+        &mut self,
+        name: &str,
+        value: Value,
+        object: impl Fn(&str) -> std::result::Result<Object, String> + Copy,
+    ) -> std::result::Result<(), String> {
+        match &value {
+            Value::String(text) if is_reference(text) => {
+                self.objects.insert(name.to_owned(), object(text)?);
+                return Ok(());
+            }
+            Value::Array(list) if list.iter().any(|item| item.as_str().is_some_and(is_reference)) => {
+                for (at, item) in list.iter().enumerate() {
+                    self.add(&format!("{name}.{at}"), item.clone(), object)?;
+                }
+                return Ok(());
+            }
+            Value::Object(fields) if fields.contains_key("engine") => {
+                for (key, item) in fields {
+                    self.add(&format!("{name}.{key}"), item.clone(), object)?;
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.data.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        from_json(name, &self.data.get(name).unwrap_or(&Value::Null).to_string())
+    }
+
+    /// Everything that is left of the arguments, as one record.
+    fn record<T: DeserializeOwned>(&self, except: &[&str]) -> Result<T> {
+        let mut data = self.data.clone();
+        data.retain(|name, _| !except.contains(&name.as_str()) && !name.contains('.'));
+        from_json("options", &Value::Object(data).to_string())
+    }
+
+    fn model(&self, name: &str) -> Result<Arc<Model>> {
+        match self.objects.get(name) {
+            Some(Object::Model(model)) => Ok(model.clone()),
+            _ => Err(Error::invalid_argument(format!("{name} is no model")).into()),
+        }
+    }
+
+    fn supplies(&self) -> Result<Supplies> {
+        let mut supplies = Supplies::default();
+        for (name, object) in self.objects.iter().collect::<BTreeMap<_, _>>() {
+            match (name.as_str(), object) {
+                ("embedder", Object::Embedder(embedder)) => supplies.embedder = Some(embedder.clone()),
+                ("model", Object::Writer(writer)) => supplies.writer = Some(writer.clone()),
+                ("model.engine", Object::Shards(engine)) => {
+                    let model = self.model("model.model")?;
+                    supplies.writer = Some(engine.writer(&model, self.get("model.route")?)?);
+                }
+                ("model.model", Object::Model(_)) => {}
+                (name, Object::Reader(reader)) if name.starts_with("readers.") => supplies.readers.push(reader.clone()),
+                (name, _) => return Err(Error::invalid_argument(format!("{name} is of another kind")).into()),
+            }
+        }
+        Ok(supplies)
+    }
+
+    /// The options of a knowledge base, where a language model behind an endpoint is an option.
+    fn rag_options(&self, except: &[&str]) -> Result<Options> {
+        let mut renamed = Arguments { data: self.data.clone(), objects: HashMap::new() };
+        if let Some(endpoint) = renamed.data.remove("model") {
+            renamed.data.insert("endpoint".into(), endpoint);
+        }
+        renamed.record(except)
+    }
+}
+
+fn stream(stream: impl JsonStream + 'static) -> Answer {
+    Answer::Object(Object::Stream(Arc::new(stream), Arc::default()))
+}
+
+fn data(record: impl serde::Serialize) -> Result<Answer> {
+    to_json(&record).map(Answer::Data)
+}
+
+fn object(object: Object) -> Result<Answer> {
+    Ok(Answer::Object(object))
+}
+
+/// Makes a call.
+pub async fn call(name: &str, on: Option<Object>, args: Arguments, cancel: CancelToken) -> Result<Answer> {
+    if let Some(property) = name.split_once('.').and_then(|(_, verb)| on.as_ref()?.property(verb)) {
+        return Ok(Answer::Data(property));
+    }
+    match on {
+        None => free(name, args, cancel).await,
+        Some(object) if name == "Object.shutdown" => {
+            object.shutdown().await;
+            data(())
+        }
+        Some(Object::Node(node)) => on_node(name, &node, args, cancel).await,
+        Some(Object::Trust(graph)) => on_trust(name, &graph, args, cancel).await,
+        Some(Object::Shards(engine)) => on_shards(name, &engine, args, cancel).await,
+        Some(Object::Model(model)) => match name {
+            "Model.info" => data(model.info()),
+            "Model.shutdown" => data(model.shutdown()),
+            _ => unknown(name),
+        },
+        Some(Object::Rag(rag)) => on_rag(name, &rag, args, cancel).await,
+        Some(Object::Stream(stream, ready)) => on_stream(name, stream, &ready, cancel).await,
+        Some(Object::Sink) if name == "Provide.logged" => data(&*SINK.0.lock().expect("no sink panics")),
+        Some(_) => unknown(name),
+    }
+}
+
+fn unknown(name: &str) -> Result<Answer> {
+    Err(Error::unsupported(format!("there is no call {name}")).into())
+}
+
+async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer> {
+    match name {
+        "Node.start" => {
+            let config: NodeConfig = args.record(&[])?;
+            object(Object::Node(Arc::new(Node::start(config, cancel).await?)))
+        }
+        "TrustGraph.open" => {
+            let signer = match args.objects.get("signer") {
+                Some(Object::Signer(signer)) => Some(signer.clone()),
+                _ => None,
+            };
+            let options: TrustOptions = args.record(&[])?;
+            object(Object::Trust(Arc::new(TrustGraph::open(options, signer, cancel).await?)))
+        }
+        "ShardEngine.open" => object(Object::Shards(Arc::new(ShardEngine::open(cancel).await?))),
+        "Rag.open" => {
+            let options = args.rag_options(&["dir"])?;
+            object(Object::Rag(Arc::new(Rag::open(args.get("dir")?, options, args.supplies()?, cancel).await?)))
+        }
+        "Library.version" => data(kwaai_ffi::VERSION),
+        "Library.init_logging" => data(kwaai_ffi::init_logging(&args.get::<String>("filter")?, SINK.clone())?),
+        "Provide.embedder" => {
+            let code = Letters { dimension: args.get("dimension")?, fails: Failing(args.get("fails")?) };
+            let embedder = Embedder::foreign(args.get("id")?, args.get("dimension")?, None, Arc::new(code))?;
+            object(Object::Embedder(embedder))
+        }
+        "Provide.model" => {
+            let code = Parrot { reply: args.get("reply")?, fails: Failing(args.get("fails")?) };
+            object(Object::Writer(Writer::foreign(args.get("name")?, None, Arc::new(code))?))
+        }
+        "Provide.reader" => {
+            let code = Lines { fails: Failing(args.get("fails")?) };
+            object(Object::Reader(Reader::foreign(args.get("extensions")?, None, Arc::new(code))?))
+        }
+        "Provide.signer" => {
+            let code = Seeded { seed: args.get("seed")?, fails: Failing(args.get("fails")?) };
+            object(Object::Signer(Signer::foreign(testing::seed_did(code.seed)?, None, Arc::new(code))?))
+        }
+        "Provide.sink" => object(Object::Sink),
+        "Testing.raise" => data(testing::raise(args.get("number")?, cancel).await?),
+        "Testing.panic" => data(testing::panic(cancel).await?),
+        "Testing.hang" => data(testing::hang(cancel).await?),
+        "Testing.numbers" => Ok(stream(testing::numbers(args.get("count")?, args.get("capacity")?, args.get("open")?))),
+        "Testing.live_handles" => data(testing::live_handles()),
+        _ => unknown(name),
+    }
+}
+
+async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) -> Result<Answer> {
+    match name {
+        "Node.info" => data(node.info(cancel).await?),
+        "Node.peers" => data(node.peers(cancel).await?),
+        "Node.connect" => data(node.connect(args.get("address")?, cancel).await?),
+        "Node.disconnect" => data(node.disconnect(args.get("peer")?, cancel).await?),
+        "Node.find_peer" => data(node.find_peer(args.get("peer")?, cancel).await?),
+        "Node.send_message" => data(node.send_message(args.get("peer")?, args.get("text")?, cancel).await?),
+        "Node.messages" => Ok(stream(node.messages()?)),
+        "Node.events" => Ok(stream(node.events()?)),
+        "Node.trust" => object(Object::Trust(node.trust())),
+        "Node.shards" => object(Object::Shards(node.shards())),
+        "Node.rag" => {
+            let rag = node.rag(args.get("name")?, args.rag_options(&["name"])?, args.supplies()?, cancel).await?;
+            object(Object::Rag(Arc::new(rag)))
+        }
+        "Node.contribute" => data(node.contribute(args.record::<Contribution>(&[])?, cancel).await?),
+        "Node.advance_clock" => data(node.advance_clock(args.get("by_ms")?)?),
+        "Node.shutdown" => data(node.shutdown(args.get("grace_ms")?, cancel).await?),
+        _ => unknown(name),
+    }
+}
+
+async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: CancelToken) -> Result<Answer> {
+    match name {
+        "TrustGraph.did" => data(graph.did()?),
+        "TrustGraph.issue" => {
+            let claims = args.data.get("claims").cloned().unwrap_or(json!({})).to_string();
+            let (kind, subject) = (args.get("type")?, args.get("subject")?);
+            data(graph.issue(kind, subject, claims, args.get("valid_for_ms")?, cancel).await?)
+        }
+        "TrustGraph.verify" => data(graph.verify(args.get("credential")?, cancel).await?),
+        "TrustGraph.import_credential" => data(graph.import_credential(args.get("credential")?, cancel).await?),
+        "TrustGraph.credentials" => data(graph.credentials(args.record::<Filter>(&[])?, cancel).await?),
+        "TrustGraph.credential" => data(graph.credential(args.get("id")?, cancel).await?),
+        "TrustGraph.remove_credential" => data(graph.remove_credential(args.get("id")?, cancel).await?),
+        "TrustGraph.issuers" => data(graph.issuers(cancel).await?),
+        "TrustGraph.trust_issuer" => data(graph.trust_issuer(args.get("did")?, args.get("types")?, cancel).await?),
+        "TrustGraph.distrust_issuer" => data(graph.distrust_issuer(args.get("did")?, cancel).await?),
+        "TrustGraph.score" => data(graph.score(args.get("peer")?, cancel).await?),
+        "TrustGraph.policy" => data(graph.policy(cancel).await?),
+        "TrustGraph.set_policy" => data(graph.set_policy(args.get("policy")?, cancel).await?),
+        "TrustGraph.require" => data(graph.require(args.get("peer")?, args.get("purpose")?, cancel).await?),
+        "TrustGraph.advance_clock" => data(graph.advance_clock(args.get("by_ms")?)?),
+        "TrustGraph.shutdown" => data(graph.shutdown()),
+        _ => unknown(name),
+    }
+}
+
+async fn on_shards(name: &str, engine: &ShardEngine, args: Arguments, cancel: CancelToken) -> Result<Answer> {
+    match name {
+        "ShardEngine.load" => {
+            let blocks = match args.data.get("blocks") {
+                Some(Value::Array(_)) => {
+                    let (start, end) = args.get("blocks")?;
+                    BlockChoice::Span(start, end)
+                }
+                Some(_) => args.get("blocks")?,
+                None => BlockChoice::All,
+            };
+            object(Object::Model(Arc::new(engine.load(args.get("model")?, blocks, cancel).await?)))
+        }
+        "ShardEngine.serve" => {
+            let (start, end) = (args.get("start_block")?, args.get("end_block")?);
+            data(engine.serve(args.get("model")?, start, end, cancel).await?)
+        }
+        "ShardEngine.stop_serving" => data(engine.stop_serving(args.get("model_id")?, cancel).await?),
+        "ShardEngine.served" => data(engine.served(cancel).await?),
+        "ShardEngine.coverage" => {
+            let model = args.model("model")?;
+            data(engine.coverage(&model, cancel).await?)
+        }
+        "ShardEngine.chat" => {
+            let mut request = args.data.clone();
+            request.remove("route");
+            if let Some(Value::String(text)) = request.get("messages") {
+                let turn = json!([{"role": "user", "content": text}]);
+                request.insert("messages".into(), turn);
+            }
+            let request = from_json("request", &Value::Object(request).to_string())?;
+            let model = args.model("model")?;
+            Ok(stream(engine.generate(&model, request, args.get("route")?, cancel).await?))
+        }
+        "ShardEngine.logits" => {
+            let model = args.model("model")?;
+            data(engine.logits(&model, args.get("tokens")?, args.get("route")?, cancel).await?)
+        }
+        "ShardEngine.embed" => data(engine.embed(args.get("texts")?, args.get("model")?, cancel).await?),
+        "ShardEngine.shutdown" => data(engine.shutdown()),
+        _ => unknown(name),
+    }
+}
+
+async fn on_rag(name: &str, rag: &Rag, args: Arguments, cancel: CancelToken) -> Result<Answer> {
+    match name {
+        "Rag.ingest" => match args.data.get("source").and_then(|source| source.get("$base64")) {
+            Some(text) => {
+                let bytes = base64(text.as_str().unwrap_or_default());
+                let name: Option<String> = args.get("name")?;
+                Ok(stream(rag.ingest_bytes(name.unwrap_or_default(), bytes, cancel).await?))
+            }
+            None => Ok(stream(rag.ingest_path(args.get("source")?, cancel).await?)),
+        },
+        "Rag.search" => {
+            let k: Option<usize> = args.get("k")?;
+            let mode: Option<Mode> = args.get("mode")?;
+            data(rag.search(args.get("text")?, k.unwrap_or(8), mode.unwrap_or_default(), cancel).await?)
+        }
+        "Rag.ask" => {
+            let options: AskOptions = args.record(&["question"])?;
+            Ok(stream(rag.ask(args.get("question")?, options, cancel).await?))
+        }
+        "Rag.documents" => data(rag.documents(cancel).await?),
+        "Rag.document_text" => data(rag.document_text(args.get("id")?, cancel).await?),
+        "Rag.delete_document" => data(rag.delete_document(args.get("id")?, cancel).await?),
+        "Rag.stats" => data(rag.stats(cancel).await?),
+        "Rag.shutdown" => data(rag.shutdown(cancel).await?),
+        "Rag.destroy" => data(rag.destroy(cancel).await?),
+        _ => unknown(name),
+    }
+}
+
+async fn on_stream(
+    name: &str,
+    stream: Arc<dyn JsonStream>,
+    ready: &Mutex<VecDeque<Value>>,
+    cancel: CancelToken,
+) -> Result<Answer> {
+    let taken = || ready.lock().expect("no reader panics").pop_front();
+    let read = async || -> Result<Option<Value>> {
+        if let Some(value) = taken() {
+            return Ok(Some(value));
+        }
+        let values = stream.clone().next_json(256, cancel.clone()).await?.into_iter().map(|item| match item {
+            Item::Value(value) => value,
+            Item::Lagged { missed } => json!({ "missed": missed }),
+        });
+        ready.lock().expect("no reader panics").extend(values);
+        Ok(taken())
+    };
+    match name {
+        "Stream.next" => data(read().await?),
+        "Stream.collect" => {
+            let mut values = Vec::new();
+            while let Some(value) = read().await? {
+                values.push(value);
+            }
+            data(values)
+        }
+        "Stream.cancel" => data(stream.stop()),
+        _ => unknown(name),
+    }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let value = |letter: u8| match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let mut bytes = Vec::new();
+    for group in text.trim_end_matches('=').as_bytes().chunks(4) {
+        let bits =
+            group.iter().fold(0_u32, |bits, letter| bits << 6 | u32::from(value(*letter))) << (6 * (4 - group.len()));
+        bytes.extend(bits.to_be_bytes()[1..].iter().take(group.len() - 1));
+    }
+    bytes
+}
