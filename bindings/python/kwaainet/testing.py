@@ -120,7 +120,7 @@ def live_handles() -> dict[str, int]:
 
 
 def norms(array: Any) -> Floats:
-    """The length of each row of a two-dimensional array of floats, which is taken over with one copy."""
+    """The length of each row of a two-dimensional array of 32-bit floats, which is read where it lies."""
     return memoryview(_on_demand("norms")(array)).cast("f")
 
 

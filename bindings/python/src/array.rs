@@ -1,11 +1,10 @@
 //! Numbers of Python as numbers of Rust. A buffer of floats, such as a numpy array, is copied once and whole.
 
-use kwaai_ffi::Matrix;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::error::{exception, invalid};
+use crate::error::invalid;
 
 /// Numbers, one row after the other, and the shape where they have one.
 struct Numbers {
@@ -13,17 +12,22 @@ struct Numbers {
     shape: Option<Vec<usize>>,
 }
 
-/// A two-dimensional buffer of floats.
-pub(crate) fn matrix(array: &Bound<'_, PyAny>) -> PyResult<Matrix> {
+/// Calls `read` with the numbers of a two-dimensional array of floats and the length of its rows. The numbers are read
+/// where they lie when they lie there row after row; otherwise they are copied once.
+pub(crate) fn with_rows<T>(array: &Bound<'_, PyAny>, read: impl FnOnce(&[f32], usize) -> T) -> PyResult<T> {
     let py = array.py();
-    let two = |numbers: Numbers| match numbers.shape.as_deref() {
-        Some(&[rows, columns]) => Some((rows, columns, numbers.values)),
-        _ => None,
-    };
-    let Some((rows, columns, values)) = buffer(array)?.and_then(two) else {
-        return Err(invalid(py, "a two-dimensional array of 32-bit floats is expected".into()));
-    };
-    Matrix::new(rows, columns, values).map_err(|error| exception(py, &error))
+    if let Ok(buffer) = PyBuffer::<f32>::get(array)
+        && let (Some(cells), &[_, columns]) = (buffer.as_slice(py), buffer.shape())
+    {
+        // SAFETY: a cell has the layout of its number. The buffer is held until `read` is done, and the interpreter's lock
+        // too, so that no Python code writes to it meanwhile.
+        let values = unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) };
+        return Ok(read(values, columns));
+    }
+    match buffer(array)? {
+        Some(Numbers { values, shape: Some(shape) }) if shape.len() == 2 => Ok(read(&values, shape[1])),
+        _ => Err(invalid(py, "a two-dimensional array of 32-bit floats is expected".into())),
+    }
 }
 
 /// The vectors that an embedder of the app gave: a two-dimensional buffer, a flat one, or a sequence of either buffers or

@@ -6,7 +6,7 @@ use kwaai_ffi::testing;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::array::{bytes, matrix};
+use crate::array::{bytes, with_rows};
 use crate::error::exception;
 use crate::operation::Operation;
 use crate::stream::Stream;
@@ -44,8 +44,7 @@ pub(crate) fn live_handles() -> BTreeMap<&'static str, usize> {
 /// The length of each row of a two-dimensional array, as 32-bit floats.
 #[pyfunction]
 pub(crate) fn norms<'py>(py: Python<'py>, array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    let matrix = matrix(array)?;
-    let norms = py.detach(|| testing::norms(&matrix)).map_err(|error| exception(py, &error))?;
+    let norms = with_rows(array, testing::norms)?.map_err(|error| exception(py, &error))?;
     bytes(py, &norms)
 }
 

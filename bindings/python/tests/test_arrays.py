@@ -42,7 +42,7 @@ def test_texts_become_unit_vectors_and_alike_texts_alike_vectors() -> None:
     run(main())
 
 
-def test_a_large_array_is_handed_over_with_at_most_one_copy() -> None:
+def test_a_large_array_is_handed_over_without_making_objects_of_it() -> None:
     rows = numpy.random.default_rng(7).standard_normal((50_000, 384), dtype=numpy.float32)
     tracemalloc.start()
     began = time.perf_counter()
@@ -74,6 +74,8 @@ def test_what_is_no_matrix_of_finite_floats_is_refused(given: Any) -> None:
         testing.norms(given)
 
 
-def test_arrays_without_rows_or_columns_have_norms_too() -> None:
+def test_arrays_without_rows_and_with_columns_first_are_read_too() -> None:
     assert len(testing.norms(numpy.zeros((0, 4), dtype=numpy.float32))) == 0
+    with pytest.raises(kwaainet.InvalidArgumentError):
+        testing.norms(numpy.zeros((4, 0), dtype=numpy.float32))
     assert list(testing.norms(numpy.asfortranarray(numpy.array([[3, 0], [4, 1]], dtype=numpy.float32)))) == [3, pytest.approx(17**0.5)]
