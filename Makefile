@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs guide header install package package-c package-node package-kotlin package-swift clean
+.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi install package package-c package-crates package-kotlin package-node package-python package-swift clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ fuzz: ## the fuzz targets for longer: FUZZ_CASES=1000000 make fuzz
 parity: ## compare logits with Hugging Face transformers, live (needs torch and transformers)
 	@.ci/setup
 	@tests/parity/run
+
+package-python: ## the wheel and the sources of the Python package in target/package, tried in an empty environment
+	@.ci/package-python
 
 docs: ## the Rust API reference, in target/doc
 	cargo doc --workspace --no-deps --locked

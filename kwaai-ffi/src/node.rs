@@ -278,6 +278,11 @@ impl Node {
         &self.identity
     }
 
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
+    }
+
     /// What the node says about itself.
     pub async fn info(&self, cancel: CancelToken) -> Result<NodeInfo> {
         let node = self.handle.get()?;

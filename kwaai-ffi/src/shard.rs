@@ -130,6 +130,11 @@ impl ShardEngine {
         Ok(ShardEngine { handle: Handle::new("shard engine", engine), embedder: Arc::default(), of_node: false })
     }
 
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
+    }
+
     /// Loads a model from its directory.
     pub async fn load(&self, dir: String, blocks: BlockChoice, cancel: CancelToken) -> Result<Model> {
         let engine = self.handle.get()?;
@@ -254,6 +259,11 @@ impl Model {
             max_context: config.max_context,
         };
         Model { handle: Handle::new("model", model), info }
+    }
+
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
     }
 
     /// What it is.

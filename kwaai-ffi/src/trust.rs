@@ -168,6 +168,11 @@ impl TrustGraph {
         self.clock.advance(by_ms)
     }
 
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
+    }
+
     /// The identity that signs what it issues.
     pub fn did(&self) -> Result<String> {
         Ok(self.handle.get()?.did().to_string())
