@@ -34,11 +34,27 @@ parity: ## compare logits with Hugging Face transformers, live (needs torch and 
 package-python: ## the wheel and the sources of the Python package in target/package, tried in an empty environment
 	@.ci/package-python
 
-docs: ## the Rust API reference, in target/doc
+docs: ## the API references of Rust, Python and TypeScript, in target/doc
 	cargo doc --workspace --no-deps --locked
+	@.ci/docs
+
+guide: ## write docs/guide anew from the guide's files in examples
+	@$(PYTHON) tests/docs/guide.py
+
+bench-ffi: ## what crossing a language border costs, each language against Rust (release build)
+	@.ci/setup --test
+	@$(PYTHON) tests/bench/ffi.py
 
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header
+
+package: package-c package-python package-node package-kotlin package-swift package-crates ## everything that is shipped for this platform, in target/package, with sizes
+	@.ci/notices > target/package/THIRD-PARTY-NOTICES.txt
+	@$(PYTHON) tests/packaging/sizes.py
+
+package-crates: ## the crates, in the order of their publication, checked as if for publishing
+	cargo publish --dry-run --locked --no-verify -p kwaai-core -p kwaai-ffi
+	mkdir -p target/package && cp $(or $(CARGO_TARGET_DIR),target)/package/kwaai-*.crate target/package/
 
 # The library that is shipped exports the C interface and nothing else.
 C_LIBRARY := $(or $(CARGO_TARGET_DIR),target)/release/$(if $(filter Darwin,$(shell uname -s)),libkwaai_ffi.dylib,libkwaai_ffi.so)
@@ -54,6 +70,7 @@ package-c: c-library ## the C library as an archive in target/package
 
 # The debug library of a checkout has failures on demand; what is shipped has not.
 PROFILE ?= release
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
 BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/$(PROFILE)
 
 package-kotlin: ## the Maven artifact of the Kotlin package, with the library and a jar of sources
@@ -61,18 +78,19 @@ package-kotlin: ## the Maven artifact of the Kotlin package, with the library an
 	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaainet-bindgen
 	rm -rf bindings/kotlin/target/classes bindings/kotlin/target/generated-sources
 	mvn -q -B -ntp -f bindings/kotlin/pom.xml package -Dmaven.test.skip=true -Dnative.dir=$(BUILT)
+	mkdir -p target/package && cp bindings/kotlin/target/*.jar target/package/
 
-package-swift: ## the Swift package with its generated sources, as target/kwaainet-swift.zip
+package-swift: ## the Swift package with its generated sources, as a zip in target/package
 	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaai-ffi --no-default-features --features uniffi
 	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaainet-bindgen
-	rm -rf target/KwaaiNet target/kwaainet-swift.zip
-	mkdir -p target/KwaaiNet/Sources
+	rm -rf target/KwaaiNet target/package/kwaainet-swift-*.zip
+	mkdir -p target/KwaaiNet/Sources target/package
 	cp -r bindings/swift/Package.swift bindings/swift/README.md target/KwaaiNet/
 	cp -r bindings/swift/Sources/KwaaiNet target/KwaaiNet/Sources/
 	bindings/swift/generate $(BUILT) target/KwaaiNet
-	cd target && python3 -m zipfile -c kwaainet-swift.zip KwaaiNet
+	cd target && python3 -m zipfile -c package/kwaainet-swift-$(VERSION).zip KwaaiNet
 
-package-node: ## the npm tarballs, of the package and of its native module for this platform, in target/npm
+package-node: ## the npm tarballs, of the package and of its native module for this platform, in target/package
 	@.ci/setup --test
 	@node bindings/node/package.mjs
 

@@ -46,7 +46,7 @@ function common(folder) {
 }
 
 const { values } = parseArgs({ options: { module: { type: 'string' }, out: { type: 'string' } } });
-const out = path.resolve(values.out ?? path.join(ROOT, 'target', 'npm'));
+const out = path.resolve(values.out ?? path.join(ROOT, 'target', 'package'));
 mkdirSync(out, { recursive: true });
 const stage = mkdtempSync(path.join(tmpdir(), 'kwaainet-npm-'));
 try {

@@ -18,7 +18,7 @@ GUIDE = ROOT / "docs" / "guide"
 
 LANGUAGES = [
     ("Python", "python", "examples/python/guide.py"),
-    ("Node.js", "ts", "examples/node/guide.ts"),
+    ("Node.js", "ts", "examples/node/guide.mts"),
     ("Kotlin", "kotlin", "examples/kotlin/Guide.kt"),
     ("Swift", "swift", "examples/swift/Guide.swift"),
     ("C", "c", "examples/c/guide.c"),
