@@ -93,7 +93,7 @@ func ask(rag: Rag, question: String) async throws {
     if answer.refused {
         print("no answer: \(answer.why ?? "")")
     } else {
-        print(answer.answer)
+        print(answer.text)
         for citation in answer.citations {
             print("[\(citation.number)] \(citation.document): \(citation.quote)")
         }

@@ -254,7 +254,7 @@ pub struct Citation {
 #[uniffi::remote(Record)]
 pub struct Answer {
     /// The text, with `[n]` after what a source supports.
-    pub answer: String,
+    pub text: String,
     /// The sources, by number.
     pub citations: Vec<Citation>,
     /// Whether the documents support no answer; the text is then a refusal and the reason.

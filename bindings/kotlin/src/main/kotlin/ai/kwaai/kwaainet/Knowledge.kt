@@ -214,7 +214,7 @@ internal fun NativeEvidence.read() = Evidence(
 )
 
 internal fun NativeAnswerRecord.read() = Answer(
-    answer, citations.map { it.read() }, refused, why, support, evidence.read(), mode.read(), note, model,
+    text, citations.map { it.read() }, refused, why, support, evidence.read(), mode.read(), note, model,
 )
 
 internal fun NativeAskEvent.read(): AskEvent = when (this) {

@@ -40,7 +40,7 @@ public sealed class KwaaiException(
     /** Named details, for example `file`, `peer` or `limit`. */
     public val context: Map<String, String>,
     cause: Throwable?,
-) : Exception(message, cause) {
+) : RuntimeException(message, cause) {
     /** Whether the same call may succeed later without the caller changing anything. */
     public val retryable: Boolean get() = code.retryable
 
