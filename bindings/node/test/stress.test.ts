@@ -17,7 +17,7 @@ async function memory(): Promise<number> {
 }
 
 /** Megabytes by which the allocator may differ between two rounds that leave nothing. */
-const LEAST = 32;
+const LEAST = 4;
 
 /** Numbers that look random and are the same each time. */
 function dice(seed: number): (sides: number) => number {
@@ -35,15 +35,18 @@ test('10,000 objects made and dropped leave nothing', async (t) => {
     }
     for (let at = 0; at < 100; at += 1) numbers(3, 3, true);
   };
-  for (let round = 0; round < 50; round += 1) await make();
-  await nothingIsLeft();
-  const before = await memory();
-  const began = performance.now();
-  for (let round = 0; round < 50; round += 1) await make();
-  await nothingIsLeft();
-  const grown = (await memory()) - before;
-  t.diagnostic(`10,000 objects in ${(performance.now() - began).toFixed(0)} ms; ${grown.toFixed(1)} MB more than before`);
-  assert.ok(grown < LEAST, `${grown} MB`);
+  // The allocator takes a few rounds to have all that it ever needs; what leaks grows in each.
+  const grown: number[] = [];
+  for (let before = await memory(); grown.length < 6 && !grown.some((more) => more < LEAST); ) {
+    const began = performance.now();
+    for (let round = 0; round < 50; round += 1) await make();
+    await nothingIsLeft();
+    const now = await memory();
+    grown.push(now - before);
+    t.diagnostic(`10,000 objects in ${(performance.now() - began).toFixed(0)} ms; ${(now - before).toFixed(1)} MB more than before`);
+    before = now;
+  }
+  assert.ok(grown.some((more) => more < LEAST), `it grew by ${grown.join(', ')} MB`);
 });
 
 test('1,000 calls cancelled at random points leave nothing', async (t) => {
@@ -97,7 +100,7 @@ test('100 nodes started and shut down one after the other leave nothing', async 
   for (let round = 0; round < 100; round += 1) await cycle();
   const grown = (await memory()) - before;
   t.diagnostic(`100 cycles in ${(performance.now() - began).toFixed(0)} ms; ${grown.toFixed(1)} MB more than before`);
-  assert.ok(grown < LEAST, `${grown} MB`);
+  assert.ok(grown < 8 * LEAST, `${grown} MB`);
   await nothingIsLeft();
   assert.deepEqual(liveHandles(), {});
 });

@@ -11,7 +11,7 @@ import {
   supplyModel,
   supplyReader,
 } from './provide.js';
-import { type Kinds, type Shape, epoch, many, one, plain, reads, readsAll, renamed, tagged } from './records.js';
+import { type Kinds, type Shape, epoch, many, one, plain, reads, readsAll, tagged } from './records.js';
 import { type Model, type Route, type ShardEngine, type Span, span } from './shard.js';
 import { EventStream, lastOf } from './streams.js';
 import { type Path, index, json, list, optional, options as checked, path, text, wrong } from './values.js';
@@ -231,7 +231,7 @@ const evidence: Shape<Evidence> = {
   agreement: plain,
 };
 const answer: Shape<Answer> = {
-  text: renamed('answer'),
+  text: plain,
   citations: many(citation),
   refused: plain,
   why: plain,

@@ -38,11 +38,6 @@ export function epoch(wire: string): Field {
   return { wire, read: (value: number) => new Date(value) };
 }
 
-/** @internal The same under another name. */
-export function renamed(wire: string): Field {
-  return { wire, read: (value) => value };
-}
-
 /** @internal A record in a record; `null` stays. */
 export function one<T>(shape: Shape<T>): Field {
   return { shape, read: (value) => (value === null ? null : record(shape, value)) };
