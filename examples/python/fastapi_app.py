@@ -23,9 +23,11 @@ from kwaainet import Node
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The node lives as long as the service."""
-    async with Node.start(preset="ephemeral", name="web") as node:
-        app.state.node = node
-        app.state.rag = await node.rag("documents", embedder=os.environ.get("EMBEDDER"))
+    async with (
+        Node.start(preset="ephemeral", name="web") as node,
+        node.rag("documents", embedder=os.environ.get("EMBEDDER")) as rag,
+    ):
+        app.state.node, app.state.rag = node, rag
         yield
 
 

@@ -219,7 +219,7 @@ class Node:
         """Language models, whole or in blocks over peers."""
         return ShardEngine(self._native.shards())
 
-    async def rag(
+    def rag(
         self,
         name: str,
         *,
@@ -228,14 +228,18 @@ class Node:
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
         readers: Readers = (),
-    ) -> Rag:
+    ) -> Opening[Rag]:
         """Opens a knowledge base of this node. While it is open, the same name returns the same one.
 
-        The options are those of ``Rag.open``.
+        The options are those of ``Rag.open``, and like that it is awaited or used with ``async with``.
         """
+
+        async def opened() -> Rag:
+            brought = supplies(embedder, model, readers, running_host())
+            return Rag(await finished(self._native.rag(name, options, *brought)))
+
         options = rag_options(embedder, model, chunking, language)
-        brought = supplies(embedder, model, readers, running_host())
-        return Rag(await finished(self._native.rag(name, options, *brought)))
+        return Opening(opened())
 
     async def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
         """Shares exactly this, and no longer what was shared before; without arguments nothing is shared.

@@ -17,11 +17,11 @@ struct Numbers {
 pub(crate) fn with_rows<T>(array: &Bound<'_, PyAny>, read: impl FnOnce(&[f32], usize) -> T) -> PyResult<T> {
     let py = array.py();
     if let Ok(buffer) = PyBuffer::<f32>::get(array)
-        && let (Some(cells), &[_, columns]) = (buffer.as_slice(py), buffer.shape())
+        && let (Some(values), &[_, columns]) = (buffer.as_slice_ptr(), buffer.shape())
     {
-        // SAFETY: a cell has the layout of its number. The buffer is held until `read` is done, and the interpreter's lock
-        // too, so that no Python code writes to it meanwhile.
-        let values = unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) };
+        // SAFETY: the buffer is held until `read` is done, and the interpreter's lock too, so that no Python code writes to
+        // it meanwhile.
+        let values = unsafe { values.as_ref() };
         return Ok(read(values, columns));
     }
     match buffer(array)? {

@@ -84,7 +84,7 @@ async def main():
             assert (await rag.search("dumplings")).hits and (await graph.score(graph.did)).value == 0
             print("1,000 calls cancelled at random points:", ended)
 async def hang(): await testing.hang()
-asyncio.run(main())
+asyncio.run(main(), debug=False)
 gone()
 """
     )
@@ -127,7 +127,7 @@ async def main():
     seconds = time.perf_counter() - began
     print(f"{total} numbers, {seconds / total * 1e6:.2f} us each; memory grew by {memory() - before} KiB")
     assert total == 200_000 and memory() - before < 16384
-asyncio.run(main())
+asyncio.run(main(), debug=False)
 gone()
 """
     )
