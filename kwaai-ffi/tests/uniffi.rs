@@ -155,9 +155,9 @@ impl SignerCode for Hanging {
 #[test]
 fn code_of_the_app_is_dropped_when_nobody_wants_its_answer() {
     let (started, dropped) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-    let code = Arc::new(Hanging { started: started.clone(), dropped: dropped.clone() });
+    let hanging = Arc::new(Hanging { started: started.clone(), dropped: dropped.clone() });
     let did = seed_did(5).expect("every seed has one");
-    let signer = NativeSigner::new(did.clone(), None, code).expect("it is a signer");
+    let signer = NativeSigner::new(did.clone(), None, hanging).expect("it is a signer");
     let graph = block_on(NativeTrustGraph::open(None, Some(signer), None, None, None)).expect("it opens");
     let cancel = NativeCancel::new();
     let issuing = graph.issue("UptimeVC".into(), did, "{}".into(), None, Some(cancel.clone()));
@@ -165,7 +165,7 @@ fn code_of_the_app_is_dropped_when_nobody_wants_its_answer() {
         wait_for(&started);
         cancel.cancel();
     });
-    assert_eq!(self::code(block_on(issuing)), "cancelled");
+    assert_eq!(code(block_on(issuing)), "cancelled");
     canceller.join().expect("it cancelled");
     wait_for(&dropped);
 }
@@ -182,15 +182,15 @@ impl EmbedderCode for Broken {
 #[test]
 fn bytes_that_are_no_vectors_are_refused() {
     let failed = |answer| {
-        let code = Arc::new(Broken(Mutex::new(vec![answer])));
-        let embedder = NativeEmbedder::new("broken".into(), 2, None, code).expect("it is an embedder");
+        let broken = Arc::new(Broken(Mutex::new(vec![answer])));
+        let embedder = NativeEmbedder::new("broken".into(), 2, None, broken).expect("it is an embedder");
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().to_string_lossy().into_owned();
         let rag = block_on(NativeRag::open(path, rag(Some(embedder)), None)).expect("it opens");
         let mode = kwaai_core::rag::Mode::Dense;
-        let code = code(block_on(rag.search("text".into(), 3, mode, None)));
+        let answered = code(block_on(rag.search("text".into(), 3, mode, None)));
         block_on(rag.shutdown(None)).expect("it closes");
-        code
+        answered
     };
     assert_eq!(failed(Ok(vec![1, 2, 3])), "invalid_argument");
     assert_eq!(failed(Ok(vec![0; 4])), "invalid_argument");
