@@ -76,7 +76,7 @@ fn buffer(value: &Bound<'_, PyAny>) -> PyResult<Option<Numbers>> {
         return Ok(None);
     }
     let array = value.call_method0("__array__")?;
-    if array.get_type().is(&value.get_type()) { Ok(None) } else { buffer(&array) }
+    if array.get_type().is(value.get_type()) { Ok(None) } else { buffer(&array) }
 }
 
 /// Floats as a buffer in this machine's byte order.
