@@ -37,17 +37,11 @@ docs: ## the Rust API reference, in target/doc
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header
 
-# The library that is shipped exports the C interface and nothing else.
-C_LIBRARY := $(or $(CARGO_TARGET_DIR),target)/release/$(if $(filter Darwin,$(shell uname -s)),libkwaai_ffi.dylib,libkwaai_ffi.so)
-.PHONY: c-library
-c-library:
-	cargo build -p kwaai-ffi --release --locked --no-default-features --features capi
+install: ## the C library, with pkg-config and CMake files: make install PREFIX=/usr/local
+	library=$$(bindings/c/build.sh) && PREFIX=$(or $(PREFIX),/usr/local) DESTDIR=$(DESTDIR) bindings/c/install.sh "$$library"
 
-install: c-library ## the C library, with pkg-config and CMake files: make install PREFIX=/usr/local
-	PREFIX=$(or $(PREFIX),/usr/local) DESTDIR=$(DESTDIR) bindings/c/install.sh $(C_LIBRARY)
-
-package-c: c-library ## the C library as an archive in target/package
-	bindings/c/package.sh $(C_LIBRARY)
+package-c: ## the C library as an archive in target/package
+	library=$$(bindings/c/build.sh) && bindings/c/package.sh "$$library"
 
 clean: ## remove what was built; keeps downloaded model weights
 	rm -rf target .venv bindings/python/kwaainet/*.so
