@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs header install package-c clean
+.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi install package package-c package-crates package-kotlin package-node package-python package-swift clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,11 +31,30 @@ parity: ## compare logits with Hugging Face transformers, live (needs torch and 
 	@.ci/setup
 	@tests/parity/run
 
-docs: ## the Rust API reference, in target/doc
+package-python: ## the wheel and the sources of the Python package in target/package, tried in an empty environment
+	@.ci/package-python
+
+docs: ## the API references of Rust, Python and TypeScript, in target/doc
 	cargo doc --workspace --no-deps --locked
+	@.ci/docs
+
+guide: ## write docs/guide anew from the guide's files in examples
+	@$(PYTHON) tests/docs/guide.py
+
+bench-ffi: ## what crossing a language border costs, each language against Rust (release build)
+	@.ci/setup --test
+	@$(PYTHON) tests/bench/ffi.py
 
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header
+
+package: package-c package-python package-node package-kotlin package-swift package-crates ## everything that is shipped for this platform, in target/package, with sizes
+	@.ci/notices > target/package/THIRD-PARTY-NOTICES.txt
+	@$(PYTHON) tests/packaging/sizes.py
+
+package-crates: ## the crates, in the order of their publication, checked as if for publishing
+	cargo publish --dry-run --locked --no-verify -p kwaai-core -p kwaai-ffi
+	mkdir -p target/package && cp $(or $(CARGO_TARGET_DIR),target)/package/kwaai-*.crate target/package/
 
 install: ## the C library, with pkg-config and CMake files: make install PREFIX=/usr/local
 	library=$$(bindings/c/build.sh) && PREFIX=$(or $(PREFIX),/usr/local) DESTDIR=$(DESTDIR) bindings/c/install.sh "$$library"
@@ -43,5 +62,31 @@ install: ## the C library, with pkg-config and CMake files: make install PREFIX=
 package-c: ## the C library as an archive in target/package
 	library=$$(bindings/c/build.sh) && bindings/c/package.sh "$$library"
 
+# The debug library of a checkout has failures on demand; what is shipped has not.
+PROFILE ?= release
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/$(PROFILE)
+
+package-kotlin: ## the Maven artifact of the Kotlin package, with the library and a jar of sources
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaai-ffi --no-default-features --features uniffi
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaainet-bindgen
+	rm -rf bindings/kotlin/target/classes bindings/kotlin/target/generated-sources
+	mvn -q -B -ntp -f bindings/kotlin/pom.xml package -Dmaven.test.skip=true -Dnative.dir=$(BUILT)
+	mkdir -p target/package && cp bindings/kotlin/target/*.jar target/package/
+
+package-swift: ## the Swift package with its generated sources, as a zip in target/package
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaai-ffi --no-default-features --features uniffi
+	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaainet-bindgen
+	rm -rf target/KwaaiNet target/package/kwaainet-swift-*.zip
+	mkdir -p target/KwaaiNet/Sources target/package
+	cp -r bindings/swift/Package.swift bindings/swift/README.md target/KwaaiNet/
+	cp -r bindings/swift/Sources/KwaaiNet target/KwaaiNet/Sources/
+	bindings/swift/generate $(BUILT) target/KwaaiNet
+	cd target && python3 -m zipfile -c package/kwaainet-swift-$(VERSION).zip KwaaiNet
+
+package-node: ## the npm tarballs, of the package and of its native module for this platform, in target/package
+	@.ci/setup --test
+	@node bindings/node/package.mjs
+
 clean: ## remove what was built; keeps downloaded model weights
-	rm -rf target .venv bindings/python/kwaainet/*.so
+	rm -rf target .venv bindings/python/kwaainet/*.so bindings/kotlin/target bindings/node/{dist,native,node_modules,test-dist}

@@ -85,31 +85,63 @@ def rust() -> Outcome:
     return outcome
 
 
-def python() -> Outcome:
-    """pytest over the package, the documents and the examples."""
+def junit(language: str, reports: list[Path], status: int, text: str) -> Outcome:
+    """What a test tool reported in JUnit's form, and a failure when it said too little."""
     outcome = Outcome()
-    report = ROOT / "target" / "pytest.xml"
+    for report in reports:
+        for case in ElementTree.parse(report).iter("testcase"):
+            where = Path(case.get("file") or case.get("classname") or "").name
+            label = f"{language}: {where}: {case.get('name')}"
+            skip = case.find("skipped")
+            failure = case.find("failure") if case.find("failure") is not None else case.find("error")
+            if failure is not None:
+                outcome.failed.append(label)
+                print(f"---- {label}\n{(failure.text or '').strip()[-4000:]}", flush=True)
+            elif skip is not None:
+                outcome.skipped[label] = skip.get("message", "")
+            else:
+                outcome.passed.append(label)
+    if status != 0 and not outcome.failed:
+        print(text[-6000:])
+        outcome.failed.append(f"{language}: the tests ended with {status}")
+    return outcome
+
+
+def fresh(report: Path) -> Path:
+    """The place of a report, without what an earlier run left there."""
     report.parent.mkdir(exist_ok=True)
     report.unlink(missing_ok=True)
-    show = re.compile(r"(FAILED|ERROR|^E  |passed|failed)")
+    return report
+
+
+def python() -> Outcome:
+    """pytest over the package, the documents, the examples and what is packaged."""
+    report = fresh(ROOT / "target" / "pytest.xml")
+    show = re.compile(r"(FAILED|ERROR|^E  |passed|failed|^scenarios: )")
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--durations=8", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    status, text = stream([*command, "bindings/python/tests", "tests/docs", "tests/examples"], show)
-    if not report.exists():
-        print(text[-6000:])
-        outcome.failed.append("python: pytest did not finish")
-        return outcome
-    for case in ElementTree.parse(report).iter("testcase"):
-        label = f"python: {case.get('classname')}: {case.get('name')}"
-        skip = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            outcome.failed.append(label)
-        elif skip is not None:
-            outcome.skipped[label] = skip.get("message", "")
-        else:
-            outcome.passed.append(label)
-    if status != 0 and not outcome.failed:
-        outcome.failed.append(f"python: pytest ended with {status}")
-    return outcome
+    folders = ["bindings/python/tests", "tests/docs", "tests/examples", "tests/packaging"]
+    status, text = stream([*command, *folders], show)
+    return junit("python", [report] if report.exists() else [], status, text)
+
+
+def node() -> Outcome:
+    """`node --test` over the package, its types, the scenarios and the guide."""
+    report = fresh(ROOT / "target" / "node.xml")
+    show = re.compile(r"(^✖|^not ok|error TS)")
+    reporters = ["--test-reporter=spec", "--test-reporter-destination=stdout"]
+    reporters += ["--test-reporter=junit", f"--test-reporter-destination={report}"]
+    status, text = stream(["bindings/node/run-tests", *reporters], show)
+    return junit("node", [report] if report.exists() else [], status, text)
+
+
+def kotlin() -> Outcome:
+    """JUnit over the Kotlin package, its scenarios and its guide."""
+    reports = ROOT / "bindings" / "kotlin" / "target" / "surefire-reports"
+    for old in reports.glob("*.xml"):
+        old.unlink()
+    show = re.compile(r"(^\[ERROR\]|Tests run:|objects: |calls: |shutdowns: )")
+    status, text = stream(["mvn", "-B", "-ntp", "-f", "bindings/kotlin/pom.xml", "test"], show)
+    return junit("kotlin", sorted(reports.glob("*.xml")), status, text)
 
 
 def unlisted(skipped: dict[str, str]) -> list[str]:
@@ -124,7 +156,7 @@ def unlisted(skipped: dict[str, str]) -> list[str]:
 
 def main() -> int:
     total = Outcome()
-    for name, part in (("rust and c", rust), ("python", python)):
+    for name, part in (("rust and c", rust), ("python", python), ("node", node), ("kotlin", kotlin)):
         print(f"== {name}", flush=True)
         began = time.monotonic()
         outcome = part()

@@ -40,6 +40,11 @@ impl<T: Clone> Handle<T> {
 }
 
 impl<T> Handle<T> {
+    /// Whether the value can be had: not shut down, and not another process's.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_ours() && self.value.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Lets go of the value. What is under way keeps its clone until it is done.
     pub(crate) fn close(&self) {
         if !self.is_ours() {

@@ -14,6 +14,8 @@ mod fork;
 mod handle;
 pub mod log;
 mod matrix;
+#[cfg(feature = "uniffi")]
+pub mod mobile;
 pub mod node;
 pub mod provide;
 pub mod rag;
@@ -38,6 +40,9 @@ pub use rag::Rag;
 pub use shard::{Model, ShardEngine};
 pub use stream::{JsonStream, MAX_BATCH, Stream};
 pub use trust::TrustGraph;
+
+#[cfg(feature = "uniffi")]
+uniffi::setup_scaffolding!();
 
 /// The version of the library, the same for every language's package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -26,6 +26,7 @@ const QUEUE: usize = 4096;
 
 /// Something that happened inside the library. Never holds a prompt, a document, a vector or a key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct LogRecord {
     /// Milliseconds since 1970, UTC.
     pub at_ms: u64,

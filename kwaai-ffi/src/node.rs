@@ -127,6 +127,7 @@ limits! {
 
 /// What a node says about itself.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct NodeInfo {
     /// The readable name.
     pub name: String,
@@ -148,6 +149,7 @@ pub struct NodeInfo {
 
 /// A connected peer, and how far this node trusts it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct PeerInfo {
     /// The identity that the connection authenticated.
     pub peer_id: String,
@@ -158,13 +160,13 @@ pub struct PeerInfo {
     /// What the peer says it runs; not to be trusted.
     pub agent: String,
     /// `inbound` when the peer dialled, `outbound` when this node did.
-    pub direction: &'static str,
+    pub direction: String,
     /// The far ends of its connections.
     pub addresses: Vec<String>,
     /// The last measured round trip in milliseconds.
     pub rtt_ms: Option<f64>,
     /// The tier that its score reaches.
-    pub tier: &'static str,
+    pub tier: String,
     /// From 0 to 1.
     pub score: f64,
     /// The arithmetic of the score.
@@ -173,6 +175,7 @@ pub struct PeerInfo {
 
 /// A text that a peer sent.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct MessageRecord {
     /// The PeerId of who sent it, authenticated.
     pub sender: String,
@@ -184,6 +187,7 @@ pub struct MessageRecord {
 
 /// Something that happened on the network.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum NodeEvent {
     /// This node can be dialled at a new address.
@@ -203,7 +207,7 @@ pub enum NodeEvent {
         /// The far end.
         address: String,
         /// `inbound` or `outbound`.
-        direction: &'static str,
+        direction: String,
     },
     /// A peer said what it runs.
     PeerIdentified {
@@ -272,6 +276,11 @@ impl Node {
     /// Name, PeerId and DID, also after the end.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
     }
 
     /// What the node says about itself.
@@ -434,10 +443,10 @@ impl From<node::PeerInfo> for PeerInfo {
             did: peer.did.map(|did| did.to_string()),
             name: peer.name,
             agent: peer.agent,
-            direction: peer.direction.as_str(),
+            direction: peer.direction.as_str().to_string(),
             addresses: peer.addresses.iter().map(ToString::to_string).collect(),
             rtt_ms: peer.rtt_ms,
-            tier: peer.tier.as_str(),
+            tier: peer.tier.to_string(),
             score: peer.score,
             reasons: peer.reasons.into_iter().map(Reason::from).collect(),
         }
@@ -462,7 +471,7 @@ impl From<NetworkEvent> for NodeEvent {
             NetworkEvent::PeerConnected { peer, address, direction } => NodeEvent::PeerConnected {
                 peer: peer.to_string(),
                 address: address.to_string(),
-                direction: direction.as_str(),
+                direction: direction.as_str().to_string(),
             },
             NetworkEvent::PeerIdentified { peer, agent } => NodeEvent::PeerIdentified { peer: peer.to_string(), agent },
             NetworkEvent::PeerDisconnected { peer } => NodeEvent::PeerDisconnected { peer: peer.to_string() },

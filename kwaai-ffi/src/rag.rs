@@ -77,6 +77,11 @@ impl Rag {
         rt::run(&cancel, async move { rag::Rag::open(&dir, options.config(supplies).await?).await }).await.map(Rag::new)
     }
 
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
     /// Starts to read a file, or every file of a folder.
     pub async fn ingest_path(&self, path: String, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
         self.ingest(Source::Path(validate::path("source", &path)?), cancel).await

@@ -38,6 +38,7 @@ pub struct Model {
 
 /// What a model is.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct ModelInfo {
     /// The same on every machine that has the same weights.
     pub id: String,
@@ -57,6 +58,7 @@ pub struct ModelInfo {
 
 /// Blocks that this node serves.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Offer {
     /// The model's id.
     pub model: String,
@@ -68,6 +70,7 @@ pub struct Offer {
 
 /// Which blocks of a model are up, and from whom.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Coverage {
     /// How many blocks the model has.
     pub blocks: u32,
@@ -79,6 +82,7 @@ pub struct Coverage {
 
 /// A run of blocks that a peer offers.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct BlockHost {
     /// The peer.
     pub peer: String,
@@ -124,6 +128,11 @@ impl ShardEngine {
     pub async fn open(cancel: CancelToken) -> Result<ShardEngine> {
         let engine = rt::run(&cancel, async { Ok(shard::ShardEngine::local()) }).await?;
         Ok(ShardEngine { handle: Handle::new("shard engine", engine), embedder: Arc::default(), of_node: false })
+    }
+
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
     }
 
     /// Loads a model from its directory.
@@ -250,6 +259,11 @@ impl Model {
             max_context: config.max_context,
         };
         Model { handle: Handle::new("model", model), info }
+    }
+
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
     }
 
     /// What it is.

@@ -1,5 +1,6 @@
 //! Streams as objects: pulled, in batches, cancelled from anywhere.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -36,8 +37,12 @@ impl<T> Clone for Ends<T> {
 
 struct Reader<T> {
     source: BoxStream<'static, kwaai_core::Result<Item<T>>>,
-    /// An error that came up while a batch was being filled; the next read gets it.
+    /// What was taken from the source and not yet handed out. A read that is cancelled at the moment at which it ends leaves
+    /// its values here.
+    ready: VecDeque<Item<T>>,
+    /// An error that came up meanwhile; it comes after what is ready.
     failure: Option<Error>,
+    ended: bool,
 }
 
 impl<T: Send + 'static> Stream<T> {
@@ -59,7 +64,8 @@ impl<T: Send + 'static> Stream<T> {
 
     fn over(source: BoxStream<'static, kwaai_core::Result<Item<T>>>, cancel: CancellationToken) -> Stream<T> {
         let _stop = Arc::new(cancel.clone().drop_guard());
-        let reader = Arc::new(Mutex::new(Reader { source, failure: None }));
+        let reader = Reader { source, ready: VecDeque::new(), failure: None, ended: false };
+        let reader = Arc::new(Mutex::new(reader));
         Stream(Handle::new("stream", Ends { reader, cancel, _stop }))
     }
 
@@ -77,8 +83,19 @@ impl<T: Send + 'static> Stream<T> {
         if max == 0 {
             return Err(Error::invalid_argument("a batch of zero items never makes progress").into());
         }
-        let reader = self.0.get()?.reader;
-        rt::run(&cancel, async move { reader.lock().await.batch(max.min(MAX_BATCH)).await }).await
+        let (reader, max) = (self.0.get()?.reader, max.min(MAX_BATCH));
+        loop {
+            let filled = reader.clone();
+            rt::run(&cancel, async move {
+                filled.lock().await.fill(max).await;
+                Ok(())
+            })
+            .await?;
+            // Taken here and not in the task: what a task has in hand when it is cancelled is lost.
+            if let Some(batch) = reader.lock().await.take(max)? {
+                return Ok(batch);
+            }
+        }
     }
 
     /// Stops the work behind the stream; what is durable already stays. Reading on yields what was made before.
@@ -91,26 +108,40 @@ impl<T: Send + 'static> Stream<T> {
 }
 
 impl<T> Reader<T> {
-    async fn batch(&mut self, max: usize) -> kwaai_core::Result<Vec<Item<T>>> {
-        if let Some(error) = self.failure.take() {
-            return Err(error);
+    /// Waits until something is ready, and takes with it what else has come.
+    async fn fill(&mut self, max: usize) {
+        if self.ready.is_empty() && self.failure.is_none() && !self.ended {
+            let first = self.source.try_next().await;
+            self.keep(first);
         }
-        let mut batch = Vec::new();
-        match self.source.try_next().await? {
-            Some(item) => batch.push(item),
-            None => return Ok(batch),
-        }
-        while batch.len() < max {
+        while self.ready.len() < max && self.failure.is_none() && !self.ended {
             match self.source.try_next().now_or_never() {
-                Some(Ok(Some(item))) => batch.push(item),
-                Some(Err(error)) => {
-                    self.failure = Some(error);
-                    break;
-                }
-                Some(Ok(None)) | None => break,
+                Some(next) => self.keep(next),
+                None => break,
             }
         }
-        Ok(batch)
+    }
+
+    fn keep(&mut self, next: kwaai_core::Result<Option<Item<T>>>) {
+        match next {
+            Ok(Some(item)) => self.ready.push_back(item),
+            Ok(None) => self.ended = true,
+            Err(error) => {
+                self.failure = Some(error);
+                self.ended = true;
+            }
+        }
+    }
+
+    /// What is ready; nothing at the end, and `None` when another reader was faster.
+    fn take(&mut self, max: usize) -> Result<Option<Vec<Item<T>>>> {
+        if !self.ready.is_empty() {
+            return Ok(Some(self.ready.drain(..max.min(self.ready.len())).collect()));
+        }
+        match self.failure.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(self.ended.then(Vec::new)),
+        }
     }
 }
 
@@ -177,6 +208,39 @@ mod tests {
         for max in [2, 3, 100] {
             assert_eq!(collect(max), steps);
         }
+    }
+
+    #[test]
+    fn reads_that_are_cancelled_at_any_moment_lose_no_value() {
+        const COUNT: u32 = 20_000;
+        let (sender, source) = event::channel(COUNT as usize);
+        let stream = Arc::new(Stream::new(source));
+        let writer = std::thread::spawn(move || {
+            for value in 0..COUNT {
+                sender.send(value);
+                if value % 64 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+            sender.finish(Ok(()));
+        });
+        let mut values = Vec::new();
+        loop {
+            let cancel = CancelToken::new();
+            let read = stream.clone();
+            let (token, canceller) = (cancel.clone(), cancel);
+            let cancelling = std::thread::spawn(move || canceller.cancel());
+            let batch = rt::wait(None, async move { read.next_batch(3, token).await });
+            cancelling.join().unwrap();
+            match batch {
+                Ok(batch) if batch.is_empty() => break,
+                Ok(batch) => values.extend(batch),
+                Err(error) => assert_eq!(error.code, ErrorCode::Cancelled),
+            }
+        }
+        writer.join().unwrap();
+        assert_eq!(values.len(), COUNT as usize);
+        assert!((0..COUNT).map(Item::Value).eq(values), "in their order");
     }
 
     #[test]

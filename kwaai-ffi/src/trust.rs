@@ -36,11 +36,12 @@ pub struct TrustOptions {
 
 /// What a credential says, without claims and proof.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct CredentialSummary {
     /// Its identifier, made from its content.
     pub id: String,
     /// KwaaiNet's type, when it has one.
-    pub r#type: Option<&'static str>,
+    pub r#type: Option<String>,
     /// Every type that it names.
     pub types: Vec<String>,
     /// The DID of who signed it.
@@ -55,6 +56,7 @@ pub struct CredentialSummary {
 
 /// A whole credential.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Credential {
     /// What it says in short.
     #[serde(flatten)]
@@ -67,22 +69,24 @@ pub struct Credential {
 
 /// How far a peer is trusted.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Score {
     /// From 0 to 1.
     pub value: f64,
     /// `unknown`, `known`, `verified` or `trusted`.
-    pub tier: &'static str,
+    pub tier: String,
     /// The arithmetic, a line for each credential about the peer.
     pub reasons: Vec<Reason>,
 }
 
 /// What one credential adds to a score, or why it adds nothing.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Reason {
     /// The credential's identifier.
     pub credential_id: String,
     /// KwaaiNet's type, when it has one.
-    pub r#type: Option<&'static str>,
+    pub r#type: Option<String>,
     /// Who signed it.
     pub issuer: String,
     /// The weight of its type.
@@ -101,11 +105,12 @@ pub struct Reason {
 
 /// An issuer that this node trusts, and for what.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct TrustedIssuer {
     /// The issuer.
     pub did: String,
     /// The types for which its credentials count.
-    pub types: Vec<&'static str>,
+    pub types: Vec<String>,
 }
 
 /// Which credentials are wanted; every part may be left out.
@@ -161,6 +166,11 @@ impl TrustGraph {
     pub fn advance_clock(&self, by_ms: u64) -> Result<()> {
         self.handle.get()?;
         self.clock.advance(by_ms)
+    }
+
+    /// Whether it can be used: not shut down, and not another process's.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_open()
     }
 
     /// The identity that signs what it issues.
@@ -230,7 +240,7 @@ impl TrustGraph {
             .into_iter()
             .map(|issuer| TrustedIssuer {
                 did: issuer.did.to_string(),
-                types: issuer.types.into_iter().map(CredentialType::as_str).collect(),
+                types: issuer.types.iter().map(ToString::to_string).collect(),
             })
             .collect())
     }
@@ -295,7 +305,7 @@ impl From<&trust::CredentialSummary> for CredentialSummary {
     fn from(summary: &trust::CredentialSummary) -> CredentialSummary {
         CredentialSummary {
             id: summary.id.clone(),
-            r#type: summary.kind.map(CredentialType::as_str),
+            r#type: summary.kind.map(|kind| kind.to_string()),
             types: summary.types.clone(),
             issuer: summary.issuer.to_string(),
             subject: summary.subject.as_ref().map(Did::to_string),
@@ -319,7 +329,7 @@ impl From<trust::Score> for Score {
     fn from(score: trust::Score) -> Score {
         Score {
             value: score.value,
-            tier: score.tier.as_str(),
+            tier: score.tier.to_string(),
             reasons: score.reasons.into_iter().map(Reason::from).collect(),
         }
     }
@@ -329,7 +339,7 @@ impl From<trust::Reason> for Reason {
     fn from(reason: trust::Reason) -> Reason {
         Reason {
             credential_id: reason.credential_id,
-            r#type: reason.kind.map(CredentialType::as_str),
+            r#type: reason.kind.map(|kind| kind.to_string()),
             issuer: reason.issuer.to_string(),
             weight: reason.weight,
             age_days: reason.age_days,

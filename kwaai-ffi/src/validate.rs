@@ -14,9 +14,12 @@ const MAX_JSON_BYTES: usize = 16 * 1024 * 1024;
 /// Longer waits are a mistake in the unit. About 49 days, which is also what 32 bits of milliseconds hold.
 const MAX_MILLIS: u64 = u32::MAX as u64;
 
+/// No PeerId and no DID of a key is nearly as long. Reading base58 takes time that grows with the square of the length.
+const MAX_NAME_BYTES: usize = 1024;
+
 /// A peer, named by its PeerId or by its DID.
 pub(crate) fn peer(text: &str) -> Result<PeerId> {
-    let text = text.trim();
+    let text = name(text)?;
     if text.starts_with("did:") {
         return Ok(text.parse::<Did>()?.to_peer_id()?);
     }
@@ -27,11 +30,19 @@ pub(crate) fn peer(text: &str) -> Result<PeerId> {
 
 /// An identity, named by its DID or by its PeerId.
 pub(crate) fn did(text: &str) -> Result<Did> {
-    let text = text.trim();
+    let text = name(text)?;
     if text.starts_with("did:") {
         return Ok(text.parse()?);
     }
     Ok(Did::from_peer_id(&peer(text)?)?)
+}
+
+fn name(text: &str) -> Result<&str> {
+    let text = text.trim();
+    if text.len() > MAX_NAME_BYTES {
+        return Err(Error::invalid_argument(format!("{:?} is neither a PeerId nor a DID", shorten(text))).into());
+    }
+    Ok(text)
 }
 
 /// A path that is there at all.
@@ -89,6 +100,8 @@ mod tests {
         let error = peer(&"x".repeat(100_000)).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidArgument);
         assert!(error.message.len() < 200, "{error}");
+        // Decoded as base58 this would take hours.
+        assert_eq!(did(&"x".repeat(10_000_000)).unwrap_err().code, ErrorCode::InvalidArgument);
         assert_eq!(path("model", "").unwrap_err().code, ErrorCode::InvalidArgument);
         assert_eq!(path("model", "a\0b").unwrap_err().code, ErrorCode::InvalidArgument);
         assert_eq!(millis("grace_ms", u64::MAX).unwrap_err().code, ErrorCode::InvalidArgument);

@@ -8,8 +8,9 @@ Everything that waits is asynchronous; ``kwaainet.sync`` has the same objects fo
 
 from __future__ import annotations
 
-from . import errors
+from . import errors, provide
 from ._bridge import Opening
+from ._logging import LogRecord, init_logging
 from ._native import VERSION as __version__
 from .errors import (
     AlreadyExistsError,
@@ -46,6 +47,7 @@ from .node import (
     PeerInfo,
     Preset,
 )
+from .provide import DocumentReader, Embedder, GenerateRequest, LanguageModel, Signer
 from .rag import (
     Answer,
     AnswerDone,
@@ -70,6 +72,7 @@ from .rag import (
     IngestReading,
     Mode,
     ModelWriter,
+    Progress,
     Rag,
     Rank,
     SearchResult,
@@ -105,6 +108,9 @@ from .trust import (
     TrustGraph,
 )
 
+#: The version of the library, the same for every language's package.
+version: str = __version__
+
 __all__ = [
     "AlreadyExistsError",
     "Answer",
@@ -127,12 +133,15 @@ __all__ = [
     "Credential",
     "CredentialSummary",
     "DocumentInfo",
+    "DocumentReader",
     "Done",
+    "Embedder",
     "EmbedderInfo",
     "Endpoint",
     "EventStream",
     "Evidence",
     "GenerateEvent",
+    "GenerateRequest",
     "Generation",
     "Hit",
     "Hop",
@@ -150,8 +159,10 @@ __all__ = [
     "KwaaiError",
     "KwaaiIOError",
     "KwaaiTimeoutError",
+    "LanguageModel",
     "Listening",
     "ListeningStopped",
+    "LogRecord",
     "Message",
     "MessageReceived",
     "Mode",
@@ -171,6 +182,7 @@ __all__ = [
     "PeerInfo",
     "PermissionDeniedError",
     "Preset",
+    "Progress",
     "Purpose",
     "Rag",
     "Rank",
@@ -180,6 +192,7 @@ __all__ = [
     "Score",
     "SearchResult",
     "ShardEngine",
+    "Signer",
     "Span",
     "Stats",
     "Tier",
@@ -192,4 +205,7 @@ __all__ = [
     "Usage",
     "__version__",
     "errors",
+    "init_logging",
+    "provide",
+    "version",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-from collections.abc import Awaitable, Generator
+from collections.abc import Coroutine, Generator
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -66,18 +66,44 @@ C = TypeVar("C", bound=Closeable)
 
 
 class Opening(Generic[C]):
-    """What ``Node.start(...)`` and its like return: await it, or use it with ``async with``."""
+    """What ``Node.start(...)`` and its like return: await it, or use it with ``async with``.
 
-    def __init__(self, opened: Awaitable[C]) -> None:
+    It opens once. Awaited again, it gives the same object, or raises the same error.
+    """
+
+    def __init__(self, opened: Coroutine[Any, Any, C]) -> None:
         self._opened = opened
+        self._begun = False
+        self._waiting: list[asyncio.Future[None]] = []
         self._object: C | None = None
+        self._error: BaseException | None = None
 
     def __await__(self) -> Generator[Any, None, C]:
-        return self._opened.__await__()
+        return self._get().__await__()
+
+    async def _get(self) -> C:
+        if not self._begun:
+            self._begun = True
+            try:
+                self._object = await self._opened
+            except BaseException as error:
+                self._error = error
+                raise
+            finally:
+                for waiter in self._waiting:
+                    if not waiter.done():
+                        waiter.set_result(None)
+        while self._object is None and self._error is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+        if self._object is None:
+            assert self._error is not None
+            raise self._error
+        return self._object
 
     async def __aenter__(self) -> C:
-        self._object = await self._opened
-        return self._object
+        return await self._get()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

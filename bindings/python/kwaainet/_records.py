@@ -7,9 +7,16 @@ import types
 from collections.abc import Callable, Hashable
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 R = TypeVar("R")
+
+if TYPE_CHECKING:
+    #: 32-bit floats, of one or two dimensions.
+    Floats: TypeAlias = memoryview[float]
+else:
+    # It takes no parameter when it runs before Python 3.14.
+    Floats = memoryview
 
 
 def record(cls: type[R], data: dict[str, Any]) -> R:

@@ -6,6 +6,7 @@ Where a builtin exception means the same, the class is one of its kind too: ``ex
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
@@ -42,6 +43,10 @@ class InvalidArgumentError(KwaaiError, ValueError):
     """An argument, a document or a message is malformed; the same call never succeeds."""
 
     code = "invalid_argument"
+
+
+class WrongTypeError(InvalidArgumentError, TypeError):
+    """An argument is of a type that cannot be: an ``InvalidArgumentError`` that is a ``TypeError`` too."""
 
 
 class NotFoundError(KwaaiError, FileNotFoundError, LookupError):
@@ -171,8 +176,41 @@ def from_native(code: str, message: str, context: dict[str, str], cause: str | N
     """The exception for an error of the native module."""
     error = BY_CODE.get(code, InternalError)(message, context)
     if cause is not None:
-        error.__cause__ = NativeCause(cause)
+        error.__cause__ = _recalled(cause) or NativeCause(cause)
     return error
+
+
+#: The last exceptions of the app's own code with what the library says of each, until they come back to the app. Few:
+#: one that nobody asks for keeps what its traceback holds.
+_foreign: deque[tuple[str, BaseException]] = deque(maxlen=16)
+
+
+def described(error: BaseException) -> tuple[str, str, str | None]:
+    """Code, message and cause of an exception of the app's own code, on its way into the library."""
+    if isinstance(error, KwaaiError):
+        code, message = error.code, error.message
+        cause = None if error.__cause__ is None else _text(error.__cause__)
+    else:
+        text = _text(error)
+        code, cause = "internal", text or None
+        message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    message = message.encode(errors="replace").decode()
+    _foreign.append((message if cause is None else f"{message}: {cause}", error))
+    return code, message, cause
+
+
+def _recalled(cause: str) -> BaseException | None:
+    for said, error in reversed(list(_foreign)):
+        if cause.endswith(said):
+            return error
+    return None
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error).encode(errors="replace").decode()
+    except Exception:
+        return "an exception whose text cannot be had"
 
 
 __all__ = [*(error.__name__ for error in BY_CODE.values()), "BY_CODE", "KwaaiError", "NativeCause"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -12,11 +11,14 @@ from typing import Any, Literal, Self, TypeAlias
 
 from . import _native
 from ._bridge import Opening, finished
+from ._checks import checked, home, milliseconds, to_json
 from ._records import record, records, tagged
-from .rag import Endpoint, ModelWriter, Rag, rag_options, written
+from .errors import InvalidArgumentError
+from .provide import Embedder, LanguageModel, Readers, running_host
+from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
 from .shard import Offer, ShardEngine
 from .streams import EventStream
-from .trust import Reason, Tier, TrustGraph
+from .trust import Reason, Tier, TrustGraph, instant, shown
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
 Path: TypeAlias = str | PathLike[str]
@@ -130,6 +132,7 @@ class BlockShare:
     end_block: int
 
 
+@checked
 class Node:
     """A running node. ``shutdown`` ends it; a node that is forgotten ends too, without grace."""
 
@@ -147,13 +150,18 @@ class Node:
         bootstrap: Sequence[str] | None = None,
         mdns: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
+        seed: int | None = None,
+        clock: str | datetime | None = None,
     ) -> Opening[Node]:
         """Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home.
 
         Await it, or use it with ``async with``. What is given here wins over environment variables, these over
-        ``config.yaml`` in the data directory, and that over the preset, which is ``desktop`` unless set.
+        ``config.yaml`` in the data directory, and that over the preset, which is ``desktop`` unless set. For tests,
+        ``seed`` makes an identity that is no secret, and ``clock`` is where this node's clock stands still.
         """
-        config = node_config(preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits)
+        config = node_config(
+            preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits, seed, clock
+        )
         return Opening(_start(config))
 
     @property
@@ -211,21 +219,27 @@ class Node:
         """Language models, whole or in blocks over peers."""
         return ShardEngine(self._native.shards())
 
-    async def rag(
+    def rag(
         self,
         name: str,
         *,
-        embedder: Path | None = None,
-        model: ModelWriter | Endpoint | None = None,
+        embedder: Path | Embedder | None = None,
+        model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
-    ) -> Rag:
+        readers: Readers = (),
+    ) -> Opening[Rag]:
         """Opens a knowledge base of this node. While it is open, the same name returns the same one.
 
-        The options are those of ``Rag.open``.
+        The options are those of ``Rag.open``, and like that it is awaited or used with ``async with``.
         """
+
+        async def opened() -> Rag:
+            brought = supplies(embedder, model, readers, running_host())
+            return Rag(await finished(self._native.rag(name, options, *brought)))
+
         options = rag_options(embedder, model, chunking, language)
-        return Rag(await finished(self._native.rag(name, options, written(model))))
+        return Opening(opened())
 
     async def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
         """Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
@@ -234,9 +248,16 @@ class Node:
         """
         return records(Offer, await finished(self._native.contribute(contribution(blocks, min_tier))))
 
+    async def advance_clock(self, by: timedelta) -> None:
+        """For tests: moves the clock that the node was started with."""
+        self._native.advance_clock(milliseconds(by))
+
     async def shutdown(self, *, grace: timedelta | None = None) -> None:
         """Stops the node: what is under way may finish within ``grace``, five seconds unless set. Idempotent."""
         await finished(self._native.shutdown(grace_ms(grace)))
+
+    def __repr__(self) -> str:
+        return shown_node(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -245,6 +266,11 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.shutdown()
+
+
+def shown_node(node: Any) -> str:
+    state = "running" if node._native.is_open() else "ended"
+    return f"<{home(node)}.Node {node.name!r} {shown(node.peer_id)} {state}>"
 
 
 async def _start(config: str) -> Node:
@@ -260,8 +286,13 @@ def node_config(
     bootstrap: Sequence[str] | None,
     mdns: bool | None,
     limits: Mapping[str, int | float] | None,
+    seed: int | None,
+    clock: str | datetime | None,
 ) -> str:
     """The configuration as the native module reads it."""
+    for limit, value in (limits or {}).items():
+        if value < 0:
+            raise InvalidArgumentError(f"limits[{limit!r}] must not be negative")
     config = {
         "preset": preset,
         "name": name,
@@ -271,17 +302,19 @@ def node_config(
         "bootstrap": None if bootstrap is None else list(bootstrap),
         "mdns": mdns,
         "limits": dict(limits or {}),
+        "seed": seed,
+        "clock": instant(clock),
     }
-    return json.dumps(config)
+    return to_json("configuration", config)
 
 
 def contribution(blocks: Sequence[BlockShare], min_tier: Tier | None) -> str:
     shares = [asdict(share) | {"model": fspath(share.model)} for share in blocks]
-    return json.dumps({"blocks": shares, "min_tier": min_tier})
+    return to_json("contribution", {"blocks": shares, "min_tier": min_tier})
 
 
 def grace_ms(grace: timedelta | None) -> int | None:
-    return None if grace is None else max(0, grace // timedelta(milliseconds=1))
+    return None if grace is None else milliseconds(grace)
 
 
 def read_message(data: dict[str, Any]) -> Message:

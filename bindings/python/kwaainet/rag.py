@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias
 
 from . import _native
 from ._bridge import Opening, finished
+from ._checks import checked, home, rule, to_json
 from ._records import record, records, tagged
+from .provide import (
+    Embedder,
+    Host,
+    LanguageModel,
+    Readers,
+    native_embedder,
+    native_model,
+    native_readers,
+    running_host,
+)
 from .shard import Model, Route, ShardEngine, Span
 from .streams import EventStream
 
@@ -258,8 +268,46 @@ class Stats:
     """Why the mode is not hybrid."""
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far an ingestion is, in documents. It grows with the events that were read."""
+
+    done: int = 0
+    """Documents that are durable, unchanged or failed."""
+    total: int | None = None
+    """``None`` until the files were counted."""
+    name: str | None = None
+    """The document at hand."""
+    share: float = 0.0
+    """How much of the document at hand was embedded, from 0 to 1."""
+
+    def after(self, event: IngestEvent) -> Progress:
+        match event:
+            case IngestFound(files):
+                return replace(self, total=files)
+            case IngestReading(name):
+                return replace(self, name=name, share=0.0)
+            case IngestEmbedded(name, done, total):
+                return replace(self, name=name, share=done / total if total else 1.0)
+            case IngestDocumentDone() | IngestDocumentUnchanged() | IngestDocumentFailed():
+                return replace(self, done=self.done + 1, share=0.0)
+            case IngestFinished():
+                return replace(self, name=None)
+
+
 class Ingestion(EventStream[IngestEvent]):
-    """The progress of an ingestion. Leaving it early stops between documents."""
+    """The progress of an ingestion. Leaving it early stops between documents.
+
+    ``async for event in tqdm(ingestion)`` works, and ``progress`` tells at any time how many documents are done.
+    """
+
+    progress = Progress()
+    """How far it is, by the events read so far."""
+
+    async def __anext__(self) -> IngestEvent:
+        event = await super().__anext__()
+        self.progress = self.progress.after(event)
+        return event
 
     async def done(self) -> IngestFinished:
         """Reads to the end and returns the totals."""
@@ -282,6 +330,7 @@ class Asking(EventStream[AskEvent]):
         return last.answer
 
 
+@checked
 class Rag:
     """A private knowledge base. Nothing leaves the machine, unless the model it was given does so."""
 
@@ -292,20 +341,24 @@ class Rag:
     def open(
         dir: Path,
         *,
-        embedder: Path | None = None,
-        model: ModelWriter | Endpoint | None = None,
+        embedder: Path | Embedder | None = None,
+        model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
+        readers: Readers = (),
     ) -> Opening[Rag]:
         """Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
 
         ``embedder`` is the folder of a BERT model, the id of one such as ``sentence-transformers/all-MiniLM-L6-v2``,
         which is fetched the first time, or ``"none"`` to find passages by their words alone; without it,
         all-MiniLM-L6-v2 is taken when it has been fetched. ``model`` writes the answers; without one they are made of
-        the best sentences. ``chunking`` has ``strategy`` (``sentence``, ``paragraph``, ``fixed``), ``size``, ``overlap``
+        the best sentences. ``readers`` read formats that the library does not: a list of them, or functions of a file's
+        name and bytes by the ending of the file. Embedder, model and readers may be the app's own, see
+        ``kwaainet.provide``. ``chunking`` has ``strategy`` (``sentence``, ``paragraph``, ``fixed``), ``size``, ``overlap``
         and ``min``, in characters; ``language`` is the one whose word forms are brought together, ``english`` unless set.
         """
-        return Opening(_open(fspath(dir), rag_options(embedder, model, chunking, language), model))
+        options = rag_options(embedder, model, chunking, language)
+        return Opening(_open(fspath(dir), options, embedder, model, readers))
 
     def ingest(self, source: Path | bytes, *, name: str | None = None) -> Ingestion:
         """Reads a file, every file of a folder, or a document from memory, whose ``name`` tells its format.
@@ -316,7 +369,7 @@ class Rag:
 
     async def search(self, text: str, *, k: int = 8, mode: Mode = "hybrid") -> SearchResult:
         """The ``k`` passages that fit a text best."""
-        return record(SearchResult, await finished(self._native.search(text, k, json.dumps(mode))))
+        return record(SearchResult, await finished(self._native.search(text, k, to_json("mode", mode))))
 
     def ask(
         self, question: str, *, k: int = 8, mode: Mode = "hybrid", min_support: float = 0.5, max_tokens: int = 400
@@ -352,45 +405,70 @@ class Rag:
         """Shuts down and deletes everything that was stored."""
         await finished(self._native.destroy())
 
+    def __repr__(self) -> str:
+        return shown_rag(self)
 
-async def _open(dir: str, options: str, model: ModelWriter | Endpoint | None) -> Rag:
-    return Rag(await finished(_native.Rag.open(dir, options, written(model))))
+
+async def _open(
+    dir: str,
+    options: str,
+    embedder: Path | Embedder | None,
+    model: ModelWriter | Endpoint | LanguageModel | None,
+    readers: Readers,
+) -> Rag:
+    brought = supplies(embedder, model, readers, running_host())
+    return Rag(await finished(_native.Rag.open(dir, options, *brought)))
 
 
 def rag_options(
-    embedder: Path | None,
+    embedder: object,
     model: object,
     chunking: Mapping[str, Any] | None,
     language: str | None,
 ) -> str:
     """The options as the native module reads them."""
     options: dict[str, Any] = {
-        "embedder": None if embedder is None else fspath(embedder),
+        "embedder": fspath(embedder) if isinstance(embedder, (str, PathLike)) else None,
         "endpoint": asdict(model) if isinstance(model, Endpoint) else None,
     }
     if chunking is not None:
+        for name, value in chunking.items():
+            rule(str if name == "strategy" else int)(f"chunking[{name!r}]", value)
         options["chunking"] = dict(chunking)
     if language is not None:
         options["language"] = language
-    return json.dumps(options)
+    return to_json("options", options)
 
 
-def written(model: ModelWriter | Endpoint | None) -> _native.Written | None:
-    if isinstance(model, ModelWriter):
-        return model.engine._native, model.model._native, model.route
-    return None
+Supplies: TypeAlias = tuple[_native.Embedder | None, _native.Writer | None, list[_native.Reader]]
+
+
+def supplies(embedder: Any, model: Any, readers: Readers, host: Host) -> Supplies:
+    """What the app brings, for the native module. ``model`` may be of ``kwaainet`` or of ``kwaainet.sync``."""
+    own = None if embedder is None or isinstance(embedder, (str, PathLike)) else native_embedder(embedder, host)
+    writer = None
+    if hasattr(model, "engine") and hasattr(model, "model"):
+        writer = _native.Writer.of_model(model.engine._native, model.model._native, model.route)
+    elif model is not None and not isinstance(model, Endpoint):
+        writer = native_model(model, host)
+    return own, writer, native_readers(readers, host)
+
+
+def shown_rag(rag: Any) -> str:
+    state = "open" if rag._native.is_open() else "closed"
+    return f"<{home(rag)}.Rag {state}>"
 
 
 def begin_ingestion(
     native: _native.Rag, source: Path | bytes, name: str | None
 ) -> _native.Operation[_native.Stream]:
-    if isinstance(source, bytes):
-        return native.ingest_bytes(name or "", source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return native.ingest_bytes(name or "", bytes(source))
     return native.ingest_path(fspath(source))
 
 
 def ask_options(k: int, mode: Mode, min_support: float, max_tokens: int) -> str:
-    return json.dumps({"k": k, "mode": mode, "min_support": min_support, "max_tokens": max_tokens})
+    return to_json("options", {"k": k, "mode": mode, "min_support": min_support, "max_tokens": max_tokens})
 
 
 _PROGRESS: dict[str, type[Any]] = {

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from ctypes import c_float
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from . import _native
 from ._bridge import Opening, finished
-from ._records import record, records, tagged
+from ._checks import checked, home, to_json
+from ._records import Floats, record, records, tagged
 from .streams import EventStream
 
 Path: TypeAlias = str | PathLike[str]
 Blocks: TypeAlias = Literal["all", "none"] | tuple[int, int]
 Route: TypeAlias = Literal["local", "peers"]
-Messages: TypeAlias = "str | Sequence[ChatMessage | Mapping[str, str]]"
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,9 @@ class ChatMessage:
     content: str
 
 
+Messages: TypeAlias = str | Sequence[ChatMessage | Mapping[str, str]]
+
+
 @dataclass(frozen=True)
 class Usage:
     """Tokens read and written."""
@@ -141,6 +144,7 @@ class Generation(EventStream[GenerateEvent]):
         return completion([event async for event in self])
 
 
+@checked
 class Model:
     """A loaded model."""
 
@@ -172,7 +176,11 @@ class Model:
         """Lets go of the weights."""
         self._native.shutdown()
 
+    def __repr__(self) -> str:
+        return shown_model(self)
 
+
+@checked
 class ShardEngine:
     """Loads models, serves their blocks, and generates."""
 
@@ -225,24 +233,47 @@ class ShardEngine:
         request = generate_request(messages, max_tokens, temperature, top_p, top_k, seed, stop)
         return Generation(self._native.generate(model._native, request, route), read_token)
 
-    async def logits(self, model: Model, tokens: Sequence[int], *, route: Route | None = None) -> memoryview:
+    async def logits(self, model: Model, tokens: Sequence[int], *, route: Route | None = None) -> Floats:
         """The logits of every token: 32-bit floats, a row for each token, as long as the vocabulary.
 
         ``numpy.asarray`` takes the result without copying it.
         """
         return matrix(await finished(self._native.logits(model._native, list(tokens), route)))
 
+    async def embed(self, texts: Sequence[str], *, model: Path | None = None) -> Floats:
+        """A vector of length one for each text: 32-bit floats, a row for each text.
+
+        ``model`` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was fetched unless set. The
+        last one stays loaded. ``numpy.asarray`` takes the result without copying it.
+        """
+        return matrix(await finished(self._native.embed(list(texts), None if model is None else fspath(model))))
+
     async def shutdown(self) -> None:
         """Lets go of the engine. That of a node stays open with the node."""
         self._native.shutdown()
+
+    def __repr__(self) -> str:
+        return shown_engine(self)
 
 
 async def _open() -> ShardEngine:
     return ShardEngine(await finished(_native.ShardEngine.open()))
 
 
+def shown_model(model: Any) -> str:
+    state = "loaded" if model._native.is_open() else "let go"
+    held = model.info.held_blocks
+    here = "none here" if held is None else f"{held.start} to {held.end} here"
+    return f"<{home(model)}.Model {model.name!r} {model.blocks} blocks, {here}, {state}>"
+
+
+def shown_engine(engine: Any) -> str:
+    state = "open" if engine._native.is_open() else "closed"
+    return f"<{home(engine)}.ShardEngine {state}>"
+
+
 def block_choice(blocks: Blocks) -> str:
-    return json.dumps(blocks if isinstance(blocks, str) else {"span": list(blocks)})
+    return to_json("choice of blocks", blocks if isinstance(blocks, str) else {"span": list(blocks)})
 
 
 def generate_request(
@@ -255,7 +286,8 @@ def generate_request(
     stop: Sequence[str],
 ) -> str:
     turns = [ChatMessage("user", messages)] if isinstance(messages, str) else messages
-    return json.dumps(
+    return to_json(
+        "request",
         {
             "messages": [asdict(turn) if isinstance(turn, ChatMessage) else dict(turn) for turn in turns],
             "max_tokens": max_tokens,
@@ -264,13 +296,17 @@ def generate_request(
             "top_k": top_k,
             "seed": seed,
             "stop": list(stop),
-        }
+        },
     )
 
 
-def matrix(rows: tuple[bytes, int, int]) -> memoryview:
+def matrix(rows: tuple[bytes, int, int]) -> Floats:
     data, height, width = rows
-    return cast(memoryview, memoryview(data).cast("f", (height, width)))
+    if height == 0 or width == 0:
+        # A cast refuses a shape with a zero in it.
+        empty: Floats = memoryview((c_float * width * height)())
+        return empty
+    return memoryview(data).cast("f", (height, width))
 
 
 def read_token(data: dict[str, Any]) -> GenerateEvent:

@@ -15,7 +15,7 @@ from . import _native
 from ._bridge import begun, finished
 
 if TYPE_CHECKING:
-    from ._native import Batch, Operation
+    from ._native import _Batch, Operation
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Source(Generic[T]):
         self._read = read
         self._values: deque[T] = deque()
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: _Batch) -> None:
         self.ended = not batch
         for item in batch:
             if isinstance(item, int):
@@ -66,7 +66,7 @@ class EventStream(AsyncIterator[T]):
 
     def __init__(self, stream: Operation[_native.Stream] | _native.Stream, read: Callable[[Any], T]) -> None:
         self._source = Source(stream, read)
-        self._batch: asyncio.Future[Batch] | None = None
+        self._batch: asyncio.Future[_Batch] | None = None
 
     @property
     def missed(self) -> int:
@@ -115,7 +115,7 @@ class EventStream(AsyncIterator[T]):
         await self.aclose()
 
 
-def _seen(batch: asyncio.Future[Batch]) -> None:
+def _seen(batch: asyncio.Future[_Batch]) -> None:
     """A stream that nobody reads on may end with an error that nobody asks for."""
     if not batch.cancelled():
         batch.exception()

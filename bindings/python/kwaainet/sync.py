@@ -5,16 +5,16 @@ Other threads run on meanwhile, and Ctrl-C works. Records, events and errors are
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from . import _native
-from ._records import record, records
+from ._checks import checked, milliseconds, to_json
+from ._records import Floats, record, records
 from .node import (
     BlockShare,
     Message,
@@ -27,7 +27,9 @@ from .node import (
     node_config,
     read_event,
     read_message,
+    shown_node,
 )
+from .provide import PRIVATE_HOST, Embedder, LanguageModel, Readers, Signer, native_signer
 from .rag import (
     Answer,
     AnswerDone,
@@ -37,6 +39,7 @@ from .rag import (
     IngestEvent,
     IngestFinished,
     Mode,
+    Progress,
     SearchResult,
     Stats,
     ask_options,
@@ -44,6 +47,8 @@ from .rag import (
     rag_options,
     read_answer,
     read_progress,
+    shown_rag,
+    supplies,
 )
 from .shard import (
     Blocks,
@@ -59,6 +64,8 @@ from .shard import (
     generate_request,
     matrix,
     read_token,
+    shown_engine,
+    shown_model,
 )
 from .streams import BATCH, Source
 from .trust import (
@@ -69,6 +76,8 @@ from .trust import (
     Tier,
     TrustedIssuer,
     issue_arguments,
+    shown_graph,
+    trust_options,
 )
 
 if TYPE_CHECKING:
@@ -135,6 +144,7 @@ class EventStream(Iterator[T]):
         self.close()
 
 
+@checked
 class TrustGraph(_Closing):
     """What this node knows about the trustworthiness of others. See ``kwaainet.TrustGraph``."""
 
@@ -142,8 +152,15 @@ class TrustGraph(_Closing):
         self._native = native
 
     @staticmethod
-    def open(dir: Path | None = None) -> TrustGraph:
-        return TrustGraph(_native.TrustGraph.open(None if dir is None else fspath(dir)).wait())
+    def open(
+        dir: Path | None = None,
+        *,
+        signer: Signer | None = None,
+        seed: int | None = None,
+        clock: str | datetime | None = None,
+    ) -> TrustGraph:
+        own = native_signer(signer, PRIVATE_HOST)
+        return TrustGraph(_native.TrustGraph.open(trust_options(dir, seed, clock), own).wait())
 
     @property
     def did(self) -> str:
@@ -197,8 +214,14 @@ class TrustGraph(_Closing):
     def require(self, peer: str, purpose: Purpose) -> None:
         self._native.require(peer, purpose).wait()
 
+    def advance_clock(self, by: timedelta) -> None:
+        self._native.advance_clock(milliseconds(by))
+
     def shutdown(self) -> None:
         self._native.shutdown()
+
+    def __repr__(self) -> str:
+        return shown_graph(self)
 
 
 class Generation(EventStream[GenerateEvent]):
@@ -211,6 +234,14 @@ class Generation(EventStream[GenerateEvent]):
 
 class Ingestion(EventStream[IngestEvent]):
     """The progress of an ingestion. Leaving it early stops between documents."""
+
+    progress = Progress()
+    """How far it is, by the events read so far."""
+
+    def __next__(self) -> IngestEvent:
+        event = super().__next__()
+        self.progress = self.progress.after(event)
+        return event
 
     def done(self) -> IngestFinished:
         """Reads to the end and returns the totals."""
@@ -233,6 +264,7 @@ class Asking(EventStream[AskEvent]):
         return last.answer
 
 
+@checked
 class Model(_Closing):
     """A loaded model. See ``kwaainet.Model``."""
 
@@ -259,7 +291,11 @@ class Model(_Closing):
     def shutdown(self) -> None:
         self._native.shutdown()
 
+    def __repr__(self) -> str:
+        return shown_model(self)
 
+
+@checked
 class ShardEngine(_Closing):
     """Loads models, serves their blocks, and generates. See ``kwaainet.ShardEngine``."""
 
@@ -301,11 +337,17 @@ class ShardEngine(_Closing):
         request = generate_request(messages, max_tokens, temperature, top_p, top_k, seed, stop)
         return Generation(self._native.generate(model._native, request, route), read_token)
 
-    def logits(self, model: Model, tokens: Sequence[int], *, route: Route | None = None) -> memoryview:
+    def logits(self, model: Model, tokens: Sequence[int], *, route: Route | None = None) -> Floats:
         return matrix(self._native.logits(model._native, list(tokens), route).wait())
+
+    def embed(self, texts: Sequence[str], *, model: Path | None = None) -> Floats:
+        return matrix(self._native.embed(list(texts), None if model is None else fspath(model)).wait())
 
     def shutdown(self) -> None:
         self._native.shutdown()
+
+    def __repr__(self) -> str:
+        return shown_engine(self)
 
 
 @dataclass(frozen=True)
@@ -317,6 +359,7 @@ class ModelWriter:
     route: Route | None = None
 
 
+@checked
 class Rag(_Closing):
     """A private knowledge base. See ``kwaainet.Rag``."""
 
@@ -327,19 +370,21 @@ class Rag(_Closing):
     def open(
         dir: Path,
         *,
-        embedder: Path | None = None,
-        model: ModelWriter | Endpoint | None = None,
+        embedder: Path | Embedder | None = None,
+        model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
+        readers: Readers = (),
     ) -> Rag:
         options = rag_options(embedder, model, chunking, language)
-        return Rag(_native.Rag.open(fspath(dir), options, _written(model)).wait())
+        brought = supplies(embedder, model, readers, PRIVATE_HOST)
+        return Rag(_native.Rag.open(fspath(dir), options, *brought).wait())
 
     def ingest(self, source: Path | bytes, *, name: str | None = None) -> Ingestion:
         return Ingestion(begin_ingestion(self._native, source, name), read_progress)
 
     def search(self, text: str, *, k: int = 8, mode: Mode = "hybrid") -> SearchResult:
-        return record(SearchResult, self._native.search(text, k, json.dumps(mode)).wait())
+        return record(SearchResult, self._native.search(text, k, to_json("mode", mode)).wait())
 
     def ask(
         self, question: str, *, k: int = 8, mode: Mode = "hybrid", min_support: float = 0.5, max_tokens: int = 400
@@ -364,7 +409,11 @@ class Rag(_Closing):
     def destroy(self) -> None:
         self._native.destroy().wait()
 
+    def __repr__(self) -> str:
+        return shown_rag(self)
 
+
+@checked
 class Node(_Closing):
     """A running node. See ``kwaainet.Node``."""
 
@@ -382,8 +431,12 @@ class Node(_Closing):
         bootstrap: Sequence[str] | None = None,
         mdns: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
+        seed: int | None = None,
+        clock: str | datetime | None = None,
     ) -> Node:
-        config = node_config(preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits)
+        config = node_config(
+            preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits, seed, clock
+        )
         return Node(_native.Node.start(config).wait())
 
     @property
@@ -432,22 +485,24 @@ class Node(_Closing):
         self,
         name: str,
         *,
-        embedder: Path | None = None,
-        model: ModelWriter | Endpoint | None = None,
+        embedder: Path | Embedder | None = None,
+        model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
+        readers: Readers = (),
     ) -> Rag:
         options = rag_options(embedder, model, chunking, language)
-        return Rag(self._native.rag(name, options, _written(model)).wait())
+        brought = supplies(embedder, model, readers, PRIVATE_HOST)
+        return Rag(self._native.rag(name, options, *brought).wait())
 
     def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
         return records(Offer, self._native.contribute(contribution(blocks, min_tier)).wait())
 
+    def advance_clock(self, by: timedelta) -> None:
+        self._native.advance_clock(milliseconds(by))
+
     def shutdown(self, *, grace: timedelta | None = None) -> None:
         self._native.shutdown(grace_ms(grace)).wait()
 
-
-def _written(model: ModelWriter | Endpoint | None) -> _native.Written | None:
-    if isinstance(model, ModelWriter):
-        return model.engine._native, model.model._native, model.route
-    return None
+    def __repr__(self) -> str:
+        return shown_node(self)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json as _json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias, cast
 
 from . import _native
 from ._bridge import Opening, finished
+from ._checks import checked, home, milliseconds, to_json
 from ._records import record, records
+from .provide import Signer, native_signer, running_host
 
+Path: TypeAlias = str | PathLike[str]
 Tier: TypeAlias = Literal["unknown", "known", "verified", "trusted"]
 Purpose: TypeAlias = Literal["open", "message", "serve_blocks", "use_blocks"]
 
@@ -76,6 +78,7 @@ class TrustedIssuer:
     types: tuple[str, ...]
 
 
+@checked
 class TrustGraph:
     """What this node knows about the trustworthiness of others. Nobody is trusted at first."""
 
@@ -83,9 +86,19 @@ class TrustGraph:
         self._native = native
 
     @staticmethod
-    def open(dir: str | PathLike[str] | None = None) -> Opening[TrustGraph]:
-        """A trust graph alone, without a network: in a directory, or in memory with an identity of its own."""
-        return Opening(_open(dir))
+    def open(
+        dir: Path | None = None,
+        *,
+        signer: Signer | None = None,
+        seed: int | None = None,
+        clock: str | datetime | None = None,
+    ) -> Opening[TrustGraph]:
+        """A trust graph alone, without a network: in a directory, or in memory with an identity of its own.
+
+        ``signer`` signs what it issues, with a key that the app keeps. For tests, ``seed`` makes an identity that is no
+        secret, and ``clock`` is where its clock stands still.
+        """
+        return Opening(_open(trust_options(dir, seed, clock), signer))
 
     @property
     def did(self) -> str:
@@ -153,17 +166,47 @@ class TrustGraph:
         """Raises ``UntrustedPeerError`` when a peer does not reach the minimum tier of a purpose."""
         await finished(self._native.require(peer, purpose))
 
+    async def advance_clock(self, by: timedelta) -> None:
+        """For tests: moves the clock that it was opened with, or that of its node."""
+        self._native.advance_clock(milliseconds(by))
+
     async def shutdown(self) -> None:
         """Lets go of the directory. The trust graph of a node stays open with the node."""
         self._native.shutdown()
 
+    def __repr__(self) -> str:
+        return shown_graph(self)
 
-async def _open(dir: str | PathLike[str] | None) -> TrustGraph:
-    return TrustGraph(await finished(_native.TrustGraph.open(None if dir is None else fspath(dir))))
+
+async def _open(options: str, signer: Signer | None) -> TrustGraph:
+    return TrustGraph(await finished(_native.TrustGraph.open(options, native_signer(signer, running_host()))))
+
+
+def trust_options(dir: Path | None, seed: int | None, clock: str | datetime | None) -> str:
+    """The options as the native module reads them."""
+    folder = None if dir is None else fspath(dir)
+    return to_json("options", {"dir": folder, "seed": seed, "clock": instant(clock)})
+
+
+def instant(clock: str | datetime | None) -> str | None:
+    """RFC 3339 in UTC."""
+    if isinstance(clock, datetime):
+        return clock.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return clock
+
+
+def shown(identity: str) -> str:
+    """An identity as short as people tell it from others."""
+    return f"{identity[:-8][:12]}…{identity[-6:]}"
+
+
+def shown_graph(graph: Any) -> str:
+    where = f"{home(graph)}.TrustGraph"
+    return f"<{where} {shown(graph.did)} open>" if graph._native.is_open() else f"<{where} closed>"
 
 
 def issue_arguments(
     type: str, subject: str, claims: Mapping[str, Any] | None, valid_for: timedelta | None
 ) -> tuple[str, str, str, int | None]:
-    milliseconds = None if valid_for is None else max(0, valid_for // timedelta(milliseconds=1))
-    return type, subject, _json.dumps(dict(claims or {}), allow_nan=False), milliseconds
+    valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+    return type, subject, to_json("claims", dict(claims or {})), valid_for_ms

@@ -20,6 +20,8 @@ use crate::reply::Reply;
 /// How long the end of the interpreter waits for work that cannot be interrupted.
 const GRACE: Duration = Duration::from_secs(5);
 
+type Errand = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
+
 pub(crate) type Outcome = Result<Box<dyn Reply>, KwaaiError>;
 
 enum Job {
@@ -28,6 +30,8 @@ enum Job {
         callback: Py<PyAny>,
         outcome: Outcome,
     },
+    /// Do something with the interpreter at hand.
+    Run(Errand),
     Stop,
 }
 
@@ -68,6 +72,12 @@ impl Mailbox {
         // After the end of the interpreter nobody is interested.
         drop(self.0.send(Job::Deliver { callback, outcome }));
     }
+
+    /// Does something with the interpreter at hand, soon. Never blocks. After the end of the interpreter the errand is
+    /// dropped undone.
+    pub(crate) fn run(&self, errand: impl FnOnce(Python<'_>) -> PyResult<()> + Send + 'static) {
+        drop(self.0.send(Job::Run(Box::new(errand))));
+    }
 }
 
 fn serve(inbox: &Receiver<Job>) {
@@ -83,7 +93,16 @@ fn serve(inbox: &Receiver<Job>) {
 }
 
 fn deliver(py: Python<'_>, job: Job) -> bool {
-    let Job::Deliver { callback, outcome } = job else { return false };
+    let (callback, outcome) = match job {
+        Job::Deliver { callback, outcome } => (callback, outcome),
+        Job::Run(errand) => {
+            if let Err(error) = errand(py) {
+                error.write_unraisable(py, None);
+            }
+            return true;
+        }
+        Job::Stop => return false,
+    };
     let value = outcome.map_err(|error| exception(py, &error)).and_then(|reply| reply.into_python(py));
     let result = match value {
         Ok(value) => callback.call1(py, (value, py.None())),

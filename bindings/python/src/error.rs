@@ -15,7 +15,18 @@ pub(crate) fn exception(py: Python<'_>, error: &KwaaiError) -> PyErr {
 
 /// A record that the facade wrote as JSON.
 pub(crate) fn parse<T: DeserializeOwned>(py: Python<'_>, what: &str, json: &str) -> PyResult<T> {
-    kwaai_ffi::from_json(what, json).map_err(|error| exception(py, &error))
+    kwaai_ffi::from_json(what, json).map_err(|mut error| {
+        // The place in a text that nobody wrote by hand says nothing; the field and what it allows do.
+        if let Some(place) = error.message.rfind(" at line ") {
+            error.message.truncate(place);
+        }
+        exception(py, &error)
+    })
+}
+
+/// An argument that cannot be, for what only this module can check.
+pub(crate) fn invalid(py: Python<'_>, message: String) -> PyErr {
+    exception(py, &KwaaiError::foreign(kwaai_ffi::ErrorCode::InvalidArgument, message, None))
 }
 
 fn build<'py>(py: Python<'py>, error: &KwaaiError) -> PyResult<Bound<'py, PyAny>> {

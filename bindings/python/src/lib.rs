@@ -3,10 +3,13 @@
 
 use pyo3::prelude::*;
 
+mod array;
 mod delivery;
 mod error;
+mod log;
 mod node;
 mod operation;
+mod provide;
 mod rag;
 mod reply;
 mod shard;
@@ -22,9 +25,13 @@ mod _native {
     #[pymodule_export]
     use crate::delivery::shutdown;
     #[pymodule_export]
+    use crate::log::{LogQueue, init_logging};
+    #[pymodule_export]
     use crate::node::Node;
     #[pymodule_export]
     use crate::operation::Operation;
+    #[pymodule_export]
+    use crate::provide::{Answer, Embedder, Reader, Signer, Writer};
     #[pymodule_export]
     use crate::rag::Rag;
     #[pymodule_export]
@@ -33,7 +40,7 @@ mod _native {
     use crate::stream::Stream;
     #[cfg(feature = "checkout")]
     #[pymodule_export]
-    use crate::testing::{hang, live_handles, numbers, panic, raise_error};
+    use crate::testing::{hang, live_handles, norms, numbers, panic, raise_error, seed_did, seed_sign};
     #[pymodule_export]
     use crate::trust::TrustGraph;
 

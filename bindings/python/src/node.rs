@@ -7,9 +7,10 @@ use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
 use crate::operation::Operation;
+use crate::provide::{Embedder, Reader, Writer, supplies};
 use crate::rag::Rag;
 use crate::reply::{Object, Record};
-use crate::shard::{ShardEngine, supplies};
+use crate::shard::ShardEngine;
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
 
@@ -87,16 +88,17 @@ impl Node {
         ShardEngine(self.0.shards())
     }
 
-    #[pyo3(signature = (name, options, model=None))]
     fn rag(
         &self,
         py: Python<'_>,
         name: String,
         options: &str,
-        model: Option<crate::rag::Written<'_>>,
+        embedder: Option<&Embedder>,
+        writer: Option<&Writer>,
+        readers: Vec<PyRef<'_, Reader>>,
     ) -> PyResult<Operation> {
         let options: Options = parse(py, "options", options)?;
-        let (node, supplies) = (self.0.clone(), supplies(py, model)?);
+        let (node, supplies) = (self.0.clone(), supplies(embedder, writer, &readers));
         Ok(Operation::new(move |cancel| async move {
             node.rag(name, options, supplies, cancel).await.map(|rag| Object(Rag::from(rag)))
         }))
@@ -108,6 +110,14 @@ impl Node {
         Ok(Operation::new(
             move |cancel| async move { node.contribute(contribution, cancel).await.and_then(Record::of) },
         ))
+    }
+
+    fn advance_clock(&self, py: Python<'_>, by_ms: u64) -> PyResult<()> {
+        self.0.advance_clock(by_ms).map_err(|error| exception(py, &error))
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_open()
     }
 
     fn shutdown(&self, grace_ms: Option<u64>) -> Operation {

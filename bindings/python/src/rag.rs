@@ -7,12 +7,9 @@ use pyo3::prelude::*;
 
 use crate::error::parse;
 use crate::operation::Operation;
+use crate::provide::{Embedder, Reader, Writer, supplies};
 use crate::reply::{Object, Record};
-use crate::shard::{Model, ShardEngine, supplies};
 use crate::stream::Stream;
-
-/// An engine, a model of it, and the route: what writes answers.
-pub(crate) type Written<'py> = (Bound<'py, ShardEngine>, Bound<'py, Model>, Option<String>);
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct Rag(Arc<kwaai_ffi::Rag>);
@@ -26,10 +23,16 @@ impl From<kwaai_ffi::Rag> for Rag {
 #[pymethods]
 impl Rag {
     #[staticmethod]
-    #[pyo3(signature = (dir, options, model=None))]
-    fn open(py: Python<'_>, dir: String, options: &str, model: Option<Written<'_>>) -> PyResult<Operation> {
+    fn open(
+        py: Python<'_>,
+        dir: String,
+        options: &str,
+        embedder: Option<&Embedder>,
+        writer: Option<&Writer>,
+        readers: Vec<PyRef<'_, Reader>>,
+    ) -> PyResult<Operation> {
         let options: Options = parse(py, "options", options)?;
-        let supplies = supplies(py, model)?;
+        let supplies = supplies(embedder, writer, &readers);
         Ok(Operation::new(|cancel| async {
             kwaai_ffi::Rag::open(dir, options, supplies, cancel).await.map(|rag| Object(Rag::from(rag)))
         }))
@@ -79,6 +82,10 @@ impl Rag {
     fn stats(&self) -> Operation {
         let rag = self.0.clone();
         Operation::new(move |cancel| async move { rag.stats(cancel).await.and_then(Record::of) })
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_open()
     }
 
     fn shutdown(&self) -> Operation {

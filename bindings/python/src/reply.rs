@@ -2,7 +2,7 @@
 
 use kwaai_ffi::{Item, KwaaiError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use pyo3::{IntoPyObjectExt, PyClass, PyClassInitializer};
 use serde::Serialize;
 use serde_json::Value;
@@ -22,6 +22,12 @@ macro_rules! convertible {
     };
 }
 convertible!((), bool, String, Vec<String>);
+
+impl Reply for Vec<u8> {
+    fn into_python(self: Box<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(PyBytes::new(py, &self).into_any().unbind())
+    }
+}
 
 /// A record of the object layer, as the dict that `kwaainet._records` makes a dataclass of.
 pub(crate) struct Record(Value);

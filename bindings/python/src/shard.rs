@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use kwaai_ffi::Matrix;
-use kwaai_ffi::provide::Supplies;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
+use crate::array::bytes;
 use crate::error::{exception, parse};
 use crate::operation::Operation;
-use crate::rag::Written;
 use crate::reply::{Object, Record, Reply, object};
 use crate::stream::Stream;
 
@@ -69,6 +67,15 @@ impl ShardEngine {
         Operation::new(move |cancel| async move { engine.logits(&model, tokens, route, cancel).await.map(Rows) })
     }
 
+    fn embed(&self, texts: Vec<String>, model: Option<String>) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(move |cancel| async move { engine.embed(texts, model, cancel).await.map(Rows) })
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
     fn shutdown(&self) {
         self.0.shutdown();
     }
@@ -76,6 +83,10 @@ impl ShardEngine {
 
 #[pymethods]
 impl Model {
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let info = kwaai_ffi::to_json(self.0.info()).map_err(|error| exception(py, &error))?;
         object(py, &info)
@@ -86,25 +97,13 @@ impl Model {
     }
 }
 
-/// The model that writes the answers of a knowledge base.
-pub(crate) fn supplies(py: Python<'_>, written: Option<Written<'_>>) -> PyResult<Supplies> {
-    let Some((engine, model, route)) = written else { return Ok(Supplies::default()) };
-    let writer = engine.get().0.writer(&model.get().0, route).map_err(|error| exception(py, &error))?;
-    Ok(Supplies { writer: Some(writer), ..Supplies::default() })
-}
-
 /// Rows of numbers, as one buffer of 32-bit floats in this machine's byte order, with the number of rows and columns.
 struct Rows(Matrix);
 
 impl Reply for Rows {
     fn into_python(self: Box<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let (rows, columns) = (self.0.rows, self.0.columns);
-        let bytes = PyBytes::new_with(py, rows * columns * size_of::<f32>(), |buffer| {
-            for (place, value) in buffer.chunks_exact_mut(size_of::<f32>()).zip(&self.0.values) {
-                place.copy_from_slice(&value.to_ne_bytes());
-            }
-            Ok(())
-        })?;
+        let bytes = bytes(py, &self.0.values)?;
         Ok((bytes, rows, columns).into_pyobject(py)?.into_any().unbind())
     }
 }

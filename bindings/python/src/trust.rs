@@ -6,8 +6,9 @@ use std::sync::Arc;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use pyo3::prelude::*;
 
-use crate::error::exception;
+use crate::error::{exception, parse};
 use crate::operation::Operation;
+use crate::provide::Signer;
 use crate::reply::{Object, Record};
 
 #[pyclass(frozen, module = "kwaainet._native")]
@@ -16,12 +17,20 @@ pub(crate) struct TrustGraph(pub(crate) Arc<kwaai_ffi::TrustGraph>);
 #[pymethods]
 impl TrustGraph {
     #[staticmethod]
-    fn open(dir: Option<String>) -> Operation {
-        Operation::new(|cancel| async {
-            kwaai_ffi::TrustGraph::open(TrustOptions { dir, ..TrustOptions::default() }, None, cancel)
-                .await
-                .map(|graph| Object(TrustGraph(Arc::new(graph))))
-        })
+    fn open(py: Python<'_>, options: &str, signer: Option<&Signer>) -> PyResult<Operation> {
+        let options: TrustOptions = parse(py, "options", options)?;
+        let signer = signer.map(|signer| signer.0.clone());
+        Ok(Operation::new(|cancel| async {
+            kwaai_ffi::TrustGraph::open(options, signer, cancel).await.map(|graph| Object(TrustGraph(Arc::new(graph))))
+        }))
+    }
+
+    fn advance_clock(&self, py: Python<'_>, by_ms: u64) -> PyResult<()> {
+        self.0.advance_clock(by_ms).map_err(|error| exception(py, &error))
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_open()
     }
 
     fn did(&self, py: Python<'_>) -> PyResult<String> {

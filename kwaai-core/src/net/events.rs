@@ -134,7 +134,8 @@ impl<T: Clone> Hub<T> {
 
     pub(crate) fn send(&self, value: T) {
         let mut state = self.state();
-        state.senders.retain(|sender| !sender.is_cancelled());
+        // Who gave up gets the end, not the error of a sender that went away.
+        state.senders.extract_if(.., |sender| sender.is_cancelled()).for_each(|sender| sender.finish(Ok(())));
         if state.senders.is_empty() && self.keeps && !state.closed {
             let (sender, stream) = event::subscription(self.capacity);
             state.senders.push(sender);

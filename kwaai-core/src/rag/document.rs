@@ -145,7 +145,7 @@ impl Limits {
             self.file_bytes
         ))
         .with("limit", self.file_bytes)
-        .with_remedy("split the file, or raise Limits::file_bytes"))
+        .with_remedy("split the file, or raise the limit file_bytes"))
     }
 
     /// Refuses a text that has grown to this many bytes, or lets it pass.
@@ -155,7 +155,7 @@ impl Limits {
         }
         Err(Error::resource_exhausted(format!("its text is longer than {} bytes", self.text_bytes))
             .with("limit", self.text_bytes)
-            .with_remedy("split the file, or raise Limits::text_bytes"))
+            .with_remedy("split the file, or raise the limit text_bytes"))
     }
 }
 

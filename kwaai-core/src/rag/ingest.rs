@@ -339,7 +339,7 @@ fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
         ))
         .with_file(path)
         .with("limit", limit)
-        .with_remedy("split the file, or raise Limits::file_bytes")
+        .with_remedy("split the file, or raise the limit file_bytes")
     };
     if metadata.len() >= limits.file_bytes {
         return Err(too_large());

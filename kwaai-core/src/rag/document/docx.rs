@@ -55,7 +55,7 @@ impl<'a> Package<'a> {
                 limits.entries
             ))
             .with("limit", limits.entries)
-            .with_remedy("if you trust the file, raise Limits::entries"));
+            .with_remedy("if you trust the file, raise the limit entries"));
         }
         Ok(Package { archive, limits, left: limits.unpacked_bytes })
     }
@@ -114,7 +114,7 @@ impl<'a> Package<'a> {
                 "{name} unpacks to far more than its size ({packed} bytes packed)"
             ))
             .with("limit", limit)
-            .with_remedy(format!("it looks like a bomb; if you trust the file, raise Limits::{field}")));
+            .with_remedy(format!("it looks like a bomb; if you trust the file, raise the limit {field}")));
         }
         self.left -= unpacked;
         text::decode(&bytes).map(Some).map_err(|error| damaged(format!("{name}: {}", error.message())))

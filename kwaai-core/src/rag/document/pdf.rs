@@ -219,7 +219,7 @@ impl OutputDev for Watched<'_> {
 fn too_slow(limits: &Limits) -> Error {
     Error::resource_exhausted(format!("reading it takes longer than {} s", limits.time.as_secs_f64()))
         .with("limit", limits.time.as_millis())
-        .with_remedy("split the file, or raise Limits::time")
+        .with_remedy("split the file, or raise the limit time")
 }
 
 fn damaged(why: String) -> Error {

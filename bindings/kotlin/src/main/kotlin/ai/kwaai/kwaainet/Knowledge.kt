@@ -1,0 +1,245 @@
+package ai.kwaai.kwaainet
+
+import java.time.Instant
+import ai.kwaai.kwaainet.internal.Answer as NativeAnswerRecord
+import ai.kwaai.kwaainet.internal.AskEvent as NativeAskEvent
+import ai.kwaai.kwaainet.internal.Citation as NativeCitation
+import ai.kwaai.kwaainet.internal.DocumentInfo as NativeDocumentInfo
+import ai.kwaai.kwaainet.internal.EmbedderInfo as NativeEmbedderInfo
+import ai.kwaai.kwaainet.internal.Evidence as NativeEvidence
+import ai.kwaai.kwaainet.internal.Hit as NativeHit
+import ai.kwaai.kwaainet.internal.IngestEvent as NativeIngestEvent
+import ai.kwaai.kwaainet.internal.Mode as NativeMode
+import ai.kwaai.kwaainet.internal.Rank as NativeRank
+import ai.kwaai.kwaainet.internal.SearchResult as NativeSearchResult
+import ai.kwaai.kwaainet.internal.Stats as NativeStats
+
+/** How passages are found. */
+public enum class Mode {
+    /** By their words: BM25. */
+    LEXICAL,
+
+    /** By their meaning: the cosine of embeddings. */
+    DENSE,
+
+    /** Both, fused by reciprocal rank. */
+    HYBRID;
+
+    public companion object {
+        /** The mode of a name such as `hybrid`. */
+        public fun of(name: String): Mode = named(entries, "mode", name)
+    }
+}
+
+/** The place of a passage in one of the two searches, from 1, and its BM25 score or cosine. */
+public data class Rank(val rank: Int, val score: Float)
+
+/** A passage found. */
+public data class Hit(
+    val documentId: String,
+    /** The name of its document. */
+    val document: String,
+    val chunkId: String,
+    val text: String,
+    /** The bytes of the document's text, in UTF-8, that it covers. */
+    val span: Span,
+    /** Where it stands, for people: `page 3`, or a heading. */
+    val section: String?,
+    /** What the hits are ordered by. Comparable within one search only. */
+    val score: Double,
+    val lexical: Rank?,
+    val dense: Rank?,
+)
+
+/** What a search found, best first, and how it searched. */
+public data class SearchResult(
+    val hits: List<Hit>,
+    val mode: Mode,
+    /** Why it is not the mode that was asked for. */
+    val note: String?,
+)
+
+/** What `[n]` in an answer stands for. */
+public data class Citation(
+    val number: Int,
+    val documentId: String,
+    val document: String,
+    val chunkId: String,
+    val section: String?,
+    /** The bytes of the document's text, in UTF-8, that are cited. */
+    val span: Span,
+    val quote: String,
+)
+
+/** What speaks for and against an answer being in the documents. Shares are between 0 and 1. */
+public data class Evidence(
+    val nearestPassage: Float?,
+    val nearestSentence: Float?,
+    val passageCoverage: Double,
+    val jointCoverage: Double,
+    val matched: Double,
+    val sentenceCoverage: Double,
+    val unknown: Double,
+    val lexicalLead: Double,
+    val agreement: Boolean,
+)
+
+/** An answer with its sources, or the refusal of one. */
+public data class Answer(
+    /** With `[n]` after what a source supports. */
+    val text: String,
+    val citations: List<Citation>,
+    val refused: Boolean,
+    /** Why it was refused, or why it is not the answer of the language model. */
+    val why: String?,
+    /** How well the documents support an answer, 0 to 1. */
+    val support: Double,
+    val evidence: Evidence,
+    val mode: Mode,
+    val note: String?,
+    /** The language model that wrote the text; `null` for quotes and refusals. */
+    val model: String?,
+)
+
+/** What asking yields. */
+public sealed interface AskEvent {
+    /** A piece of the answer. */
+    public data class Text(val text: String) : AskEvent
+
+    /** What came so far does not count: the model cited no source that exists. The answer follows anew. */
+    public data class Retracted(val why: String) : AskEvent
+
+    /** The whole answer and its sources. */
+    public data class Done(val answer: Answer) : AskEvent
+}
+
+/** How an ingestion gets on. */
+public sealed interface IngestEvent {
+    /** First of all: how many files there are. */
+    public data class Found(val files: Long) : IngestEvent
+
+    /** A file is being read and cut. */
+    public data class Reading(val name: String) : IngestEvent
+
+    /** Passages of a document were embedded. */
+    public data class Embedded(val name: String, val done: Long, val total: Long) : IngestEvent
+
+    /** A document is durable and can be found. [warnings] say what of it could not be read. */
+    public data class DocumentDone(
+        val name: String,
+        val documentId: String,
+        val chunks: Long,
+        /** Milliseconds from opening its file to the commit. */
+        val ms: Long,
+        val warnings: List<String>,
+    ) : IngestEvent
+
+    /** A document is stored already, as it is. */
+    public data class Unchanged(val name: String) : IngestEvent
+
+    /** A document could not be ingested; what was stored under its name stays, and the others go on. */
+    public data class DocumentFailed(val name: String, val code: String, val message: String) : IngestEvent
+
+    /** Last of all. */
+    public data class Finished(val ingested: Long, val unchanged: Long, val failed: Long, val chunks: Long) : IngestEvent
+}
+
+/** A document of a knowledge base. */
+public data class DocumentInfo(
+    val id: String,
+    val name: String,
+    /** The file it came from, unless it was given as bytes. */
+    val source: String?,
+    /** `text`, `markdown`, `pdf`, `docx` or `custom`. */
+    val format: String,
+    /** SHA-256 of the file's bytes. */
+    val contentHash: String,
+    val bytes: Long,
+    /** How many passages it was cut into. */
+    val chunks: Long,
+    /** What of it could not be read. */
+    val warnings: List<String>,
+    val ingestedAt: Instant,
+)
+
+/** The embedder whose vectors a knowledge base holds. */
+public data class EmbedderInfo(val id: String, val dimension: Int)
+
+/** What a knowledge base holds and how it searches. */
+public data class Stats(
+    val documents: Long,
+    val chunks: Long,
+    /** Passages with a vector. */
+    val vectors: Long,
+    /** Passages in the word index. */
+    val indexed: Long,
+    /** Vectors that are reached through a graph. */
+    val sealedVectors: Long,
+    /** How often the knowledge base was changed. */
+    val generation: Long,
+    val embedder: EmbedderInfo?,
+    /** The language model that writes answers. */
+    val languageModel: String?,
+    val mode: Mode,
+    /** Why the mode is not hybrid. */
+    val note: String?,
+)
+
+internal fun Mode.native(): NativeMode = when (this) {
+    Mode.LEXICAL -> NativeMode.LEXICAL
+    Mode.DENSE -> NativeMode.DENSE
+    Mode.HYBRID -> NativeMode.HYBRID
+}
+
+internal fun NativeMode.read(): Mode = when (this) {
+    NativeMode.LEXICAL -> Mode.LEXICAL
+    NativeMode.DENSE -> Mode.DENSE
+    NativeMode.HYBRID -> Mode.HYBRID
+}
+
+internal fun NativeRank.read() = Rank(rank.toInt(), score)
+
+internal fun NativeHit.read() = Hit(
+    documentId, document, chunkId, text, span.read(), section, score, lexical?.read(), dense?.read(),
+)
+
+internal fun NativeSearchResult.read() = SearchResult(hits.map { it.read() }, mode.read(), note)
+
+internal fun NativeCitation.read() =
+    Citation(number.toInt(), documentId, document, chunkId, section, span.read(), quote)
+
+internal fun NativeEvidence.read() = Evidence(
+    nearestPassage, nearestSentence, passageCoverage, jointCoverage, matched, sentenceCoverage, unknown, lexicalLead,
+    agreement,
+)
+
+internal fun NativeAnswerRecord.read() = Answer(
+    text, citations.map { it.read() }, refused, why, support, evidence.read(), mode.read(), note, model,
+)
+
+internal fun NativeAskEvent.read(): AskEvent = when (this) {
+    is NativeAskEvent.Text -> AskEvent.Text(text)
+    is NativeAskEvent.Retracted -> AskEvent.Retracted(why)
+    is NativeAskEvent.Done -> AskEvent.Done(answer.read())
+}
+
+internal fun NativeIngestEvent.read(): IngestEvent = when (this) {
+    is NativeIngestEvent.Found -> IngestEvent.Found(files)
+    is NativeIngestEvent.Reading -> IngestEvent.Reading(name)
+    is NativeIngestEvent.Embedded -> IngestEvent.Embedded(name, done, total)
+    is NativeIngestEvent.DocumentDone -> IngestEvent.DocumentDone(name, documentId, chunks, ms.toLong(), warnings)
+    is NativeIngestEvent.Unchanged -> IngestEvent.Unchanged(name)
+    is NativeIngestEvent.DocumentFailed -> IngestEvent.DocumentFailed(name, code, message)
+    is NativeIngestEvent.Finished -> IngestEvent.Finished(ingested, unchanged, failed, chunks)
+}
+
+internal fun NativeDocumentInfo.read() = DocumentInfo(
+    id, name, source, format, contentHash, bytes.toLong(), chunks, warnings, Instant.ofEpochMilli(ingestedAtMs),
+)
+
+internal fun NativeEmbedderInfo.read() = EmbedderInfo(id, dimension.toInt())
+
+internal fun NativeStats.read() = Stats(
+    documents.toLong(), chunks.toLong(), vectors.toLong(), indexed.toLong(), sealedVectors.toLong(), generation.toLong(),
+    embedder?.read(), languageModel, mode.read(), note,
+)

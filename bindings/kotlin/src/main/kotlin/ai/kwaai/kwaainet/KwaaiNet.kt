@@ -1,0 +1,55 @@
+package ai.kwaai.kwaainet
+
+import ai.kwaai.kwaainet.internal.SinkCode
+import ai.kwaai.kwaainet.internal.initNativeLogging
+import ai.kwaai.kwaainet.internal.nativeVersion
+import java.time.Instant
+import ai.kwaai.kwaainet.internal.LogRecord as NativeLogRecord
+
+/** Something that happened inside the library. Never holds a prompt, a document, a vector or a key. */
+public data class LogRecord(
+    val at: Instant,
+    /** `error`, `warn`, `info`, `debug` or `trace`. */
+    val level: String,
+    /** The part of the library, for example `kwaai_core::net`. */
+    val target: String,
+    val message: String,
+    val fields: Map<String, String>,
+    /** How many records before this one were dropped because the sink was too slow. */
+    val dropped: Long,
+)
+
+/** Where log records go. */
+public fun interface LogSink {
+    /** Takes a record, on a thread of its own. What it throws is dropped. */
+    public fun log(record: LogRecord)
+}
+
+/** Functions of the library itself. */
+public object KwaaiNet {
+    /** The version of the library. */
+    public val version: String get() = call { nativeVersion() }
+
+    /**
+     * Sends what the library says from now on to [sink], once in a process; without this it is silent. [filter] is written
+     * as for `RUST_LOG`, for example `info` or `warn,kwaai_core::net=debug`.
+     *
+     * @throws KwaaiException.InvalidArgument for a filter that is malformed
+     * @throws KwaaiException.AlreadyExists when the process has a sink already
+     */
+    public fun initLogging(filter: String, sink: LogSink) {
+        val code = object : SinkCode {
+            override fun log(record: NativeLogRecord) {
+                try {
+                    sink.log(record.read())
+                } catch (_: Throwable) {
+                    // A sink has nobody to report to.
+                }
+            }
+        }
+        call { initNativeLogging(filter.sound("filter"), code) }
+    }
+}
+
+private fun NativeLogRecord.read() =
+    LogRecord(Instant.ofEpochMilli(atMs.toLong()), level, target, message, fields, dropped.toLong())

@@ -1,0 +1,186 @@
+package ai.kwaai.kwaainet
+
+import java.nio.file.Path
+import java.time.Instant
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import ai.kwaai.kwaainet.internal.MessageRecord as NativeMessage
+import ai.kwaai.kwaainet.internal.NodeEvent as NativeNodeEvent
+import ai.kwaai.kwaainet.internal.NodeInfo as NativeNodeInfo
+import ai.kwaai.kwaainet.internal.NodeLimits as NativeLimits
+import ai.kwaai.kwaainet.internal.PeerInfo as NativePeerInfo
+
+/** What a node is meant for. */
+public enum class Preset {
+    /** In memory, for tests and short programs. */
+    EPHEMERAL,
+
+    /** A person's computer. */
+    DESKTOP,
+
+    /** A phone. */
+    MOBILE,
+
+    /** A machine that is always on. */
+    SERVER;
+
+    public companion object {
+        /** The preset of a name such as `ephemeral`. */
+        public fun of(name: String): Preset = named(entries, "preset", name)
+    }
+}
+
+/** The limits to change; the others stay as the preset has them. */
+public data class Limits(
+    /** Connections in both directions together. */
+    val maxConnections: Int? = null,
+    val maxIncomingConnections: Int? = null,
+    val maxConnectionsPerPeer: Int? = null,
+    /** Incoming connections whose handshake is under way. */
+    val maxPendingIncoming: Int? = null,
+    /** Outgoing connections whose handshake is under way. */
+    val maxPendingOutgoing: Int? = null,
+    /** New connections are refused above this share of the machine's memory, 0 to 1. */
+    val maxMemoryShare: Double? = null,
+    /** Calls of one peer served at the same time. */
+    val maxCallsPerPeer: Int? = null,
+    /** Calls served at the same time. */
+    val maxCalls: Int? = null,
+    /** Streams of one peer served at the same time. */
+    val maxStreamsPerPeer: Int? = null,
+    /** Streams served at the same time. */
+    val maxStreams: Int? = null,
+    /** Unread messages that are kept. */
+    val inbox: Int? = null,
+    /** Unread events that are kept for one reader. */
+    val events: Int? = null,
+    /** Keys for which this node remembers who provides them. */
+    val maxProvidedKeys: Int? = null,
+    /** How long a connection without any stream is kept. */
+    val idleConnection: Duration? = null,
+    /** How long a peer may take to say what a stream is for. */
+    val headerTimeout: Duration? = null,
+    /** How long the gate may take to decide. */
+    val gateTimeout: Duration? = null,
+    /** No call is served for longer. */
+    val maxCallDuration: Duration? = null,
+)
+
+/** Which side opened a connection. */
+public enum class Direction {
+    /** The peer dialled. */
+    INBOUND,
+
+    /** This node did. */
+    OUTBOUND,
+}
+
+/** What a node says about itself. */
+public data class NodeInfo(
+    val name: String,
+    val peerId: String,
+    val did: String,
+    /** The version of the library. */
+    val version: String,
+    /** `null` for a node in memory. */
+    val dataDir: Path?,
+    /** Where it can be dialled, each ending in `/p2p/<peer id>`. */
+    val addresses: List<String>,
+    val connectedPeers: Int,
+    val uptime: Duration,
+)
+
+/** A connected peer, and how far this node trusts it. */
+public data class PeerInfo(
+    val peerId: String,
+    val did: String?,
+    /** What the peer calls itself; not to be trusted. */
+    val name: String,
+    /** What the peer says it runs; not to be trusted. */
+    val agent: String,
+    val direction: Direction,
+    val addresses: List<String>,
+    /** The last measured round trip. */
+    val rtt: Duration?,
+    val tier: Tier,
+    val score: Double,
+    val reasons: List<Reason>,
+)
+
+/** A text that a peer sent. */
+public data class Message(
+    /** The PeerId of the sender, authenticated. */
+    val sender: String,
+    val text: String,
+    val receivedAt: Instant,
+)
+
+/** Blocks of a model, from the first up to and without the last, to compute for others. */
+public data class BlockShare(val model: Path, val startBlock: Int, val endBlock: Int)
+
+/** Something that happened on the network. */
+public sealed interface NodeEvent {
+    /** This node can be dialled at a new address. */
+    public data class Listening(val address: String) : NodeEvent
+
+    /** An address is no longer listened on. */
+    public data class ListeningStopped(val address: String) : NodeEvent
+
+    /** The first connection with a peer was established. */
+    public data class PeerConnected(val peer: String, val address: String, val direction: Direction) : NodeEvent
+
+    /** A peer said what it runs; not to be trusted. */
+    public data class PeerIdentified(val peer: String, val agent: String) : NodeEvent
+
+    /** The last connection with a peer ended. */
+    public data class PeerDisconnected(val peer: String) : NodeEvent
+
+    /** A message arrived. */
+    public data class MessageReceived(val message: Message) : NodeEvent
+
+    /** Something that this version has no name for. */
+    public data object Other : NodeEvent
+}
+
+internal fun Limits.native() = NativeLimits(
+    maxConnections = maxConnections?.toLong(),
+    maxIncomingConnections = maxIncomingConnections?.toLong(),
+    maxConnectionsPerPeer = maxConnectionsPerPeer?.toLong(),
+    maxPendingIncoming = maxPendingIncoming?.toLong(),
+    maxPendingOutgoing = maxPendingOutgoing?.toLong(),
+    maxMemoryShare = maxMemoryShare,
+    maxCallsPerPeer = maxCallsPerPeer?.toLong(),
+    maxCalls = maxCalls?.toLong(),
+    maxStreamsPerPeer = maxStreamsPerPeer?.toLong(),
+    maxStreams = maxStreams?.toLong(),
+    inbox = inbox?.toLong(),
+    events = events?.toLong(),
+    maxProvidedKeys = maxProvidedKeys?.toLong(),
+    idleConnectionMs = idleConnection?.millis("idleConnection"),
+    headerTimeoutMs = headerTimeout?.millis("headerTimeout"),
+    gateTimeoutMs = gateTimeout?.millis("gateTimeout"),
+    maxCallDurationMs = maxCallDuration?.millis("maxCallDuration"),
+)
+
+private fun direction(name: String): Direction = named(Direction.entries, "direction", name)
+
+internal fun NativeNodeInfo.read() = NodeInfo(
+    name, peerId, did, version, dataDir?.let(Path::of), addresses, connectedPeers.toInt(), uptimeMs.toLong().milliseconds,
+)
+
+internal fun NativePeerInfo.read() = PeerInfo(
+    peerId, did, name, agent, direction(direction), addresses, rttMs?.milliseconds, Tier.of(tier), score,
+    reasons.map { it.read() },
+)
+
+internal fun NativeMessage.read() = Message(sender, text, Instant.parse(receivedAt))
+
+internal fun NativeNodeEvent.read(): NodeEvent = when (this) {
+    is NativeNodeEvent.Listening -> NodeEvent.Listening(address)
+    is NativeNodeEvent.ListeningStopped -> NodeEvent.ListeningStopped(address)
+    is NativeNodeEvent.PeerConnected -> NodeEvent.PeerConnected(peer, address, direction(direction))
+    is NativeNodeEvent.PeerIdentified -> NodeEvent.PeerIdentified(peer, agent)
+    is NativeNodeEvent.PeerDisconnected -> NodeEvent.PeerDisconnected(peer)
+    is NativeNodeEvent.MessageReceived -> NodeEvent.MessageReceived(message.read())
+    NativeNodeEvent.Other -> NodeEvent.Other
+}

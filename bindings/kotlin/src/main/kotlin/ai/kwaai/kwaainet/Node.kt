@@ -1,0 +1,140 @@
+package ai.kwaai.kwaainet
+
+import ai.kwaai.kwaainet.internal.BlockShareOptions
+import ai.kwaai.kwaainet.internal.NativeNode
+import ai.kwaai.kwaainet.internal.NodeOptions
+import java.nio.file.Path
+import java.time.Instant
+import kotlin.time.Duration
+
+/** A whole node: identity, network, trust, models and knowledge under one handle. */
+public class Node internal constructor(private val native: NativeNode) : Handle {
+    /** The readable name that peers see. */
+    public val name: String get() = call { native.name() }
+
+    /** The identity that the network knows this node by. */
+    public val peerId: String get() = call { native.peerId() }
+
+    /** The identity that signs this node's credentials. */
+    public val did: String get() = call { native.did() }
+
+    /** What the node says about itself. */
+    public suspend fun info(): NodeInfo = call { native.info(null).read() }
+
+    /** The connected peers with their tiers. A peer of which nothing is known is asked for its credentials. */
+    public suspend fun peers(): List<PeerInfo> = call { native.peers(null).map { it.read() } }
+
+    /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId. */
+    public suspend fun connect(address: String): String = call { native.connect(address.sound("address"), null) }
+
+    /** Closes every connection to a peer. */
+    public suspend fun disconnect(peer: String): Unit = call { native.disconnect(peer.sound("peer"), null) }
+
+    /** Asks the network where a peer, a PeerId or a DID, can be reached. */
+    public suspend fun findPeer(peer: String): List<String> = call { native.findPeer(peer.sound("peer"), null) }
+
+    /** Sends a text of at most 64 KiB to a peer. Returns when it has arrived. */
+    public suspend fun sendMessage(peer: String, text: String): Unit =
+        call { native.sendMessage(peer.sound("peer"), text.sound("text"), null) }
+
+    /** Messages as they arrive, from this call on. What came before the first reader is kept for it. */
+    public fun messages(): EventFlow<Message> = EventFlow(openMessages(), ::openMessages)
+
+    /** What happens on the network, from this call on. */
+    public fun events(): EventFlow<NodeEvent> = EventFlow(openEvents(), ::openEvents)
+
+    /** Credentials, scores and the policy of this node. */
+    public fun trust(): TrustGraph = call { TrustGraph(native.trust()) }
+
+    /** Language models, whole or in blocks over peers. */
+    public fun shards(): ShardEngine = call { ShardEngine(native.shards()) }
+
+    /**
+     * Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of
+     * [Rag.open].
+     */
+    public suspend fun rag(
+        name: String,
+        embedder: EmbedderSource? = null,
+        model: AnswerWriter? = null,
+        chunking: Chunking? = null,
+        language: Language? = null,
+        readers: List<DocumentReader> = emptyList(),
+    ): Rag = call {
+        Rag(native.rag(name.sound("name"), ragOptions(embedder, model, chunking, language, readers), null))
+    }
+
+    /**
+     * Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
+     *
+     * [minTier] is the lowest tier that may use it; without it the policy's minimum stays as it is.
+     */
+    public suspend fun contribute(blocks: List<BlockShare> = emptyList(), minTier: Tier? = null): List<Offer> = call {
+        val shares = blocks.map {
+            BlockShareOptions(it.model.toString().sound("model"), it.startBlock.toLong(), it.endBlock.toLong())
+        }
+        native.contribute(shares, minTier?.wire(), null).map { it.read() }
+    }
+
+    /** For tests: moves the clock that the node was started with. */
+    public fun advanceClock(by: Duration): Unit = call { native.advanceClock(by.millis("by")) }
+
+    /** Stops the node: what is under way may finish within five seconds. Idempotent. */
+    override suspend fun shutdown(): Unit = shutdown(null)
+
+    /** Stops the node: what is under way may finish within [grace]. */
+    public suspend fun shutdown(grace: Duration?): Unit = call { native.shutdown(grace?.millis("grace"), null) }
+
+    private fun openMessages(): Source<Message> {
+        val stream = call { native.messages() }
+        return Source(
+            next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+            stop = { stream.cancel(); stream.destroy() },
+        )
+    }
+
+    private fun openEvents(): Source<NodeEvent> {
+        val stream = call { native.events() }
+        return Source(
+            next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+            stop = { stream.cancel(); stream.destroy() },
+        )
+    }
+
+    public companion object {
+        /**
+         * Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home.
+         *
+         * What is given here wins over environment variables, these over `config.yaml` in the data directory, and that over
+         * the preset, which is `desktop` unless set. [listen] and [bootstrap] are multiaddresses; an empty [listen] listens
+         * nowhere. [seed] and [clock] are for tests: an identity that is no secret, and a clock that stands until
+         * [advanceClock] moves it.
+         */
+        public suspend fun start(
+            preset: Preset? = null,
+            name: String? = null,
+            dataDir: Path? = null,
+            identityKey: Path? = null,
+            listen: List<String>? = null,
+            bootstrap: List<String>? = null,
+            mdns: Boolean? = null,
+            limits: Limits? = null,
+            seed: Long? = null,
+            clock: Instant? = null,
+        ): Node = call {
+            val options = NodeOptions(
+                preset = preset?.wire(),
+                name = name?.sound("name"),
+                dataDir = dataDir?.toString()?.sound("dataDir"),
+                identityKey = identityKey?.toString()?.sound("identityKey"),
+                listen = listen?.map { it.sound("address") },
+                bootstrap = bootstrap?.map { it.sound("address") },
+                mdns = mdns,
+                limits = limits?.native(),
+                seed = seed,
+                clock = clock?.toString(),
+            )
+            Node(NativeNode.start(options, null))
+        }
+    }
+}

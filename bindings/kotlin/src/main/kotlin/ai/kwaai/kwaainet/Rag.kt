@@ -1,0 +1,184 @@
+package ai.kwaai.kwaainet
+
+import ai.kwaai.kwaainet.internal.ChunkingSizes
+import ai.kwaai.kwaainet.internal.EndpointOptions
+import ai.kwaai.kwaainet.internal.NativeIngestion
+import ai.kwaai.kwaainet.internal.NativeRag
+import ai.kwaai.kwaainet.internal.QuestionOptions
+import ai.kwaai.kwaainet.internal.RagOptions
+import java.nio.file.Path
+
+/** Where passages may end. */
+public enum class Strategy {
+    /** After whole sentences, as many as fit. */
+    SENTENCE,
+
+    /** After whole paragraphs where they fit. */
+    PARAGRAPH,
+
+    /** After windows of one size. */
+    FIXED;
+
+    public companion object {
+        /** The strategy of a name such as `paragraph`. */
+        public fun of(name: String): Strategy = named(entries, "strategy", name)
+    }
+}
+
+/** How documents are cut. Sizes count characters; what is left out has the library's default. */
+public data class Chunking(
+    val strategy: Strategy? = null,
+    /** The longest passage. */
+    val size: Int? = null,
+    /** How much of a passage is repeated at the start of the next. */
+    val overlap: Int? = null,
+    /** A shorter rest is joined to the passage before it. */
+    val min: Int? = null,
+)
+
+/** The language whose word forms are brought together. */
+public enum class Language {
+    ENGLISH, ARABIC, DANISH, DUTCH, FINNISH, FRENCH, GERMAN, GREEK, HUNGARIAN, ITALIAN, NORWEGIAN, PORTUGUESE, ROMANIAN,
+    RUSSIAN, SPANISH, SWEDISH, TAMIL, TURKISH;
+
+    public companion object {
+        /** The language of a name such as `german`. */
+        public fun of(name: String): Language = named(entries, "language", name)
+    }
+}
+
+/** The progress of an ingestion, which begins when it is collected. Ending it early stops between documents. */
+public class Ingestion internal constructor(open: suspend () -> Source<IngestEvent>) :
+    EventFlow<IngestEvent>(null, open) {
+    /** Collects to the end and returns the totals. */
+    public suspend fun done(): IngestEvent.Finished {
+        var last: IngestEvent? = null
+        collect { last = it }
+        return checkNotNull(last as? IngestEvent.Finished) { "an ingestion ends with its totals or an error" }
+    }
+}
+
+/** An answer as it is written, which begins when it is collected. */
+public class Asking internal constructor(open: suspend () -> Source<AskEvent>) : EventFlow<AskEvent>(null, open) {
+    /** Collects to the end and returns the whole answer. */
+    public suspend fun done(): Answer {
+        var last: AskEvent? = null
+        collect { last = it }
+        return checkNotNull(last as? AskEvent.Done) { "an answer ends with its sources or an error" }.answer
+    }
+}
+
+/** A private knowledge base. Nothing leaves the machine, unless the model it was given does so. */
+public class Rag internal constructor(private val native: NativeRag) : Handle {
+    /** Reads a file, or every file of a folder, beginning when it is collected. A document replaces the one of its name. */
+    public fun ingest(source: Path): Ingestion {
+        val path = source.toString().sound("source")
+        return ingestion { native.ingestPath(path, null) }
+    }
+
+    /** Reads a document from memory, whose [name] tells its format. The bytes are copied when it is collected. */
+    public fun ingest(source: ByteArray, name: String): Ingestion {
+        val text = name.sound("name")
+        return ingestion { native.ingestBytes(text, source, null) }
+    }
+
+    private fun ingestion(open: suspend () -> NativeIngestion) = Ingestion {
+        val stream = call { open() }
+        Source(
+            next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+            stop = { stream.cancel(); stream.destroy() },
+        )
+    }
+
+    /** The [k] passages that fit a text best. */
+    public suspend fun search(text: String, k: Int = 8, mode: Mode = Mode.HYBRID): SearchResult =
+        call { native.search(text.sound("text"), k.toLong(), mode.native(), null).read() }
+
+    /**
+     * Answers a question from the documents, with citations, or refuses; it begins when it is collected.
+     *
+     * [minSupport], from 0 to 1, is the least support by the documents that is answered: higher refuses more. What is left
+     * out has the library's default: 8 passages, half support, 400 tokens.
+     */
+    public fun ask(
+        question: String,
+        k: Int? = null,
+        mode: Mode = Mode.HYBRID,
+        minSupport: Double? = null,
+        maxTokens: Int? = null,
+    ): Asking {
+        val text = question.sound("question")
+        val options = QuestionOptions(k?.toLong(), mode.native(), minSupport, maxTokens?.toLong())
+        return Asking {
+            val stream = call { native.ask(text, options, null) }
+            Source(
+                next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+                stop = { stream.cancel(); stream.destroy() },
+            )
+        }
+    }
+
+    /** Every document, in the order of the names. */
+    public suspend fun documents(): List<DocumentInfo> = call { native.documents(null).map { it.read() } }
+
+    /** The text of a document. Spans count its bytes in UTF-8. */
+    public suspend fun documentText(id: String): String = call { native.documentText(id.sound("id"), null) }
+
+    /** Removes a document and every trace of it. */
+    public suspend fun deleteDocument(id: String): Unit = call { native.deleteDocument(id.sound("id"), null) }
+
+    /** What it holds and how it searches. */
+    public suspend fun stats(): Stats = call { native.stats(null).read() }
+
+    /** Stops what is under way and unlocks the directory. */
+    override suspend fun shutdown(): Unit = call { native.shutdown(null) }
+
+    /** Shuts down and deletes everything that was stored. */
+    public suspend fun destroy(): Unit = call { native.destroy(null) }
+
+    public companion object {
+        /**
+         * Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
+         *
+         * Without an [embedder], all-MiniLM-L6-v2 is taken when it has been fetched. [model] writes the answers; without one
+         * they are made of the best sentences. [readers] read formats that the library does not.
+         */
+        public suspend fun open(
+            dir: Path,
+            embedder: EmbedderSource? = null,
+            model: AnswerWriter? = null,
+            chunking: Chunking? = null,
+            language: Language? = null,
+            readers: List<DocumentReader> = emptyList(),
+        ): Rag = call {
+            val options = ragOptions(embedder, model, chunking, language, readers)
+            Rag(NativeRag.open(dir.toString().sound("dir"), options, null))
+        }
+    }
+}
+
+internal fun ragOptions(
+    embedder: EmbedderSource?,
+    model: AnswerWriter?,
+    chunking: Chunking?,
+    language: Language?,
+    readers: List<DocumentReader>,
+) = RagOptions(
+    embedder = when (embedder) {
+        WordsOnly -> "none"
+        is BertModel -> embedder.name.sound("embedder")
+        is Embedder, null -> null
+    },
+    ownEmbedder = (embedder as? Embedder)?.native(),
+    endpoint = (model as? Endpoint)?.run {
+        EndpointOptions(baseUrl.sound("baseUrl"), this.model.sound("model"), apiKey?.sound("apiKey"))
+    },
+    writer = when (model) {
+        is LanguageModel -> model.native()
+        is ModelWriter -> model.engine.native.writer(model.model.native, model.route?.wire())
+        is Endpoint, null -> null
+    },
+    chunking = chunking?.run { ChunkingSizes(strategy?.wire(), size?.toLong(), overlap?.toLong(), min?.toLong()) },
+    language = language?.wire(),
+    readers = readers.map { it.native() },
+)

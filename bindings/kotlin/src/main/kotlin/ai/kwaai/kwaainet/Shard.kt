@@ -1,0 +1,242 @@
+package ai.kwaai.kwaainet
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import ai.kwaai.kwaainet.internal.BlockHost as NativeBlockHost
+import ai.kwaai.kwaainet.internal.BlockSelection as NativeBlocks
+import ai.kwaai.kwaainet.internal.ChatMessage as NativeChatMessage
+import ai.kwaai.kwaainet.internal.Coverage as NativeCoverage
+import ai.kwaai.kwaainet.internal.FinishReason as NativeFinishReason
+import ai.kwaai.kwaainet.internal.GenerateEvent as NativeGenerateEvent
+import ai.kwaai.kwaainet.internal.Hop as NativeHop
+import ai.kwaai.kwaainet.internal.ModelInfo as NativeModelInfo
+import ai.kwaai.kwaainet.internal.NativeMatrix
+import ai.kwaai.kwaainet.internal.Offer as NativeOffer
+import ai.kwaai.kwaainet.internal.Role as NativeRole
+import ai.kwaai.kwaainet.internal.Span as NativeSpan
+import ai.kwaai.kwaainet.internal.Usage as NativeUsage
+
+/** From the first up to and without the last. */
+public data class Span(val start: Long, val end: Long)
+
+/** Which blocks of a model to load. */
+public sealed interface Blocks {
+    /** All of them: the model runs here. */
+    public data object All : Blocks
+
+    /** None: peers compute them. */
+    public data object None : Blocks
+
+    /** From the first up to and without the last. */
+    public data class Range(val start: Int, val end: Int) : Blocks
+}
+
+/** Where a model runs. */
+public enum class Route {
+    /** Here. */
+    LOCAL,
+
+    /** Block by block on peers. */
+    PEERS;
+
+    public companion object {
+        /** The route of a name such as `peers`. */
+        public fun of(name: String): Route = named(entries, "route", name)
+    }
+}
+
+/** What a model is. */
+public data class ModelInfo(
+    /** The same on every machine that has the same weights. */
+    val id: String,
+    /** The name of its directory, for people. */
+    val name: String,
+    val blocks: Int,
+    /** The blocks that are held here. */
+    val heldBlocks: Span?,
+    /** The length of a hidden state. */
+    val hiddenSize: Int,
+    /** The number of token ids. */
+    val vocabSize: Int,
+    /** The longest context in tokens. */
+    val maxContext: Int,
+)
+
+/** Blocks that this node serves, from the first up to and without the last. */
+public data class Offer(
+    /** The model's id. */
+    val model: String,
+    val startBlock: Int,
+    val endBlock: Int,
+)
+
+/** A run of blocks that a peer offers. */
+public data class BlockHost(
+    val peer: String,
+    val startBlock: Int,
+    val endBlock: Int,
+    /** Whether this node uses it. */
+    val usable: Boolean,
+    /** Why not. */
+    val why: String?,
+)
+
+/** Which blocks of a model are up, and from whom. */
+public data class Coverage(
+    /** How many blocks the model has. */
+    val blocks: Int,
+    /** For each block, how many hosts that this node would use have it. */
+    val counts: List<Int>,
+    /** Every run of blocks that a host offers, in the order of hosts and blocks. */
+    val hosts: List<BlockHost>,
+)
+
+/** Who speaks in a conversation. */
+public enum class Role {
+    SYSTEM,
+    USER,
+    ASSISTANT;
+
+    public companion object {
+        /** The role of a name such as `user`. */
+        public fun of(name: String): Role = named(entries, "role", name)
+    }
+}
+
+/** One turn of a conversation. */
+public data class ChatMessage(val role: Role, val content: String) {
+    public companion object {
+        /** A turn that sets the rules. */
+        public fun system(content: String): ChatMessage = ChatMessage(Role.SYSTEM, content)
+
+        /** A turn of the person. */
+        public fun user(content: String): ChatMessage = ChatMessage(Role.USER, content)
+
+        /** A turn of the model. */
+        public fun assistant(content: String): ChatMessage = ChatMessage(Role.ASSISTANT, content)
+    }
+}
+
+/** Tokens read and written. */
+public data class Usage(val promptTokens: Int, val completionTokens: Int)
+
+/** One station of a generation's path. */
+public data class Hop(
+    /** `null` is this process. */
+    val peer: String?,
+    val startBlock: Int,
+    val endBlock: Int,
+    /** Milliseconds from sending to having the answer, median over the tokens. */
+    val ms: Double,
+)
+
+/** Why a generation ended. */
+public enum class FinishReason {
+    /** The model ended its turn, or a stop text came. */
+    STOP,
+
+    /** The limit on tokens, or the model's context, was reached. */
+    LENGTH,
+}
+
+/** What a generation yields. */
+public sealed interface GenerateEvent {
+    /** A piece of text, always whole characters. */
+    public data class Token(val text: String) : GenerateEvent
+
+    /** The end of the generation. */
+    public data class Done(val finishReason: FinishReason, val usage: Usage, val path: List<Hop>) : GenerateEvent
+}
+
+/** A generation, whole. */
+public data class Completion(
+    val text: String,
+    val finishReason: FinishReason,
+    val usage: Usage,
+    /** Where the blocks were computed, in order. */
+    val path: List<Hop>,
+)
+
+/** Tokens as they are made, then [GenerateEvent.Done]. It begins when it is collected. */
+public class Generation internal constructor(open: suspend () -> Source<GenerateEvent>) :
+    EventFlow<GenerateEvent>(null, open) {
+    /** Collects to the end and returns the whole text. */
+    public suspend fun done(): Completion {
+        val text = StringBuilder()
+        var end: GenerateEvent.Done? = null
+        collect { event ->
+            when (event) {
+                is GenerateEvent.Token -> text.append(event.text)
+                is GenerateEvent.Done -> end = event
+            }
+        }
+        return checkNotNull(end) { "a generation ends with Done or an error" }.run {
+            Completion(text.toString(), finishReason, usage, path)
+        }
+    }
+}
+
+/** Numbers in rows and columns: [values] holds the rows one after the other, each of [columns] numbers. */
+public class Matrix(public val rows: Int, public val columns: Int, public val values: FloatArray) {
+    /** The number in a row and a column, both from 0. */
+    public operator fun get(row: Int, column: Int): Float = values[row * columns + column]
+
+    /** A copy of one row. */
+    public fun row(row: Int): FloatArray = values.copyOfRange(row * columns, (row + 1) * columns)
+}
+
+internal fun NativeMatrix.read(): Matrix {
+    val numbers = FloatArray(values.size / Float.SIZE_BYTES)
+    ByteBuffer.wrap(values).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(numbers)
+    return Matrix(rows, columns, numbers)
+}
+
+internal fun Blocks.native(): NativeBlocks = when (this) {
+    Blocks.All -> NativeBlocks.All
+    Blocks.None -> NativeBlocks.None
+    is Blocks.Range -> NativeBlocks.Span(start.toLong(), end.toLong())
+}
+
+internal fun ChatMessage.native() = NativeChatMessage(
+    when (role) {
+        Role.SYSTEM -> NativeRole.SYSTEM
+        Role.USER -> NativeRole.USER
+        Role.ASSISTANT -> NativeRole.ASSISTANT
+    },
+    content.sound("message"),
+)
+
+internal fun NativeChatMessage.read() = ChatMessage(
+    when (role) {
+        NativeRole.SYSTEM -> Role.SYSTEM
+        NativeRole.USER -> Role.USER
+        NativeRole.ASSISTANT -> Role.ASSISTANT
+    },
+    content,
+)
+
+internal fun NativeSpan.read() = Span(start, end)
+
+internal fun NativeModelInfo.read() = ModelInfo(
+    id, name, blocks.toInt(), heldBlocks?.read(), hiddenSize.toInt(), vocabSize.toInt(), maxContext.toInt(),
+)
+
+internal fun NativeOffer.read() = Offer(model, startBlock.toInt(), endBlock.toInt())
+
+internal fun NativeBlockHost.read() = BlockHost(peer, startBlock.toInt(), endBlock.toInt(), usable, why)
+
+internal fun NativeCoverage.read() = Coverage(blocks.toInt(), counts.map { it.toInt() }, hosts.map { it.read() })
+
+internal fun NativeUsage.read() = Usage(promptTokens.toInt(), completionTokens.toInt())
+
+internal fun NativeHop.read() = Hop(peer, startBlock.toInt(), endBlock.toInt(), ms)
+
+internal fun NativeFinishReason.read() = when (this) {
+    NativeFinishReason.STOP -> FinishReason.STOP
+    NativeFinishReason.LENGTH -> FinishReason.LENGTH
+}
+
+internal fun NativeGenerateEvent.read(): GenerateEvent = when (this) {
+    is NativeGenerateEvent.Token -> GenerateEvent.Token(text)
+    is NativeGenerateEvent.Done -> GenerateEvent.Done(finishReason.read(), usage.read(), path.map { it.read() })
+}

@@ -1,0 +1,108 @@
+package ai.kwaai.kwaainet
+
+import ai.kwaai.kwaainet.internal.ChatOptions
+import ai.kwaai.kwaainet.internal.NativeModel
+import ai.kwaai.kwaainet.internal.NativeShardEngine
+import java.nio.file.Path
+
+/** A loaded model. */
+public class Model internal constructor(internal val native: NativeModel) : Handle {
+    /** Its shape, and which blocks are held here. */
+    public val info: ModelInfo = call { native.info().read() }
+
+    /** The same on every machine that has the same weights. */
+    public val id: String get() = info.id
+
+    /** The name of its directory, for people. */
+    public val name: String get() = info.name
+
+    /** How many blocks it has. */
+    public val blocks: Int get() = info.blocks
+
+    /** Lets go of the weights. */
+    override suspend fun shutdown(): Unit = call { native.shutdown() }
+}
+
+/** Loads models, serves their blocks, and generates. */
+public class ShardEngine internal constructor(internal val native: NativeShardEngine) : Handle {
+    /** Loads a model from its directory. */
+    public suspend fun load(model: Path, blocks: Blocks = Blocks.All): Model =
+        call { Model(native.load(model.toString().sound("model"), blocks.native(), null)) }
+
+    /** Loads the blocks from the first up to and without the last, and serves them to peers that are trusted enough. */
+    public suspend fun serve(model: Path, startBlock: Int, endBlock: Int): Offer =
+        call { native.serve(model.toString().sound("model"), startBlock.toLong(), endBlock.toLong(), null).read() }
+
+    /** Stops serving the blocks of a model; what runs on them ends. */
+    public suspend fun stopServing(modelId: String): Unit =
+        call { native.stopServing(modelId.sound("modelId"), null) }
+
+    /** What this node serves. */
+    public suspend fun served(): List<Offer> = call { native.served(null).map { it.read() } }
+
+    /** Which blocks of a model are up, from whom, and whom this node would not use. */
+    public suspend fun coverage(model: Model): Coverage = call { native.coverage(model.native, null).read() }
+
+    /**
+     * Continues a conversation, beginning when it is collected.
+     *
+     * What is left out has the library's default: 256 tokens, and temperature 0, which takes the likeliest token each time.
+     * Without a route the model runs here when all its blocks are here, and over peers otherwise.
+     */
+    public fun chat(
+        model: Model,
+        messages: List<ChatMessage>,
+        maxTokens: Int? = null,
+        temperature: Double? = null,
+        topP: Double? = null,
+        topK: Int? = null,
+        seed: Long? = null,
+        stop: List<String> = emptyList(),
+        route: Route? = null,
+    ): Generation {
+        val turns = messages.map { it.native() }
+        val ends = stop.map { it.sound("stop") }
+        val options =
+            ChatOptions(turns, maxTokens?.toLong(), temperature, topP, topK?.toLong(), seed, ends, route?.wire())
+        return Generation {
+            val stream = call { native.chat(model.native, options, null) }
+            Source(
+                next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+                stop = { stream.cancel(); stream.destroy() },
+            )
+        }
+    }
+
+    /** [chat] with a single question. */
+    public fun chat(
+        model: Model,
+        messages: String,
+        maxTokens: Int? = null,
+        temperature: Double? = null,
+        topP: Double? = null,
+        topK: Int? = null,
+        seed: Long? = null,
+        stop: List<String> = emptyList(),
+        route: Route? = null,
+    ): Generation =
+        chat(model, listOf(ChatMessage.user(messages)), maxTokens, temperature, topP, topK, seed, stop, route)
+
+    /** The logits of every token of a text: a row for each token, as long as the vocabulary. The numbers are copied twice. */
+    public suspend fun logits(model: Model, tokens: IntArray, route: Route? = null): Matrix =
+        call { native.logits(model.native, tokens.map { it.toLong() }, route?.wire(), null).read() }
+
+    /**
+     * A unit vector for each text. [model] is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was
+     * fetched unless set. The last one stays loaded.
+     */
+    public suspend fun embed(texts: List<String>, model: String? = null): Matrix =
+        call { native.embed(texts.map { it.sound("text") }, model?.sound("model"), null).read() }
+
+    /** Lets go of the engine. That of a node stays open with the node. */
+    override suspend fun shutdown(): Unit = call { native.shutdown() }
+
+    public companion object {
+        /** Opens an engine without a network: models run whole, here. */
+        public suspend fun open(): ShardEngine = call { ShardEngine(NativeShardEngine.open(null)) }
+    }
+}

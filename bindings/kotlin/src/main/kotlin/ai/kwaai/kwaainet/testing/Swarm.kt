@@ -1,0 +1,56 @@
+package ai.kwaai.kwaainet.testing
+
+import ai.kwaai.kwaainet.Handle
+import ai.kwaai.kwaainet.Node
+import ai.kwaai.kwaainet.Preset
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
+import kotlinx.coroutines.coroutineScope
+import java.time.Instant
+
+/**
+ * Real nodes in this process, for the tests of an app: in memory, over loopback sockets, each with the identity of its
+ * place, so that every run has the same PeerIds.
+ */
+public class Swarm private constructor(public val nodes: List<Node>) : Handle {
+    /** How many nodes there are. */
+    public val size: Int get() = nodes.size
+
+    /** The node at a place, from 0. */
+    public operator fun get(place: Int): Node = nodes[place]
+
+    /** Connects every node with the first, as far as they are not connected. */
+    public suspend fun connect() {
+        val address = nodes.first().info().addresses.first()
+        nodes.drop(1).forEach { it.connect(address) }
+    }
+
+    /** Shuts every node down. */
+    override suspend fun shutdown(): Unit = coroutineScope {
+        nodes.map { async { it.shutdown() } }.awaitAll()
+    }
+
+    public companion object {
+        /**
+         * Starts [size] nodes with the seeds 1, 2, 3 and so on. [clock] is where the clock of each stands; without it they go by
+         * the machine's. Nobody is connected at first.
+         */
+        public suspend fun start(size: Int, clock: Instant? = null): Swarm {
+            val nodes = mutableListOf<Node>()
+            try {
+                repeat(size) { place ->
+                    nodes += Node.start(
+                        preset = Preset.EPHEMERAL,
+                        name = "node ${place + 1}",
+                        seed = place + 1L,
+                        clock = clock,
+                    )
+                }
+            } catch (error: Throwable) {
+                nodes.forEach { it.shutdown() }
+                throw error
+            }
+            return Swarm(nodes)
+        }
+    }
+}

@@ -1,0 +1,115 @@
+package ai.kwaai.kwaainet
+
+import kotlinx.coroutines.runBlocking
+import kotlinx.serialization.json.JsonObject
+import kotlinx.serialization.json.JsonPrimitive
+import org.junit.jupiter.api.io.TempDir
+import java.nio.file.Path
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.fail
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.milliseconds
+
+/** Nothing that an app hands over stops the process: everything is a typed error. */
+class BadInputTest {
+    private val half = "half a pair \ud83d"
+    private val texts = listOf("", half, "\u0000", "x".repeat(200_000), "did:key:", "../..", "🌍")
+
+    private suspend fun refused(what: String, vararg codes: ErrorCode, call: suspend () -> Any?) {
+        try {
+            call()
+        } catch (error: KwaaiException) {
+            if (codes.isNotEmpty() && error.code !in codes) throw AssertionError("$what: $error", error)
+            return
+        }
+        fail("$what was let through")
+    }
+
+    @Test
+    fun `no text stops a node`() = runBlocking {
+        Node.start(preset = Preset.EPHEMERAL, seed = 1).use { node ->
+            for (text in texts) {
+                val shown = text.take(20)
+                refused("connect $shown") { node.connect(text) }
+                refused("disconnect $shown", ErrorCode.INVALID_ARGUMENT) { node.disconnect(text) }
+                refused("find $shown", ErrorCode.INVALID_ARGUMENT) { node.findPeer(text) }
+                refused("send to $shown", ErrorCode.INVALID_ARGUMENT) { node.sendMessage(text, "hello") }
+                refused("score $shown", ErrorCode.INVALID_ARGUMENT) { node.trust().score(text) }
+                refused("verify $shown", ErrorCode.INVALID_ARGUMENT, ErrorCode.RESOURCE_EXHAUSTED) { node.trust().verify(text) }
+                refused("issue $shown", ErrorCode.INVALID_ARGUMENT) { node.trust().issue(text, node.did) }
+                refused("trust $shown", ErrorCode.INVALID_ARGUMENT) { node.trust().trustIssuer(node.did, listOf(text)) }
+            }
+            refused("half a claim", ErrorCode.INVALID_ARGUMENT) {
+                node.trust().issue("UptimeVC", node.did, JsonObject(mapOf("a" to JsonPrimitive(half))))
+            }
+            refused("not a number", ErrorCode.INVALID_ARGUMENT) {
+                node.trust().issue("UptimeVC", node.did, JsonObject(mapOf("a" to JsonPrimitive(Double.NaN))))
+            }
+        }
+    }
+
+    @Test
+    fun `no number stops anything`(@TempDir dir: Path) = runBlocking {
+        refused("a negative seed", ErrorCode.INVALID_ARGUMENT) { TrustGraph.open(seed = -1) }
+        Node.start(preset = Preset.EPHEMERAL, listen = emptyList(), seed = 1, clock = java.time.Instant.EPOCH).use { node ->
+            for (by in listOf((-1).milliseconds, (50_000).days, Duration.INFINITE, -Duration.INFINITE)) {
+                refused("advance by $by", ErrorCode.INVALID_ARGUMENT) { node.advanceClock(by) }
+                refused("grace of $by", ErrorCode.INVALID_ARGUMENT) { node.shutdown(grace = by) }
+            }
+            refused("blocks", ErrorCode.INVALID_ARGUMENT) { node.contribute(listOf(BlockShare(TINY, -1, 2))) }
+            refused("blocks", ErrorCode.INVALID_ARGUMENT) { node.contribute(listOf(BlockShare(TINY, 3, Int.MAX_VALUE))) }
+        }
+        Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->
+            rag.ingest("A text.".encodeToByteArray(), "a.txt").done()
+            refused("k", ErrorCode.INVALID_ARGUMENT) { rag.search("text", k = -1) }
+            refused("k", ErrorCode.INVALID_ARGUMENT) { rag.ask("What?", k = 0).done() }
+            refused("k", ErrorCode.INVALID_ARGUMENT) { rag.ask("What?", k = -5).done() }
+            refused("support", ErrorCode.INVALID_ARGUMENT) { rag.ask("What?", minSupport = Double.NaN).done() }
+            refused("tokens", ErrorCode.INVALID_ARGUMENT) { rag.ask("What?", maxTokens = -1).done() }
+            assertEquals(1, rag.search("text", k = Int.MAX_VALUE).hits.size)
+        }
+        for (size in listOf(-1, Int.MIN_VALUE)) {
+            refused("chunking", ErrorCode.INVALID_ARGUMENT) {
+                Rag.open(dir.resolve("other"), WordsOnly, chunking = Chunking(size = size))
+            }
+        }
+        ShardEngine.open().use { engine ->
+            engine.load(TINY).use { model ->
+                refused("temperature", ErrorCode.INVALID_ARGUMENT) { engine.chat(model, "x", temperature = Double.NaN).done() }
+                refused("temperature", ErrorCode.INVALID_ARGUMENT) { engine.chat(model, "x", temperature = -1.0).done() }
+                refused("top_p", ErrorCode.INVALID_ARGUMENT) { engine.chat(model, "x", topP = Double.POSITIVE_INFINITY).done() }
+                refused("tokens", ErrorCode.INVALID_ARGUMENT) { engine.chat(model, "x", maxTokens = -1).done() }
+                refused("text", ErrorCode.INVALID_ARGUMENT) { engine.chat(model, half).done() }
+                refused("logits") { engine.logits(model, intArrayOf(Int.MAX_VALUE)) }
+                refused("logits") { engine.logits(model, intArrayOf()) }
+            }
+            refused("blocks", ErrorCode.INVALID_ARGUMENT) { engine.load(TINY, Blocks.Range(2, 1)) }
+            refused("blocks", ErrorCode.INVALID_ARGUMENT) { engine.load(TINY, Blocks.Range(-2, 1)) }
+            refused("blocks", ErrorCode.INVALID_ARGUMENT) { engine.load(TINY, Blocks.Range(0, 10_000)) }
+            refused("a folder that is no model", ErrorCode.NOT_FOUND) { engine.load(dir.resolve("nothing")) }
+        }
+    }
+
+    @Test
+    fun `a model of an engine that is closed is refused`() = runBlocking {
+        ShardEngine.open().use { engine ->
+            val model = engine.load(TINY)
+            model.shutdown()
+            assertFailsWith<KwaaiException.Closed> { engine.chat(model, "x").done() }
+            assertEquals("tiny-kwaai", model.name)
+            assertFailsWith<KwaaiException.Closed> { Rag.open(Path.of("nowhere"), WordsOnly, ModelWriter(engine, model)) }
+            Unit
+        }
+    }
+
+    @Test
+    fun `handles that were refused leave nothing behind`() = runBlocking {
+        val node = Node.start(preset = Preset.EPHEMERAL, listen = emptyList())
+        repeat(100) { refused("half a text", ErrorCode.INVALID_ARGUMENT) { node.sendMessage(node.peerId, half) } }
+        node.shutdown()
+        Testing.untilNothingLives()
+    }
+}

@@ -1,0 +1,154 @@
+package ai.kwaai.kwaainet
+
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.filterIsInstance
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.flow.map
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.runBlocking
+import org.junit.jupiter.api.io.TempDir
+import java.nio.file.Path
+import kotlin.math.sqrt
+import kotlin.test.Test
+import kotlin.test.assertContains
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertIs
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+
+class KnowledgeTest {
+    private val docs = ROOT.resolve("docs")
+    private val question = "Which tier does a score of 0.4 give?"
+
+    @Test
+    fun `documents go in, passages and cited answers come out`(@TempDir dir: Path) = runBlocking {
+        Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->
+            val events = rag.ingest(docs).toList()
+            val found = assertIs<IngestEvent.Found>(events.first())
+            val finished = assertIs<IngestEvent.Finished>(events.last())
+            assertEquals(found.files, finished.ingested)
+            assertEquals(found.files, events.count { it is IngestEvent.DocumentDone }.toLong())
+            assertEquals(found.files, rag.stats().documents)
+
+            val answer = rag.ask(question).done()
+            assertEquals(false, answer.refused)
+            val citation = answer.citations.first()
+            val text = rag.documentText(citation.documentId).encodeToByteArray()
+            val quoted = text.copyOfRange(citation.span.start.toInt(), citation.span.end.toInt()).decodeToString()
+            assertEquals(citation.quote, quoted)
+
+            val refusal = rag.ask("Which composer wrote the opera about a barber?").done()
+            assertTrue(refusal.refused)
+            assertEquals(emptyList(), refusal.citations)
+            assertTrue(refusal.why!!.isNotEmpty())
+        }
+    }
+
+    @Test
+    fun `a document from memory is found, replaced and deleted`(@TempDir dir: Path) = runBlocking {
+        Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->
+            val text = "The harbour pump is checked every Monday."
+            assertEquals(1, rag.ingest(text.encodeToByteArray(), "pump.txt").done().ingested)
+            assertIs<IngestEvent.Unchanged>(rag.ingest(text.encodeToByteArray(), "pump.txt").first { it is IngestEvent.Unchanged })
+            val hit = rag.search("harbour", k = 1).hits.single()
+            assertEquals("pump.txt", hit.document)
+            assertEquals(1, hit.lexical?.rank)
+            assertNull(hit.dense)
+            val document = rag.documents().single()
+            assertEquals("text", document.format)
+            assertEquals(text.length.toLong(), document.bytes)
+            rag.deleteDocument(document.id)
+            assertFailsWith<KwaaiException.NotFound> { rag.documentText(document.id) }
+            assertFailsWith<KwaaiException.NotFound> { rag.ingest(dir.resolve("missing.txt")).done() }
+            assertFailsWith<KwaaiException.Unsupported> { rag.search("harbour", mode = Mode.DENSE) }
+            assertFailsWith<KwaaiException.Busy> { Rag.open(dir.resolve("kb"), WordsOnly) }
+            Unit
+        }
+    }
+
+    @Test
+    fun `a model here writes, and the same seed writes the same`() = runBlocking {
+        ShardEngine.open().use { engine ->
+            engine.load(TINY).use { model ->
+                assertEquals("tiny-kwaai", model.name)
+                assertEquals(Span(0, model.blocks.toLong()), model.info.heldBlocks)
+                val pieces = engine.chat(model, "What is KwaaiNet?", maxTokens = 40)
+                    .filterIsInstance<GenerateEvent.Token>().map { it.text }.toList()
+                val whole = engine.chat(model, "What is KwaaiNet?", maxTokens = 40).done()
+                assertEquals(pieces.joinToString(""), whole.text)
+                assertEquals(listOf(null), whole.path.map { it.peer })
+                val sampled = List(2) {
+                    engine.chat(model, "What is KwaaiNet?", maxTokens = 12, temperature = 1.2, topK = 20, seed = 7).done()
+                }
+                assertEquals(sampled[0].text, sampled[1].text)
+            }
+        }
+    }
+
+    @Test
+    fun `logits come as rows of one buffer`() = runBlocking {
+        ShardEngine.open().use { engine ->
+            engine.load(TINY).use { model ->
+                val logits = engine.logits(model, intArrayOf(1, 2, 3))
+                assertEquals(3, logits.rows)
+                assertEquals(model.info.vocabSize, logits.columns)
+                assertEquals(logits.rows * logits.columns, logits.values.size)
+                assertTrue(logits.values.all { it.isFinite() })
+                assertEquals(logits[2, 5], logits.row(2)[5])
+                // Later tokens do not change what was computed for earlier ones.
+                val shorter = engine.logits(model, intArrayOf(1, 2))
+                val distance = logits.row(1).indices.maxOf { kotlin.math.abs(logits[1, it] - shorter[1, it]) }
+                assertTrue(distance < 1e-3, "$distance")
+                assertFailsWith<KwaaiException.InvalidArgument> { engine.logits(model, intArrayOf(-1)) }
+                Unit
+            }
+        }
+    }
+
+    @Test
+    fun `embeddings have length one`() = runBlocking {
+        ShardEngine.open().use { engine ->
+            val vectors = engine.embed(listOf("A cat sits on the mat.", "Ein Satz."))
+            repeat(2) { row ->
+                assertEquals(1.0, sqrt(vectors.row(row).sumOf { it.toDouble() * it }), 1e-5)
+            }
+        }
+    }
+
+    @Test
+    fun `a model of an engine writes the answers of a knowledge base`(@TempDir dir: Path) = runBlocking {
+        ShardEngine.open().use { engine ->
+            engine.load(TINY).use { model ->
+                Rag.open(dir.resolve("kb"), WordsOnly, ModelWriter(engine, model)).use { rag ->
+                    rag.ingest("The harbour pump is checked every Monday.".encodeToByteArray(), "pump.txt").done()
+                    assertEquals(model.id, rag.stats().languageModel)
+                    // The tiny model cites nothing, and the answer says so.
+                    val answer = rag.ask("When is the harbour pump checked?").done()
+                    assertContains(answer.text, "[1]")
+                }
+            }
+        }
+    }
+
+    @Test
+    fun `the model of an app writes piece by piece`(@TempDir dir: Path) = runBlocking {
+        val asked = mutableListOf<GenerateRequest>()
+        val parrot = object : LanguageModel {
+            override val name = "parrot"
+            override fun generate(request: GenerateRequest): Flow<String> = flow {
+                asked += request
+                listOf("It is checked ", "every Monday ", "[1].").forEach { emit(it) }
+            }
+        }
+        Rag.open(dir.resolve("kb"), WordsOnly, parrot).use { rag ->
+            rag.ingest("The harbour pump is checked every Monday.".encodeToByteArray(), "pump.txt").done()
+            val answer = rag.ask("When is the harbour pump checked?", maxTokens = 99).done()
+            assertEquals("parrot", answer.model)
+            assertEquals("It is checked every Monday [1].", answer.text)
+            assertEquals(99, asked.single().maxTokens)
+            assertContains(asked.single().messages.last().content, "harbour pump")
+        }
+    }
+}

@@ -1,0 +1,230 @@
+package ai.kwaai.kwaainet
+
+import kotlinx.coroutines.flow.flow
+import kotlinx.serialization.json.JsonObject
+import kotlinx.serialization.json.JsonPrimitive
+import java.time.Instant
+import kotlin.time.Duration.Companion.milliseconds
+
+/** The verbs as scenarios call them. */
+val VERBS: Map<String, Call> = mapOf(
+    "Library.version" to { _, _ -> KwaaiNet.version },
+    "Library.init_logging" to { _, a -> KwaaiNet.initLogging(a.need("filter"), a["sink"] as LogSink) },
+    "Node.start" to { _, a ->
+        Node.start(
+            a.text("preset")?.let(Preset::of), a.text("name"), a.path("data_dir"), a.path("identity_key"),
+            a.texts("listen"), a.texts("bootstrap"), a["mdns"] as Boolean?, limits(a.map("limits")), a.long("seed"),
+            a.text("clock")?.let(Instant::parse),
+        )
+    },
+    "Node.name" to { on, _ -> (on as Node).name },
+    "Node.peer_id" to { on, _ -> (on as Node).peerId },
+    "Node.did" to { on, _ -> (on as Node).did },
+    "Node.info" to { on, _ -> (on as Node).info() },
+    "Node.peers" to { on, _ -> (on as Node).peers() },
+    "Node.connect" to { on, a -> (on as Node).connect(a.need("address")) },
+    "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
+    "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
+    "Node.send_message" to { on, a -> (on as Node).sendMessage(a.need("peer"), a.need("text")) },
+    "Node.messages" to { on, _ -> (on as Node).messages() },
+    "Node.events" to { on, _ -> (on as Node).events() },
+    "Node.trust" to { on, _ -> (on as Node).trust() },
+    "Node.shards" to { on, _ -> (on as Node).shards() },
+    "Node.rag" to { on, a ->
+        val (embedder, model, chunking, language, readers) = RagArguments(a)
+        (on as Node).rag(a.need("name"), embedder, model, chunking, language, readers)
+    },
+    "Node.contribute" to { on, a ->
+        val blocks = a.maps("blocks").orEmpty().map {
+            BlockShare(it.path("model")!!, it.int("start_block")!!, it.int("end_block")!!)
+        }
+        (on as Node).contribute(blocks, a.text("min_tier")?.let(Tier::of))
+    },
+    "Node.advance_clock" to { on, a -> (on as Node).advanceClock(a.long("by_ms")!!.milliseconds) },
+    "Node.shutdown" to { on, a -> (on as Node).shutdown(a.long("grace_ms")?.milliseconds) },
+    "TrustGraph.open" to { _, a ->
+        val clock = a.text("clock")?.let(Instant::parse)
+        TrustGraph.open(a.path("dir"), a["signer"] as Signer?, a.long("seed"), clock)
+    },
+    "TrustGraph.did" to { on, _ -> (on as TrustGraph).did },
+    "TrustGraph.issue" to { on, a ->
+        val claims = JsonObject(a.map("claims").orEmpty().mapValues { JsonPrimitive(it.value as String) })
+        (on as TrustGraph).issue(a.need("type"), a.need("subject"), claims, a.long("valid_for_ms")?.milliseconds)
+    },
+    "TrustGraph.verify" to { on, a -> (on as TrustGraph).verify(a.need("credential")) },
+    "TrustGraph.import_credential" to { on, a -> (on as TrustGraph).importCredential(a.need("credential")) },
+    "TrustGraph.credentials" to { on, a ->
+        (on as TrustGraph).credentials(a.text("subject"), a.text("issuer"), a.text("type"))
+    },
+    "TrustGraph.credential" to { on, a -> (on as TrustGraph).credential(a.need("id")) },
+    "TrustGraph.remove_credential" to { on, a -> (on as TrustGraph).removeCredential(a.need("id")) },
+    "TrustGraph.issuers" to { on, _ -> (on as TrustGraph).issuers() },
+    "TrustGraph.trust_issuer" to { on, a -> (on as TrustGraph).trustIssuer(a.need("did"), a.texts("types")!!) },
+    "TrustGraph.distrust_issuer" to { on, a -> (on as TrustGraph).distrustIssuer(a.need("did")) },
+    "TrustGraph.score" to { on, a -> (on as TrustGraph).score(a.need("peer")) },
+    "TrustGraph.policy" to { on, _ -> (on as TrustGraph).policy() },
+    "TrustGraph.set_policy" to { on, a ->
+        val policy = a.map("policy")!!.map { (purpose, tier) -> Purpose.of(purpose) to Tier.of(tier as String) }
+        (on as TrustGraph).setPolicy(policy.toMap())
+    },
+    "TrustGraph.require" to { on, a -> (on as TrustGraph).require(a.need("peer"), Purpose.of(a.need("purpose"))) },
+    "TrustGraph.advance_clock" to { on, a -> (on as TrustGraph).advanceClock(a.long("by_ms")!!.milliseconds) },
+    "TrustGraph.shutdown" to { on, _ -> (on as TrustGraph).shutdown() },
+    "ShardEngine.open" to { _, _ -> ShardEngine.open() },
+    "ShardEngine.load" to { on, a -> (on as ShardEngine).load(a.path("model")!!, blocks(a["blocks"])) },
+    "ShardEngine.serve" to { on, a ->
+        (on as ShardEngine).serve(a.path("model")!!, a.int("start_block")!!, a.int("end_block")!!)
+    },
+    "ShardEngine.stop_serving" to { on, a -> (on as ShardEngine).stopServing(a.need("model_id")) },
+    "ShardEngine.served" to { on, _ -> (on as ShardEngine).served() },
+    "ShardEngine.coverage" to { on, a -> (on as ShardEngine).coverage(a["model"] as Model) },
+    "ShardEngine.chat" to { on, a ->
+        val turns = (a["messages"] as? String)?.let { listOf(ChatMessage.user(it)) }
+            ?: a.maps("messages")!!.map { ChatMessage(Role.of(it.need("role")), it.need("content")) }
+        (on as ShardEngine).chat(
+            a["model"] as Model, turns, a.int("max_tokens"), (a["temperature"] as Number?)?.toDouble(),
+            (a["top_p"] as Number?)?.toDouble(), a.int("top_k"), a.long("seed"), a.texts("stop").orEmpty(),
+            a.text("route")?.let(Route::of),
+        )
+    },
+    "ShardEngine.logits" to { on, a ->
+        val tokens = (a["tokens"] as List<*>).map { (it as Number).toInt() }.toIntArray()
+        (on as ShardEngine).logits(a["model"] as Model, tokens, a.text("route")?.let(Route::of))
+    },
+    "ShardEngine.embed" to { on, a -> (on as ShardEngine).embed(a.texts("texts")!!, a.text("model")) },
+    "ShardEngine.shutdown" to { on, _ -> (on as ShardEngine).shutdown() },
+    "Model.id" to { on, _ -> (on as Model).id },
+    "Model.name" to { on, _ -> (on as Model).name },
+    "Model.blocks" to { on, _ -> (on as Model).blocks },
+    "Model.info" to { on, _ -> (on as Model).info },
+    "Model.shutdown" to { on, _ -> (on as Model).shutdown() },
+    "Rag.open" to { _, a ->
+        val (embedder, model, chunking, language, readers) = RagArguments(a)
+        Rag.open(a.path("dir")!!, embedder, model, chunking, language, readers)
+    },
+    "Rag.ingest" to { on, a ->
+        val source = a["source"]
+        if (source is ByteArray) (on as Rag).ingest(source, a.need("name")) else (on as Rag).ingest(a.path("source")!!)
+    },
+    "Rag.search" to { on, a ->
+        (on as Rag).search(a.need("text"), a.int("k") ?: 8, a.text("mode")?.let(Mode::of) ?: Mode.HYBRID)
+    },
+    "Rag.ask" to { on, a ->
+        val mode = a.text("mode")?.let(Mode::of) ?: Mode.HYBRID
+        val support = (a["min_support"] as Number?)?.toDouble()
+        (on as Rag).ask(a.need("question"), a.int("k"), mode, support, a.int("max_tokens"))
+    },
+    "Rag.documents" to { on, _ -> (on as Rag).documents() },
+    "Rag.document_text" to { on, a -> (on as Rag).documentText(a.need("id")) },
+    "Rag.delete_document" to { on, a -> (on as Rag).deleteDocument(a.need("id")) },
+    "Rag.stats" to { on, _ -> (on as Rag).stats() },
+    "Rag.shutdown" to { on, _ -> (on as Rag).shutdown() },
+    "Rag.destroy" to { on, _ -> (on as Rag).destroy() },
+    "Object.shutdown" to { on, _ -> (on as Handle).shutdown() },
+    "Provide.embedder" to { _, a -> letters(a) },
+    "Provide.model" to { _, a -> parrot(a) },
+    "Provide.reader" to { _, a -> cards(a) },
+    "Provide.signer" to { _, a -> seeded(a) },
+    "Provide.sink" to { _, _ -> Sink() },
+    "Provide.logged" to { on, _ -> (on as Sink).records.toList() },
+    "Testing.raise" to { _, a -> Testing.raise(a.long("number")!!) },
+    "Testing.panic" to { _, _ -> Testing.panic() },
+    "Testing.hang" to { _, _ -> Testing.hang() },
+    "Testing.numbers" to { _, a -> Testing.numbers(a.long("count")!!, a.long("capacity")!!, a["open"] as Boolean) },
+    "Testing.live_handles" to { _, _ -> System.gc(); Testing.liveHandles() },
+)
+
+private data class RagArguments(
+    val embedder: EmbedderSource?,
+    val model: AnswerWriter?,
+    val chunking: Chunking?,
+    val language: Language?,
+    val readers: List<DocumentReader>,
+) {
+    constructor(a: Arguments) : this(
+        when (val embedder = a["embedder"]) {
+            null -> null
+            "none" -> WordsOnly
+            is String -> BertModel(embedder)
+            else -> embedder as Embedder
+        },
+        writer(a["model"]),
+        a.map("chunking")?.let(::Arguments)?.run {
+            Chunking(text("strategy")?.let(Strategy::of), int("size"), int("overlap"), int("min"))
+        },
+        a.text("language")?.let(Language::of),
+        (a["readers"] as List<*>?).orEmpty().map { it as DocumentReader },
+    )
+}
+
+private fun writer(value: Any?): AnswerWriter? = if (value is Map<*, *>) {
+    Endpoint(value["base_url"] as String, value["model"] as String, value["api_key"] as String?)
+} else {
+    value as AnswerWriter?
+}
+
+private fun blocks(value: Any?): Blocks = when (value) {
+    null, "all" -> Blocks.All
+    "none" -> Blocks.None
+    else -> (value as List<*>).map { (it as Number).toInt() }.let { (start, end) -> Blocks.Range(start, end) }
+}
+
+private fun limits(values: Map<String, Any?>?): Limits? = values?.let {
+    fun int(name: String) = (values[name] as Number?)?.toInt()
+    Limits(maxConnections = int("max_connections"), inbox = int("inbox"), events = int("events"))
+}
+
+class Sink : LogSink {
+    val records: MutableList<LogRecord> = java.util.Collections.synchronizedList(mutableListOf())
+
+    override fun log(record: LogRecord) {
+        records += record
+    }
+}
+
+private fun fail(how: String?) {
+    when (how) {
+        null -> return
+        "exception" -> error("on purpose")
+        else -> throw KwaaiException.of(ErrorCode.entries.first { it.text == how }, "on purpose")
+    }
+}
+
+private fun letters(a: Arguments) = object : Embedder {
+    override val id = a.need("id")
+    override val dimension = a.int("dimension")!!
+    override suspend fun embed(texts: List<String>, query: Boolean): List<FloatArray> {
+        fail(a.text("fails"))
+        return texts.map { text ->
+            FloatArray(dimension).also { counts ->
+                text.lowercase().filter { it in 'a'..'z' }.forEach { counts[(it - 'a') % dimension] += 1f }
+            }
+        }
+    }
+}
+
+private fun parrot(a: Arguments) = object : LanguageModel {
+    override val name = a.need("name")
+    override fun generate(request: GenerateRequest) = flow {
+        fail(a.text("fails"))
+        a.need("reply").split(Regex("(?<= )")).forEach { emit(it) }
+    }
+}
+
+private fun cards(a: Arguments) = object : DocumentReader {
+    override val extensions = a.texts("extensions")!!
+    override suspend fun read(name: String, bytes: ByteArray): List<DocumentPart> {
+        fail(a.text("fails"))
+        return bytes.decodeToString().lines().filter { ": " in it }.map {
+            DocumentPart(it.substringBefore(": "), it.substringAfter(": "))
+        }
+    }
+}
+
+private fun seeded(a: Arguments) = object : Signer {
+    override val did = Testing.seedDid(a.long("seed")!!)
+    override suspend fun sign(message: ByteArray): ByteArray {
+        fail(a.text("fails"))
+        return Testing.seedSign(a.long("seed")!!, message)
+    }
+}

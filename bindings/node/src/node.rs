@@ -1,0 +1,125 @@
+//! `Node`.
+
+use std::sync::Arc;
+
+use kwaai_ffi::rag::Options;
+use napi_derive::napi;
+
+use crate::error::{Result, json, parse, thrown, whole};
+use crate::operation::Operation;
+use crate::provide::Supplies;
+use crate::rag::Rag;
+use crate::shard::ShardEngine;
+use crate::stream::Stream;
+use crate::trust::TrustGraph;
+
+/// A running node.
+#[napi]
+pub struct Node(Arc<kwaai_ffi::Node>);
+
+#[napi]
+impl Node {
+    #[napi]
+    pub fn start(config: String) -> Result<Operation> {
+        let config = parse("configuration", &config)?;
+        Ok(Operation::new(|cancel| async {
+            kwaai_ffi::Node::start(config, cancel).await.map(|node| Node(Arc::new(node)))
+        }))
+    }
+
+    #[napi]
+    pub fn name(&self) -> String {
+        self.0.identity().name.clone()
+    }
+
+    #[napi]
+    pub fn peer_id(&self) -> String {
+        self.0.identity().peer_id.clone()
+    }
+
+    #[napi]
+    pub fn did(&self) -> String {
+        self.0.identity().did.clone()
+    }
+
+    #[napi]
+    pub fn info(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.info(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn peers(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.peers(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn connect(&self, address: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.connect(address, cancel).await })
+    }
+
+    #[napi]
+    pub fn disconnect(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.disconnect(peer, cancel).await })
+    }
+
+    #[napi]
+    pub fn find_peer(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.find_peer(peer, cancel).await })
+    }
+
+    #[napi]
+    pub fn send_message(&self, peer: String, text: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.send_message(peer, text, cancel).await })
+    }
+
+    #[napi]
+    pub fn messages(&self) -> Result<Stream> {
+        self.0.messages().map(Stream::new).map_err(thrown)
+    }
+
+    #[napi]
+    pub fn events(&self) -> Result<Stream> {
+        self.0.events().map(Stream::new).map_err(thrown)
+    }
+
+    #[napi]
+    pub fn trust(&self) -> TrustGraph {
+        TrustGraph(self.0.trust())
+    }
+
+    #[napi]
+    pub fn shards(&self) -> ShardEngine {
+        ShardEngine(self.0.shards())
+    }
+
+    #[napi]
+    pub fn rag(&self, name: String, options: String, supplies: &Supplies) -> Result<Operation> {
+        let options: Options = parse("options", &options)?;
+        let (node, supplies) = (self.0.clone(), supplies.take());
+        Ok(Operation::new(move |cancel| async move { node.rag(name, options, supplies, cancel).await.map(Rag::from) }))
+    }
+
+    #[napi]
+    pub fn contribute(&self, contribution: String) -> Result<Operation> {
+        let contribution = parse("contribution", &contribution)?;
+        let node = self.0.clone();
+        Ok(Operation::new(move |cancel| async move { node.contribute(contribution, cancel).await.and_then(json) }))
+    }
+
+    #[napi]
+    pub fn advance_clock(&self, by_ms: f64) -> Result<()> {
+        self.0.advance_clock(whole(by_ms)).map_err(thrown)
+    }
+
+    #[napi]
+    pub fn shutdown(&self, grace_ms: Option<f64>) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.shutdown(grace_ms.map(whole), cancel).await })
+    }
+}

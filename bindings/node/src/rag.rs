@@ -1,0 +1,93 @@
+//! `Rag`.
+
+use std::sync::Arc;
+
+use kwaai_ffi::rag::Options;
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+
+use crate::error::{Result, json, parse};
+use crate::operation::Operation;
+use crate::provide::Supplies;
+use crate::stream::Stream;
+
+/// A private knowledge base.
+#[napi]
+pub struct Rag(Arc<kwaai_ffi::Rag>);
+
+impl From<kwaai_ffi::Rag> for Rag {
+    fn from(rag: kwaai_ffi::Rag) -> Rag {
+        Rag(Arc::new(rag))
+    }
+}
+
+#[napi]
+impl Rag {
+    #[napi]
+    pub fn open(dir: String, options: String, supplies: &Supplies) -> Result<Operation> {
+        let options: Options = parse("options", &options)?;
+        let supplies = supplies.take();
+        Ok(Operation::new(|cancel| async { kwaai_ffi::Rag::open(dir, options, supplies, cancel).await.map(Rag::from) }))
+    }
+
+    #[napi]
+    pub fn ingest_path(&self, path: String) -> Operation {
+        let rag = self.0.clone();
+        Operation::new(move |cancel| async move { rag.ingest_path(path, cancel).await.map(Stream::new) })
+    }
+
+    /// The bytes are copied once.
+    #[napi]
+    pub fn ingest_bytes(&self, name: String, bytes: Uint8Array) -> Operation {
+        let (rag, bytes) = (self.0.clone(), bytes.to_vec());
+        Operation::new(move |cancel| async move { rag.ingest_bytes(name, bytes, cancel).await.map(Stream::new) })
+    }
+
+    #[napi]
+    pub fn search(&self, text: String, k: u32, mode: String) -> Result<Operation> {
+        let (rag, mode) = (self.0.clone(), parse("mode", &mode)?);
+        Ok(Operation::new(move |cancel| async move { rag.search(text, k as usize, mode, cancel).await.and_then(json) }))
+    }
+
+    #[napi]
+    pub fn ask(&self, question: String, options: String) -> Result<Operation> {
+        let (rag, options) = (self.0.clone(), parse("options", &options)?);
+        Ok(Operation::new(move |cancel| async move { rag.ask(question, options, cancel).await.map(Stream::new) }))
+    }
+
+    #[napi]
+    pub fn documents(&self) -> Operation {
+        let rag = self.0.clone();
+        Operation::new(move |cancel| async move { rag.documents(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn document_text(&self, id: String) -> Operation {
+        let rag = self.0.clone();
+        Operation::new(move |cancel| async move { rag.document_text(id, cancel).await })
+    }
+
+    #[napi]
+    pub fn delete_document(&self, id: String) -> Operation {
+        let rag = self.0.clone();
+        Operation::new(move |cancel| async move { rag.delete_document(id, cancel).await })
+    }
+
+    #[napi]
+    pub fn stats(&self) -> Operation {
+        let rag = self.0.clone();
+        Operation::new(move |cancel| async move { rag.stats(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn shutdown(&self) -> Operation {
+        let rag = self.0.clone();
+        Operation::new(move |cancel| async move { rag.shutdown(cancel).await })
+    }
+
+    #[napi]
+    pub fn destroy(&self) -> Operation {
+        let rag = self.0.clone();
+        Operation::new(move |cancel| async move { rag.destroy(cancel).await })
+    }
+}

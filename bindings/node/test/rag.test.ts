@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+
+import { Node, Rag, ShardEngine } from 'kwaainet';
+
+import { MODEL, ROOT, fails, leavesNothingBehind, withFolder } from './support.js';
+
+leavesNothingBehind();
+
+const HANDBOOK = '# Keys\n\nThe key of a node is kept in the file identity.key.\n\n# Food\n\nThe canteen serves soup on Tuesdays and dumplings on Fridays.\n';
+
+test('a folder is read, searched and cited', async () => {
+  await withFolder(async (folder) => {
+    const documents = path.join(folder, 'documents');
+    mkdirSync(documents);
+    writeFileSync(path.join(documents, 'handbook.md'), HANDBOOK);
+    writeFileSync(path.join(documents, 'notes.txt'), 'The meeting about the budget was moved to Thursday at nine.');
+    writeFileSync(path.join(documents, 'broken.pdf'), '%PDF-1.7 this is none');
+    await using rag = await Rag.open(path.join(folder, 'kb'), { embedder: 'none' });
+    const events = [];
+    for await (const event of rag.ingest(documents)) events.push(event);
+    assert.deepEqual(events[0], { kind: 'found', files: 3 });
+    const failed = events.find((event) => event.kind === 'document_failed');
+    assert.equal(failed?.name, 'broken.pdf');
+    assert.deepEqual(events.at(-1), { kind: 'finished', ingested: 2, unchanged: 0, failed: 1, chunks: 2 });
+    const stats = await rag.stats();
+    assert.deepEqual([stats.documents, stats.mode, stats.embedder], [2, 'lexical', null]);
+    const listed = await rag.documents();
+    assert.deepEqual(listed.map((document) => document.name), ['handbook.md', 'notes.txt']);
+    assert.ok(listed.every((document) => Math.abs(document.ingestedAt.getTime() - Date.now()) < 60_000));
+    const { hits } = await rag.search('dumplings', { k: 1 });
+    const [hit] = hits;
+    assert.ok(hit);
+    const bytes = Buffer.from(await rag.documentText(hit.documentId));
+    assert.equal(bytes.subarray(hit.span.start, hit.span.end).toString(), hit.text);
+    const answer = await rag.ask('What does the canteen serve on Fridays?').done();
+    assert.ok(!answer.refused && answer.text.includes('dumplings') && answer.text.includes('[1]'));
+    assert.equal(answer.citations[0]?.document, 'handbook.md');
+    const refusal = await rag.ask('Who invented the telescope?').done();
+    assert.ok(refusal.refused && refusal.why);
+    await rag.deleteDocument(hit.documentId);
+    await fails('not_found', () => rag.documentText(hit.documentId));
+    assert.equal((await rag.stats()).documents, 1);
+  });
+});
+
+test('the documents of this project are cited by section, with meaning where an embedding model was fetched', async () => {
+  await withFolder(async (folder) => {
+    await using rag = await Rag.open(folder);
+    const totals = await rag.ingest(path.join(ROOT, 'examples', 'data', 'field-note.pdf')).done();
+    assert.equal(totals.ingested, 1);
+    await rag.ingest(path.join(ROOT, 'docs', 'trust.md')).done();
+    const { embedder, mode } = await rag.stats();
+    assert.equal(mode, embedder === null ? 'lexical' : 'hybrid');
+    const found = await rag.search('At which score does a peer become Trusted?', { k: 3 });
+    assert.equal(found.mode, mode);
+    assert.equal(found.hits[0]?.document, 'trust.md');
+    assert.equal(found.hits[0].dense === null, embedder === null);
+  });
+});
+
+test('a document from memory is read once, and what another holds is busy', async () => {
+  await withFolder(async (folder) => {
+    const dir = path.join(folder, 'kb');
+    const rag = await Rag.open(dir, { embedder: 'none', chunking: { strategy: 'paragraph', size: 400 }, language: 'english' });
+    const bytes = Buffer.from(`--${HANDBOOK}`).subarray(2);
+    assert.deepEqual(await rag.ingest(bytes, { name: 'handbook.md' }).done(), { ingested: 1, unchanged: 0, failed: 0, chunks: 1 });
+    assert.equal((await rag.ingest(new Uint8Array(bytes), { name: 'handbook.md' }).done()).unchanged, 1);
+    let text = '';
+    for await (const event of rag.ask('In which file is the key of a node kept?')) if (event.kind === 'text') text += event.text;
+    assert.match(text, /identity\.key/);
+    await fails('busy', () => Rag.open(dir, { embedder: 'none' }));
+    await rag.shutdown();
+    await fails('closed', () => rag.stats());
+    const again = await Rag.open(dir, { embedder: 'none' });
+    assert.equal((await again.stats()).documents, 1);
+    await again.destroy();
+    assert.throws(() => readFileSync(dir), { code: 'ENOENT' });
+  });
+});
+
+test('leaving an ingestion early stops between documents', async () => {
+  await withFolder(async (folder) => {
+    for (let at = 0; at < 60; at += 1) writeFileSync(path.join(folder, `note-${at}.txt`), `Note ${at}. ${'More words. '.repeat(400)}`);
+    await using rag = await Rag.open(path.join(folder, '.kb'), { embedder: 'none' });
+    for await (const event of rag.ingest(folder)) if (event.kind === 'document_done') break;
+    const { documents } = await rag.stats();
+    assert.ok(documents < 60, `${documents} documents were read`);
+    assert.equal((await rag.ingest(folder).done()).failed, 0);
+    assert.equal((await rag.stats()).documents, 60);
+  });
+});
+
+test('foolish arguments are errors', async () => {
+  await withFolder(async (folder) => {
+    await using rag = await Rag.open(path.join(folder, 'kb'), { embedder: 'none' });
+    const any = rag as any;
+    await fails('not_found', () => rag.ingest(path.join(folder, 'nowhere')).done());
+    for (const source of [undefined, null, 7, {}, '', 'a\0b', '\ud800']) await fails('invalid_argument', () => any.ingest(source).done());
+    await fails('invalid_argument', () => rag.ask('').done());
+    for (const question of [null, 7, '\ud800']) await fails('invalid_argument', () => any.ask(question).done());
+    for (const options of [{ k: -1 }, { k: 1e9 * 1e9 }, { mode: 'psychic' }, { minSupport: NaN }, { maxTokens: 1.5 }, 7]) {
+      await fails('invalid_argument', () => any.ask('What?', options).done());
+    }
+    for (const options of [{ k: -1 }, { k: NaN }, { mode: 'psychic' }]) await fails('invalid_argument', () => any.search('x', options));
+    await fails('unsupported', () => rag.search('x', { mode: 'dense' }));
+    const other = path.join(folder, 'other');
+    await fails('not_found', () => Rag.open(other, { embedder: path.join(folder, 'nowhere') }));
+    for (const options of [{ chunking: { sise: 3 } }, { chunking: { size: -3 } }, { language: 'klingon' }, { model: {} }, { model: 7 },
+      { embedder: 7 }, { embedder: {} }, { readers: 7 }, { readers: [{}] }]) {
+      await fails('invalid_argument', () => Rag.open(other, { embedder: 'none', ...options } as never));
+    }
+    await fails('invalid_argument', () => Rag.open(null as never));
+  });
+});
+
+test('a node has knowledge bases under their names', async () => {
+  await using node = await Node.start({ preset: 'ephemeral', listen: [] });
+  const rag = await node.rag('handbook', { embedder: 'none' });
+  await rag.ingest(Buffer.from(HANDBOOK), { name: 'handbook.md' }).done();
+  assert.equal((await (await node.rag('handbook', { embedder: 'none' })).stats()).documents, 1);
+  assert.equal((await (await node.rag('other', { embedder: 'none' })).stats()).documents, 0);
+  await fails('invalid_argument', () => node.rag('../escape', { embedder: 'none' }));
+  await node.shutdown();
+  await fails('closed', () => rag.stats());
+});
+
+test('a model of a shard engine writes the answers of a knowledge base', async () => {
+  await withFolder(async (folder) => {
+    await using engine = await ShardEngine.open();
+    await using model = await engine.load(MODEL);
+    await using rag = await Rag.open(folder, { embedder: 'none', model: { engine, model } });
+    await rag.ingest(Buffer.from('The canteen serves dumplings on Fridays.'), { name: 'food.txt' }).done();
+    assert.ok((await rag.stats()).languageModel);
+    const answer = await rag.ask('What does the canteen serve on Fridays?').done();
+    assert.ok(!answer.refused && answer.text.includes('dumplings'));
+  });
+});

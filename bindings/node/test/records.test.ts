@@ -1,0 +1,118 @@
+/** The fields of the package's records are those that the object layer writes, both ways. */
+
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import test from 'node:test';
+
+import { PACKAGE, MODEL, QUESTION, leavesNothingBehind, withFolder } from './support.js';
+
+type Shape = Record<string, { wire?: string; shape?: Shape }>;
+type Operation = { start(callback: (error: string | null, value: any) => void): void };
+
+const facade = (file: string): any => require(path.join(PACKAGE, 'dist', file));
+const { module: native } = facade('native.js');
+const { snake } = facade('records.js');
+const node = facade('node.js').shapes;
+const trust = facade('trust.js').shapes;
+const shard = facade('shard.js').shapes;
+const rag = facade('rag.js').shapes;
+
+leavesNothingBehind();
+
+function call(operation: Operation): Promise<any> {
+  return new Promise((resolve, reject) => operation.start((error, value) => (error === null ? resolve(value) : reject(new Error(error)))));
+}
+
+const read = async (operation: Operation): Promise<any> => JSON.parse(await call(operation));
+
+/** Compares names, and those of the records inside. */
+function same(shape: Shape, data: Record<string, unknown>, where: string): void {
+  const ours = Object.entries(shape).map(([name, field]) => field.wire ?? snake(name));
+  assert.deepEqual(Object.keys(data).sort(), ours.sort(), where);
+  for (const [name, field] of Object.entries(shape)) {
+    if (field.shape === undefined) continue;
+    const inner = data[field.wire ?? snake(name)];
+    for (const entry of Array.isArray(inner) ? inner : [inner]) {
+      if (entry !== null) same(field.shape, entry as Record<string, unknown>, `${where}.${name}`);
+    }
+  }
+}
+
+async function drain(stream: any): Promise<any[]> {
+  const values = [];
+  for (let batch = await read(stream.nextBatch(256)); batch.length > 0; batch = await read(stream.nextBatch(256))) {
+    values.push(...batch.map(([value]: [unknown]) => value));
+  }
+  return values;
+}
+
+test('records and events of a node', async () => {
+  const config = JSON.stringify({ preset: 'ephemeral' });
+  const [one, two] = await Promise.all([call(native.Node.start(config)), call(native.Node.start(config))]);
+  const [events, inbox] = [one.events(), one.messages()];
+  const info = await read(one.info());
+  same(node.nodeInfo, info, 'info');
+  await call(two.connect(info.addresses[0]));
+  await call(two.sendMessage(one.did(), 'hello'));
+  same(node.message, (await read(inbox.nextBatch(1)))[0][0], 'message');
+  const graph = one.trust();
+  const credential = await read(graph.issue('VerifiedNodeVC', two.did(), '{}', undefined));
+  same(trust.credential, credential, 'credential');
+  same(trust.summary, await read(graph.importCredential(credential.json)), 'summary');
+  await call(graph.trustIssuer(one.did(), ['VerifiedNodeVC']));
+  const score = await read(graph.score(two.did()));
+  assert.equal(score.reasons.length, 1);
+  same(trust.score, score, 'score');
+  same(trust.issuer, (await read(graph.issuers()))[0], 'issuer');
+  const [peer] = await read(one.peers());
+  assert.equal(peer.reasons.length, 1);
+  same(node.peerInfo, peer, 'peer');
+  await Promise.all([call(two.shutdown(0)), call(one.shutdown(0))]);
+  const seen = await drain(events);
+  for (const event of seen) same(node.events[event.kind], event, event.kind);
+  const kinds = new Set(seen.map((event) => event.kind));
+  for (const kind of ['peer_connected', 'message_received']) assert.ok(kinds.has(kind), `${kind} of ${[...kinds].join()}`);
+});
+
+test('records of models', async () => {
+  const engine = await call(native.ShardEngine.open());
+  const model = await call(engine.load(MODEL, '"all"'));
+  same(shard.modelInfo, JSON.parse(model.info()), 'model');
+  const request = JSON.stringify({ messages: [{ role: 'user', content: QUESTION }], max_tokens: 3 });
+  const events = await drain(await call(engine.generate(model, request, undefined)));
+  same(shard.token, events[0], 'token');
+  same(shard.done, events.at(-1), 'done');
+  const serving = await call(native.Node.start(JSON.stringify({ preset: 'ephemeral' })));
+  same(shard.offer, await read(serving.shards().serve(MODEL, 0, 2)), 'offer');
+  const asking = await call(native.Node.start(JSON.stringify({ preset: 'ephemeral' })));
+  await call(asking.connect((await read(serving.info())).addresses[0]));
+  const remote = await call(asking.shards().load(MODEL, '"none"'));
+  const coverage = await read(asking.shards().coverage(remote));
+  assert.equal(coverage.hosts.length, 1);
+  same(shard.coverage, coverage, 'coverage');
+  await Promise.all([call(asking.shutdown(0)), call(serving.shutdown(0))]);
+});
+
+test('records of a knowledge base', async () => {
+  await withFolder(async (folder) => {
+    const supplies = new native.Supplies();
+    supplies.embedder('letters', 2, undefined, (owing: any, texts: string[]) => owing.vectors(new Float32Array(texts.length * 2).fill(1)));
+    const base = await call(native.Rag.open(folder, '{}', supplies));
+    const text = Buffer.from('# Food\n\nThe canteen serves dumplings on Fridays.');
+    const events = await drain(await call(base.ingestBytes('food.md', text)));
+    for (const event of events) same(rag.progress[event.kind], event, event.kind);
+    assert.deepEqual(events.map((event) => event.kind), ['found', 'reading', 'embedded', 'document_done', 'finished']);
+    for (const event of await drain(await call(base.ingestBytes('food.md', text)))) same(rag.progress[event.kind], event, event.kind);
+    const broken = await drain(await call(base.ingestBytes('x.pdf', Buffer.from('%PDF-1.7'))));
+    same(rag.progress.document_failed, broken.find((event) => event.kind === 'document_failed'), 'document_failed');
+    same(rag.documentInfo, (await read(base.documents()))[0], 'document');
+    same(rag.stats, await read(base.stats()), 'stats');
+    const found = await read(base.search('dumplings', 1, '"hybrid"'));
+    assert.ok(found.hits[0].lexical && found.hits[0].dense);
+    same(rag.searchResult, found, 'search');
+    const asked = await drain(await call(base.ask('What does the canteen serve on Fridays?', '{}')));
+    assert.ok(asked.at(-1).answer.citations.length > 0);
+    for (const event of asked) same(rag.asked[event.kind], event, event.kind);
+    await call(base.destroy());
+  });
+});

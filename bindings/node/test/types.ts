@@ -1,0 +1,47 @@
+/** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
+
+import { type Answer, type EventStream, type IngestEvent, type Message, type NodeEvent, Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
+import { Swarm } from 'kwaainet/testing';
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function holds<T extends true>(_: T): void {}
+
+export async function types(node: Node, rag: Rag, engine: ShardEngine, error: unknown): Promise<void> {
+  holds<Same<ReturnType<Node['messages']>, EventStream<Message>>>(true);
+  for await (const message of node.messages()) holds<Same<typeof message, Message>>(true);
+  for await (const event of node.events()) {
+    holds<Same<typeof event, NodeEvent>>(true);
+    if (event.kind === 'peer_connected') holds<Same<typeof event.direction, 'inbound' | 'outbound'>>(true);
+    // @ts-expect-error an address is not part of every event
+    event.address;
+  }
+  for await (const event of rag.ingest('docs', { signal: AbortSignal.timeout(5) })) holds<Same<typeof event, IngestEvent>>(true);
+  holds<Same<Awaited<ReturnType<ReturnType<Rag['ask']>['done']>>, Answer>>(true);
+  const model = await engine.load(new URL('file:///model'), { blocks: [0, 2] });
+  for await (const event of engine.chat(model, 'hello', { maxTokens: 3 })) {
+    if (event.kind === 'done') holds<Same<typeof event.path[number]['peer'], string | null>>(true);
+  }
+  const { values } = await engine.logits(model, [1, 2]);
+  holds<Same<typeof values, Float32Array>>(true);
+  if (error instanceof KwaaiError && error.code === 'busy') holds<Same<typeof error.retryable, boolean>>(true);
+  await using swarm = await Swarm.start(2);
+  holds<Same<typeof swarm.nodes, readonly Node[]>>(true);
+  await node.rag('notes', { embedder: { id: 'x', dimension: 3, embed: async (texts) => texts.map(() => [1, 2, 3]) } });
+  await node.rag('notes', { model: { name: 'x', async *generate() { yield 'a'; return { finishReason: 'stop' }; } } });
+  await TrustGraph.open({ signer: { did: 'did:key:z', sign: (message) => message } });
+
+  // @ts-expect-error a node is started, not made
+  new Node();
+  // @ts-expect-error no preset of that name
+  await Node.start({ preset: 'moon' });
+  // @ts-expect-error a chat needs a model
+  engine.chat('tiny-kwaai', 'hello');
+  // @ts-expect-error a span has two ends
+  await engine.load('model', { blocks: [1] });
+  // @ts-expect-error an embedder has a dimension
+  await Rag.open('x', { embedder: { id: 'x', embed: () => [] } });
+  // @ts-expect-error private parts are private
+  node.native;
+  // @ts-expect-error what is spelled wrong is no code
+  if (error instanceof KwaaiError && error.code === 'bussy') return;
+}

@@ -1,0 +1,102 @@
+/**
+ * A KwaaiNet node inside your own process.
+ *
+ * ```ts
+ * await using node = await Node.start({ preset: 'ephemeral' });
+ * console.log(node.did, (await node.info()).addresses);
+ * ```
+ */
+
+import { module } from './native.js';
+
+/** The version of the library. */
+export const version: string = module.version();
+
+export type { CallOptions } from './bridge.js';
+export * from './errors.js';
+export { type LogRecord, type LogSink, initLogging } from './logging.js';
+export {
+  type BlockShare,
+  type ContributeOptions,
+  type Limits,
+  type Message,
+  Node,
+  type NodeEvent,
+  type NodeInfo,
+  type NodeOptions,
+  type PeerInfo,
+  type Preset,
+} from './node.js';
+export type {
+  DocumentPart,
+  DocumentReader,
+  Embedder,
+  GenerateEnd,
+  GenerateRequest,
+  LanguageModel,
+  Pieces,
+  ProvideContext,
+  Provided,
+  Rows,
+  Signer,
+} from './provide.js';
+export {
+  type Answer,
+  type AskEvent,
+  type AskOptions,
+  Asking,
+  type Chunking,
+  type Citation,
+  type DocumentInfo,
+  type EmbedderInfo,
+  type Endpoint,
+  type Evidence,
+  type Hit,
+  type IngestEvent,
+  type IngestTotals,
+  Ingestion,
+  type Mode,
+  type ModelWriter,
+  Rag,
+  type RagOptions,
+  type Rank,
+  type SearchOptions,
+  type SearchResult,
+  type Stats,
+} from './rag.js';
+export {
+  type BlockHost,
+  type Blocks,
+  type ChatMessage,
+  type ChatOptions,
+  type Completion,
+  type Coverage,
+  type FinishReason,
+  type GenerateEvent,
+  Generation,
+  type Hop,
+  type Matrix,
+  Model,
+  type ModelInfo,
+  type Offer,
+  type Route,
+  ShardEngine,
+  type Span,
+  type Usage,
+} from './shard.js';
+export { EventStream } from './streams.js';
+export {
+  type Credential,
+  type CredentialFilter,
+  type CredentialSummary,
+  type IssueOptions,
+  type Policy,
+  type Purpose,
+  type Reason,
+  type Score,
+  type Tier,
+  TrustGraph,
+  type TrustGraphOptions,
+  type TrustedIssuer,
+} from './trust.js';
+export type { Path } from './values.js';

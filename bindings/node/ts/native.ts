@@ -1,0 +1,158 @@
+/** Finds and loads the native module. Its types are private; what users see are the classes of the facade. */
+
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { isMainThread } from 'node:worker_threads';
+
+import { UnsupportedError } from './errors.js';
+import { SUPPORTED, platform } from './platform.js';
+
+export type Done = (error: string | null, value?: unknown) => void;
+
+export interface NativeOperation {
+  start(callback: Done): void;
+  cancel(): void;
+}
+
+export interface NativeStream {
+  nextBatch(max: number): NativeOperation;
+  cancel(): void;
+}
+
+export interface NativeOwing {
+  vectors(values: Float32Array): void;
+  parts(parts: string): void;
+  signature(bytes: Uint8Array): void;
+  write(text: string): boolean;
+  finish(atLimit: boolean, usage: string | undefined): void;
+  fail(code: string, message: string, cause: string | undefined): void;
+  unwanted(callback: () => void): void;
+}
+
+type Deadline = number | undefined;
+
+export interface NativeSupplies {
+  embedder(id: string, dimension: number, deadline: Deadline, code: (owing: NativeOwing, texts: string[], query: boolean) => void): void;
+  writer(engine: NativeShardEngine, model: NativeModel, route: string | undefined): void;
+  model(name: string, deadline: Deadline, code: (owing: NativeOwing, request: string) => void): void;
+  reader(extensions: string[], deadline: Deadline, code: (owing: NativeOwing, name: string, bytes: Uint8Array) => void): void;
+}
+
+export interface NativeSigner {
+  readonly brand?: 'signer';
+}
+
+export interface NativeNode {
+  name(): string;
+  peerId(): string;
+  did(): string;
+  info(): NativeOperation;
+  peers(): NativeOperation;
+  connect(address: string): NativeOperation;
+  disconnect(peer: string): NativeOperation;
+  findPeer(peer: string): NativeOperation;
+  sendMessage(peer: string, text: string): NativeOperation;
+  messages(): NativeStream;
+  events(): NativeStream;
+  trust(): NativeTrustGraph;
+  shards(): NativeShardEngine;
+  rag(name: string, options: string, supplies: NativeSupplies): NativeOperation;
+  contribute(contribution: string): NativeOperation;
+  advanceClock(byMs: number): void;
+  shutdown(graceMs: number | undefined): NativeOperation;
+}
+
+export interface NativeTrustGraph {
+  did(): string;
+  issue(type: string, subject: string, claims: string, validForMs: number | undefined): NativeOperation;
+  verify(credential: string): NativeOperation;
+  importCredential(credential: string): NativeOperation;
+  credentials(filter: string): NativeOperation;
+  credential(id: string): NativeOperation;
+  removeCredential(id: string): NativeOperation;
+  issuers(): NativeOperation;
+  trustIssuer(did: string, types: string[]): NativeOperation;
+  distrustIssuer(did: string): NativeOperation;
+  score(peer: string): NativeOperation;
+  policy(): NativeOperation;
+  setPolicy(policy: string): NativeOperation;
+  require(peer: string, purpose: string): NativeOperation;
+  advanceClock(byMs: number): void;
+  shutdown(): void;
+}
+
+export interface NativeShardEngine {
+  load(dir: string, blocks: string): NativeOperation;
+  serve(dir: string, startBlock: number, endBlock: number): NativeOperation;
+  stopServing(modelId: string): NativeOperation;
+  served(): NativeOperation;
+  coverage(model: NativeModel): NativeOperation;
+  generate(model: NativeModel, request: string, route: string | undefined): NativeOperation;
+  logits(model: NativeModel, tokens: number[], route: string | undefined): NativeOperation;
+  embed(texts: string[], model: string | undefined): NativeOperation;
+  shutdown(): void;
+}
+
+export interface NativeModel {
+  info(): string;
+  shutdown(): void;
+}
+
+export interface NativeRag {
+  ingestPath(path: string): NativeOperation;
+  ingestBytes(name: string, bytes: Uint8Array): NativeOperation;
+  search(text: string, k: number, mode: string): NativeOperation;
+  ask(question: string, options: string): NativeOperation;
+  documents(): NativeOperation;
+  documentText(id: string): NativeOperation;
+  deleteDocument(id: string): NativeOperation;
+  stats(): NativeOperation;
+  shutdown(): NativeOperation;
+  destroy(): NativeOperation;
+}
+
+/** Failures on demand, which only a checkout has. */
+export interface NativeTesting {
+  raiseError(number: number): NativeOperation;
+  panic(): NativeOperation;
+  hang(): NativeOperation;
+  numbers(count: number, capacity: number, open: boolean): NativeStream;
+  norms(values: Float32Array, columns: number): Float32Array;
+  seedDid(seed: number): string;
+  seedSign(seed: number, message: Uint8Array): NativeOperation;
+  liveHandles(): Record<string, number>;
+}
+
+export interface Native extends Partial<NativeTesting> {
+  version(): string;
+  errorCodes(): string;
+  shutdown(): void;
+  initLogging(filter: string, sink: (record: string) => void): void;
+  Node: { start(config: string): NativeOperation };
+  TrustGraph: { open(options: string, signer: NativeSigner | undefined): NativeOperation };
+  ShardEngine: { open(): NativeOperation };
+  Rag: { open(dir: string, options: string, supplies: NativeSupplies): NativeOperation };
+  Supplies: new () => NativeSupplies;
+  Signer: new (did: string, deadline: Deadline, code: (owing: NativeOwing, message: Uint8Array) => void) => NativeSigner;
+}
+
+function load(): Native {
+  const local = path.join(__dirname, '..', 'native', 'kwaainet.node');
+  if (existsSync(local)) return require(local) as Native;
+  const here = platform();
+  try {
+    return require(`kwaainet-${here}`) as Native;
+  } catch (cause) {
+    throw new UnsupportedError(
+      SUPPORTED.includes(here)
+        ? `kwaainet's native module for ${here} is not installed; install the package kwaainet-${here}, which is an optional dependency of kwaainet`
+        : `kwaainet has no native module for ${here}; there are ones for ${SUPPORTED.join(', ')}`,
+      { context: { platform: here }, cause },
+    );
+  }
+}
+
+export const module: Native = load();
+
+// Threads of the runtime must not run on while the process ends. Workers come and go and leave it to the main thread.
+if (isMainThread) process.once('exit', () => module.shutdown());

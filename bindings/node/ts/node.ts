@@ -1,0 +1,289 @@
+/** A whole node: identity, network, trust, models and knowledge under one handle. */
+
+import { type CallOptions, finished } from './bridge.js';
+import { native } from './errors.js';
+import { module, type NativeNode } from './native.js';
+import { Rag, type RagOptions, ragOptions } from './rag.js';
+import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, snakeKeys, tagged } from './records.js';
+import { type Offer, ShardEngine, offer } from './shard.js';
+import { EventStream } from './streams.js';
+import { type Reason, type Tier, TrustGraph, clockOf, reason } from './trust.js';
+import { type Path, count, json, list, optional, options as checked, path, text, texts, wrong } from './values.js';
+
+/** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
+export type Preset = 'ephemeral' | 'desktop' | 'mobile' | 'server';
+
+/** How much peers may take; what is left out stays as the preset has it. */
+export interface Limits {
+  maxConnections?: number | undefined;
+  maxIncomingConnections?: number | undefined;
+  maxConnectionsPerPeer?: number | undefined;
+  maxPendingIncoming?: number | undefined;
+  maxPendingOutgoing?: number | undefined;
+  /** New connections are refused above this share of the machine's memory, 0 to 1. */
+  maxMemoryShare?: number | undefined;
+  maxCallsPerPeer?: number | undefined;
+  maxCalls?: number | undefined;
+  maxStreamsPerPeer?: number | undefined;
+  maxStreams?: number | undefined;
+  /** Unread messages that are kept. */
+  inbox?: number | undefined;
+  /** Unread events that are kept for one reader. */
+  events?: number | undefined;
+  maxProvidedKeys?: number | undefined;
+  idleConnectionMs?: number | undefined;
+  headerTimeoutMs?: number | undefined;
+  gateTimeoutMs?: number | undefined;
+  maxCallDurationMs?: number | undefined;
+}
+
+/**
+ * What a node is told at its start. What is given here wins over environment variables, these over `config.yaml` in the data
+ * directory, and that over the preset.
+ */
+export interface NodeOptions extends CallOptions {
+  /** `desktop` unless set. */
+  preset?: Preset | undefined;
+  /** The readable name that peers see. */
+  name?: string | undefined;
+  dataDir?: Path | undefined;
+  identityKey?: Path | undefined;
+  /** Multiaddresses to listen on; an empty list listens nowhere. */
+  listen?: readonly string[] | undefined;
+  /** Multiaddresses of the nodes to join the network through. */
+  bootstrap?: readonly string[] | undefined;
+  /** Whether to look for nodes on the local network. */
+  mdns?: boolean | undefined;
+  limits?: Limits | undefined;
+  /** For tests: the identity is made from this number, and is no secret. Only in memory. */
+  seed?: number | bigint | undefined;
+  /** For tests: a clock that stands at this instant until `advanceClock` moves it. */
+  clock?: Date | string | undefined;
+}
+
+/** What a node says about itself. */
+export interface NodeInfo {
+  name: string;
+  peerId: string;
+  did: string;
+  version: string;
+  /** `null` for a node in memory. */
+  dataDir: string | null;
+  /** Where it can be dialled, each ending in `/p2p/<peer id>`. */
+  addresses: string[];
+  connectedPeers: number;
+  uptimeMs: number;
+}
+
+/** A connected peer, and how far this node trusts it. */
+export interface PeerInfo {
+  peerId: string;
+  did: string | null;
+  /** What the peer calls itself; not to be trusted. */
+  name: string;
+  /** What the peer says it runs; not to be trusted. */
+  agent: string;
+  direction: 'inbound' | 'outbound';
+  addresses: string[];
+  rttMs: number | null;
+  tier: Tier;
+  score: number;
+  reasons: Reason[];
+}
+
+/** A text that a peer sent. */
+export interface Message {
+  /** The PeerId of the sender, authenticated. */
+  sender: string;
+  text: string;
+  receivedAt: Date;
+}
+
+/** Something that happened on the network. `other` is what this version has no name for. */
+export type NodeEvent =
+  | { kind: 'listening'; address: string }
+  | { kind: 'listening_stopped'; address: string }
+  | { kind: 'peer_connected'; peer: string; address: string; direction: 'inbound' | 'outbound' }
+  | { kind: 'peer_identified'; peer: string; agent: string }
+  | { kind: 'peer_disconnected'; peer: string }
+  | { kind: 'message_received'; message: Message }
+  | { kind: 'other' };
+
+/** Blocks of a model, from the first up to and without the last, to compute for others. */
+export interface BlockShare {
+  model: Path;
+  startBlock: number;
+  endBlock: number;
+}
+
+/** What a node shares. Everything that is not named is not shared. */
+export interface ContributeOptions extends CallOptions {
+  blocks?: readonly BlockShare[] | undefined;
+  /** The lowest tier that may use it; without it the policy's minimum stays as it is. */
+  minTier?: Tier | undefined;
+}
+
+const nodeInfo: Shape<NodeInfo> = {
+  name: plain,
+  peerId: plain,
+  did: plain,
+  version: plain,
+  dataDir: plain,
+  addresses: plain,
+  connectedPeers: plain,
+  uptimeMs: plain,
+};
+const peerInfo: Shape<PeerInfo> = {
+  peerId: plain,
+  did: plain,
+  name: plain,
+  agent: plain,
+  direction: plain,
+  addresses: plain,
+  rttMs: plain,
+  tier: plain,
+  score: plain,
+  reasons: many(reason),
+};
+const message: Shape<Message> = { sender: plain, text: plain, receivedAt: instant };
+const events: Kinds<NodeEvent> = {
+  listening: { kind: plain, address: plain },
+  listening_stopped: { kind: plain, address: plain },
+  peer_connected: { kind: plain, peer: plain, address: plain, direction: plain },
+  peer_identified: { kind: plain, peer: plain, agent: plain },
+  peer_disconnected: { kind: plain, peer: plain },
+  message_received: { kind: plain, message: one(message) },
+  other: { kind: plain },
+};
+
+/** @internal The records of this file, for the test that compares them with what Rust writes. */
+export const shapes = { nodeInfo, peerInfo, message, events };
+
+/** A running node. `shutdown` ends it; a node that is forgotten ends too, without grace. */
+export class Node implements AsyncDisposable {
+  readonly #native: NativeNode;
+  /** The readable name that peers see. */
+  readonly name: string;
+  /** The identity that the network knows this node by. */
+  readonly peerId: string;
+  /** The identity that signs this node's credentials. */
+  readonly did: string;
+
+  private constructor(native: NativeNode) {
+    if (!(native instanceof (module.Node as never))) throw wrong('a Node', 'started by Node.start', native);
+    this.#native = native;
+    this.name = native.name();
+    this.peerId = native.peerId();
+    this.did = native.did();
+  }
+
+  /** Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home. */
+  static async start(options?: NodeOptions): Promise<Node> {
+    const { preset, name, dataDir, identityKey, listen, bootstrap, mdns, limits, seed, clock } = checked(options);
+    const config = {
+      preset,
+      name,
+      data_dir: optional(dataDir, (dir) => path('dataDir', dir)),
+      identity_key: optional(identityKey, (file) => path('identityKey', file)),
+      listen: optional(listen, (listen) => texts('listen', listen)),
+      bootstrap: optional(bootstrap, (bootstrap) => texts('bootstrap', bootstrap)),
+      mdns,
+      limits: snakeKeys(checked(limits)),
+      seed,
+      clock: clockOf(clock),
+    };
+    const operation = native(() => module.Node.start(json('configuration', config)));
+    return new Node(await finished(operation, options));
+  }
+
+  /** What the node says about itself. */
+  async info(options?: CallOptions): Promise<NodeInfo> {
+    return reads(nodeInfo)(await finished(this.#native.info(), options));
+  }
+
+  /** The connected peers with their tiers. A peer of which nothing is known is asked for its credentials. */
+  async peers(options?: CallOptions): Promise<PeerInfo[]> {
+    return readsAll(peerInfo)(await finished(this.#native.peers(), options));
+  }
+
+  /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; resolves to the PeerId. */
+  async connect(address: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.connect(text('address', address)), options);
+  }
+
+  /** Closes every connection to a peer. */
+  async disconnect(peer: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.disconnect(text('peer', peer)), options);
+  }
+
+  /** Asks the network where a peer, a PeerId or a DID, can be reached. */
+  async findPeer(peer: string, options?: CallOptions): Promise<string[]> {
+    return finished(this.#native.findPeer(text('peer', peer)), options);
+  }
+
+  /** Sends a text of at most 64 KiB to a peer. Resolves when it has arrived. */
+  async sendMessage(peer: string, message: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.sendMessage(text('peer', peer), text('text', message)), options);
+  }
+
+  /** Messages as they arrive. What came before the first reader is kept for it. */
+  messages(options?: CallOptions): EventStream<Message> {
+    return new EventStream(
+      native(() => this.#native.messages()),
+      (data) => record(message, data),
+      options,
+    );
+  }
+
+  /** What happens on the network from now on. */
+  events(options?: CallOptions): EventStream<NodeEvent> {
+    return new EventStream(
+      native(() => this.#native.events()),
+      (data) => tagged(events, data),
+      options,
+    );
+  }
+
+  /** Credentials, scores and the policy of this node. */
+  trust(): TrustGraph {
+    return TrustGraph.of(this.#native.trust());
+  }
+
+  /** Language models, whole or in blocks over peers. */
+  shards(): ShardEngine {
+    return ShardEngine.of(this.#native.shards());
+  }
+
+  /** Opens a knowledge base of this node. While it is open, the same name resolves to the same one. */
+  async rag(name: string, options?: RagOptions): Promise<Rag> {
+    const [config, supplies] = ragOptions(options);
+    const operation = native(() => this.#native.rag(text('name', name), config, supplies));
+    return Rag.of(await finished(operation, options));
+  }
+
+  /** Shares exactly this, and no longer what was shared before; without blocks nothing is shared. */
+  async contribute(options?: ContributeOptions): Promise<Offer[]> {
+    const { blocks, minTier } = checked(options);
+    const shares = list('blocks', blocks ?? []).map((share) => {
+      const { model, startBlock, endBlock } = checked(share as BlockShare);
+      return { model: path('model', model), start_block: startBlock, end_block: endBlock };
+    });
+    const operation = native(() => this.#native.contribute(json('contribution', { blocks: shares, min_tier: minTier })));
+    return readsAll(offer)(await finished(operation, options));
+  }
+
+  /** For tests: moves the clock that the node was started with. */
+  async advanceClock(byMs: number): Promise<void> {
+    native(() => this.#native.advanceClock(count('byMs', byMs)));
+  }
+
+  /** Stops the node: what is under way may finish within `graceMs`, five seconds unless set. Idempotent. */
+  async shutdown(options?: CallOptions & { graceMs?: number | undefined }): Promise<void> {
+    const graceMs = optional(checked(options).graceMs, (ms) => count('graceMs', ms));
+    await finished(this.#native.shutdown(graceMs), options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}

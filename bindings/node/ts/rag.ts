@@ -1,0 +1,415 @@
+/** A private knowledge base over documents: cited answers, or an honest refusal. */
+
+import { type CallOptions, finished, held } from './bridge.js';
+import { InvalidArgumentError, native } from './errors.js';
+import { module, type NativeRag, type NativeSupplies } from './native.js';
+import {
+  type DocumentReader,
+  type Embedder,
+  type LanguageModel,
+  supplyEmbedder,
+  supplyModel,
+  supplyReader,
+} from './provide.js';
+import { type Kinds, type Shape, epoch, many, one, plain, reads, readsAll, tagged } from './records.js';
+import { type Model, type Route, type ShardEngine, type Span, span } from './shard.js';
+import { EventStream, lastOf } from './streams.js';
+import { type Path, index, json, list, optional, options as checked, path, text, wrong } from './values.js';
+
+/** How passages are found. */
+export type Mode = 'hybrid' | 'lexical' | 'dense';
+
+/** A model of a shard engine that writes the answers. */
+export interface ModelWriter {
+  engine: ShardEngine;
+  model: Model;
+  route?: Route | undefined;
+}
+
+/** A model behind an OpenAI-compatible endpoint that writes the answers, such as `http://localhost:11434/v1`. */
+export interface Endpoint {
+  baseUrl: string;
+  model: string;
+  apiKey?: string | undefined;
+}
+
+/** How documents are cut; sizes count characters. */
+export interface Chunking {
+  strategy?: 'sentence' | 'paragraph' | 'fixed' | undefined;
+  size?: number | undefined;
+  overlap?: number | undefined;
+  min?: number | undefined;
+}
+
+/** How a knowledge base works. */
+export interface RagOptions extends CallOptions {
+  /**
+   * The folder of a BERT model, the id of one such as `sentence-transformers/all-MiniLM-L6-v2`, which is fetched the first time,
+   * `"none"` to find passages by their words alone, or an embedder of the app. Without it, all-MiniLM-L6-v2 is taken when
+   * it has been fetched.
+   */
+  embedder?: Path | Embedder | undefined;
+  /** Writes the answers; without one they are made of the best sentences. */
+  model?: ModelWriter | Endpoint | LanguageModel | undefined;
+  chunking?: Chunking | undefined;
+  /** The language whose word forms are brought together; `english` unless set. */
+  language?: string | undefined;
+  /** Read formats that the library does not. */
+  readers?: readonly DocumentReader[] | undefined;
+}
+
+/** The place of a passage in one of the two searches, from 1, and its BM25 score or cosine. */
+export interface Rank {
+  rank: number;
+  score: number;
+}
+
+/** A passage found. */
+export interface Hit {
+  documentId: string;
+  document: string;
+  chunkId: string;
+  text: string;
+  /** The bytes of the document's text, in UTF-8, that it covers. */
+  span: Span;
+  /** Where it stands, for people: `page 3`, or a heading. */
+  section: string | null;
+  score: number;
+  lexical: Rank | null;
+  dense: Rank | null;
+}
+
+/** What a search found, best first, and how it searched. */
+export interface SearchResult {
+  hits: Hit[];
+  mode: Mode;
+  /** Why it is not the mode that was asked for. */
+  note: string | null;
+}
+
+/** What `[n]` in an answer stands for. */
+export interface Citation {
+  number: number;
+  documentId: string;
+  document: string;
+  chunkId: string;
+  section: string | null;
+  span: Span;
+  quote: string;
+}
+
+/** What speaks for and against an answer being in the documents. Shares are between 0 and 1. */
+export interface Evidence {
+  nearestPassage: number | null;
+  nearestSentence: number | null;
+  passageCoverage: number;
+  jointCoverage: number;
+  matched: number;
+  sentenceCoverage: number;
+  unknown: number;
+  lexicalLead: number;
+  agreement: boolean;
+}
+
+/** An answer with its sources, or the refusal of one. */
+export interface Answer {
+  /** With `[n]` after what a source supports. */
+  text: string;
+  citations: Citation[];
+  refused: boolean;
+  /** Why it was refused, or why it is not the answer of the language model. */
+  why: string | null;
+  support: number;
+  evidence: Evidence;
+  mode: Mode;
+  note: string | null;
+  /** The language model that wrote the text; `null` for quotes and refusals. */
+  model: string | null;
+}
+
+/** What asking yields. After `retracted` what came so far does not count: the answer follows anew. */
+export type AskEvent =
+  | { kind: 'text'; text: string }
+  | { kind: 'retracted'; why: string }
+  | { kind: 'done'; answer: Answer };
+
+/** What an ingestion yields: `found` first, `finished` last. */
+export type IngestEvent =
+  | { kind: 'found'; files: number }
+  | { kind: 'reading'; name: string }
+  | { kind: 'embedded'; name: string; done: number; total: number }
+  | { kind: 'document_done'; name: string; documentId: string; chunks: number; ms: number; warnings: string[] }
+  | { kind: 'unchanged'; name: string }
+  | { kind: 'document_failed'; name: string; code: string; message: string }
+  | { kind: 'finished'; ingested: number; unchanged: number; failed: number; chunks: number };
+
+/** The totals of an ingestion. */
+export type IngestTotals = Omit<Extract<IngestEvent, { kind: 'finished' }>, 'kind'>;
+
+/** A document of a knowledge base. */
+export interface DocumentInfo {
+  id: string;
+  name: string;
+  source: string | null;
+  format: string;
+  contentHash: string;
+  bytes: number;
+  chunks: number;
+  /** What of it could not be read. */
+  warnings: string[];
+  ingestedAt: Date;
+}
+
+/** The embedder whose vectors a knowledge base holds. */
+export interface EmbedderInfo {
+  id: string;
+  dimension: number;
+}
+
+/** What a knowledge base holds and how it searches. */
+export interface Stats {
+  documents: number;
+  chunks: number;
+  vectors: number;
+  indexed: number;
+  sealedVectors: number;
+  generation: number;
+  embedder: EmbedderInfo | null;
+  languageModel: string | null;
+  mode: Mode;
+  /** Why the mode is not hybrid. */
+  note: string | null;
+}
+
+/** How to search. */
+export interface SearchOptions extends CallOptions {
+  /** How many passages; 8 unless set. */
+  k?: number | undefined;
+  /** `hybrid` unless set. */
+  mode?: Mode | undefined;
+}
+
+/** How to answer. */
+export interface AskOptions extends SearchOptions {
+  /** The least support by the documents that is answered, 0 to 1, 0.5 unless set: higher refuses more. */
+  minSupport?: number | undefined;
+  /** The longest generated answer in tokens; 400 unless set. */
+  maxTokens?: number | undefined;
+}
+
+const rank: Shape<Rank> = { rank: plain, score: plain };
+const hit: Shape<Hit> = {
+  documentId: plain,
+  document: plain,
+  chunkId: plain,
+  text: plain,
+  span: one(span),
+  section: plain,
+  score: plain,
+  lexical: one(rank),
+  dense: one(rank),
+};
+const searchResult: Shape<SearchResult> = { hits: many(hit), mode: plain, note: plain };
+const citation: Shape<Citation> = {
+  number: plain,
+  documentId: plain,
+  document: plain,
+  chunkId: plain,
+  section: plain,
+  span: one(span),
+  quote: plain,
+};
+const evidence: Shape<Evidence> = {
+  nearestPassage: plain,
+  nearestSentence: plain,
+  passageCoverage: plain,
+  jointCoverage: plain,
+  matched: plain,
+  sentenceCoverage: plain,
+  unknown: plain,
+  lexicalLead: plain,
+  agreement: plain,
+};
+const answer: Shape<Answer> = {
+  text: plain,
+  citations: many(citation),
+  refused: plain,
+  why: plain,
+  support: plain,
+  evidence: one(evidence),
+  mode: plain,
+  note: plain,
+  model: plain,
+};
+const asked: Kinds<AskEvent> = {
+  text: { kind: plain, text: plain },
+  retracted: { kind: plain, why: plain },
+  done: { kind: plain, answer: one(answer) },
+};
+const progress: Kinds<IngestEvent> = {
+  found: { kind: plain, files: plain },
+  reading: { kind: plain, name: plain },
+  embedded: { kind: plain, name: plain, done: plain, total: plain },
+  document_done: { kind: plain, name: plain, documentId: plain, chunks: plain, ms: plain, warnings: plain },
+  unchanged: { kind: plain, name: plain },
+  document_failed: { kind: plain, name: plain, code: plain, message: plain },
+  finished: { kind: plain, ingested: plain, unchanged: plain, failed: plain, chunks: plain },
+};
+const documentInfo: Shape<DocumentInfo> = {
+  id: plain,
+  name: plain,
+  source: plain,
+  format: plain,
+  contentHash: plain,
+  bytes: plain,
+  chunks: plain,
+  warnings: plain,
+  ingestedAt: epoch('ingested_at_ms'),
+};
+const embedderInfo: Shape<EmbedderInfo> = { id: plain, dimension: plain };
+const stats: Shape<Stats> = {
+  documents: plain,
+  chunks: plain,
+  vectors: plain,
+  indexed: plain,
+  sealedVectors: plain,
+  generation: plain,
+  embedder: one(embedderInfo),
+  languageModel: plain,
+  mode: plain,
+  note: plain,
+};
+
+/** @internal The records of this file, for the test that compares them with what Rust writes. */
+export const shapes = { searchResult, asked, progress, documentInfo, stats };
+
+/** The progress of an ingestion. Leaving it early stops between documents. */
+export class Ingestion extends EventStream<IngestEvent> {
+  /** Reads to the end and returns the totals. */
+  async done(): Promise<IngestTotals> {
+    const { kind, ...totals } = (await lastOf(this, () => {})) as Extract<IngestEvent, { kind: 'finished' }>;
+    return totals;
+  }
+}
+
+/** An answer as it is written. */
+export class Asking extends EventStream<AskEvent> {
+  /** Reads to the end and returns the whole answer. */
+  async done(): Promise<Answer> {
+    return ((await lastOf(this, () => {})) as Extract<AskEvent, { kind: 'done' }>).answer;
+  }
+}
+
+/** A private knowledge base. Nothing leaves the machine, unless the model it was given does so. */
+export class Rag implements AsyncDisposable {
+  readonly #native: NativeRag;
+
+  private constructor(native: NativeRag) {
+    if (!(native instanceof (module.Rag as never))) throw wrong('a Rag', 'opened by Rag.open or Node.rag', native);
+    this.#native = native;
+  }
+
+  /** @internal */
+  static of(native: NativeRag): Rag {
+    return new Rag(native);
+  }
+
+  /** Opens a knowledge base alone, without a node, in a directory that is made when it is missing. */
+  static async open(dir: Path, options?: RagOptions): Promise<Rag> {
+    const [config, supplies] = ragOptions(options);
+    const opening = native(() => module.Rag.open(path('dir', dir), config, supplies));
+    return new Rag(await finished(opening, options));
+  }
+
+  /**
+   * Reads a file, every file of a folder, or a document from memory, whose `name` tells its format. It begins when the first
+   * event is asked for. A document replaces the one of the same name.
+   */
+  ingest(source: Path | Uint8Array, options?: CallOptions & { name?: string | undefined }): Ingestion {
+    const name = optional(checked(options).name, (name) => text('name', name));
+    const opening =
+      source instanceof Uint8Array
+        ? this.#native.ingestBytes(name ?? '', source)
+        : this.#native.ingestPath(path('source', source));
+    return new Ingestion(opening, (data) => tagged(progress, data), options);
+  }
+
+  /** The passages that fit a text best. */
+  async search(query: string, options?: SearchOptions): Promise<SearchResult> {
+    const { k = 8, mode = 'hybrid' } = checked(options);
+    const operation = native(() => this.#native.search(text('text', query), index('k', k), json('mode', mode)));
+    return reads(searchResult)(await finished(operation, options));
+  }
+
+  /** Answers a question from the documents, with citations, or refuses. It begins when the first event is asked for. */
+  ask(question: string, options?: AskOptions): Asking {
+    const { k = 8, mode = 'hybrid', minSupport = 0.5, maxTokens = 400 } = checked(options);
+    const how = json('options', { k: index('k', k), mode, min_support: minSupport, max_tokens: maxTokens });
+    const opening = native(() => this.#native.ask(text('question', question), how));
+    return new Asking(opening, (data) => tagged(asked, data), options);
+  }
+
+  /** Every document, in the order of the names. */
+  async documents(options?: CallOptions): Promise<DocumentInfo[]> {
+    return readsAll(documentInfo)(await finished(this.#native.documents(), options));
+  }
+
+  /** The text of a document. Spans count its bytes in UTF-8. */
+  async documentText(id: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.documentText(text('id', id)), options);
+  }
+
+  /** Removes a document and every trace of it. */
+  async deleteDocument(id: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.deleteDocument(text('id', id)), options);
+  }
+
+  /** What it holds and how it searches. */
+  async stats(options?: CallOptions): Promise<Stats> {
+    return reads(stats)(await finished(this.#native.stats(), options));
+  }
+
+  /** Stops what is under way and unlocks the directory. Idempotent. */
+  async shutdown(options?: CallOptions): Promise<void> {
+    await finished(this.#native.shutdown(), options);
+  }
+
+  /** Shuts down and deletes everything that was stored. */
+  async destroy(options?: CallOptions): Promise<void> {
+    await finished(this.#native.destroy(), options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+/** @internal The options as the native module reads them, and what the app brings. */
+export function ragOptions(options: RagOptions | undefined): [string, NativeSupplies] {
+  const { embedder, model, chunking, language, readers } = checked(options);
+  const supplies = new module.Supplies();
+  const config: Record<string, unknown> = {};
+  if (typeof embedder === 'string' || embedder instanceof URL) config['embedder'] = path('embedder', embedder);
+  else if (embedder !== undefined && embedder !== null) supplyEmbedder(supplies, embedder);
+  if (model !== undefined && model !== null) config['endpoint'] = writer(supplies, model);
+  if (chunking !== undefined && chunking !== null) config['chunking'] = chunking;
+  if (language !== undefined && language !== null) config['language'] = language;
+  for (const reader of list('readers', readers ?? [])) supplyReader(supplies, reader as DocumentReader);
+  return [json('options', config), supplies];
+}
+
+/** The endpoint that writes the answers; any other writer goes into the supplies. */
+function writer(supplies: NativeSupplies, model: ModelWriter | Endpoint | LanguageModel): unknown {
+  if (typeof model !== 'object') throw wrong('model', 'a LanguageModel, a ModelWriter or an Endpoint', model);
+  if ('engine' in model) {
+    const route = optional(model.route, (route) => text('route', route));
+    native(() => supplies.writer(held('ShardEngine', model.engine), held('Model', model.model), route));
+  } else if ('baseUrl' in model) {
+    return { base_url: model.baseUrl, model: model.model, api_key: model.apiKey };
+  } else if ('generate' in model) {
+    supplyModel(supplies, model);
+  } else {
+    throw new InvalidArgumentError('model is neither a LanguageModel nor a ModelWriter nor an Endpoint');
+  }
+  return undefined;
+}

@@ -1,0 +1,303 @@
+/** Language models, whole on this machine or in blocks over several. */
+
+import { type CallOptions, finished, held, hold } from './bridge.js';
+import { native } from './errors.js';
+import { module, type NativeModel, type NativeShardEngine } from './native.js';
+import { type Kinds, type Shape, many, one, plain, reads, readsAll, tagged } from './records.js';
+import { EventStream, lastOf } from './streams.js';
+import { MAX_U32, type Path, count, index, json, list, optional, options as checked, path, text, texts, wrong } from './values.js';
+
+/** Where a model runs: here, or over peers. */
+export type Route = 'local' | 'peers';
+
+/** Which blocks to load: all, none (peers compute them), or from the first up to and without the second. */
+export type Blocks = 'all' | 'none' | readonly [startBlock: number, endBlock: number];
+
+/** From the first up to and without the last. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
+/** What a model is. */
+export interface ModelInfo {
+  /** The same on every machine that has the same weights. */
+  id: string;
+  name: string;
+  blocks: number;
+  heldBlocks: Span | null;
+  /** The length of a hidden state. */
+  hiddenSize: number;
+  vocabSize: number;
+  /** The longest context in tokens. */
+  maxContext: number;
+}
+
+/** Blocks that this node serves. */
+export interface Offer {
+  model: string;
+  startBlock: number;
+  endBlock: number;
+}
+
+/** A run of blocks that a peer offers. */
+export interface BlockHost {
+  peer: string;
+  startBlock: number;
+  endBlock: number;
+  /** Whether this node uses it. */
+  usable: boolean;
+  /** Why not. */
+  why: string | null;
+}
+
+/** Which blocks of a model are up, and from whom. */
+export interface Coverage {
+  blocks: number;
+  /** For each block, how many hosts that this node would use have it. */
+  counts: number[];
+  hosts: BlockHost[];
+}
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant';
+  content: string;
+}
+
+/** Tokens read and written. */
+export interface Usage {
+  promptTokens: number;
+  completionTokens: number;
+}
+
+/** One station of a generation's path. */
+export interface Hop {
+  /** `null` is this process. */
+  peer: string | null;
+  startBlock: number;
+  endBlock: number;
+  /** Milliseconds from sending to having the answer, median over the tokens. */
+  ms: number;
+}
+
+/** Why a generation ended. */
+export type FinishReason = 'stop' | 'length';
+
+/** What a generation yields: pieces of text, always whole characters, then its end. */
+export type GenerateEvent =
+  | { kind: 'token'; text: string }
+  | { kind: 'done'; finishReason: FinishReason; usage: Usage; path: Hop[] };
+
+/** A generation, whole. */
+export interface Completion {
+  text: string;
+  finishReason: FinishReason;
+  usage: Usage;
+  path: Hop[];
+}
+
+/** Rows of 32-bit floats, one after the other. */
+export interface Matrix {
+  rows: number;
+  columns: number;
+  /** `rows * columns` numbers. */
+  values: Float32Array;
+}
+
+/** How to generate. */
+export interface ChatOptions extends CallOptions {
+  /** 256 unless set. */
+  maxTokens?: number | undefined;
+  /** 0, the default, takes the likeliest token each time. */
+  temperature?: number | undefined;
+  /** Samples among the likeliest tokens that together have this probability; 1 is all of them. */
+  topP?: number | undefined;
+  /** Samples among this many likeliest tokens; 0 is all of them. */
+  topK?: number | undefined;
+  /** Makes sampling repeatable. */
+  seed?: number | bigint | undefined;
+  /** The text ends before the first of these. */
+  stop?: readonly string[] | undefined;
+  /** Without it the model runs here when all its blocks are here, and over peers otherwise. */
+  route?: Route | undefined;
+}
+
+/** @internal */
+export const span: Shape<Span> = { start: plain, end: plain };
+const modelInfo: Shape<ModelInfo> = {
+  id: plain,
+  name: plain,
+  blocks: plain,
+  heldBlocks: one(span),
+  hiddenSize: plain,
+  vocabSize: plain,
+  maxContext: plain,
+};
+/** @internal */
+export const offer: Shape<Offer> = { model: plain, startBlock: plain, endBlock: plain };
+const host: Shape<BlockHost> = { peer: plain, startBlock: plain, endBlock: plain, usable: plain, why: plain };
+const coverage: Shape<Coverage> = { blocks: plain, counts: plain, hosts: many(host) };
+const usage: Shape<Usage> = { promptTokens: plain, completionTokens: plain };
+const hop: Shape<Hop> = { peer: plain, startBlock: plain, endBlock: plain, ms: plain };
+const generated: Kinds<GenerateEvent> = {
+  token: { kind: plain, text: plain },
+  done: { kind: plain, finishReason: plain, usage: one(usage), path: many(hop) },
+};
+
+/** @internal The records of this file, for the test that compares them with what Rust writes. */
+export const shapes = { modelInfo, offer, coverage, token: generated.token, done: generated.done };
+
+/** Tokens as they are made, then the end. */
+export class Generation extends EventStream<GenerateEvent> {
+  /** Reads to the end and returns the whole text. */
+  async done(): Promise<Completion> {
+    let whole = '';
+    const last = await lastOf(this, (event) => {
+      if (event.kind === 'token') whole += event.text;
+    });
+    const { finishReason, usage, path } = last as Extract<GenerateEvent, { kind: 'done' }>;
+    return { text: whole, finishReason, usage, path };
+  }
+}
+
+/** A loaded model. */
+export class Model implements AsyncDisposable {
+  readonly #native: NativeModel;
+  /** Its shape, and which blocks are held here. */
+  readonly info: ModelInfo;
+
+  private constructor(handle: NativeModel) {
+    if (typeof handle?.info !== 'function') throw wrong('a Model', 'loaded by ShardEngine.load', handle);
+    this.#native = handle;
+    this.info = Object.freeze(reads(modelInfo)(native(() => handle.info())));
+    hold('Model', this, handle);
+  }
+
+  /** @internal */
+  static of(native: NativeModel): Model {
+    return new Model(native);
+  }
+
+  /** The same on every machine that has the same weights. */
+  get id(): string {
+    return this.info.id;
+  }
+
+  /** The name of its directory, for people. */
+  get name(): string {
+    return this.info.name;
+  }
+
+  /** How many blocks it has. */
+  get blocks(): number {
+    return this.info.blocks;
+  }
+
+  /** Lets go of the weights. */
+  async shutdown(): Promise<void> {
+    this.#native.shutdown();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+/** Loads models, serves their blocks, and generates. */
+export class ShardEngine implements AsyncDisposable {
+  readonly #native: NativeShardEngine;
+
+  private constructor(native: NativeShardEngine) {
+    if (!(native instanceof (module.ShardEngine as never))) throw wrong('a ShardEngine', 'opened by ShardEngine.open', native);
+    this.#native = native;
+    hold('ShardEngine', this, native);
+  }
+
+  /** @internal */
+  static of(native: NativeShardEngine): ShardEngine {
+    return new ShardEngine(native);
+  }
+
+  /** An engine without a network: models run whole, here. */
+  static async open(options?: CallOptions): Promise<ShardEngine> {
+    return new ShardEngine(await finished(module.ShardEngine.open(), options));
+  }
+
+  /** Loads a model from its directory, all its blocks unless `blocks` says otherwise. */
+  async load(model: Path, options?: CallOptions & { blocks?: Blocks | undefined }): Promise<Model> {
+    const choice = json('blocks', blockChoice(checked(options).blocks));
+    const operation = native(() => this.#native.load(path('model', model), choice));
+    return Model.of(await finished(operation, options));
+  }
+
+  /** Serves a run of blocks to peers that are trusted enough. */
+  async serve(model: Path, startBlock: number, endBlock: number, options?: CallOptions): Promise<Offer> {
+    const operation = this.#native.serve(path('model', model), index('startBlock', startBlock), index('endBlock', endBlock));
+    return reads(offer)(await finished(operation, options));
+  }
+
+  /** Stops serving the blocks of a model; what runs on them ends. */
+  async stopServing(modelId: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.stopServing(text('modelId', modelId)), options);
+  }
+
+  /** What this node serves. */
+  async served(options?: CallOptions): Promise<Offer[]> {
+    return readsAll(offer)(await finished(this.#native.served(), options));
+  }
+
+  /** Which blocks of a model are up, from whom, and whom this node would not use. */
+  async coverage(model: Model, options?: CallOptions): Promise<Coverage> {
+    return reads(coverage)(await finished(this.#native.coverage(held('Model', model)), options));
+  }
+
+  /** Answers a question or continues a conversation. It begins when the first token is asked for. */
+  chat(model: Model, messages: string | readonly ChatMessage[], options?: ChatOptions): Generation {
+    const { maxTokens = 256, temperature = 0, topP = 1, topK = 0, seed = 0, stop = [], route } = checked(options);
+    const turns = typeof messages === 'string' ? [{ role: 'user', content: messages }] : list('messages', messages);
+    const request = { messages: turns, max_tokens: maxTokens, temperature, top_p: topP, top_k: topK, seed, stop };
+    const opening = native(() =>
+      this.#native.generate(held('Model', model), json('request', request), optional(route, (route) => text('route', route))),
+    );
+    return new Generation(opening, (data) => tagged(generated, data), options);
+  }
+
+  /** The logits of every token of a text: a row for each token, as long as the vocabulary. */
+  async logits(
+    model: Model,
+    tokens: readonly number[] | Uint32Array,
+    options?: CallOptions & { route?: Route | undefined },
+  ): Promise<Matrix> {
+    const ids = list('tokens', tokens).map((token, at) => count(`tokens[${at}]`, token, MAX_U32));
+    const route = optional(checked(options).route, (route) => text('route', route));
+    return matrix(await finished(this.#native.logits(held('Model', model), ids, route), options));
+  }
+
+  /**
+   * A unit vector for each text. `model` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was fetched
+   * unless set. The last one stays loaded.
+   */
+  async embed(inputs: readonly string[], options?: CallOptions & { model?: Path | undefined }): Promise<Matrix> {
+    const model = optional(checked(options).model, (model) => path('model', model));
+    return matrix(await finished(this.#native.embed(texts('texts', inputs), model), options));
+  }
+
+  /** Lets go of the engine. That of a node stays open with the node. */
+  async shutdown(): Promise<void> {
+    this.#native.shutdown();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+function blockChoice(blocks: Blocks | undefined): unknown {
+  if (blocks === undefined || typeof blocks === 'string') return blocks ?? 'all';
+  return { span: list('blocks', blocks).map((block) => index('blocks', block)) };
+}
+
+function matrix([rows, columns, values]: [number, number, Float32Array]): Matrix {
+  return { rows, columns, values };
+}

@@ -1,0 +1,90 @@
+//! Numbers of Python as numbers of Rust. A buffer of floats, such as a numpy array, is copied once and whole.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::error::invalid;
+
+/// Numbers, one row after the other, and the shape where they have one.
+struct Numbers {
+    values: Vec<f32>,
+    shape: Option<Vec<usize>>,
+}
+
+/// Calls `read` with the numbers of a two-dimensional array of floats and the length of its rows. The numbers are read
+/// where they lie when they lie there row after row; otherwise they are copied once.
+pub(crate) fn with_rows<T>(array: &Bound<'_, PyAny>, read: impl FnOnce(&[f32], usize) -> T) -> PyResult<T> {
+    let py = array.py();
+    if let Ok(buffer) = PyBuffer::<f32>::get(array)
+        && let (Some(values), &[_, columns]) = (buffer.as_slice_ptr(), buffer.shape())
+    {
+        // SAFETY: the buffer is held until `read` is done, and the interpreter's lock too, so that no Python code writes to
+        // it meanwhile.
+        let values = unsafe { values.as_ref() };
+        return Ok(read(values, columns));
+    }
+    match buffer(array)? {
+        Some(Numbers { values, shape: Some(shape) }) if shape.len() == 2 => Ok(read(&values, shape[1])),
+        _ => Err(invalid(py, "a two-dimensional array of 32-bit floats is expected".into())),
+    }
+}
+
+/// The vectors that an embedder of the app gave: a two-dimensional buffer, a flat one, or a sequence of either buffers or
+/// lists of numbers.
+pub(crate) fn vectors(given: &Bound<'_, PyAny>, columns: usize) -> PyResult<Vec<f32>> {
+    if let Some(numbers) = buffer(given)? {
+        return match numbers.shape.as_deref() {
+            Some(&[rows, width]) if rows > 0 && width != columns => Err(wrong_length(given.py(), width, columns)),
+            Some(&[] | &[_, _, _, ..]) => {
+                Err(invalid(given.py(), "vectors come as an array of one or two dimensions".into()))
+            }
+            _ => Ok(numbers.values),
+        };
+    }
+    let mut all = Vec::new();
+    for vector in given.try_iter()? {
+        let vector = vector?;
+        let values = match buffer(&vector)? {
+            Some(numbers) => numbers.values,
+            None => vector.extract::<Vec<f32>>()?,
+        };
+        if values.len() != columns {
+            return Err(wrong_length(given.py(), values.len(), columns));
+        }
+        all.extend_from_slice(&values);
+    }
+    Ok(all)
+}
+
+fn wrong_length(py: Python<'_>, given: usize, columns: usize) -> PyErr {
+    invalid(py, format!("the embedder gave a vector of {given} numbers; its dimension is {columns}"))
+}
+
+/// What lends its memory as floats, or turns into such an array when it is asked, as tensors do.
+fn buffer(value: &Bound<'_, PyAny>) -> PyResult<Option<Numbers>> {
+    let py = value.py();
+    if let Ok(buffer) = PyBuffer::<f32>::get(value) {
+        return Ok(Some(Numbers { values: buffer.to_vec(py)?, shape: Some(buffer.shape().to_vec()) }));
+    }
+    if let Ok(buffer) = PyBuffer::<f64>::get(value) {
+        let values = buffer.to_vec(py)?.into_iter().map(|value| value as f32).collect();
+        return Ok(Some(Numbers { values, shape: Some(buffer.shape().to_vec()) }));
+    }
+    // An array that lends other numbers than floats is read as a sequence.
+    if PyBuffer::<u8>::get(value).is_ok() || !value.hasattr("__array__")? || value.hasattr("__buffer__")? {
+        return Ok(None);
+    }
+    let array = value.call_method0("__array__")?;
+    if array.get_type().is(&value.get_type()) { Ok(None) } else { buffer(&array) }
+}
+
+/// Floats as a buffer in this machine's byte order.
+pub(crate) fn bytes<'py>(py: Python<'py>, values: &[f32]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, size_of_val(values), |buffer| {
+        for (place, value) in buffer.chunks_exact_mut(size_of::<f32>()).zip(values) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,213 @@
+"""Bad arguments are `InvalidArgumentError` everywhere, and say which argument and what it allows."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from conftest import ROOT, run
+
+import kwaainet
+from kwaainet import Node, ShardEngine, TrustGraph, _native, sync, testing
+from kwaainet._checks import rule
+
+MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
+NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b"\xff", [], {}, [None], {"x": object()}, object()]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sync.Node.start(preset="huge"), r'preset must be one of "ephemeral", "desktop", "mobile", "server", not'),
+        (lambda: sync.Node.start(limits={"max_streams": -1}), "limits.'max_streams'. must not be negative"),
+        (lambda: sync.Node.start(limits={"max_streams": 1.5}), "max_streams|expected usize"),
+        (lambda: sync.Node.start(limits={"max_conections": 1}), "unknown field `max_conections`, expected one of"),
+        (lambda: sync.Node.start(listen="/ip4/127.0.0.1/tcp/0"), "listen must be a list, not str"),
+        (lambda: sync.Node.start(listen=["\ud800"]), r"listen\[0\] holds a lone surrogate"),
+        (lambda: sync.Node.start(preset="ephemeral", seed=-1), "seed must be a whole number from 0"),
+        (lambda: sync.Node.start(preset="ephemeral", clock=datetime(2026, 1, 1)), "clock must have a time zone"),
+        (lambda: sync.Node.start(preset="ephemeral", clock="noon"), "is no instant"),
+        (lambda: sync.TrustGraph.open(3), "dir must be a str, not int"),
+        (lambda: sync.TrustGraph.open(b"x"), "dir must be"),
+    ],
+)
+def test_messages_name_the_argument_and_what_it_allows(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(kwaainet.InvalidArgumentError, match=message) as raised:
+        call()
+    assert " line " not in str(raised.value) and " column " not in str(raised.value)
+
+
+def test_a_wrong_type_is_a_type_error_and_an_error_of_ours() -> None:
+    with pytest.raises(TypeError, match="text must be a str, not int") as raised, sync.Node.start(preset="ephemeral") as node:
+        node.send_message(node.peer_id, 3)  # type: ignore[arg-type]
+    assert isinstance(raised.value, kwaainet.InvalidArgumentError) and raised.value.code == "invalid_argument"
+
+
+def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
+    """Whatever comes in, an error of ours comes out, or the call works."""
+    with (
+        sync.Node.start(preset="ephemeral", listen=[]) as node,
+        sync.ShardEngine.open() as engine,
+        engine.load(MODEL) as model,
+        sync.Rag.open(tmp_path / "kb", embedder="none") as rag,
+    ):
+        handles: dict[str, Any] = {
+            "Node": node, "TrustGraph": node.trust(), "ShardEngine": engine, "Rag": rag, "Model": model
+        }
+        good: dict[str, Any] = {
+            "model": model, "tokens": [1], "messages": "hi", "texts": ["hi"], "source": b"text", "peer": node.did,
+            "did": node.did, "types": ["UptimeVC"], "type": "UptimeVC", "subject": node.did, "text": "x", "question": "x",
+            "id": "x", "credential": "{}", "model_id": "x", "address": "/ip4/127.0.0.1/tcp/1", "name": "kb",
+            "policy": {}, "purpose": "open", "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1,
+        }  # fmt: skip
+        tried = 0
+        for owner, handle in handles.items():
+            for verb, function in inspect.getmembers(handle, inspect.ismethod):
+                if verb.startswith("_") or verb in ("shutdown", "destroy"):
+                    continue
+                parameters = list(inspect.signature(function).parameters.values())
+                needed = {p.name: good[p.name] for p in parameters if p.default is p.empty}
+                for parameter in parameters:
+                    for value in NONSENSE:
+                        arguments = needed | {parameter.name: value}
+                        if parameter.name == "model" and owner == "ShardEngine" and verb == "embed":
+                            continue  # A name of a model would be looked for on the network.
+                        tried += 1
+                        try:
+                            outcome = function(**arguments)
+                            if isinstance(outcome, sync.EventStream):
+                                list(outcome) if verb in ("chat", "ask", "ingest") else outcome.close()
+                            if isinstance(outcome, sync.Rag):
+                                outcome.shutdown()
+                        except kwaainet.KwaaiError:
+                            pass
+        assert tried > 500
+
+
+@pytest.mark.parametrize("options", list(get_type_hints(sync.Node.start)) + ["dir", "signer"])
+def test_every_way_to_open_survives_nonsense(options: str) -> None:
+    if options == "return":
+        return
+    for value in NONSENSE:
+        if options == "data_dir" and isinstance(value, str):
+            continue  # A folder of that name would be made.
+        try:
+            if options in ("dir", "signer"):
+                if options == "signer" or not isinstance(value, str):
+                    sync.TrustGraph.open(**{options: value}).shutdown()
+            else:
+                sync.Node.start(**({"preset": "ephemeral", "listen": []} | {options: value})).shutdown()  # type: ignore[arg-type]
+        except kwaainet.KwaaiError:
+            pass
+
+
+def test_handles_of_another_kind_are_refused() -> None:
+    with sync.ShardEngine.open() as engine, sync.TrustGraph.open() as graph:
+        for other in (graph, engine, None, "x"):
+            with pytest.raises(kwaainet.InvalidArgumentError, match="model must be a Model"):
+                engine.coverage(other)  # type: ignore[arg-type]
+
+
+def test_a_handle_of_either_module_does_for_both() -> None:
+    async def main() -> None:
+        with sync.ShardEngine.open() as blocking:
+            async with ShardEngine.open() as engine:
+                model = blocking.load(MODEL)
+                logits = await engine.logits(model, [1])  # type: ignore[arg-type]
+                assert logits.shape == (1, model.info.vocab_size)
+                model.shutdown()
+
+    run(main())
+
+
+def test_an_error_of_an_asynchronous_verb_comes_when_it_is_awaited() -> None:
+    async def main() -> None:
+        async with Node.start(preset="ephemeral", listen=[]) as node:
+            call = node.send_message(node.peer_id, 3)  # type: ignore[arg-type]
+            with pytest.raises(TypeError):
+                await call
+
+    run(main())
+
+
+def test_opening_twice_gives_the_same_object_or_the_same_error() -> None:
+    async def main() -> None:
+        opening = TrustGraph.open()
+        first, second = await asyncio.gather(_opened(opening), _opened(opening))
+        assert first is second is await opening
+        await first.shutdown()
+        failing = TrustGraph.open(clock="noon")
+        with pytest.raises(kwaainet.InvalidArgumentError) as one:
+            await failing
+        with pytest.raises(kwaainet.InvalidArgumentError) as other:
+            await failing
+        assert one.value is other.value
+
+    run(main())
+
+
+async def _opened(opening: kwaainet.Opening[TrustGraph]) -> TrustGraph:
+    return await opening
+
+
+def test_a_handle_shows_what_it_is_and_whether_it_is_open(tmp_path: Path) -> None:
+    with sync.Node.start(preset="ephemeral", name="alice", listen=[]) as node:
+        trust, shards = node.trust(), node.shards()
+        assert repr(node) == f"<kwaainet.sync.Node 'alice' {node.peer_id[:12]}…{node.peer_id[-6:]} running>"
+        assert repr(trust).startswith("<kwaainet.sync.TrustGraph did:key:z6Mk…") and repr(trust).endswith(" open>")
+        model = shards.load(MODEL, blocks=(0, 2))
+        assert repr(model) == "<kwaainet.sync.Model 'tiny-kwaai' 4 blocks, 0 to 2 here, loaded>"
+        model.shutdown()
+        assert repr(model).endswith("let go>")
+    assert repr(node).endswith("ended>") and repr(trust) == "<kwaainet.sync.TrustGraph closed>"
+    assert repr(shards) == "<kwaainet.sync.ShardEngine closed>"
+    with sync.Rag.open(tmp_path, embedder="none") as rag:
+        assert repr(rag) == "<kwaainet.sync.Rag open>"
+    assert repr(rag) == "<kwaainet.sync.Rag closed>"
+
+    async def main() -> None:
+        async with Node.start(preset="ephemeral", name="bob", listen=[]) as bob:
+            assert repr(bob).startswith("<kwaainet.Node 'bob' 12D3KooW")
+
+    run(main())
+
+
+def test_clocks_and_seeds_make_tests_repeatable() -> None:
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+    async def main() -> None:
+        async with TrustGraph.open(seed=7, clock=noon) as graph, TrustGraph.open(seed=7) as same:
+            assert graph.did == same.did == testing.seed_did(7)
+            peer = testing.seed_did(8)
+            issued = await graph.issue("UptimeVC", peer, valid_for=timedelta(hours=1))
+            assert (issued.valid_from, issued.valid_until) == (noon, noon + timedelta(hours=1))
+            await graph.import_credential(issued.json)
+            await graph.trust_issuer(graph.did, ["UptimeVC"])
+            before = (await graph.score(peer)).value
+            await graph.advance_clock(timedelta(hours=2))
+            assert before > (await graph.score(peer)).value == 0
+            with pytest.raises(kwaainet.InvalidArgumentError, match="by must not be negative"):
+                await graph.advance_clock(timedelta(seconds=-1))
+            with pytest.raises(kwaainet.UnsupportedError):
+                await same.advance_clock(timedelta(1))
+        async with Node.start(preset="ephemeral", seed=7, clock="2026-01-31T12:00:00Z", listen=[]) as node:
+            assert node.did == testing.seed_did(7)
+            await node.advance_clock(timedelta(days=1))
+            assert (await node.trust().issue("UptimeVC", node.did)).valid_from == noon + timedelta(days=1)
+
+    run(main())
+
+
+def test_every_annotation_of_a_verb_has_a_rule() -> None:
+    for module in (kwaainet, sync):
+        for name in ("Node", "TrustGraph", "ShardEngine", "Model", "Rag"):
+            for verb, function in inspect.getmembers(getattr(module, name), inspect.isfunction):
+                if not verb.startswith("_"):
+                    for hint in (value for key, value in get_type_hints(function).items() if key != "return"):
+                        rule(hint)
+    assert _native.VERSION == kwaainet.version

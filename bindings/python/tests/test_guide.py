@@ -1,0 +1,116 @@
+"""Each piece of the guide does what the guide says."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from conftest import ROOT, python, run
+
+import kwaainet
+from kwaainet import Node, Rag, TrustGraph, testing
+
+GUIDE = ROOT / "examples" / "python" / "guide.py"
+MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
+PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own".split()
+
+
+@pytest.fixture(scope="module")
+def guide() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("guide", GUIDE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_piece_stands_between_its_marks() -> None:
+    text = GUIDE.read_text()
+    for piece in PIECES:
+        (begin,) = [at for at, line in enumerate(text.splitlines()) if line == f"# anchor: {piece}"]
+        (end,) = [at for at, line in enumerate(text.splitlines()) if line == f"# end: {piece}"]
+        assert begin < end
+
+
+def test_start(guide: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    run(guide.start())
+    name, peer_id, did = capsys.readouterr().out.split()
+    assert (name, peer_id[:8], did[:12]) == ("alice", "12D3KooW", "did:key:z6Mk")
+
+
+def test_messages(guide: ModuleType) -> None:
+    async def main() -> None:
+        async with Node.start(preset="ephemeral") as alice, Node.start(preset="ephemeral") as bob:
+            assert await guide.messages(alice, bob) == "hello"
+
+    run(main())
+
+
+def test_trust_and_policy(guide: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with Node.start(preset="ephemeral") as node, TrustGraph.open() as issuer, TrustGraph.open() as peer:
+            score = await guide.trust(node, issuer, peer.did)
+            assert (score.value, score.tier) == (0.2, "known")
+            assert "VerifiedNodeVC 0.2 x 1.0 = 0.2" in capsys.readouterr().out
+            assert await guide.policy(node, peer.did) is False
+            assert capsys.readouterr().out == "known is not verified\n"
+
+    run(main())
+
+
+def test_share_blocks_and_chat(guide: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with testing.Swarm(2) as (app, host), TrustGraph.open() as issuer:
+            for node in (app, host):
+                await guide.trust(node, issuer, host.did)
+                await guide.trust(node, issuer, app.did)
+            (offer,) = await guide.share_blocks(host, MODEL)
+            assert (offer.start_block, offer.end_block) == (0, 4)
+            capsys.readouterr()
+            done = await guide.chat(app, MODEL)
+            assert [(hop.peer, hop.start_block, hop.end_block) for hop in done.path] == [(host.peer_id, 0, 4)]
+            assert "kwaainet" in capsys.readouterr().out.lower()
+
+    run(main())
+
+
+def test_documents_and_ask(guide: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with Rag.open(tmp_path, embedder="none") as rag:
+            await guide.documents(rag, ROOT / "examples" / "data")
+            assert "2/2" in capsys.readouterr().out
+            answer = await guide.ask(rag, "What does the library pay for each lent computer?")
+            assert not answer.refused and "4 euros" in answer.text
+            assert "[1] charter.docx" in capsys.readouterr().out
+            assert (await guide.ask(rag, "Who won the football world cup in 1998?")).refused
+            assert capsys.readouterr().out.startswith("This is not in the documents: ")
+
+    run(main())
+
+
+def test_errors(guide: ModuleType) -> None:
+    async def main() -> None:
+        async with Node.start(preset="ephemeral") as node:
+            assert await guide.errors(node) == "unreachable"
+
+    run(main())
+
+
+def test_bring_your_own_and_logging() -> None:
+    """In a process of its own, which has no log sink yet."""
+    ended = python(
+        f"""
+import asyncio, importlib.util, tempfile
+spec = importlib.util.spec_from_file_location("guide", {str(GUIDE)!r})
+guide = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(guide)
+async def encode(texts): return [[float(len(text) + place) for place in range(384)] for text in texts]
+with tempfile.TemporaryDirectory() as folder:
+    found = asyncio.run(guide.bring_your_own(folder, encode))
+print(found.mode, found.hits[0].document)
+"""
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, "dense canteen.txt"), ended.stderr
+    assert kwaainet.version

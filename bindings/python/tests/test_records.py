@@ -1,0 +1,127 @@
+"""The fields of every record are what the object layer writes, no more and no fewer.
+
+Real calls are made, and each record is compared with the plain data that came from the native module. A field that is
+renamed, added or removed on either side goes red, and so does a record that no call brings about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import ROOT, run
+
+import kwaainet
+from kwaainet import BlockShare, Node, Rag, ShardEngine, TrustGraph, _records, provide
+
+MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
+
+#: Records that are made in Python, never read from the object layer.
+MADE_HERE = {"BlockShare", "ModelWriter", "Endpoint", "Completion", "Progress"}
+#: Records whose data is named otherwise on its way: `AnswerDone` has its answer inside.
+SPECIAL = {"AnswerDone", "MessageReceived"}
+#: Names that the native data has and the record spells differently.
+RENAMED = {"Answer": {"answer": "text"}}
+#: What the scene below cannot bring about, and why.
+RARE = {
+    "OtherEvent": "stands for events of later versions",
+    "ListeningStopped": "comes when an interface of the machine goes away",
+    "Listening": "a node listens before anybody can ask for its events",
+    "LogRecord": "compared by test_logging, in a process of its own",
+}
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[str]]]:
+    """For each record that is read, the keys of the data that it was read from."""
+    keys: dict[str, set[str]] = {}
+    original = _records.record
+
+    def spy(cls: Any, data: Any) -> Any:
+        keys.setdefault(cls.__name__, set()).update(data)
+        return original(cls, data)
+
+    monkeypatch.setattr(_records, "record", spy)
+    for module in (kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, provide):
+        if hasattr(module, "record"):
+            monkeypatch.setattr(module, "record", spy)
+    yield keys
+
+
+def test_every_field_of_every_record_is_what_the_object_layer_writes(tmp_path: Path, seen: dict[str, set[str]]) -> None:
+    run(scene(tmp_path))
+    records = {
+        name: cls
+        for name in kwaainet.__all__
+        if inspect.isclass(cls := getattr(kwaainet, name)) and dataclasses.is_dataclass(cls)
+    }
+    missing = set(records) - set(seen) - MADE_HERE - SPECIAL - set(RARE)
+    assert not missing, f"no call brought about {sorted(missing)}"
+    for name, keys in seen.items():
+        renamed = RENAMED.get(name, {})
+        written = {renamed.get(key, key) for key in keys} - {"kind"}
+        assert written == {field.name for field in dataclasses.fields(records[name])}, name
+
+
+def test_a_field_that_drifts_is_noticed(seen: dict[str, set[str]]) -> None:
+    _records.record(kwaainet.Hop, {"peer": None, "start_block": 0, "end_block": 1, "ms": 1.0, "new": 1})
+    assert seen["Hop"] - {field.name for field in dataclasses.fields(kwaainet.Hop)} == {"new"}
+    with pytest.raises(KeyError):
+        _records.record(kwaainet.Span, {"start": 1})
+
+
+async def scene(tmp_path: Path) -> None:
+    """Calls that bring about every record."""
+    issuer = await TrustGraph.open()
+    async with Node.start(preset="ephemeral") as one, Node.start(preset="ephemeral", listen=[]) as other:
+        events = one.events()
+        inbox = one.messages()
+        for node in (one, other):
+            credential = await issuer.issue("VerifiedNodeVC", node.did, {"level": 1})
+            await node.trust().import_credential(credential.json)
+            await node.trust().trust_issuer(issuer.did, ["VerifiedNodeVC"])
+            await node.trust().issuers()
+            await node.trust().score(node.did)
+        await other.connect((await one.info()).addresses[0])
+        await other.send_message(one.peer_id, "hello")
+        await anext(inbox)
+        await one.peers()
+        await one.contribute(blocks=[BlockShare(MODEL, 0, 4)], min_tier="unknown")
+        model = await other.shards().load(MODEL, blocks="none")
+        await other.shards().coverage(model)
+        await other.shards().chat(model, "What is kwaainet?", max_tokens=4).done()
+        await other.shutdown()
+        kinds: set[type] = set()
+        wanted = {kwaainet.PeerConnected, kwaainet.PeerIdentified, kwaainet.PeerDisconnected, kwaainet.MessageReceived}
+        async for event in events:
+            kinds.add(type(event))
+            if kinds >= wanted:
+                break
+    async with ShardEngine.open() as engine:
+        await (await engine.load(MODEL)).shutdown()
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "a.txt").write_text("The canteen serves dumplings on Fridays.")
+    (folder / "b.pdf").write_bytes(b"%PDF-1.7 this is none")
+    model = SimpleNamespace(name="mine", generate=lambda request: "Dumplings [1].")
+    embedder = SimpleNamespace(id="ones", dimension=2, embed=lambda texts, query: [[1.0, 1.0] for _ in texts])
+    async with Rag.open(tmp_path / "kb", embedder=embedder, model=model) as rag:
+        async for _ in rag.ingest(folder):
+            pass
+        await rag.ingest(folder).done()
+        await rag.search("dumplings")
+        async for _ in rag.ask("What does the canteen serve on Fridays?"):
+            pass
+        await rag.documents()
+        await rag.stats()
+    bad = SimpleNamespace(name="bad", generate=lambda request: "Soup [9].")
+    async with Rag.open(tmp_path / "other", embedder="none", model=bad) as rag:
+        await rag.ingest(folder / "a.txt").done()
+        async for _ in rag.ask("What does the canteen serve on Fridays?"):
+            pass
+    await issuer.shutdown()

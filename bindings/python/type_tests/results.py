@@ -1,0 +1,164 @@
+"""The types of what calls return. Checked, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, assert_type
+
+import kwaainet
+from kwaainet import (
+    Answer,
+    AskEvent,
+    Completion,
+    Coverage,
+    Credential,
+    GenerateEvent,
+    GenerateRequest,
+    IngestFinished,
+    Message,
+    Node,
+    NodeInfo,
+    Offer,
+    Opening,
+    PeerInfo,
+    Progress,
+    Rag,
+    Score,
+    ShardEngine,
+    TrustGraph,
+    sync,
+    testing,
+)
+
+
+async def nodes() -> None:
+    assert_type(Node.start(), Opening[Node])
+    assert_type(await Node.start(preset="ephemeral"), Node)
+    async with Node.start() as node:
+        assert_type(node, Node)
+        assert_type(node.did, str)
+        assert_type(await node.info(), NodeInfo)
+        assert_type(await node.peers(), list[PeerInfo])
+        async for message in node.messages():
+            assert_type(message, Message)
+        async for event in node.events():
+            if isinstance(event, kwaainet.PeerConnected):
+                assert_type(event.peer, str)
+        assert_type(node.trust(), TrustGraph)
+        assert_type(await node.contribute(blocks=[kwaainet.BlockShare("model", 0, 2)]), list[Offer])
+    Node.start(preset="huge")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Node.start("ephemeral")  # type: ignore[misc] # pyright: ignore[reportCallIssue]
+
+
+async def trust(graph: TrustGraph) -> None:
+    assert_type(await graph.issue("UptimeVC", graph.did, valid_for=timedelta(days=1)), Credential)
+    score = await graph.score(graph.did)
+    assert_type(score, Score)
+    assert_type(score.tier, kwaainet.Tier)
+
+
+async def models(engine: ShardEngine) -> None:
+    model = await engine.load("model", blocks=(0, 2))
+    assert_type(await engine.coverage(model), Coverage)
+    async for event in engine.chat(model, "hello"):
+        assert_type(event, GenerateEvent)
+    assert_type(await engine.chat(model, [{"role": "user", "content": "hello"}]).done(), Completion)
+    assert_type((await engine.logits(model, [1]))[0, 0], float)
+    assert_type(await engine.embed(["hello"]), "memoryview[float]")
+
+
+@dataclass
+class Letters:
+    """What an app brings needs no base class of this package."""
+
+    id: str = "letters"
+    dimension: int = 26
+
+    def embed(self, texts: list[str], query: bool) -> list[list[float]]:
+        return [[float(text.count(chr(97 + place))) for place in range(26)] for text in texts]
+
+
+@dataclass
+class Echo:
+    name: str = "echo"
+
+    async def generate(self, request: GenerateRequest) -> AsyncIterator[str]:
+        assert_type(request.messages[-1].content, str)
+        yield request.messages[-1].content
+
+
+class Notes:
+    extensions = ["note"]
+
+    async def read(self, name: str, data: bytes) -> list[tuple[str | None, str]]:
+        return [(name, data.decode())]
+
+
+@dataclass
+class Vault:
+    did: str
+
+    async def sign(self, message: bytes) -> bytes:
+        return message
+
+
+class Nothing:
+    pass
+
+
+async def bring_your_own() -> None:
+    embedder: kwaainet.Embedder = Letters()
+    reader: kwaainet.DocumentReader = Notes()
+    signer: kwaainet.Signer = Vault("did:key:…")
+    assert_type(await Rag.open("kb", embedder=embedder, readers=[reader]), Rag)
+    await Rag.open("kb", model=Echo())
+    await Rag.open("kb", readers={"note": lambda name, data: data.decode()})
+    await TrustGraph.open(signer=signer)
+    await TrustGraph.open(signer=Nothing())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await Rag.open("kb", embedder=Nothing())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def knowledge(rag: Rag) -> None:
+    ingestion = rag.ingest("docs")
+    assert_type(ingestion.progress, Progress)
+    assert_type(await ingestion.done(), IngestFinished)
+    async for event in rag.ask("why?"):
+        assert_type(event, AskEvent)
+    assert_type(await rag.ask("why?").done(), Answer)
+
+
+async def swarms() -> None:
+    async with testing.Swarm(2) as nodes:
+        assert_type(nodes, list[Node])
+    with testing.Swarm(2) as blocking:
+        assert_type(blocking, list[sync.Node])
+
+
+def without_a_loop() -> None:
+    with sync.Node.start() as node:
+        assert_type(node, sync.Node)
+        assert_type(node.info(), NodeInfo)
+    with sync.Rag.open("kb") as rag:
+        assert_type(rag.ask("why?").done(), Answer)
+        for event in rag.ingest("docs"):
+            assert_type(event, kwaainet.IngestEvent)
+
+
+def errors() -> None:
+    try:
+        sync.Node.start()
+    except kwaainet.KwaaiError as error:
+        assert_type(error.code, str)
+        assert_type(error.retryable, bool)
+
+
+def logs() -> None:
+    def sink(record: kwaainet.LogRecord) -> None:
+        assert_type(record.fields, dict[str, str])
+
+    kwaainet.init_logging("info", sink)
+    value: Any = kwaainet.version
+    assert_type(kwaainet.version, str)
+    del value

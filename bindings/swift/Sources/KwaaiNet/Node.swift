@@ -1,0 +1,150 @@
+import Foundation
+import KwaaiNetNative
+
+/// Runs a node for the length of a block, and shuts it down after it, also when the block throws.
+public func withNode<T>(
+    preset: Preset? = nil, name: String? = nil, dataDir: URL? = nil, _ body: (Node) async throws -> T
+) async throws -> T {
+    let node = try await Node.start(preset: preset, name: name, dataDir: dataDir)
+    let result: T
+    do {
+        result = try await body(node)
+    } catch {
+        // The error of the block is the one to tell; the shutdown goes on in any case.
+        await Task { try? await node.shutdown() }.value
+        throw error
+    }
+    try await node.shutdown()
+    return result
+}
+
+/// A whole node: identity, network, trust, models and knowledge under one handle. A node that is forgotten ends without grace.
+public final class Node: Sendable {
+    private let native: NativeNode
+
+    init(_ native: NativeNode) {
+        self.native = native
+    }
+
+    /// Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home.
+    ///
+    /// What is given here wins over environment variables, these over `config.yaml` in the data directory, and that over the
+    /// preset, which is `desktop` unless set. `seed` and `clock` are for tests.
+    public static func start(
+        preset: Preset? = nil, name: String? = nil, dataDir: URL? = nil, identityKey: URL? = nil, listen: [String]? = nil,
+        bootstrap: [String]? = nil, mdns: Bool? = nil, limits: Limits? = nil, seed: Int64? = nil, clock: Date? = nil
+    ) async throws -> Node {
+        let options = NodeOptions(
+            preset: preset?.rawValue, name: name, dataDir: dataDir?.path, identityKey: identityKey?.path, listen: listen,
+            bootstrap: bootstrap, mdns: mdns, limits: limits, seed: seed, clock: clock?.instant)
+        return try await call { Node(try await NativeNode.start(options: options, cancel: $0)) }
+    }
+
+    /// The readable name that peers see.
+    public var name: String { native.name() }
+
+    /// The identity that the network knows this node by.
+    public var peerId: String { native.peerId() }
+
+    /// The identity that signs this node's credentials.
+    public var did: String { native.did() }
+
+    /// What the node says about itself.
+    public func info() async throws -> NodeInfo {
+        try await call { try await native.info(cancel: $0) }
+    }
+
+    /// The connected peers with their tiers. A peer of which nothing is known is asked for its credentials.
+    public func peers() async throws -> [PeerInfo] {
+        try await call { try await native.peers(cancel: $0) }
+    }
+
+    /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId.
+    @discardableResult
+    public func connect(address: String) async throws -> String {
+        try await call { try await native.connect(address: address, cancel: $0) }
+    }
+
+    /// Closes every connection to a peer.
+    public func disconnect(peer: String) async throws {
+        try await call { try await native.disconnect(peer: peer, cancel: $0) }
+    }
+
+    /// Asks the network where a peer, a PeerId or a DID, can be reached.
+    public func findPeer(peer: String) async throws -> [String] {
+        try await call { try await native.findPeer(peer: peer, cancel: $0) }
+    }
+
+    /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
+    public func sendMessage(peer: String, text: String) async throws {
+        try await call { try await native.sendMessage(peer: peer, text: text, cancel: $0) }
+    }
+
+    /// Messages as they arrive, from this call on. What came before the first reader is kept for it.
+    public func messages() throws -> EventStream<Message> {
+        EventStream(recorded: try openMessages()) { [self] in try openMessages() }
+    }
+
+    /// What happens on the network, from this call on.
+    public func events() throws -> EventStream<NodeEvent> {
+        EventStream(recorded: try openEvents()) { [self] in try openEvents() }
+    }
+
+    /// Credentials, scores and the policy of this node.
+    public func trust() -> TrustGraph {
+        TrustGraph(native.trust())
+    }
+
+    /// Language models, whole or in blocks over peers.
+    public func shards() -> ShardEngine {
+        ShardEngine(native.shards())
+    }
+
+    /// Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of
+    /// `Rag.open`.
+    public func rag(
+        name: String, embedder: EmbedderSource? = nil, model: AnswerWriter? = nil, chunking: Chunking? = nil,
+        language: Language? = nil, readers: [any DocumentReader] = []
+    ) async throws -> Rag {
+        try await call { cancel in
+            let options = try ragOptions(embedder, model, chunking, language, readers)
+            return Rag(try await native.rag(name: name, options: options, cancel: cancel))
+        }
+    }
+
+    /// Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
+    @discardableResult
+    public func contribute(blocks: [BlockShare] = [], minTier: Tier? = nil) async throws -> [Offer] {
+        try await call { try await native.contribute(blocks: blocks, minTier: minTier?.rawValue, cancel: $0) }
+    }
+
+    /// For tests: moves the clock that the node was started with.
+    public func advanceClock(by: Duration) throws {
+        try ask { try native.advanceClock(byMs: by.milliseconds) }
+    }
+
+    /// Stops the node: what is under way may finish within `grace`, five seconds unless set. Idempotent.
+    public func shutdown(grace: Duration? = nil) async throws {
+        try await call { try await native.shutdown(graceMs: grace?.milliseconds, cancel: $0) }
+    }
+
+    private func openMessages() throws -> EventStream<Message>.Source {
+        let stream = try ask { try native.messages() }
+        return .init(
+            next: {
+                let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                return batch.map { ($0.values, $0.missed) }
+            },
+            stop: { stream.cancel() })
+    }
+
+    private func openEvents() throws -> EventStream<NodeEvent>.Source {
+        let stream = try ask { try native.events() }
+        return .init(
+            next: {
+                let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                return batch.map { ($0.values, $0.missed) }
+            },
+            stop: { stream.cancel() })
+    }
+}

@@ -1,0 +1,135 @@
+import Foundation
+import KwaaiNetNative
+
+/// What to ingest.
+public enum Source: Sendable {
+    /// A file, or a folder with everything in it.
+    case path(URL)
+    /// A document from memory.
+    case bytes(Data)
+}
+
+/// A private knowledge base. Nothing leaves the machine, unless the model it was given does so.
+public final class Rag: Sendable {
+    private let native: NativeRag
+
+    init(_ native: NativeRag) {
+        self.native = native
+    }
+
+    /// Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
+    ///
+    /// Without an embedder, all-MiniLM-L6-v2 is taken when it has been fetched. `model` writes the answers; without one they are
+    /// made of the best sentences.
+    public static func open(
+        dir: URL, embedder: EmbedderSource? = nil, model: AnswerWriter? = nil, chunking: Chunking? = nil,
+        language: Language? = nil, readers: [any DocumentReader] = []
+    ) async throws -> Rag {
+        try await call { cancel in
+            let options = try ragOptions(embedder, model, chunking, language, readers)
+            return Rag(try await NativeRag.open(dir: dir.path, options: options, cancel: cancel))
+        }
+    }
+
+    /// Reads a file, every file of a folder, or a document from memory, whose `name` tells its format. It begins with the first
+    /// event that is asked for. A document replaces the one of its name.
+    public func ingest(source: Source, name: String? = nil) -> EventStream<IngestEvent> {
+        EventStream { [native] in
+            let stream = try await call { cancel in
+                switch source {
+                case .path(let url): return try await native.ingestPath(path: url.path, cancel: cancel)
+                case .bytes(let data):
+                    return try await native.ingestBytes(name: name ?? "", bytes: data, cancel: cancel)
+                }
+            }
+            return .init(
+                next: {
+                    let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                    return batch.map { ($0.values, $0.missed) }
+                },
+                stop: { stream.cancel() })
+        }
+    }
+
+    /// The `k` passages that fit a text best.
+    public func search(text: String, k: Int = 8, mode: Mode = .hybrid) async throws -> SearchResult {
+        try await call { try await native.search(text: text, k: Int64(k), mode: mode, cancel: $0) }
+    }
+
+    /// Answers a question from the documents, with citations, or refuses; it begins with the first event that is asked for.
+    ///
+    /// `minSupport`, from 0 to 1, is the least support by the documents that is answered: higher refuses more.
+    public func ask(
+        question: String, k: Int? = nil, mode: Mode = .hybrid, minSupport: Double? = nil, maxTokens: Int? = nil
+    ) -> EventStream<AskEvent> {
+        let options = QuestionOptions(
+            k: k.map(Int64.init), mode: mode, minSupport: minSupport, maxTokens: maxTokens.map(Int64.init))
+        return EventStream { [native] in
+            let stream = try await call { try await native.ask(question: question, options: options, cancel: $0) }
+            return .init(
+                next: {
+                    let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                    return batch.map { ($0.values, $0.missed) }
+                },
+                stop: { stream.cancel() })
+        }
+    }
+
+    /// Every document, in the order of the names.
+    public func documents() async throws -> [DocumentInfo] {
+        try await call { try await native.documents(cancel: $0) }
+    }
+
+    /// The text of a document. Spans count its bytes in UTF-8.
+    public func documentText(id: String) async throws -> String {
+        try await call { try await native.documentText(id: id, cancel: $0) }
+    }
+
+    /// Removes a document and every trace of it.
+    public func deleteDocument(id: String) async throws {
+        try await call { try await native.deleteDocument(id: id, cancel: $0) }
+    }
+
+    /// What it holds and how it searches.
+    public func stats() async throws -> Stats {
+        try await call { try await native.stats(cancel: $0) }
+    }
+
+    /// Stops what is under way and unlocks the directory.
+    public func shutdown() async throws {
+        try await call { try await native.shutdown(cancel: $0) }
+    }
+
+    /// Shuts down and deletes everything that was stored.
+    public func destroy() async throws {
+        try await call { try await native.destroy(cancel: $0) }
+    }
+}
+
+func ragOptions(
+    _ embedder: EmbedderSource?, _ model: AnswerWriter?, _ chunking: Chunking?, _ language: Language?,
+    _ readers: [any DocumentReader]
+) throws -> RagOptions {
+    var options = RagOptions(
+        embedder: nil, ownEmbedder: nil, endpoint: nil, writer: nil, chunking: chunking, language: language?.rawValue,
+        readers: try readers.map {
+            try NativeReader(extensions: $0.extensions, deadlineMs: $0.deadline?.milliseconds, code: ReaderAdapter($0))
+        })
+    switch embedder {
+    case .wordsOnly: options.embedder = "none"
+    case .bert(let name): options.embedder = name
+    case .own(let own):
+        options.ownEmbedder = try NativeEmbedder(
+            id: own.id, dimension: Int64(own.dimension), deadlineMs: own.deadline?.milliseconds, code: EmbedderAdapter(own))
+    case nil: break
+    }
+    switch model {
+    case .endpoint(let endpoint): options.endpoint = endpoint
+    case .model(let engine, let loaded, let route):
+        options.writer = try engine.native.writer(model: loaded.native, route: route?.rawValue)
+    case .own(let own):
+        options.writer = try NativeWriter(name: own.name, deadlineMs: own.deadline?.milliseconds, code: ModelAdapter(own))
+    case nil: break
+    }
+    return options
+}

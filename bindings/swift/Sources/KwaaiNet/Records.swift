@@ -1,0 +1,107 @@
+import Foundation
+import KwaaiNetNative
+
+// Records are those of the object layer, generated from its structs. Counts are Int64, instants RFC 3339 in UTC, spans of time
+// milliseconds and named so.
+
+public typealias Answer = KwaaiNetNative.Answer
+public typealias AskEvent = KwaaiNetNative.AskEvent
+public typealias BlockHost = KwaaiNetNative.BlockHost
+public typealias Blocks = KwaaiNetNative.BlockSelection
+public typealias BlockShare = KwaaiNetNative.BlockShareOptions
+public typealias ChatMessage = KwaaiNetNative.ChatMessage
+public typealias Chunking = KwaaiNetNative.ChunkingSizes
+public typealias Citation = KwaaiNetNative.Citation
+public typealias Coverage = KwaaiNetNative.Coverage
+public typealias Credential = KwaaiNetNative.Credential
+public typealias CredentialSummary = KwaaiNetNative.CredentialSummary
+public typealias DocumentInfo = KwaaiNetNative.DocumentInfo
+public typealias DocumentPart = KwaaiNetNative.NativePart
+public typealias EmbedderInfo = KwaaiNetNative.EmbedderInfo
+public typealias Endpoint = KwaaiNetNative.EndpointOptions
+public typealias Evidence = KwaaiNetNative.Evidence
+public typealias FinishReason = KwaaiNetNative.FinishReason
+public typealias GenerateEvent = KwaaiNetNative.GenerateEvent
+public typealias GenerateRequest = KwaaiNetNative.GenerateRequest
+public typealias Hit = KwaaiNetNative.Hit
+public typealias Hop = KwaaiNetNative.Hop
+public typealias IngestEvent = KwaaiNetNative.IngestEvent
+public typealias Limits = KwaaiNetNative.NodeLimits
+public typealias LogRecord = KwaaiNetNative.LogRecord
+public typealias Message = KwaaiNetNative.MessageRecord
+public typealias Mode = KwaaiNetNative.Mode
+public typealias ModelInfo = KwaaiNetNative.ModelInfo
+public typealias NodeEvent = KwaaiNetNative.NodeEvent
+public typealias NodeInfo = KwaaiNetNative.NodeInfo
+public typealias Offer = KwaaiNetNative.Offer
+public typealias PeerInfo = KwaaiNetNative.PeerInfo
+public typealias Rank = KwaaiNetNative.Rank
+public typealias Reason = KwaaiNetNative.Reason
+public typealias Role = KwaaiNetNative.Role
+public typealias Score = KwaaiNetNative.Score
+public typealias SearchResult = KwaaiNetNative.SearchResult
+public typealias Span = KwaaiNetNative.Span
+public typealias Stats = KwaaiNetNative.Stats
+public typealias TrustedIssuer = KwaaiNetNative.TrustedIssuer
+public typealias Usage = KwaaiNetNative.Usage
+
+/// What a node is meant for.
+public enum Preset: String, Sendable {
+    case ephemeral, desktop, mobile, server
+}
+
+/// How far a peer is trusted.
+public enum Tier: String, Sendable, CaseIterable {
+    case unknown, known, verified, trusted
+}
+
+/// What a peer wants to do, or what this node wants of a peer.
+public enum Purpose: String, Sendable, CaseIterable {
+    case open, message
+    case serveBlocks = "serve_blocks"
+    case useBlocks = "use_blocks"
+}
+
+/// Where a model runs: here, or block by block on peers.
+public enum Route: String, Sendable {
+    case local, peers
+}
+
+/// The language whose word forms are brought together.
+public enum Language: String, Sendable, CaseIterable {
+    case english, arabic, danish, dutch, finnish, french, german, greek, hungarian, italian, norwegian, portuguese
+    case romanian, russian, spanish, swedish, tamil, turkish
+}
+
+/// Numbers in rows and columns: `values` holds the rows one after the other.
+public struct Matrix: Sendable {
+    public let rows: Int
+    public let columns: Int
+    public let values: [Float]
+
+    /// The number in a row and a column, both from 0.
+    public subscript(row: Int, column: Int) -> Float {
+        values[row * columns + column]
+    }
+
+    /// The numbers are copied once; they are little-endian, as every machine that Swift runs on.
+    init(_ native: NativeMatrix) {
+        rows = Int(native.rows)
+        columns = Int(native.columns)
+        values = [Float](unsafeUninitializedCapacity: native.values.count / MemoryLayout<Float>.size) { buffer, count in
+            count = native.values.copyBytes(to: buffer) / MemoryLayout<Float>.size
+        }
+    }
+}
+
+/// Functions of the library itself.
+public enum Library {
+    /// The version of the library.
+    public static var version: String { nativeVersion() }
+
+    /// Sends what the library says from now on to a sink, once in a process; without this it is silent. The filter is written
+    /// as for `RUST_LOG`, for example `info` or `warn,kwaai_core::net=debug`.
+    public static func initLogging(filter: String, sink: any LogSink) throws {
+        try ask { try initNativeLogging(filter: filter, sink: SinkAdapter(sink)) }
+    }
+}

@@ -1,0 +1,112 @@
+import Foundation
+import KwaaiNetNative
+
+/// A loaded model.
+public final class Model: Sendable {
+    let native: NativeModel
+    /// Its shape, and which blocks are held here.
+    public let info: ModelInfo
+
+    init(_ native: NativeModel) {
+        self.native = native
+        info = native.info()
+    }
+
+    /// The same on every machine that has the same weights.
+    public var id: String { info.id }
+
+    /// The name of its directory, for people.
+    public var name: String { info.name }
+
+    /// How many blocks it has.
+    public var blocks: Int { Int(info.blocks) }
+
+    /// Lets go of the weights.
+    public func shutdown() async throws {
+        native.shutdown()
+    }
+}
+
+/// Loads models, serves their blocks, and generates.
+public final class ShardEngine: Sendable {
+    let native: NativeShardEngine
+
+    init(_ native: NativeShardEngine) {
+        self.native = native
+    }
+
+    /// Opens an engine without a network: models run whole, here.
+    public static func open() async throws -> ShardEngine {
+        try await call { ShardEngine(try await NativeShardEngine.open(cancel: $0)) }
+    }
+
+    /// Loads a model from its directory.
+    public func load(model: URL, blocks: Blocks = .all) async throws -> Model {
+        try await call { Model(try await native.load(model: model.path, blocks: blocks, cancel: $0)) }
+    }
+
+    /// Loads the blocks from the first up to and without the last, and serves them to peers that are trusted enough.
+    public func serve(model: URL, startBlock: Int, endBlock: Int) async throws -> Offer {
+        try await call {
+            try await native.serve(
+                model: model.path, startBlock: Int64(startBlock), endBlock: Int64(endBlock), cancel: $0)
+        }
+    }
+
+    /// Stops serving the blocks of a model; what runs on them ends.
+    public func stopServing(modelId: String) async throws {
+        try await call { try await native.stopServing(modelId: modelId, cancel: $0) }
+    }
+
+    /// What this node serves.
+    public func served() async throws -> [Offer] {
+        try await call { try await native.served(cancel: $0) }
+    }
+
+    /// Which blocks of a model are up, from whom, and whom this node would not use.
+    public func coverage(model: Model) async throws -> Coverage {
+        try await call { try await native.coverage(model: model.native, cancel: $0) }
+    }
+
+    /// Continues a conversation, beginning with the first token that is asked for.
+    ///
+    /// What is left out has the library's default: 256 tokens, and temperature 0, which takes the likeliest token each time.
+    /// Without a route the model runs here when all its blocks are here, and over peers otherwise.
+    public func chat(
+        model: Model, messages: [ChatMessage], maxTokens: Int? = nil, temperature: Double? = nil, topP: Double? = nil,
+        topK: Int? = nil, seed: Int64? = nil, stop: [String] = [], route: Route? = nil
+    ) -> EventStream<GenerateEvent> {
+        let options = ChatOptions(
+            messages: messages, maxTokens: maxTokens.map(Int64.init), temperature: temperature, topP: topP,
+            topK: topK.map(Int64.init), seed: seed, stop: stop, route: route?.rawValue)
+        return EventStream { [native] in
+            let stream = try await call { try await native.chat(model: model.native, options: options, cancel: $0) }
+            return .init(
+                next: {
+                    let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                    return batch.map { ($0.values, $0.missed) }
+                },
+                stop: { stream.cancel() })
+        }
+    }
+
+    /// The logits of every token of a text: a row for each token, as long as the vocabulary.
+    public func logits(model: Model, tokens: [Int], route: Route? = nil) async throws -> Matrix {
+        try await call {
+            Matrix(
+                try await native.logits(
+                    model: model.native, tokens: tokens.map(Int64.init), route: route?.rawValue, cancel: $0))
+        }
+    }
+
+    /// A unit vector for each text. `model` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was
+    /// fetched unless set.
+    public func embed(texts: [String], model: String? = nil) async throws -> Matrix {
+        try await call { Matrix(try await native.embed(texts: texts, model: model, cancel: $0)) }
+    }
+
+    /// Lets go of the engine. That of a node stays open with the node.
+    public func shutdown() async throws {
+        native.shutdown()
+    }
+}

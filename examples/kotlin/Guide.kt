@@ -1,0 +1,150 @@
+// What an app does with kwaainet, a function for each task. The tests run every one of them.
+package guide
+
+import ai.kwaai.kwaainet.BlockShare
+import ai.kwaai.kwaainet.Blocks
+import ai.kwaai.kwaainet.Embedder
+import ai.kwaai.kwaainet.GenerateEvent
+import ai.kwaai.kwaainet.IngestEvent
+import ai.kwaai.kwaainet.KwaaiException
+import ai.kwaai.kwaainet.KwaaiNet
+import ai.kwaai.kwaainet.Node
+import ai.kwaai.kwaainet.Preset
+import ai.kwaai.kwaainet.Purpose
+import ai.kwaai.kwaainet.Rag
+import ai.kwaai.kwaainet.Route
+import ai.kwaai.kwaainet.Tier
+import ai.kwaai.kwaainet.TrustGraph
+import ai.kwaai.kwaainet.use
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.withTimeoutOrNull
+import java.nio.file.Path
+import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.milliseconds
+
+// anchor: start
+suspend fun start() {
+    Node.start(preset = Preset.EPHEMERAL, name = "alice").use { node ->
+        println("${node.name} is ${node.peerId} and signs as ${node.did}")
+    }
+}
+// end: start
+
+// anchor: messages
+suspend fun messages(alice: Node, bob: Node) {
+    val inbox = bob.messages()
+    alice.connect(bob.info().addresses.first())
+    alice.sendMessage(bob.did, "hello")
+    val message = inbox.first()
+    println("${message.sender} wrote ${message.text}")
+}
+// end: messages
+
+// anchor: trust
+suspend fun trust(node: Node, issuer: TrustGraph, peer: String) {
+    val credential = issuer.issue("VerifiedNodeVC", peer, validFor = 365.days)
+
+    val trust = node.trust()
+    trust.importCredential(credential.json)
+    trust.trustIssuer(issuer.did, listOf("VerifiedNodeVC"))
+    val score = trust.score(peer)
+    println("${score.tier} with ${score.value}")
+    for (reason in score.reasons) {
+        println("${reason.type}: ${reason.weight} × ${reason.factor}, ${reason.why}")
+    }
+}
+// end: trust
+
+// anchor: policy
+suspend fun policy(node: Node, stranger: String) {
+    val trust = node.trust()
+    trust.setPolicy(mapOf(Purpose.USE_BLOCKS to Tier.VERIFIED))
+    try {
+        trust.require(stranger, Purpose.USE_BLOCKS)
+    } catch (error: KwaaiException.UntrustedPeer) {
+        println("${error.code.text}: ${error.message}")
+    }
+}
+// end: policy
+
+// anchor: share_blocks
+suspend fun shareBlocks(host: Node, model: Path) {
+    val offers = host.contribute(listOf(BlockShare(model, startBlock = 0, endBlock = 2)), minTier = Tier.KNOWN)
+    for (offer in offers) {
+        println("sharing blocks ${offer.startBlock} to ${offer.endBlock} of ${offer.model}")
+    }
+}
+// end: share_blocks
+
+// anchor: chat
+suspend fun chat(app: Node, folder: Path) {
+    val engine = app.shards()
+    engine.load(folder, Blocks.None).use { model ->
+        engine.chat(model, "What is KwaaiNet?", maxTokens = 40, route = Route.PEERS).collect { event ->
+            when (event) {
+                is GenerateEvent.Token -> print(event.text)
+                is GenerateEvent.Done -> println("\ncomputed by ${event.path.map { it.peer ?: "this process" }}")
+            }
+        }
+    }
+}
+// end: chat
+
+// anchor: documents
+suspend fun documents(rag: Rag, folder: Path) {
+    rag.ingest(folder).collect { event ->
+        when (event) {
+            is IngestEvent.Found -> println("${event.files} files")
+            is IngestEvent.DocumentDone -> println("${event.name}: ${event.chunks} passages")
+            is IngestEvent.DocumentFailed -> println("${event.name}: ${event.message}")
+            is IngestEvent.Finished -> println("${event.ingested} documents read")
+            else -> Unit
+        }
+    }
+}
+// end: documents
+
+// anchor: ask
+suspend fun ask(rag: Rag, question: String) {
+    val answer = rag.ask(question).done()
+    if (answer.refused) {
+        println("no answer: ${answer.why}")
+    } else {
+        println(answer.text)
+        answer.citations.forEach { println("[${it.number}] ${it.document}: ${it.quote}") }
+    }
+}
+// end: ask
+
+// anchor: errors
+suspend fun errors(node: Node, address: String) {
+    try {
+        node.connect(address)
+    } catch (error: KwaaiException) {
+        println("${error.code.text}, ${if (error.retryable) "worth another try" else "final"}: ${error.message}")
+    }
+
+    val event = withTimeoutOrNull(50.milliseconds) { node.events().first() }
+    println(if (event == null) "nothing happened in time" else "$event")
+}
+// end: errors
+
+// anchor: bring_your_own
+class LetterCounts : Embedder {
+    override val id = "letter counts"
+    override val dimension = 26
+
+    override suspend fun embed(texts: List<String>, query: Boolean) = texts.map { text ->
+        FloatArray(dimension) { letter -> text.lowercase().count { it == 'a' + letter }.toFloat() }
+    }
+}
+
+suspend fun bringYourOwn(folder: Path) {
+    KwaaiNet.initLogging("info") { record -> println("${record.level} ${record.target}: ${record.message}") }
+    Rag.open(folder, embedder = LetterCounts()).use { rag ->
+        rag.ingest("The harbour pump is checked every Monday.".encodeToByteArray(), "pump.txt").done()
+        val hit = rag.search("harbour pump").hits.first()
+        println("${hit.document}: ${hit.dense?.score}")
+    }
+}
+// end: bring_your_own

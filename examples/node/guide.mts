@@ -1,0 +1,136 @@
+/** The guide, task by task. Each function is run by bindings/node/test/guide.test.ts. */
+
+import { KwaaiError, Node, Rag, TrustGraph, initLogging } from 'kwaainet';
+
+type Print = (...words: unknown[]) => void;
+
+export async function start(print: Print = console.log): Promise<void> {
+  // anchor: start
+  await using node = await Node.start({ preset: 'ephemeral' });
+  print(node.name, node.peerId, node.did);
+  // end: start
+}
+
+export async function messages(print: Print = console.log): Promise<void> {
+  // anchor: messages
+  await using alice = await Node.start({ preset: 'ephemeral', name: 'alice' });
+  await using bob = await Node.start({ preset: 'ephemeral', name: 'bob' });
+  const { addresses } = await bob.info();
+  await alice.connect(addresses[0]!);
+  await alice.sendMessage(bob.did, 'Good morning!');
+  for await (const message of bob.messages()) {
+    print(message.sender, message.text);
+    break;
+  }
+  // end: messages
+}
+
+export async function trust(print: Print = console.log): Promise<void> {
+  // anchor: trust
+  await using issuer = await TrustGraph.open();
+  await using node = await Node.start({ preset: 'ephemeral' });
+  const trust = node.trust();
+  const credential = await issuer.issue('VerifiedNodeVC', node.did);
+  await trust.importCredential(credential.json);
+  await trust.trustIssuer(issuer.did, ['VerifiedNodeVC']);
+  const score = await trust.score(node.did);
+  print(score.value, score.tier);
+  for (const reason of score.reasons) print(reason.type, reason.contribution, reason.why);
+  // end: trust
+}
+
+export async function policy(print: Print = console.log): Promise<void> {
+  await using stranger = await Node.start({ preset: 'ephemeral' });
+  // anchor: policy
+  await using node = await Node.start({ preset: 'ephemeral' });
+  const trust = node.trust();
+  await trust.setPolicy({ message: 'verified' });
+  try {
+    await trust.require(stranger.did, 'message');
+  } catch (error) {
+    if (!(error instanceof KwaaiError) || error.code !== 'untrusted_peer') throw error;
+    print(error.message);
+  }
+  // end: policy
+}
+
+export async function shareBlocks(modelDir: string, print: Print = console.log): Promise<void> {
+  // anchor: share_blocks
+  await using host = await Node.start({ preset: 'ephemeral' });
+  const offers = await host.contribute({
+    blocks: [{ model: modelDir, startBlock: 0, endBlock: 2 }],
+    minTier: 'known',
+  });
+  print(offers);
+  // end: share_blocks
+}
+
+export async function chat(app: Node, modelDir: string, write: (text: string) => void, print: Print = console.log): Promise<void> {
+  // anchor: chat
+  const shards = app.shards();
+  await using model = await shards.load(modelDir, { blocks: 'none' });
+  for await (const event of shards.chat(model, 'What is kwaainet?', { maxTokens: 24 })) {
+    if (event.kind === 'token') write(event.text);
+    else for (const hop of event.path) print(hop.peer, hop.startBlock, hop.endBlock, hop.ms);
+  }
+  // end: chat
+}
+
+export async function documents(dir: string, folder: string, print: Print = console.log): Promise<void> {
+  // anchor: documents
+  await using rag = await Rag.open(dir);
+  for await (const event of rag.ingest(folder)) {
+    if (event.kind === 'found') print(`${event.files} files`);
+    if (event.kind === 'document_done') print(`${event.name}: ${event.chunks} passages in ${event.ms} ms`);
+    if (event.kind === 'document_failed') print(`${event.name}: ${event.message}`);
+  }
+  // end: documents
+}
+
+export async function ask(rag: Rag, print: Print = console.log): Promise<void> {
+  // anchor: ask
+  const answer = await rag.ask('How much do the four laptops draw while they answer a question?').done();
+  print(answer.text);
+  for (const { number, document, section } of answer.citations) print(`[${number}] ${document}, ${section}`);
+
+  const refusal = await rag.ask('Who won the football world cup in 1998?').done();
+  if (refusal.refused) print(refusal.why);
+  // end: ask
+}
+
+export async function errors(node: Node, print: Print = console.log): Promise<void> {
+  // anchor: errors
+  try {
+    await node.findPeer('did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw', { signal: AbortSignal.timeout(5000) });
+  } catch (error) {
+    if (!(error instanceof KwaaiError)) throw error;
+    if (error.retryable) print(`later, perhaps: ${error.code}`);
+    else if (error.code === 'cancelled') print('that took too long');
+    else throw error;
+  }
+  // end: errors
+}
+
+export async function bringYourOwn(dir: string, print: Print = console.log): Promise<void> {
+  // anchor: bring_your_own
+  initLogging('info,kwaai_core=debug', ({ level, target, message }) => print(level, target, message));
+
+  const hash = (word: string) => [...word].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 64, 7);
+  await using rag = await Rag.open(dir, {
+    embedder: {
+      id: 'words-64',
+      dimension: 64,
+      async embed(texts) {
+        return texts.map((text) => {
+          const vector = new Float32Array(64);
+          for (const word of text.toLowerCase().match(/\w+/g) ?? ['']) vector[hash(word)]! += 1;
+          return vector;
+        });
+      },
+    },
+  });
+  await rag.ingest(Buffer.from('The canteen serves dumplings on Fridays.'), { name: 'food.txt' }).done();
+  const { hits } = await rag.search('dumplings', { mode: 'dense' });
+  print(hits[0]?.text, hits[0]?.dense?.score);
+  // end: bring_your_own
+}

@@ -1,0 +1,146 @@
+"""The guide's pieces of Python, one function for each task. Each is run by a test with what it must bring about."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy
+
+import kwaainet
+from kwaainet import BlockShare, Node, Rag, TrustGraph
+
+
+# anchor: start
+async def start() -> None:
+    async with Node.start(preset="ephemeral", name="alice") as node:
+        print(node.name, node.peer_id, node.did)
+# end: start
+
+
+# anchor: messages
+async def messages(alice: Node, bob: Node) -> str:
+    info = await bob.info()
+    await alice.connect(info.addresses[0])
+    await alice.send_message(bob.did, "hello")
+    async for message in bob.messages():
+        print(message.sender, message.text, message.received_at)
+        return message.text
+    raise EOFError("the node was shut down")
+# end: messages
+
+
+# anchor: trust
+async def trust(node: Node, issuer: TrustGraph, peer_did: str) -> kwaainet.Score:
+    credential = await issuer.issue("VerifiedNodeVC", peer_did)
+
+    graph = node.trust()
+    await graph.import_credential(credential.json)
+    await graph.trust_issuer(issuer.did, ["VerifiedNodeVC"])
+    score = await graph.score(peer_did)
+    print(score.value, score.tier)
+    for reason in score.reasons:
+        print(reason.type, reason.weight, "x", reason.factor, "=", reason.contribution, reason.why)
+    return score
+# end: trust
+
+
+# anchor: policy
+async def policy(node: Node, stranger_did: str) -> bool:
+    graph = node.trust()
+    await graph.set_policy({"use_blocks": "verified"})
+    try:
+        await graph.require(stranger_did, "use_blocks")
+    except kwaainet.UntrustedPeerError as error:
+        print(error.context["tier"], "is not", error.context["needed"])
+        return False
+    return True
+# end: policy
+
+
+# anchor: share_blocks
+async def share_blocks(host: Node, model: str | os.PathLike[str]) -> list[kwaainet.Offer]:
+    offers = await host.contribute(blocks=[BlockShare(model, 0, 4)], min_tier="known")
+    for offer in offers:
+        print("blocks", offer.start_block, "to", offer.end_block, "of", offer.model)
+    return offers
+# end: share_blocks
+
+
+# anchor: chat
+async def chat(app: Node, model: str | os.PathLike[str]) -> kwaainet.Done:
+    shards = app.shards()
+    async with shards.chat(await shards.load(model, blocks="none"), "What is kwaainet?") as answer:
+        async for event in answer:
+            if isinstance(event, kwaainet.Token):
+                print(event.text, end="", flush=True)
+            else:
+                print()
+                for hop in event.path:
+                    print("blocks", hop.start_block, "to", hop.end_block, "at", hop.peer)
+                return event
+    raise EOFError("the generation was stopped")
+# end: chat
+
+
+# anchor: documents
+async def documents(rag: Rag, folder: str | os.PathLike[str]) -> None:
+    ingestion = rag.ingest(folder)
+    async for event in ingestion:
+        match event:
+            case kwaainet.IngestDocumentDone(name=name, chunks=chunks):
+                print(f"{ingestion.progress.done}/{ingestion.progress.total}", name, chunks, "passages")
+            case kwaainet.IngestDocumentFailed(name=name, message=message):
+                print(name, "was not read:", message)
+# end: documents
+
+
+# anchor: ask
+async def ask(rag: Rag, question: str) -> kwaainet.Answer:
+    answer = await rag.ask(question).done()
+    if answer.refused:
+        print("This is not in the documents:", answer.why)
+        return answer
+    print(answer.text)
+    for citation in answer.citations:
+        print(f"[{citation.number}]", citation.document, citation.section, citation.quote)
+    return answer
+# end: ask
+
+
+# anchor: errors
+async def errors(node: Node) -> str:
+    try:
+        async with asyncio.timeout(5):
+            await node.connect("/ip4/127.0.0.1/tcp/1")
+    except kwaainet.KwaaiError as error:
+        print(error.code, error.retryable, error)
+        return error.code
+    except TimeoutError:
+        return "took too long, and was cancelled"
+    return "connected"
+# end: errors
+
+
+# anchor: bring_your_own
+class Embedder:
+    id, dimension = "my-embedder-1", 384
+
+    def __init__(self, encode: Callable[[list[str]], Awaitable[Any]]) -> None:
+        self.encode = encode
+
+    async def embed(self, texts: list[str], query: bool) -> Any:
+        return numpy.asarray(await self.encode(texts), dtype=numpy.float32)
+
+
+async def bring_your_own(folder: str, encode: Callable[[list[str]], Awaitable[Any]]) -> kwaainet.SearchResult:
+    logging.basicConfig(level=logging.INFO)
+    kwaainet.init_logging("info")
+
+    async with Rag.open(folder, embedder=Embedder(encode)) as rag:
+        await rag.ingest(b"The canteen serves dumplings on Fridays.", name="canteen.txt").done()
+        return await rag.search("dumplings", mode="dense")
+# end: bring_your_own

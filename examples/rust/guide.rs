@@ -1,0 +1,293 @@
+//! The guide's tasks in Rust. Each function is one task, and a test.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kwaai_core::event::Item;
+use kwaai_core::identity::Keypair;
+use kwaai_core::llm::{ChatMessage, Embedder, GenerateEvent, Text};
+use kwaai_core::node::{BlockShare, Contribution};
+use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
+use kwaai_core::shard::{Blocks, LoadOptions, Route};
+use kwaai_core::trust::{CredentialType, Purpose, Tier, TrustGraph};
+use kwaai_core::{Config, ErrorCode, Node, Result};
+
+type Done = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+// anchor: start
+async fn start() -> Result<(String, String)> {
+    let node = Node::start(Config { name: Some("alice".into()), ..Config::default() }).await?;
+    println!("{} is {} and signs as {}", node.name(), node.peer_id(), node.did());
+    let (name, did) = (node.name().to_owned(), node.did().to_string());
+    node.shutdown(Duration::from_secs(5)).await?;
+    Ok((name, did))
+}
+// end: start
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_starts_and_says_who_it_is() -> Done {
+    let (name, did) = start().await?;
+    assert_eq!(name, "alice");
+    assert!(did.starts_with("did:key:z6Mk"));
+    Ok(())
+}
+
+// anchor: messages
+async fn messages() -> Result<String> {
+    let alice = Node::start(Config::default()).await?;
+    let bob = Node::start(Config::default()).await?;
+    let mut inbox = bob.messages();
+
+    alice.connect(&bob.info()?.addresses[0].to_string()).await?;
+    alice.send_message(bob.peer_id(), "hello Bob").await?;
+
+    let mut received = String::new();
+    if let Some(Item::Value(message)) = inbox.next().await? {
+        received = format!("{} from {}", message.text, message.from);
+    }
+    for node in [alice, bob] {
+        node.shutdown(Duration::ZERO).await?;
+    }
+    Ok(received)
+}
+// end: messages
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_exchange_a_text() -> Done {
+    assert!(messages().await?.starts_with("hello Bob from 12D3KooW"));
+    Ok(())
+}
+
+// anchor: trust
+async fn trust(issuer: &TrustGraph, mine: &TrustGraph, peer: &TrustGraph) -> Result<Tier> {
+    let credential = issuer.issue(CredentialType::VerifiedNode, peer.did(), serde_json::Map::new(), None).await?;
+    mine.import_credential(&credential.to_json()).await?;
+    mine.trust_issuer(issuer.did(), &[CredentialType::VerifiedNode])?;
+
+    let score = mine.score(&peer.did())?;
+    for reason in &score.reasons {
+        println!("{:.2} from {}: {}", reason.contribution, reason.issuer, reason.why);
+    }
+    Ok(score.tier)
+}
+// end: trust
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_of_a_trusted_issuer_raises_the_tier() -> Done {
+    let dirs = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
+    let [issuer, mine, peer] = dirs.each_ref().map(|dir| TrustGraph::open_dir(dir.path()));
+    assert_eq!(trust(&issuer?, &mine?, &peer?).await?, Tier::Known);
+    Ok(())
+}
+
+// anchor: policy
+async fn policy(host: &Node, stranger: &Node) -> Result<ErrorCode> {
+    let trust = host.trust();
+    trust.set_policy(trust.policy()?.with_minimum(Purpose::Message, Tier::Verified)?)?;
+
+    stranger.connect(&host.info()?.addresses[0].to_string()).await?;
+    match stranger.send_message(host.peer_id(), "let me in").await {
+        Ok(()) => Ok(ErrorCode::Internal),
+        Err(error) => {
+            println!("{}: {error}", error.code());
+            Ok(error.code())
+        }
+    }
+}
+// end: policy
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_below_the_minimum_tier_is_refused() -> Done {
+    let (host, stranger) = (Node::start(Config::default()).await?, Node::start(Config::default()).await?);
+    assert_eq!(policy(&host, &stranger).await?, ErrorCode::PermissionDenied);
+    let refused = host.trust().require(&stranger.did(), Purpose::Message).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::UntrustedPeer);
+    for node in [host, stranger] {
+        node.shutdown(Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+// anchor: share_blocks
+async fn share_blocks(host: &Node, model: &Path) -> Result<()> {
+    let share = BlockShare { model: model.into(), blocks: 0..2 };
+    let contribution = Contribution { blocks: vec![share], min_tier: Some(Tier::Known) };
+    for offer in host.contribute(contribution).await? {
+        println!("serves blocks {} to {} of {}", offer.start, offer.end, offer.model);
+    }
+    Ok(())
+}
+// end: share_blocks
+
+// anchor: chat
+async fn chat(node: &Node, model: &Path) -> Result<String> {
+    let shards = node.shards();
+    let model = shards.load(model, LoadOptions { blocks: Blocks::None }).await?;
+    let question = vec![ChatMessage::user("What is KwaaiNet?")];
+    let mut answer = shards.chat(&model, question, Route::Peers).await?;
+
+    let mut text = String::new();
+    while let Some(Item::Value(event)) = answer.next().await? {
+        match event {
+            GenerateEvent::Token { text: piece } => text += &piece,
+            GenerateEvent::Done { path, .. } => {
+                for hop in path {
+                    println!("blocks {} to {} at {:?}: {:.1} ms", hop.start_block, hop.end_block, hop.peer, hop.ms);
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+// end: chat
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_answers_from_blocks_on_two_hosts() -> Done {
+    let model = root().join("examples/models/tiny-kwaai");
+    let issuer = Keypair::generate();
+    let dir = tempfile::tempdir()?;
+    issuer.save(&dir.path().join("identity.key"))?;
+    let issuer = TrustGraph::open_dir(dir.path())?;
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        let node = Node::start(Config::default()).await?;
+        node.trust().trust_issuer(issuer.did(), &[CredentialType::VerifiedNode])?;
+        nodes.push(node);
+    }
+    for node in &nodes {
+        for about in &nodes {
+            let credential = issuer.issue(CredentialType::VerifiedNode, about.did(), Default::default(), None).await?;
+            node.trust().import_credential(&credential.to_json()).await?;
+        }
+    }
+    let [app, left, right] = &nodes[..] else { unreachable!("three nodes were started") };
+    for host in [left, right] {
+        app.connect(&host.info()?.addresses[0].to_string()).await?;
+    }
+    share_blocks(left, &model).await?;
+    let blocks = app.shards().load(&model, LoadOptions { blocks: Blocks::None }).await?.config().blocks as u32;
+    right.shards().serve(&model, 2..blocks).await?;
+    assert!(chat(app, &model).await?.len() > 20);
+    for node in &nodes {
+        node.shutdown(Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+// anchor: documents
+async fn documents(rag: &Rag, folder: &Path) -> Result<usize> {
+    let mut progress = rag.ingest(Source::Path(folder.into()))?;
+    let mut ingested = 0;
+    while let Some(Item::Value(event)) = progress.next().await? {
+        match event {
+            IngestEvent::Reading { name } => println!("reading {name}"),
+            IngestEvent::DocumentFailed { name, message, .. } => eprintln!("{name}: {message}"),
+            IngestEvent::Finished { ingested: count, .. } => ingested = count,
+            _ => {}
+        }
+    }
+    Ok(ingested)
+}
+// end: documents
+
+// anchor: ask
+async fn ask(rag: &Rag, question: &str) -> Result<Option<String>> {
+    let answer = rag.answer(question, AskOptions::default()).await?;
+    if answer.refused {
+        println!("{}", answer.why.unwrap_or_default());
+        return Ok(None);
+    }
+    for citation in &answer.citations {
+        println!("[{}] {}: {}", citation.number, citation.document, citation.quote);
+    }
+    Ok(Some(answer.text))
+}
+// end: ask
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_answer_with_sources_or_not_at_all() -> Done {
+    let dir = tempfile::tempdir()?;
+    let rag = Rag::open(dir.path(), RagConfig::default()).await?;
+    assert!(documents(&rag, &root().join("docs")).await? >= 5);
+    let answer = ask(&rag, "Which tier does a peer reach at a score of 0.70?").await?;
+    assert!(answer.is_some_and(|text| text.contains("Trusted") && text.contains("[1]")));
+    assert_eq!(ask(&rag, "Which composer wrote the opera about a barber in Seville?").await?, None);
+    rag.shutdown().await;
+    Ok(())
+}
+
+// anchor: errors
+async fn errors(node: &Node) -> Result<()> {
+    let call = node.connect("/ip4/127.0.0.1/tcp/9/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X");
+    match tokio::time::timeout(Duration::from_secs(5), call).await {
+        Err(_) => println!("gave up; dropping the call cancelled it"),
+        Ok(Err(error)) if error.is_retryable() => println!("later perhaps: {error}"),
+        Ok(Err(error)) if error.code() == ErrorCode::InvalidArgument => println!("never: {error}"),
+        Ok(other) => {
+            other?;
+        }
+    }
+    Ok(())
+}
+// end: errors
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_peer_is_an_error_worth_a_retry() -> Done {
+    let node = Node::start(Config::default()).await?;
+    errors(&node).await?;
+    let address = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X";
+    let error = node.connect(address).await.unwrap_err();
+    assert!(error.code() == ErrorCode::Unreachable && error.is_retryable());
+    node.shutdown(Duration::ZERO).await?;
+    Ok(())
+}
+
+// anchor: bring_your_own
+struct Letters;
+
+#[async_trait]
+impl Embedder for Letters {
+    fn id(&self) -> String {
+        "letters".into()
+    }
+
+    fn dimension(&self) -> usize {
+        26
+    }
+
+    async fn embed(&self, texts: Vec<Text>) -> Result<Vec<Vec<f32>>> {
+        let count = |text: &Text| {
+            let mut vector = vec![0.0; 26];
+            for letter in text.as_str().bytes().filter(u8::is_ascii_lowercase) {
+                vector[usize::from(letter - b'a')] += 1.0;
+            }
+            let length: f32 = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1.0);
+            vector.iter().map(|x| x / length).collect()
+        };
+        Ok(texts.iter().map(count).collect())
+    }
+}
+
+async fn bring_your_own(dir: &Path) -> Result<Rag> {
+    Rag::open(dir, RagConfig { embedder: Some(Arc::new(Letters)), ..RagConfig::default() }).await
+}
+// end: bring_your_own
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedder_of_the_app_is_used_and_recorded() -> Done {
+    let dir = tempfile::tempdir()?;
+    let rag = bring_your_own(dir.path()).await?;
+    let mut progress = rag.ingest(Source::Bytes { name: "a.txt".into(), bytes: b"a harbour pump".to_vec() })?;
+    while progress.next().await?.is_some() {}
+    let stats = rag.stats().await?;
+    assert_eq!(stats.embedder.map(|embedder| embedder.id).as_deref(), Some("letters"));
+    assert_eq!(stats.vectors, 1);
+    rag.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The interface that Kotlin and Swift are generated from: the objects of this crate, an expression for each verb.
+//!
+//! The names begin with `Native`, because the packages have classes of the plain names in front of them. Records cross as
+//! they are; [`record`] tells UniFFI about those that belong to the core. Numbers that come in are signed, which is what
+//! both languages count with, and a negative one is refused ([`number`]). Dropping a future gives up on its call, which is how
+//! Kotlin cancels; Swift's futures run on when their task is cancelled, so that every verb takes a [`NativeCancel`] too.
+//!
+//! UniFFI's own tokio support is not used: [`crate::rt::run`] spawns, so the futures may be polled anywhere.
+
+mod error;
+mod library;
+mod node;
+mod number;
+mod options;
+mod provide;
+mod rag;
+mod record;
+mod shard;
+mod stream;
+#[cfg(feature = "testing")]
+mod testing;
+mod trust;
+
+pub use error::NativeError;
+pub use library::{ErrorCodeInfo, error_codes, init_native_logging, native_version};
+pub use node::NativeNode;
+pub use options::{
+    BlockShareOptions, ChatOptions, ChunkingSizes, EndpointOptions, NodeLimits, NodeOptions, QuestionOptions,
+    RagOptions,
+};
+pub use provide::{
+    EmbedderCode, ModelCode, NativeEmbedder, NativeFinish, NativePart, NativePieces, NativeReader, NativeSigner,
+    NativeWriter, ReaderCode, SignerCode, SinkCode,
+};
+pub use rag::NativeRag;
+pub use record::Span;
+pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
+pub use stream::{
+    AskBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeEvents, NativeGeneration, NativeIngestion,
+    NativeMessages, NodeEventBatch,
+};
+#[cfg(feature = "testing")]
+pub use stream::{NativeNumbers, NumberBatch};
+#[cfg(feature = "testing")]
+pub use testing::{live_handles, numbers, provoke_error, provoke_panic, seed_did, seed_sign, wait_forever};
+pub use trust::NativeTrustGraph;
+
+use std::sync::Arc;
+
+use crate::CancelToken;
+
+/// The result of every verb.
+type Result<T> = std::result::Result<T, NativeError>;
+
+/// Gives up on the calls that it was handed to.
+#[derive(Default, uniffi::Object)]
+pub struct NativeCancel(CancelToken);
+
+#[uniffi::export]
+impl NativeCancel {
+    /// One that nobody has cancelled.
+    #[uniffi::constructor]
+    pub fn new() -> Arc<NativeCancel> {
+        Arc::default()
+    }
+
+    /// Gives up, now and for every later call.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+type Cancel = Option<Arc<NativeCancel>>;
+
+fn token(cancel: Cancel) -> CancelToken {
+    cancel.map(|cancel| cancel.0.clone()).unwrap_or_default()
+}

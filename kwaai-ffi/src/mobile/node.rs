@@ -1,0 +1,117 @@
+//! `Node`, for Kotlin and Swift.
+
+use std::sync::Arc;
+
+use super::number::{maybe, whole};
+use super::{
+    BlockShareOptions, Cancel, NativeEvents, NativeMessages, NativeRag, NativeShardEngine, NativeTrustGraph,
+    NodeOptions, RagOptions, Result, token,
+};
+use crate::Node;
+use crate::node::{Contribution, NodeInfo, PeerInfo};
+use crate::shard::Offer;
+
+/// A running node.
+#[derive(uniffi::Object)]
+pub struct NativeNode(Node);
+
+#[uniffi::export]
+impl NativeNode {
+    /// Starts a node.
+    #[uniffi::constructor]
+    pub async fn start(options: NodeOptions, cancel: Cancel) -> Result<Arc<NativeNode>> {
+        Ok(Arc::new(NativeNode(Node::start(options.config()?, token(cancel)).await?)))
+    }
+
+    /// The readable name.
+    pub fn name(&self) -> String {
+        self.0.identity().name.clone()
+    }
+
+    /// The identity on the network.
+    pub fn peer_id(&self) -> String {
+        self.0.identity().peer_id.clone()
+    }
+
+    /// The identity that signs credentials.
+    pub fn did(&self) -> String {
+        self.0.identity().did.clone()
+    }
+
+    /// What the node says about itself.
+    pub async fn info(&self, cancel: Cancel) -> Result<NodeInfo> {
+        Ok(self.0.info(token(cancel)).await?)
+    }
+
+    /// The connected peers.
+    pub async fn peers(&self, cancel: Cancel) -> Result<Vec<PeerInfo>> {
+        Ok(self.0.peers(token(cancel)).await?)
+    }
+
+    /// Connects to a node at a multiaddress, and says who answered.
+    pub async fn connect(&self, address: String, cancel: Cancel) -> Result<String> {
+        Ok(self.0.connect(address, token(cancel)).await?)
+    }
+
+    /// Closes every connection to a peer.
+    pub async fn disconnect(&self, peer: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.disconnect(peer, token(cancel)).await?)
+    }
+
+    /// Asks the network where a peer can be reached.
+    pub async fn find_peer(&self, peer: String, cancel: Cancel) -> Result<Vec<String>> {
+        Ok(self.0.find_peer(peer, token(cancel)).await?)
+    }
+
+    /// Sends a text to a peer.
+    pub async fn send_message(&self, peer: String, text: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.send_message(peer, text, token(cancel)).await?)
+    }
+
+    /// Messages as they arrive.
+    pub fn messages(&self) -> Result<Arc<NativeMessages>> {
+        Ok(NativeMessages::over(self.0.messages()?))
+    }
+
+    /// What happens on the network from now on.
+    pub fn events(&self) -> Result<Arc<NativeEvents>> {
+        Ok(NativeEvents::over(self.0.events()?))
+    }
+
+    /// Credentials, scores and the policy of this node.
+    pub fn trust(&self) -> Arc<NativeTrustGraph> {
+        Arc::new(NativeTrustGraph(self.0.trust()))
+    }
+
+    /// Language models, whole or in blocks over peers.
+    pub fn shards(&self) -> Arc<NativeShardEngine> {
+        Arc::new(NativeShardEngine(self.0.shards()))
+    }
+
+    /// Opens a knowledge base of this node.
+    pub async fn rag(&self, name: String, options: RagOptions, cancel: Cancel) -> Result<Arc<NativeRag>> {
+        let (options, supplies) = options.into_parts()?;
+        Ok(Arc::new(NativeRag(self.0.rag(name, options, supplies, token(cancel)).await?)))
+    }
+
+    /// Shares exactly this.
+    pub async fn contribute(
+        &self,
+        blocks: Vec<BlockShareOptions>,
+        min_tier: Option<String>,
+        cancel: Cancel,
+    ) -> Result<Vec<Offer>> {
+        let blocks = blocks.into_iter().map(BlockShareOptions::share).collect::<crate::Result<_>>()?;
+        Ok(self.0.contribute(Contribution { blocks, min_tier }, token(cancel)).await?)
+    }
+
+    /// For tests: moves the clock.
+    pub fn advance_clock(&self, by_ms: i64) -> Result<()> {
+        Ok(self.0.advance_clock(whole("by_ms", by_ms)?)?)
+    }
+
+    /// Stops the node.
+    pub async fn shutdown(&self, grace_ms: Option<i64>, cancel: Cancel) -> Result<()> {
+        Ok(self.0.shutdown(maybe("grace_ms", grace_ms)?, token(cancel)).await?)
+    }
+}

@@ -1,0 +1,274 @@
+//! What calls are told: every part may be left out, and numbers are checked.
+
+use std::sync::Arc;
+
+use kwaai_core::Error;
+use kwaai_core::llm::{ChatMessage, GenerateRequest};
+use kwaai_core::rag::{AskOptions, Mode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::number::{maybe, whole};
+use super::{NativeEmbedder, NativeReader, NativeWriter};
+use crate::Result;
+use crate::node::{BlockShare, LimitOptions, NodeConfig};
+use crate::provide::Supplies;
+use crate::rag::{ChunkingOptions, Endpoint, Options};
+
+/// What a node is told at its start.
+#[derive(uniffi::Record)]
+pub struct NodeOptions {
+    /// `ephemeral`, `desktop`, `mobile` or `server`.
+    pub preset: Option<String>,
+    /// The readable name.
+    pub name: Option<String>,
+    /// Where the data is kept.
+    pub data_dir: Option<String>,
+    /// The key file.
+    pub identity_key: Option<String>,
+    /// Multiaddresses to listen on.
+    pub listen: Option<Vec<String>>,
+    /// Multiaddresses of the nodes to join the network through.
+    pub bootstrap: Option<Vec<String>>,
+    /// Whether to look for nodes on the local network.
+    pub mdns: Option<bool>,
+    /// How much peers may take.
+    pub limits: Option<NodeLimits>,
+    /// For tests: the identity is made from this number.
+    pub seed: Option<i64>,
+    /// For tests: a clock that stands at this instant, RFC 3339.
+    pub clock: Option<String>,
+}
+
+impl NodeOptions {
+    pub(super) fn config(self) -> Result<NodeConfig> {
+        Ok(NodeConfig {
+            preset: self.preset,
+            name: self.name,
+            data_dir: self.data_dir,
+            identity_key: self.identity_key,
+            listen: self.listen,
+            bootstrap: self.bootstrap,
+            mdns: self.mdns,
+            limits: self.limits.map(NodeLimits::into_parts).transpose()?.unwrap_or_default(),
+            seed: maybe("seed", self.seed)?,
+            clock: self.clock,
+        })
+    }
+}
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident),+) => {
+        /// The limits to change; the others stay as the preset has them.
+        #[derive(uniffi::Record)]
+        pub struct NodeLimits {
+            $($(#[$doc])* pub $name: Option<i64>,)+
+            /// New connections are refused above this share of the machine's memory, 0 to 1.
+            pub max_memory_share: Option<f64>,
+        }
+
+        impl NodeLimits {
+            fn into_parts(self) -> Result<LimitOptions> {
+                Ok(LimitOptions {
+                    $($name: maybe(stringify!($name), self.$name)?,)+
+                    max_memory_share: self.max_memory_share,
+                })
+            }
+        }
+    };
+}
+
+limits! {
+    /// Connections in both directions together.
+    max_connections,
+    /// Connections that others opened.
+    max_incoming_connections,
+    /// Connections with one peer.
+    max_connections_per_peer,
+    /// Incoming connections whose handshake is under way.
+    max_pending_incoming,
+    /// Outgoing connections whose handshake is under way.
+    max_pending_outgoing,
+    /// Calls of one peer served at the same time.
+    max_calls_per_peer,
+    /// Calls served at the same time.
+    max_calls,
+    /// Streams of one peer served at the same time.
+    max_streams_per_peer,
+    /// Streams served at the same time.
+    max_streams,
+    /// Unread messages that are kept.
+    inbox,
+    /// Unread events that are kept for one reader.
+    events,
+    /// Keys for which this node remembers who provides them.
+    max_provided_keys,
+    /// How long a connection without any stream is kept, in milliseconds.
+    idle_connection_ms,
+    /// How long a peer may take to say what a stream is for, in milliseconds.
+    header_timeout_ms,
+    /// How long the gate may take to decide, in milliseconds.
+    gate_timeout_ms,
+    /// No call is served for longer, in milliseconds.
+    max_call_duration_ms
+}
+
+/// Blocks of one model to compute for others.
+#[derive(uniffi::Record)]
+pub struct BlockShareOptions {
+    /// The directory of the model.
+    pub model: String,
+    /// The first block.
+    pub start_block: i64,
+    /// One past the last block.
+    pub end_block: i64,
+}
+
+impl BlockShareOptions {
+    pub(super) fn share(self) -> Result<BlockShare> {
+        Ok(BlockShare {
+            model: self.model,
+            start_block: whole("start_block", self.start_block)?,
+            end_block: whole("end_block", self.end_block)?,
+        })
+    }
+}
+
+/// What to generate, and how; what is left out has the default of the library.
+#[derive(uniffi::Record)]
+pub struct ChatOptions {
+    /// The conversation so far.
+    pub messages: Vec<ChatMessage>,
+    /// At most this many tokens are generated.
+    pub max_tokens: Option<i64>,
+    /// 0 takes the likeliest token each time.
+    pub temperature: Option<f64>,
+    /// Samples among the likeliest tokens that together have this probability.
+    pub top_p: Option<f64>,
+    /// Samples among this many likeliest tokens.
+    pub top_k: Option<i64>,
+    /// Makes sampling repeatable.
+    pub seed: Option<i64>,
+    /// The text ends before the first of these.
+    pub stop: Vec<String>,
+    /// `local` or `peers`.
+    pub route: Option<String>,
+}
+
+impl ChatOptions {
+    pub(super) fn request(self) -> Result<(GenerateRequest, Option<String>)> {
+        let usual = GenerateRequest::default();
+        let request = GenerateRequest {
+            messages: self.messages,
+            max_tokens: maybe("max_tokens", self.max_tokens)?.unwrap_or(usual.max_tokens),
+            temperature: self.temperature.map_or(usual.temperature, |value| value as f32),
+            top_p: self.top_p.map_or(usual.top_p, |value| value as f32),
+            top_k: maybe("top_k", self.top_k)?.unwrap_or(usual.top_k),
+            seed: maybe("seed", self.seed)?.unwrap_or(usual.seed),
+            stop: self.stop,
+        };
+        Ok((request, self.route))
+    }
+}
+
+/// How a question is answered; what is left out has the default of the library.
+#[derive(uniffi::Record)]
+pub struct QuestionOptions {
+    /// How many passages are considered.
+    pub k: Option<i64>,
+    /// How they are found.
+    pub mode: Option<Mode>,
+    /// The least support that is answered, 0 to 1.
+    pub min_support: Option<f64>,
+    /// The longest generated answer, in tokens.
+    pub max_tokens: Option<i64>,
+}
+
+impl QuestionOptions {
+    pub(super) fn into_core(self) -> Result<AskOptions> {
+        let usual = AskOptions::default();
+        Ok(AskOptions {
+            k: maybe("k", self.k)?.unwrap_or(usual.k),
+            mode: self.mode.unwrap_or(usual.mode),
+            min_support: self.min_support.unwrap_or(usual.min_support),
+            max_tokens: maybe("max_tokens", self.max_tokens)?.unwrap_or(usual.max_tokens),
+        })
+    }
+}
+
+/// How a knowledge base works.
+#[derive(uniffi::Record)]
+pub struct RagOptions {
+    /// The folder or the hub id of a BERT model, or `none`.
+    pub embedder: Option<String>,
+    /// An embedder of the app.
+    pub own_embedder: Option<Arc<NativeEmbedder>>,
+    /// A model behind an endpoint that writes the answers.
+    pub endpoint: Option<EndpointOptions>,
+    /// A model of the app, or of a shard engine, that writes the answers.
+    pub writer: Option<Arc<NativeWriter>>,
+    /// How documents are cut.
+    pub chunking: Option<ChunkingSizes>,
+    /// The language whose word forms are brought together.
+    pub language: Option<String>,
+    /// Read formats that the library does not.
+    pub readers: Vec<Arc<NativeReader>>,
+}
+
+/// A language model behind an OpenAI-compatible endpoint.
+#[derive(uniffi::Record)]
+pub struct EndpointOptions {
+    /// For example `http://localhost:11434/v1`.
+    pub base_url: String,
+    /// The model's name there.
+    pub model: String,
+    /// Sent as a bearer token.
+    pub api_key: Option<String>,
+}
+
+/// How documents are cut; sizes count characters.
+#[derive(uniffi::Record)]
+pub struct ChunkingSizes {
+    /// `sentence`, `paragraph` or `fixed`.
+    pub strategy: Option<String>,
+    /// The longest passage.
+    pub size: Option<i64>,
+    /// How much of a passage is repeated at the start of the next.
+    pub overlap: Option<i64>,
+    /// A shorter rest is joined to the passage before it.
+    pub min: Option<i64>,
+}
+
+impl RagOptions {
+    pub(super) fn into_parts(self) -> Result<(Options, Supplies)> {
+        let chunking = match self.chunking {
+            None => ChunkingOptions::default(),
+            Some(sizes) => ChunkingOptions {
+                strategy: named("strategy", sizes.strategy)?,
+                size: maybe("size", sizes.size)?,
+                overlap: maybe("overlap", sizes.overlap)?,
+                min: maybe("min", sizes.min)?,
+            },
+        };
+        let endpoint = self.endpoint.map(|endpoint| Endpoint {
+            base_url: endpoint.base_url,
+            model: endpoint.model,
+            api_key: endpoint.api_key,
+        });
+        let language = named("language", self.language)?;
+        let supplies = Supplies {
+            embedder: self.own_embedder.map(|embedder| embedder.0.clone()),
+            writer: self.writer.map(|writer| writer.0.clone()),
+            readers: self.readers.into_iter().map(|reader| reader.0.clone()).collect(),
+        };
+        Ok((Options { embedder: self.embedder, endpoint, chunking, language }, supplies))
+    }
+}
+
+/// A choice by its name, or the usual one.
+fn named<T: DeserializeOwned + Default>(what: &str, name: Option<String>) -> Result<T> {
+    name.map_or(Ok(T::default()), |name| {
+        serde_json::from_value(Value::String(name))
+            .map_err(|error| Error::invalid_argument(format!("the {what} is not valid: {error}")).into())
+    })
+}

@@ -1,0 +1,73 @@
+//! `Rag`, for Kotlin and Swift.
+
+use std::sync::Arc;
+
+use kwaai_core::rag::{DocumentInfo, Mode, SearchResult, Stats};
+
+use super::number::whole;
+use super::{Cancel, NativeAnswer, NativeIngestion, QuestionOptions, RagOptions, Result, token};
+use crate::Rag;
+
+/// A private knowledge base.
+#[derive(uniffi::Object)]
+pub struct NativeRag(pub(super) Rag);
+
+#[uniffi::export]
+impl NativeRag {
+    /// Opens a knowledge base alone.
+    #[uniffi::constructor]
+    pub async fn open(dir: String, options: RagOptions, cancel: Cancel) -> Result<Arc<NativeRag>> {
+        let (options, supplies) = options.into_parts()?;
+        Ok(Arc::new(NativeRag(Rag::open(dir, options, supplies, token(cancel)).await?)))
+    }
+
+    /// Starts to read a file, or every file of a folder.
+    pub async fn ingest_path(&self, path: String, cancel: Cancel) -> Result<Arc<NativeIngestion>> {
+        Ok(NativeIngestion::over(self.0.ingest_path(path, token(cancel)).await?))
+    }
+
+    /// Starts to read a document from memory.
+    pub async fn ingest_bytes(&self, name: String, bytes: Vec<u8>, cancel: Cancel) -> Result<Arc<NativeIngestion>> {
+        Ok(NativeIngestion::over(self.0.ingest_bytes(name, bytes, token(cancel)).await?))
+    }
+
+    /// The `k` passages that fit a text best.
+    pub async fn search(&self, text: String, k: i64, mode: Mode, cancel: Cancel) -> Result<SearchResult> {
+        Ok(self.0.search(text, whole("k", k)?, mode, token(cancel)).await?)
+    }
+
+    /// Starts to answer a question.
+    pub async fn ask(&self, question: String, options: QuestionOptions, cancel: Cancel) -> Result<Arc<NativeAnswer>> {
+        Ok(NativeAnswer::over(self.0.ask(question, options.into_core()?, token(cancel)).await?))
+    }
+
+    /// Every document.
+    pub async fn documents(&self, cancel: Cancel) -> Result<Vec<DocumentInfo>> {
+        Ok(self.0.documents(token(cancel)).await?)
+    }
+
+    /// The text of a document.
+    pub async fn document_text(&self, id: String, cancel: Cancel) -> Result<String> {
+        Ok(self.0.document_text(id, token(cancel)).await?)
+    }
+
+    /// Removes a document.
+    pub async fn delete_document(&self, id: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.delete_document(id, token(cancel)).await?)
+    }
+
+    /// What it holds and how it searches.
+    pub async fn stats(&self, cancel: Cancel) -> Result<Stats> {
+        Ok(self.0.stats(token(cancel)).await?)
+    }
+
+    /// Stops what is under way and unlocks the directory.
+    pub async fn shutdown(&self, cancel: Cancel) -> Result<()> {
+        Ok(self.0.shutdown(token(cancel)).await?)
+    }
+
+    /// Shuts down and deletes everything that was stored.
+    pub async fn destroy(&self, cancel: Cancel) -> Result<()> {
+        Ok(self.0.destroy(token(cancel)).await?)
+    }
+}

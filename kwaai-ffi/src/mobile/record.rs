@@ -1,0 +1,437 @@
+//! What UniFFI is told about types of the core and of std: the fields stand here again, and the compiler compares them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use kwaai_core::rag::document;
+use serde_json::{Map, Value};
+
+use crate::to_json;
+
+type Role = kwaai_core::llm::Role;
+type ChatMessage = kwaai_core::llm::ChatMessage;
+type GenerateRequest = kwaai_core::llm::GenerateRequest;
+type FinishReason = kwaai_core::llm::FinishReason;
+type Usage = kwaai_core::llm::Usage;
+type Hop = kwaai_core::llm::Hop;
+type GenerateEvent = kwaai_core::llm::GenerateEvent;
+type Mode = kwaai_core::rag::Mode;
+type Rank = kwaai_core::rag::Rank;
+type Hit = kwaai_core::rag::Hit;
+type SearchResult = kwaai_core::rag::SearchResult;
+type Citation = kwaai_core::rag::Citation;
+type Answer = kwaai_core::rag::Answer;
+type AskEvent = kwaai_core::rag::AskEvent;
+type Evidence = kwaai_core::rag::Evidence;
+type IngestEvent = kwaai_core::rag::IngestEvent;
+type EmbedderInfo = kwaai_core::rag::EmbedderInfo;
+type DocumentInfo = kwaai_core::rag::DocumentInfo;
+type Stats = kwaai_core::rag::Stats;
+
+/// From the first up to and without the last.
+#[derive(Debug, Clone, uniffi::Record)]
+pub struct Span {
+    /// The first.
+    pub start: i64,
+    /// One past the last.
+    pub end: i64,
+}
+
+/// How many there are of something.
+type Count = usize;
+uniffi::custom_type!(Count, i64, {
+    remote,
+    lower: |count| i64::try_from(count).unwrap_or(i64::MAX),
+    try_lift: |count| Ok(usize::try_from(count)?),
+});
+
+/// Bytes of a text.
+type ByteSpan = Range<usize>;
+uniffi::custom_type!(ByteSpan, Span, {
+    remote,
+    lower: |span| Span {
+        start: i64::try_from(span.start).unwrap_or(i64::MAX),
+        end: i64::try_from(span.end).unwrap_or(i64::MAX),
+    },
+    try_lift: |span| Ok(usize::try_from(span.start)?..usize::try_from(span.end)?),
+});
+
+/// Blocks of a model.
+type BlockSpan = Range<u32>;
+uniffi::custom_type!(BlockSpan, Span, {
+    remote,
+    lower: |span| Span { start: span.start.into(), end: span.end.into() },
+    try_lift: |span| Ok(u32::try_from(span.start)?..u32::try_from(span.end)?),
+});
+
+/// Details by name.
+type Details = BTreeMap<String, String>;
+uniffi::custom_type!(Details, HashMap<String, String>, {
+    remote,
+    lower: |details| details.into_iter().collect(),
+    try_lift: |details| Ok(details.into_iter().collect()),
+});
+
+/// What a credential says about its subject: an object, written as JSON.
+type Claims = Map<String, Value>;
+uniffi::custom_type!(Claims, String, {
+    remote,
+    lower: |claims| Value::Object(claims).to_string(),
+    try_lift: |claims| Ok(serde_json::from_str(&claims)?),
+});
+
+/// What a document was read as: `text`, `markdown`, `pdf`, `docx` or `custom`.
+type Format = document::Format;
+uniffi::custom_type!(Format, String, {
+    remote,
+    lower: |format| to_json(&format).ok().and_then(|name| Some(name.as_str()?.to_string())).unwrap_or_default(),
+    try_lift: |name| Ok(serde_json::from_value(Value::String(name))?),
+});
+
+/// Who speaks in a conversation.
+#[uniffi::remote(Enum)]
+pub enum Role {
+    /// Sets the rules.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn of a conversation.
+#[uniffi::remote(Record)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// What to generate, and how.
+#[uniffi::remote(Record)]
+pub struct GenerateRequest {
+    /// The conversation so far, ending with the turn to answer.
+    pub messages: Vec<ChatMessage>,
+    /// At most this many tokens are generated.
+    pub max_tokens: u32,
+    /// 0 takes the likeliest token each time; higher values sample more freely.
+    pub temperature: f32,
+    /// Samples among the likeliest tokens that together have this probability; 1 is all of them.
+    pub top_p: f32,
+    /// Samples among this many likeliest tokens; 0 is all of them.
+    pub top_k: u32,
+    /// Makes sampling repeatable.
+    pub seed: u64,
+    /// The text ends before the first of these.
+    pub stop: Vec<String>,
+}
+
+/// Why a generation ended.
+#[uniffi::remote(Enum)]
+pub enum FinishReason {
+    /// The model ended its turn, or a stop text came.
+    Stop,
+    /// The limit on tokens, or the model's context, was reached.
+    Length,
+}
+
+/// Tokens read and written.
+#[uniffi::remote(Record)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Tokens generated.
+    pub completion_tokens: u32,
+}
+
+/// One station of a generation's path.
+#[uniffi::remote(Record)]
+pub struct Hop {
+    /// The peer that computed, or `None` for this process.
+    pub peer: Option<String>,
+    /// The first block computed there.
+    pub start_block: u32,
+    /// One past the last block computed there.
+    pub end_block: u32,
+    /// Milliseconds from sending to having the answer, median over the generated tokens.
+    pub ms: f64,
+}
+
+/// What a generation yields.
+#[uniffi::remote(Enum)]
+pub enum GenerateEvent {
+    /// A piece of text, always whole characters.
+    Token {
+        /// The text.
+        text: String,
+    },
+    /// The end of the generation.
+    Done {
+        /// Why it ended.
+        finish_reason: FinishReason,
+        /// Tokens read and written.
+        usage: Usage,
+        /// Where the blocks were computed, in order; empty for a model behind an endpoint.
+        path: Vec<Hop>,
+    },
+}
+
+/// How passages are found.
+#[uniffi::remote(Enum)]
+pub enum Mode {
+    /// By their words: BM25.
+    Lexical,
+    /// By their meaning: the cosine of embeddings.
+    Dense,
+    /// Both, fused by reciprocal rank.
+    Hybrid,
+}
+
+/// The place of a passage in one of the two searches.
+#[uniffi::remote(Record)]
+pub struct Rank {
+    /// From 1.
+    pub rank: usize,
+    /// The BM25 score, or the cosine.
+    pub score: f32,
+}
+
+/// A passage found.
+#[uniffi::remote(Record)]
+pub struct Hit {
+    /// The id of its document.
+    pub document_id: String,
+    /// The name of its document.
+    pub document: String,
+    /// Its id: 16 hexadecimal digits.
+    pub chunk_id: String,
+    /// Its text.
+    pub text: String,
+    /// The bytes of the document's text that it covers.
+    pub span: Range<usize>,
+    /// Where it stands in the document, for people: `page 3`, or a heading.
+    pub section: Option<String>,
+    /// What the hits are ordered by: the BM25 score, the cosine, or the fused score. Comparable within one search only.
+    pub score: f64,
+    /// Its place in the search by words, unless it was not among the first.
+    pub lexical: Option<Rank>,
+    /// Its place in the search by meaning, unless it was not among the first.
+    pub dense: Option<Rank>,
+}
+
+/// What a search found, and how it searched.
+#[uniffi::remote(Record)]
+pub struct SearchResult {
+    /// Best first; equal scores in the order of their ids.
+    pub hits: Vec<Hit>,
+    /// The mode that was used.
+    pub mode: Mode,
+    /// Why it is not the mode that was asked for.
+    pub note: Option<String>,
+}
+
+/// What `[n]` in an answer stands for.
+#[uniffi::remote(Record)]
+pub struct Citation {
+    /// The number in the brackets, from 1.
+    pub number: usize,
+    /// The id of the document.
+    pub document_id: String,
+    /// The name of the document.
+    pub document: String,
+    /// The id of the passage.
+    pub chunk_id: String,
+    /// Where it stands in the document, for people: `page 3`, or a heading.
+    pub section: Option<String>,
+    /// The bytes of the document's text that are cited.
+    pub span: Range<usize>,
+    /// Those bytes: a sentence where the answer quotes, the passage where a model wrote it.
+    pub quote: String,
+}
+
+/// An answer, or the refusal of one.
+#[uniffi::remote(Record)]
+pub struct Answer {
+    /// The text, with `[n]` after what a source supports.
+    pub text: String,
+    /// The sources, by number.
+    pub citations: Vec<Citation>,
+    /// Whether the documents support no answer; the text is then a refusal and the reason.
+    pub refused: bool,
+    /// Why it was refused, or why it is not the answer of the language model.
+    pub why: Option<String>,
+    /// How well the documents support an answer, 0 to 1.
+    pub support: f64,
+    /// What the decision was made from.
+    pub evidence: Evidence,
+    /// How the passages were found.
+    pub mode: Mode,
+    /// Why they were not found in the mode that was asked for.
+    pub note: Option<String>,
+    /// The language model that wrote the text; `None` for quotes and refusals.
+    pub model: Option<String>,
+}
+
+/// What asking yields.
+#[uniffi::remote(Enum)]
+pub enum AskEvent {
+    /// A piece of the answer.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// What came so far does not count: the model cited no source that exists. The answer follows anew.
+    Retracted {
+        /// Why.
+        why: String,
+    },
+    /// The whole answer and its sources.
+    Done {
+        /// The answer.
+        answer: Box<Answer>,
+    },
+}
+
+/// What speaks for and against an answer being in the documents. Shares are between 0 and 1.
+#[uniffi::remote(Record)]
+pub struct Evidence {
+    /// The cosine of the question and the nearest passage; `None` without an embedder.
+    pub nearest_passage: Option<f32>,
+    /// The cosine of the question and the nearest sentence of the first passages.
+    pub nearest_sentence: Option<f32>,
+    /// The largest share of the question's words, weighted by their rarity, that one passage contains.
+    pub passage_coverage: f64,
+    /// The same for the first three passages together.
+    pub joint_coverage: f64,
+    /// How much rarity the words amount to that one passage contains: about 5 for a word that one passage in a hundred
+    /// contains, and as much again for each further such word.
+    pub matched: f64,
+    /// The share that one sentence contains; words of the one before it and of the heading count half.
+    pub sentence_coverage: f64,
+    /// The share of the question's words, weighted by rarity, that no document contains.
+    pub unknown: f64,
+    /// How far the first passage by words stands out against the fifth, in parts of its score.
+    pub lexical_lead: f64,
+    /// Whether the nearest passage by meaning is among the first three by words.
+    pub agreement: bool,
+}
+
+/// How an ingestion gets on.
+#[uniffi::remote(Enum)]
+pub enum IngestEvent {
+    /// First of all: how many files there are.
+    Found {
+        /// Files that will be read.
+        files: usize,
+    },
+    /// A file is being read and cut.
+    Reading {
+        /// The document's name.
+        name: String,
+    },
+    /// Passages of a document were embedded. Not sent by a knowledge base without an embedder.
+    Embedded {
+        /// The document's name.
+        name: String,
+        /// Passages done, those that were known from before included.
+        done: usize,
+        /// Passages of the document.
+        total: usize,
+    },
+    /// A document is durable and can be found.
+    DocumentDone {
+        /// Its name.
+        name: String,
+        /// Its id.
+        document_id: String,
+        /// How many passages it has.
+        chunks: usize,
+        /// Milliseconds from opening its file to the commit.
+        ms: u64,
+        /// What of it could not be read although the rest could, for people.
+        warnings: Vec<String>,
+    },
+    /// A document is stored already, as it is.
+    Unchanged {
+        /// Its name.
+        name: String,
+    },
+    /// A document could not be ingested; what was stored under its name stays.
+    DocumentFailed {
+        /// Its name.
+        name: String,
+        /// The code of the error, for example `corrupt_data`.
+        code: String,
+        /// What went wrong and what can be done.
+        message: String,
+    },
+    /// Last of all.
+    Finished {
+        /// Documents that are new or replaced.
+        ingested: usize,
+        /// Documents that were stored already.
+        unchanged: usize,
+        /// Documents that could not be ingested.
+        failed: usize,
+        /// Passages of the ingested documents.
+        chunks: usize,
+    },
+}
+
+/// The embedder whose vectors a knowledge base holds.
+#[uniffi::remote(Record)]
+pub struct EmbedderInfo {
+    /// Its id.
+    pub id: String,
+    /// The length of its vectors.
+    pub dimension: usize,
+}
+
+/// A document of a knowledge base.
+#[uniffi::remote(Record)]
+pub struct DocumentInfo {
+    /// 32 hexadecimal digits, made from the name.
+    pub id: String,
+    /// The name that citations use: the path inside the folder it was found in, or the file's name.
+    pub name: String,
+    /// The file it came from, unless it was given as bytes.
+    pub source: Option<String>,
+    /// What it was read as.
+    pub format: Format,
+    /// SHA-256 of the file's bytes, in hexadecimal digits.
+    pub content_hash: String,
+    /// The size of the file in bytes.
+    pub bytes: u64,
+    /// How many passages it was cut into.
+    pub chunks: usize,
+    /// What of it could not be read, for people; for example a damaged page.
+    pub warnings: Vec<String>,
+    /// When it was ingested, in milliseconds since 1970.
+    pub ingested_at_ms: i64,
+}
+
+/// What a knowledge base holds and how it searches.
+#[uniffi::remote(Record)]
+pub struct Stats {
+    /// Documents.
+    pub documents: u64,
+    /// Passages.
+    pub chunks: u64,
+    /// Passages with a vector.
+    pub vectors: u64,
+    /// Passages in the word index; equal to `chunks`.
+    pub indexed: u64,
+    /// Vectors that are reached through a graph.
+    pub sealed_vectors: u64,
+    /// How often the knowledge base was changed.
+    pub generation: u64,
+    /// The embedder whose vectors it holds.
+    pub embedder: Option<EmbedderInfo>,
+    /// The language model that writes answers.
+    pub language_model: Option<String>,
+    /// How it searches unless told otherwise.
+    pub mode: Mode,
+    /// Why that is not hybrid, or why some passages are found by words alone.
+    pub note: Option<String>,
+}

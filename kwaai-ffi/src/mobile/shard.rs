@@ -1,0 +1,153 @@
+//! `ShardEngine` and `Model`, for Kotlin and Swift.
+
+use std::sync::Arc;
+
+use super::number::whole;
+use super::{Cancel, ChatOptions, NativeGeneration, NativeWriter, Result, token};
+use crate::shard::{BlockChoice, Coverage, ModelInfo, Offer};
+use crate::{Matrix, Model, ShardEngine};
+
+/// Loads models, serves their blocks, and generates.
+#[derive(uniffi::Object)]
+pub struct NativeShardEngine(pub(super) Arc<ShardEngine>);
+
+/// A loaded model.
+#[derive(uniffi::Object)]
+pub struct NativeModel(Model);
+
+/// Which blocks to load.
+#[derive(Debug, uniffi::Enum)]
+pub enum BlockSelection {
+    /// All of them: the model runs here.
+    All,
+    /// None: peers compute them.
+    None,
+    /// From the first up to and without the last.
+    Span {
+        /// The first.
+        start: i64,
+        /// One past the last.
+        end: i64,
+    },
+}
+
+/// Numbers in rows and columns. They cross as one buffer of bytes: a list would box each of them.
+#[derive(Debug, uniffi::Record)]
+pub struct NativeMatrix {
+    /// How many rows.
+    pub rows: i32,
+    /// How many numbers a row has.
+    pub columns: i32,
+    /// `rows * columns` 32-bit floats, little-endian, row by row.
+    pub values: Vec<u8>,
+}
+
+impl TryFrom<Matrix> for NativeMatrix {
+    type Error = crate::KwaaiError;
+
+    fn try_from(matrix: Matrix) -> crate::Result<NativeMatrix> {
+        let bytes = matrix.values.len().saturating_mul(size_of::<f32>());
+        if i32::try_from(bytes).is_err() {
+            let message = format!("{} rows of {} numbers are too many to be handed over", matrix.rows, matrix.columns);
+            return Err(kwaai_core::Error::resource_exhausted(message).with_remedy("ask for fewer at once").into());
+        }
+        Ok(NativeMatrix {
+            rows: i32::try_from(matrix.rows).unwrap_or(i32::MAX),
+            columns: i32::try_from(matrix.columns).unwrap_or(i32::MAX),
+            values: matrix.values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        })
+    }
+}
+
+#[uniffi::export]
+impl NativeShardEngine {
+    /// An engine without a network.
+    #[uniffi::constructor]
+    pub async fn open(cancel: Cancel) -> Result<Arc<NativeShardEngine>> {
+        Ok(Arc::new(NativeShardEngine(Arc::new(ShardEngine::open(token(cancel)).await?))))
+    }
+
+    /// Loads a model from its directory.
+    pub async fn load(&self, model: String, blocks: BlockSelection, cancel: Cancel) -> Result<Arc<NativeModel>> {
+        let choice = match blocks {
+            BlockSelection::All => BlockChoice::All,
+            BlockSelection::None => BlockChoice::None,
+            BlockSelection::Span { start, end } => {
+                BlockChoice::Span(whole("start_block", start)?, whole("end_block", end)?)
+            }
+        };
+        Ok(Arc::new(NativeModel(self.0.load(model, choice, token(cancel)).await?)))
+    }
+
+    /// Serves a run of blocks.
+    pub async fn serve(&self, model: String, start_block: i64, end_block: i64, cancel: Cancel) -> Result<Offer> {
+        let (start, end) = (whole("start_block", start_block)?, whole("end_block", end_block)?);
+        Ok(self.0.serve(model, start, end, token(cancel)).await?)
+    }
+
+    /// Stops serving the blocks of a model.
+    pub async fn stop_serving(&self, model_id: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.stop_serving(model_id, token(cancel)).await?)
+    }
+
+    /// What is served.
+    pub async fn served(&self, cancel: Cancel) -> Result<Vec<Offer>> {
+        Ok(self.0.served(token(cancel)).await?)
+    }
+
+    /// Which blocks of a model are up, and from whom.
+    pub async fn coverage(&self, model: Arc<NativeModel>, cancel: Cancel) -> Result<Coverage> {
+        Ok(self.0.coverage(&model.0, token(cancel)).await?)
+    }
+
+    /// Starts a generation.
+    pub async fn chat(
+        &self,
+        model: Arc<NativeModel>,
+        options: ChatOptions,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeGeneration>> {
+        let (request, route) = options.request()?;
+        Ok(NativeGeneration::over(self.0.generate(&model.0, request, route, token(cancel)).await?))
+    }
+
+    /// The logits of every token.
+    pub async fn logits(
+        &self,
+        model: Arc<NativeModel>,
+        tokens: Vec<i64>,
+        route: Option<String>,
+        cancel: Cancel,
+    ) -> Result<NativeMatrix> {
+        let tokens = tokens.into_iter().map(|token| whole("a token", token)).collect::<crate::Result<_>>()?;
+        Ok(self.0.logits(&model.0, tokens, route, token(cancel)).await?.try_into()?)
+    }
+
+    /// A unit vector for each text.
+    pub async fn embed(&self, texts: Vec<String>, model: Option<String>, cancel: Cancel) -> Result<NativeMatrix> {
+        Ok(self.0.embed(texts, model, token(cancel)).await?.try_into()?)
+    }
+
+    /// The model as a writer of answers.
+    pub fn writer(&self, model: Arc<NativeModel>, route: Option<String>) -> Result<Arc<NativeWriter>> {
+        Ok(Arc::new(NativeWriter(self.0.writer(&model.0, route)?)))
+    }
+
+    /// Lets go of the engine.
+    pub fn shutdown(&self) {
+        self.0.shutdown();
+    }
+}
+
+#[uniffi::export]
+impl NativeModel {
+    /// What it is.
+    pub fn info(&self) -> ModelInfo {
+        self.0.info().clone()
+    }
+
+    /// Lets go of the weights.
+    pub fn shutdown(&self) {
+        self.0.shutdown();
+    }
+}

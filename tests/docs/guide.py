@@ -1,0 +1,113 @@
+"""Writes the pages of `docs/guide` from the guide's files in `examples`: the same task in six languages side by side.
+
+`make guide` runs it; `tests/docs/test_guide.py` fails when a page is stale or a language lacks a task.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from test_markdown import region  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "guide"
+
+LANGUAGES = [
+    ("Python", "python", "examples/python/guide.py"),
+    ("Node.js", "ts", "examples/node/guide.mts"),
+    ("Kotlin", "kotlin", "examples/kotlin/Guide.kt"),
+    ("Swift", "swift", "examples/swift/Guide.swift"),
+    ("C", "c", "examples/c/guide.c"),
+    ("Rust", "rust", "examples/rust/guide.rs"),
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    anchor: str
+    title: str
+    prose: str
+
+
+TASKS = [
+    Task("start", "Start a node", """\
+A node needs nothing: it makes an identity, listens on loopback, and dials nobody. With the preset `ephemeral` it keeps
+everything in memory; without a preset it keeps its data in `~/.kwaainet`. The name is for people, the PeerId names it on the
+network, and the DID signs its credentials. Whoever starts a node shuts it down, or lets the language do that at the end of
+a block."""),
+    Task("messages", "Send a message", """\
+A node is dialled at one of the addresses in its `info`, and from then on reached by its PeerId or DID. Messages are texts of
+up to 64 KiB from authenticated senders; sending returns when the text has arrived. What arrives before somebody reads is kept
+for the first reader."""),
+    Task("trust", "Trust a peer, for a reason", """\
+A score counts credentials of issuers that this node trusts for their type, and fades with their age. It comes with its
+arithmetic: each credential, what it contributes, and why it counts or does not. [Trust](../trust.md) has the formula."""),
+    Task("policy", "Refuse strangers", """\
+A policy is a minimum tier for each purpose. The host decides where the call arrives, on the PeerId that the connection
+authenticated: a caller below the minimum gets `permission_denied`. Asking the policy about a peer answers `untrusted_peer`."""),
+    Task("share_blocks", "Share blocks of a model", """\
+A contribution says exactly what a node gives: which blocks of which model, and to whom. What is not named is not shared, and
+the next contribution replaces this one. Blocks are counted from 0; the end is one past the last."""),
+    Task("chat", "Chat with a model in blocks", """\
+A model can be loaded without any of its blocks: only its tokenizer and its ends stay here, and peers that are trusted enough
+compute the rest. The answer comes piece by piece; its last event has the path with the milliseconds of each hop."""),
+    Task("documents", "Read documents", """\
+A knowledge base lives in a folder of its own and reads text, Markdown, PDF and Word. Reading reports its progress; a file that
+cannot be read is reported and the rest goes on. Reading the same file again changes nothing."""),
+    Task("ask", "Ask, and get sources or nothing", """\
+An answer quotes the documents, with `[n]` after what a source supports. When they hold no answer it says so instead of
+guessing, and why."""),
+    Task("errors", "Errors, time limits, cancelling", """\
+Every error has one of sixteen codes, the same in every language, and says whether trying again may help; the
+[table](../errors.md) tells what each means. A call is cancelled by the language's own means. What is durable is then either
+done or not done, never half."""),
+    Task("bring_your_own", "Bring your own embedder", """\
+An app can bring an embedder, a language model, a document reader, a signer and a place for log records, written in its own
+language. The library calls them off its own threads, waits no longer than a deadline, and passes their errors on. An embedder
+has an id, so that vectors of two kinds are never mixed."""),
+]
+
+
+def number(task: Task) -> str:
+    return f"{TASKS.index(task) + 1:02}-{task.anchor.replace('_', '-')}.md"
+
+
+def page(task: Task) -> str:
+    parts = [f"# {task.title}\n\n{task.prose}\n"]
+    for title, fence, file in LANGUAGES:
+        code = region(ROOT / file, task.anchor)
+        if code is None:
+            raise SystemExit(f"{file} has no region {task.anchor}")
+        parts.append(f"## {title}\n\n<!-- from: {file}#{task.anchor} -->\n```{fence}\n{code}\n```\n")
+    at = TASKS.index(task)
+    links = []
+    if at > 0:
+        links.append(f"Before: [{TASKS[at - 1].title}]({number(TASKS[at - 1])})")
+    if at + 1 < len(TASKS):
+        links.append(f"Next: [{TASKS[at + 1].title}]({number(TASKS[at + 1])})")
+    return "\n".join(parts) + "\n" + " · ".join(links) + "\n"
+
+
+def contents() -> str:
+    rows = "\n".join(f"{at}. [{task.title}]({number(task)})" for at, task in enumerate(TASKS, 1))
+    return f"""# Guide
+
+Ten tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
+but for Swift, which is checked as the [support matrix](../support-matrix.md) says.
+
+{rows}
+"""
+
+
+def pages() -> dict[Path, str]:
+    return {GUIDE / "README.md": contents()} | {GUIDE / number(task): page(task) for task in TASKS}
+
+
+if __name__ == "__main__":
+    GUIDE.mkdir(exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
