@@ -56,17 +56,11 @@ package-crates: ## the crates, in the order of their publication, checked as if 
 	cargo publish --dry-run --locked --no-verify -p kwaai-core -p kwaai-ffi
 	mkdir -p target/package && cp $(or $(CARGO_TARGET_DIR),target)/package/kwaai-*.crate target/package/
 
-# The library that is shipped exports the C interface and nothing else.
-C_LIBRARY := $(or $(CARGO_TARGET_DIR),target)/release/$(if $(filter Darwin,$(shell uname -s)),libkwaai_ffi.dylib,libkwaai_ffi.so)
-.PHONY: c-library
-c-library:
-	cargo build -p kwaai-ffi --release --locked --no-default-features --features capi
+install: ## the C library, with pkg-config and CMake files: make install PREFIX=/usr/local
+	library=$$(bindings/c/build.sh) && PREFIX=$(or $(PREFIX),/usr/local) DESTDIR=$(DESTDIR) bindings/c/install.sh "$$library"
 
-install: c-library ## the C library, with pkg-config and CMake files: make install PREFIX=/usr/local
-	PREFIX=$(or $(PREFIX),/usr/local) DESTDIR=$(DESTDIR) bindings/c/install.sh $(C_LIBRARY)
-
-package-c: c-library ## the C library as an archive in target/package
-	bindings/c/package.sh $(C_LIBRARY)
+package-c: ## the C library as an archive in target/package
+	library=$$(bindings/c/build.sh) && bindings/c/package.sh "$$library"
 
 # The debug library of a checkout has failures on demand; what is shipped has not.
 PROFILE ?= release

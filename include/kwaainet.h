@@ -695,82 +695,6 @@ enum kwaai_status_t kwaai_op_cancel(const struct kwaai_op_t *op);
 enum kwaai_status_t kwaai_op_result(const struct kwaai_op_t *op,
                                     struct kwaai_error_t **error);
 
-// Takes the text or the JSON that an operation answered. A failed operation answers its own status, one under way
-// `KWAAI_BUSY`, one that answers something else `KWAAI_INVALID_ARGUMENT`, and one that was taken before `KWAAI_CLOSED`.
-//
-// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// text outlives the operation.
-enum kwaai_status_t kwaai_op_take_text(const struct kwaai_op_t *op,
-                                       char **out_text,
-                                       struct kwaai_error_t **error);
-
-// Takes the item that `kwaai_stream_next_async` waited for; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`; it is NULL at the end. Threads: any. NULL: `error` may
-// be NULL. Lifetime: the item outlives the operation. A value that nobody takes is lost.
-enum kwaai_status_t kwaai_op_take_item(const struct kwaai_op_t *op,
-                                       enum kwaai_item_t *out_item,
-                                       char **out_json,
-                                       struct kwaai_error_t **error);
-
-// Takes the numbers that an operation answered, row by row; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_values`, which has `*out_rows` times `*out_columns` numbers, with `kwaai_floats_free`.
-// Threads: any. NULL: `error` may be NULL. Lifetime: the numbers outlive the operation.
-enum kwaai_status_t kwaai_op_take_floats(const struct kwaai_op_t *op,
-                                         float **out_values,
-                                         size_t *out_rows,
-                                         size_t *out_columns,
-                                         struct kwaai_error_t **error);
-
-// Takes the node that an operation answered; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// handle outlives the operation.
-enum kwaai_status_t kwaai_op_take_node(const struct kwaai_op_t *op,
-                                       struct kwaai_node_t **out_node,
-                                       struct kwaai_error_t **error);
-
-// Takes the trust graph that an operation answered; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// handle outlives the operation.
-enum kwaai_status_t kwaai_op_take_trust(const struct kwaai_op_t *op,
-                                        struct kwaai_trust_t **out_trust,
-                                        struct kwaai_error_t **error);
-
-// Takes the shard engine that an operation answered; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_shards` with `kwaai_shards_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// handle outlives the operation.
-enum kwaai_status_t kwaai_op_take_shards(const struct kwaai_op_t *op,
-                                         struct kwaai_shards_t **out_shards,
-                                         struct kwaai_error_t **error);
-
-// Takes the model that an operation answered; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// handle outlives the operation.
-enum kwaai_status_t kwaai_op_take_model(const struct kwaai_op_t *op,
-                                        struct kwaai_model_t **out_model,
-                                        struct kwaai_error_t **error);
-
-// Takes the knowledge base that an operation answered; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// handle outlives the operation.
-enum kwaai_status_t kwaai_op_take_rag(const struct kwaai_op_t *op,
-                                      struct kwaai_rag_t **out_rag,
-                                      struct kwaai_error_t **error);
-
-// Takes the stream that an operation answered; the statuses are those of `kwaai_op_take_text`.
-//
-// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-// handle outlives the operation.
-enum kwaai_status_t kwaai_op_take_stream(const struct kwaai_op_t *op,
-                                         struct kwaai_stream_t **out_stream,
-                                         struct kwaai_error_t **error);
-
 // Frees an operation. One that is under way is cancelled; whoever waits for it gets `KWAAI_OK` once it has ended.
 //
 // Ownership: takes the handle, and an answer that nobody took. Threads: any. NULL: fine, nothing happens. Lifetime:
@@ -1365,6 +1289,82 @@ enum kwaai_status_t kwaai_stream_cancel(const struct kwaai_stream_t *stream);
 // Ownership: takes the stream. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
 // `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_stream_free(struct kwaai_stream_t *stream);
+
+// Takes the text or the JSON that an operation answered. A failed operation answers its own status, one under way
+// `KWAAI_BUSY`, one that answers something else `KWAAI_INVALID_ARGUMENT`, and one that was taken before `KWAAI_CLOSED`.
+//
+// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// text outlives the operation.
+enum kwaai_status_t kwaai_op_take_text(const struct kwaai_op_t *op,
+                                       char **out_text,
+                                       struct kwaai_error_t **error);
+
+// Takes the item that `kwaai_stream_next_async` waited for; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`; it is NULL at the end. Threads: any. NULL: `error` may
+// be NULL. Lifetime: the item outlives the operation. A value that nobody takes is lost.
+enum kwaai_status_t kwaai_op_take_item(const struct kwaai_op_t *op,
+                                       enum kwaai_item_t *out_item,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Takes the numbers that an operation answered, row by row; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_values`, which has `*out_rows` times `*out_columns` numbers, with `kwaai_floats_free`.
+// Threads: any. NULL: `error` may be NULL. Lifetime: the numbers outlive the operation.
+enum kwaai_status_t kwaai_op_take_floats(const struct kwaai_op_t *op,
+                                         float **out_values,
+                                         size_t *out_rows,
+                                         size_t *out_columns,
+                                         struct kwaai_error_t **error);
+
+// Takes the node that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_node(const struct kwaai_op_t *op,
+                                       struct kwaai_node_t **out_node,
+                                       struct kwaai_error_t **error);
+
+// Takes the trust graph that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_trust(const struct kwaai_op_t *op,
+                                        struct kwaai_trust_t **out_trust,
+                                        struct kwaai_error_t **error);
+
+// Takes the shard engine that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_shards` with `kwaai_shards_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_shards(const struct kwaai_op_t *op,
+                                         struct kwaai_shards_t **out_shards,
+                                         struct kwaai_error_t **error);
+
+// Takes the model that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_model(const struct kwaai_op_t *op,
+                                        struct kwaai_model_t **out_model,
+                                        struct kwaai_error_t **error);
+
+// Takes the knowledge base that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_rag(const struct kwaai_op_t *op,
+                                      struct kwaai_rag_t **out_rag,
+                                      struct kwaai_error_t **error);
+
+// Takes the stream that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_stream(const struct kwaai_op_t *op,
+                                         struct kwaai_stream_t **out_stream,
+                                         struct kwaai_error_t **error);
 
 // Opens a trust graph alone, without a network: in a directory, or in memory when `dir` is NULL. It signs with the
 // key of its directory, with a new one in memory, or through `signer`. `options_json` is for tests, an object with

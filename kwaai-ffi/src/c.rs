@@ -26,6 +26,7 @@ mod reply;
 mod shards;
 mod status;
 mod stream;
+mod taken;
 #[cfg(feature = "testing")]
 mod testing;
 mod trust;
@@ -41,6 +42,7 @@ pub use rag::*;
 pub use shards::*;
 pub use status::*;
 pub use stream::*;
+pub use taken::*;
 #[cfg(feature = "testing")]
 pub use testing::*;
 pub use trust::*;

@@ -346,7 +346,8 @@ fn every_argument_of_the_surface_is_a_parameter_or_named_in_the_comment() {
                 let parameter = parameter.strip_suffix('_').unwrap_or(parameter);
                 parameter == plain || parameter == format!("{plain}_json")
             });
-            if !taken && !(optional && doc.contains(&format!("`{plain}`"))) {
+            let named = optional && doc.contains(&format!("`{plain}`"));
+            if !taken && !named {
                 missing.push(format!("{name}: {argument}"));
             }
         }

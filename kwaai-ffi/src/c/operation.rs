@@ -1,6 +1,6 @@
 //! Calls that are under way while the program does something else.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,15 +8,9 @@ use std::time::{Duration, Instant};
 use kwaai_core::Error;
 
 use super::call::{KWAAI_WAIT_FOREVER, Out, boundary, resolve};
-use super::model::kwaai_model_t;
-use super::node::kwaai_node_t;
 use super::provide::Context;
-use super::rag::kwaai_rag_t;
 use super::reply::{Kept, Reply};
-use super::shards::kwaai_shards_t;
 use super::status::{kwaai_error_t, kwaai_status_t};
-use super::stream::{kwaai_item_t, kwaai_stream_t};
-use super::trust::kwaai_trust_t;
 use crate::registry::Kind;
 use crate::rt::{self, process};
 use crate::{CancelToken, KwaaiError, Result};
@@ -116,7 +110,11 @@ impl Operation {
     }
 
     /// Takes the answer when it is of the kind that is asked for.
-    fn take<T>(&self, what: &str, pick: impl FnOnce(Kept) -> std::result::Result<T, Kept>) -> Result<T> {
+    pub(super) fn take<T>(
+        &self,
+        what: &str,
+        pick: impl FnOnce(Kept) -> std::result::Result<T, Box<Kept>>,
+    ) -> Result<T> {
         let mut state = self.shared.state();
         let kept = match &mut state.outcome {
             None => return Err(under_way()),
@@ -126,7 +124,7 @@ impl Operation {
         match kept.take().map(pick) {
             Some(Ok(value)) => Ok(value),
             Some(Err(other)) => {
-                *kept = Some(other);
+                *kept = Some(*other);
                 Err(Error::invalid_argument(format!("this operation does not answer {what}")).into())
             }
             None => Err(Error::closed("the answer of this operation was taken before").into()),
@@ -255,253 +253,6 @@ pub unsafe extern "C" fn kwaai_op_result(op: *const kwaai_op_t, error: *mut *mut
         None => Err(under_way()),
         Some(Err(error)) => Err(error.clone()),
         Some(Ok(_)) => Ok(()),
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the text or the JSON that an operation answered. A failed operation answers its own status, one under way
-/// `KWAAI_BUSY`, one that answers something else `KWAAI_INVALID_ARGUMENT`, and one that was taken before `KWAAI_CLOSED`.
-///
-/// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// text outlives the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_text(
-    op: *const kwaai_op_t,
-    out_text: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::empty("out_text", out_text) }?;
-        let text = resolve::<Operation>(op)?.take("a text", |kept| match kept {
-            Kept::Text(text) => Ok(text),
-            other => Err(other),
-        })?;
-        out.set_text(text)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the item that `kwaai_stream_next_async` waited for; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_json` with `kwaai_string_free`; it is NULL at the end. Threads: any. NULL: `error` may
-/// be NULL. Lifetime: the item outlives the operation. A value that nobody takes is lost.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_item(
-    op: *const kwaai_op_t,
-    out_item: *mut kwaai_item_t,
-    out_json: *mut *mut c_char,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let (item, json) = unsafe { (Out::empty("out_item", out_item)?, Out::empty("out_json", out_json)?) };
-        let (kind, text) = resolve::<Operation>(op)?.take("an item of a stream", |kept| match kept {
-            Kept::Item(kind, text) => Ok((kind, text)),
-            other => Err(other),
-        })?;
-        if let Some(text) = text {
-            json.set_text(text)?;
-        }
-        item.set(kind)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the numbers that an operation answered, row by row; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_values`, which has `*out_rows` times `*out_columns` numbers, with `kwaai_floats_free`.
-/// Threads: any. NULL: `error` may be NULL. Lifetime: the numbers outlive the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_floats(
-    op: *const kwaai_op_t,
-    out_values: *mut *mut f32,
-    out_rows: *mut usize,
-    out_columns: *mut usize,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let places = unsafe {
-            (
-                Out::empty("out_values", out_values)?,
-                Out::empty("out_rows", out_rows)?,
-                Out::empty("out_columns", out_columns)?,
-            )
-        };
-        let matrix = resolve::<Operation>(op)?.take("numbers", |kept| match kept {
-            Kept::Numbers(matrix) => Ok(matrix),
-            other => Err(other),
-        })?;
-        matrix.put(places)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the node that an operation answered; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// handle outlives the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_node(
-    op: *const kwaai_op_t,
-    out_node: *mut *mut kwaai_node_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::empty("out_node", out_node) }?;
-        let object = resolve::<Operation>(op)?.take("a node", |kept| match kept {
-            Kept::Node(object) => Ok(object),
-            other => Err(other),
-        })?;
-        out.set_handle(object)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the trust graph that an operation answered; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_trust` with `kwaai_trust_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// handle outlives the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_trust(
-    op: *const kwaai_op_t,
-    out_trust: *mut *mut kwaai_trust_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::empty("out_trust", out_trust) }?;
-        let object = resolve::<Operation>(op)?.take("a trust graph", |kept| match kept {
-            Kept::Trust(object) => Ok(object),
-            other => Err(other),
-        })?;
-        out.set_handle(object)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the shard engine that an operation answered; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_shards` with `kwaai_shards_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// handle outlives the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_shards(
-    op: *const kwaai_op_t,
-    out_shards: *mut *mut kwaai_shards_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::empty("out_shards", out_shards) }?;
-        let object = resolve::<Operation>(op)?.take("a shard engine", |kept| match kept {
-            Kept::Shards(object) => Ok(object),
-            other => Err(other),
-        })?;
-        out.set_handle(object)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the model that an operation answered; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// handle outlives the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_model(
-    op: *const kwaai_op_t,
-    out_model: *mut *mut kwaai_model_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::empty("out_model", out_model) }?;
-        let object = resolve::<Operation>(op)?.take("a model", |kept| match kept {
-            Kept::Model(object) => Ok(object),
-            other => Err(other),
-        })?;
-        out.set_handle(object)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the knowledge base that an operation answered; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// handle outlives the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_rag(
-    op: *const kwaai_op_t,
-    out_rag: *mut *mut kwaai_rag_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::empty("out_rag", out_rag) }?;
-        let object = resolve::<Operation>(op)?.take("a knowledge base", |kept| match kept {
-            Kept::Rag(object) => Ok(object),
-            other => Err(other),
-        })?;
-        out.set_handle(object)
-    };
-    // SAFETY: the caller's promise.
-    unsafe { boundary(error, body) }
-}
-
-/// Takes the stream that an operation answered; the statuses are those of `kwaai_op_take_text`.
-///
-/// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
-/// handle outlives the operation.
-///
-/// # Safety
-/// The output pointers may be written to until the function returns.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kwaai_op_take_stream(
-    op: *const kwaai_op_t,
-    out_stream: *mut *mut kwaai_stream_t,
-    error: *mut *mut kwaai_error_t,
-) -> kwaai_status_t {
-    let body = || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::empty("out_stream", out_stream) }?;
-        let object = resolve::<Operation>(op)?.take("a stream", |kept| match kept {
-            Kept::Stream(object) => Ok(object),
-            other => Err(other),
-        })?;
-        out.set_handle(object)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
