@@ -127,7 +127,7 @@ def node() -> Outcome:
         outcome.failed.append("node: node --test did not finish")
         return outcome
     for case in ElementTree.parse(report).iter("testcase"):
-        label = f"node: {Path(case.get('file') or case.get('classname') or '').name}: {case.get('name')}"
+        label = f"node: {case.get('name')}"
         skip, failure = case.find("skipped"), case.find("failure")
         if failure is not None:
             outcome.failed.append(label)
