@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi install package package-c package-crates package-kotlin package-node package-python package-swift clean
+.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi install notices package package-c package-crates package-kotlin package-node package-python package-swift clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,9 +48,11 @@ bench-ffi: ## what crossing a language border costs, each language against Rust 
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header
 
-package: package-c package-python package-node package-kotlin package-swift package-crates ## everything that is shipped for this platform, in target/package, with sizes
-	@.ci/notices > target/package/THIRD-PARTY-NOTICES.txt
+package: notices package-c package-python package-node package-kotlin package-swift package-crates ## everything that is shipped for this platform, in target/package, with sizes
 	@$(PYTHON) tests/packaging/sizes.py
+
+notices: ## the licences of everything that is linked in, in target/package
+	@mkdir -p target/package && .ci/notices > target/package/THIRD-PARTY-NOTICES.txt
 
 package-crates: ## the crates, in the order of their publication, checked as if for publishing
 	cargo publish --dry-run --locked --no-verify -p kwaai-core -p kwaai-ffi

@@ -19,5 +19,8 @@ mv "$stage/kwaainet.pc" "$stage/$name/lib/pkgconfig/kwaainet.pc"
 mkdir -p "$stage/$name/share/doc/kwaainet/examples" "$package"
 cp "$root"/examples/c/* "$stage/$name/share/doc/kwaainet/examples/"
 cp "$root/docs/ffi-rules.md" "$stage/$name/share/doc/kwaainet/"
+for notices in "$package"/THIRD-PARTY-NOTICES.txt; do
+  [ ! -f "$notices" ] || cp "$notices" "$stage/$name/share/doc/kwaainet/"
+done
 tar -C "$stage" -czf "$package/$name.tar.gz" "$name"
 echo "$package/$name.tar.gz"

@@ -40,8 +40,8 @@ function pack(folder, out) {
 
 /** What goes into every tarball beside its own files. */
 function common(folder) {
-  for (const file of ['LICENSE', 'THIRD-PARTY-NOTICES.md', 'THIRD_PARTY_NOTICES.md']) {
-    if (existsSync(path.join(ROOT, file))) cpSync(path.join(ROOT, file), path.join(folder, file));
+  for (const file of ['LICENSE', 'target/package/THIRD-PARTY-NOTICES.txt']) {
+    if (existsSync(path.join(ROOT, file))) cpSync(path.join(ROOT, file), path.join(folder, path.basename(file)));
   }
 }
 

@@ -129,8 +129,8 @@ async fn share_blocks(host: &Node, model: &Path) -> Result<()> {
 async fn chat(node: &Node, model: &Path) -> Result<String> {
     let shards = node.shards();
     let model = shards.load(model, LoadOptions { blocks: Blocks::None }).await?;
-    let question = vec![ChatMessage::user("What is KwaaiNet?")];
-    let mut answer = shards.chat(&model, question, Route::Peers).await?;
+    let question = ChatMessage::user("What is KwaaiNet?");
+    let mut answer = shards.chat(&model, vec![question], Route::Peers).await?;
 
     let mut text = String::new();
     while let Some(Item::Value(event)) = answer.next().await? {
@@ -263,7 +263,7 @@ impl Embedder for Letters {
 
     async fn embed(&self, texts: Vec<Text>) -> Result<Vec<Vec<f32>>> {
         let count = |text: &Text| {
-            let mut vector = vec![0.0; 26];
+            let mut vector = [0.0; 26];
             for letter in text.as_str().bytes().filter(u8::is_ascii_lowercase) {
                 vector[usize::from(letter - b'a')] += 1.0;
             }

@@ -50,9 +50,9 @@ def test_005_and_011_yaml_and_tls_come_from_where_they_should():
     assert {"serde-saphyr", "rustls"} <= locked()
 
 
-def test_007_nothing_but_measurements_asks_for_a_release_build():
+def test_007_nothing_but_measurements_and_packages_asks_for_a_release_build():
     for name in ("Makefile", ".ci/run", ".ci/setup", ".ci/lint"):
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
-        targets = re.sub(r"^bench.*?(?=^\S|\Z)", "", text, flags=re.M | re.S)
+        targets = re.sub(r"^(?:bench|package|install|c-library).*?(?=^\S|\Z)", "", text, flags=re.M | re.S)
         assert "--release" not in targets, name

@@ -46,7 +46,7 @@ impl ChatMessage {
 
 /// What to generate, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct GenerateRequest {
     /// The conversation so far, ending with the turn to answer.
     pub messages: Vec<ChatMessage>,

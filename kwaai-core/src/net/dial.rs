@@ -167,8 +167,16 @@ fn dial_error(error: &DialError) -> Error {
         }
         DialError::Aborted | DialError::DialPeerConditionFalse(_) => closed(),
         DialError::Transport(tried) => {
-            let reasons: Vec<_> = tried.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+            let reasons: Vec<_> =
+                tried.iter().map(|(address, error)| format!("{address}: {}", reason(error))).collect();
             Error::unreachable(format!("the peer cannot be reached ({})", reasons.join("; ")))
         }
     }
+}
+
+/// What is underneath an error of a transport: the outer ones often say nothing of their own.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let said: Vec<String> = chain.map(ToString::to_string).filter(|text| !text.trim().is_empty()).collect();
+    said.last().cloned().unwrap_or_else(|| "no reason was given".into())
 }

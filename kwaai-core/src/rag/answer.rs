@@ -36,7 +36,7 @@ const ROW: f64 = 0.9;
 
 /// How to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct AskOptions {
     /// How many passages are considered; at least 1.
     pub k: usize,

@@ -125,7 +125,12 @@ pub(super) unsafe fn texts(name: &str, texts: *const *const c_char, count: usize
 pub(super) unsafe fn record<T: DeserializeOwned + Default>(name: &str, json: *const c_char) -> Result<T> {
     // SAFETY: the caller's promise.
     let text = unsafe { optional_text(name, json) }?;
-    Ok(text.map(|text| validate::json(name, &text)).transpose()?.unwrap_or_default())
+    let Some(text) = text else { return Ok(T::default()) };
+    if !text.trim_start().starts_with('{') {
+        // serde would read an array as the fields in their order.
+        return Err(Error::invalid_argument(format!("the {name} is no JSON object")).into());
+    }
+    validate::json(name, &text)
 }
 
 /// What an output holds when the call fails.
