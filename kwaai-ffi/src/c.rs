@@ -5,7 +5,7 @@
 //! - It returns a `kwaai_status_t`. Outputs come last, then an optional `kwaai_error_t **` that says more.
 //! - A handle is looked up at each use: NULL, a handle that was freed, one of another kind, or a number that was never a
 //!   handle gives a status, never undefined behaviour.
-//! - A verb that waits is written once, in [`waiting!`](waiting), and declared twice: with `timeout_ms` it waits, under
+//! - A verb that waits is written once, in `waiting!`, and declared twice: with `timeout_ms` it waits, under
 //!   its name with `_async` it answers an operation at once.
 //! - A panic stops here.
 #![allow(non_camel_case_types, reason = "these are the names that C callers write")]

@@ -1,8 +1,8 @@
 //! The interface that Kotlin and Swift are generated from: the objects of this crate, an expression for each verb.
 //!
 //! The names begin with `Native`, because the packages have classes of the plain names in front of them. Records cross as
-//! they are; [`record`] tells UniFFI about those that belong to the core. Numbers that come in are signed, which is what
-//! both languages count with, and a negative one is refused ([`number`]). Dropping a future gives up on its call, which is how
+//! they are; `record` tells UniFFI about those that belong to the core. Numbers that come in are signed, which is what
+//! both languages count with, and a negative one is refused (`number`). Dropping a future gives up on its call, which is how
 //! Kotlin cancels; Swift's futures run on when their task is cancelled, so that every verb takes a [`NativeCancel`] too.
 //!
 //! UniFFI's own tokio support is not used: [`crate::rt::run`] spawns, so the futures may be polled anywhere.
