@@ -18,6 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Where the set-up puts a Node.js of the checkout's own, when the machine has none that is new enough.
+os.environ["PATH"] = f"{ROOT / '.venv' / 'node-bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 @dataclass
