@@ -1,6 +1,6 @@
 """Writes the pages of `docs/guide` from the guide's files in `examples`: the same task in six languages side by side.
 
-`make guide` runs it; `tests/docs/test_guide.py` fails when a page is stale or a language lacks a task.
+`make guide` runs it; `tests/docs/test_guide_pages.py` fails when a page is stale or a language lacks a task.
 """
 
 from __future__ import annotations

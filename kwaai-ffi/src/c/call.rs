@@ -126,9 +126,9 @@ pub(super) unsafe fn record<T: DeserializeOwned + Default>(name: &str, json: *co
     // SAFETY: the caller's promise.
     let text = unsafe { optional_text(name, json) }?;
     let Some(text) = text else { return Ok(T::default()) };
-    if !text.trim_start().starts_with('{') {
+    if text.trim_start().starts_with('[') {
         // serde would read an array as the fields in their order.
-        return Err(Error::invalid_argument(format!("the {name} is no JSON object")).into());
+        return Err(Error::invalid_argument(format!("the {name} is a JSON array, not an object")).into());
     }
     validate::json(name, &text)
 }
