@@ -89,11 +89,11 @@ export async function documents(dir: string, folder: string, print: Print = cons
 
 export async function ask(rag: Rag, print: Print = console.log): Promise<void> {
   // anchor: ask
-  const answer = await rag.ask('How much do the four laptops draw while they answer a question?').done();
+  const answer = await rag.ask('Whom does an owner tell before withdrawing a computer?').done();
   print(answer.text);
   for (const { number, document, section } of answer.citations) print(`[${number}] ${document}, ${section}`);
 
-  const refusal = await rag.ask('Who won the football world cup in 1998?').done();
+  const refusal = await rag.ask('Which composer wrote the opera about a barber?').done();
   if (refusal.refused) print(refusal.why);
   // end: ask
 }
