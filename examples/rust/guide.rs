@@ -214,9 +214,9 @@ async fn ask(rag: &Rag, question: &str) -> Result<Option<String>> {
 async fn documents_answer_with_sources_or_not_at_all() -> Done {
     let dir = tempfile::tempdir()?;
     let rag = Rag::open(dir.path(), RagConfig::default()).await?;
-    assert!(documents(&rag, &root().join("docs")).await? >= 5);
-    let answer = ask(&rag, "Which tier does a peer reach at a score of 0.70?").await?;
-    assert!(answer.is_some_and(|text| text.contains("Trusted") && text.contains("[1]")));
+    assert_eq!(documents(&rag, &root().join("examples/data")).await?, 2);
+    let answer = ask(&rag, "Whom does an owner tell before withdrawing a computer?").await?;
+    assert!(answer.is_some_and(|text| text.contains("librarian") && text.contains("[1]")));
     assert_eq!(ask(&rag, "Which composer wrote the opera about a barber in Seville?").await?, None);
     rag.shutdown().await;
     Ok(())
