@@ -294,7 +294,7 @@ int main(int count, char **arguments)
     must(answer != NULL && strstr(answer, "librarian") != NULL && strstr(answer, "[1]") != NULL, "the answer is cited");
     puts(answer);
     kwaai_string_free(answer);
-    must(ask(rag, "Which composer wrote the opera about a barber?", &answer, &failure), "ask");
+    must(ask(rag, "Which planet has the largest moon?", &answer, &failure), "ask");
     must(answer != NULL && strstr(answer, "\"refused\":true") != NULL, "what no document answers is refused");
     kwaai_string_free(answer);
     must(kwaai_rag_shutdown(rag, WAIT, &failure) == KWAAI_OK, "closing the knowledge base");

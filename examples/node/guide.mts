@@ -93,7 +93,7 @@ export async function ask(rag: Rag, print: Print = console.log): Promise<void> {
   print(answer.text);
   for (const { number, document, section } of answer.citations) print(`[${number}] ${document}, ${section}`);
 
-  const refusal = await rag.ask('Which composer wrote the opera about a barber?').done();
+  const refusal = await rag.ask('Which planet has the largest moon?').done();
   if (refusal.refused) print(refusal.why);
   // end: ask
 }

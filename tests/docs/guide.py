@@ -22,7 +22,7 @@ LANGUAGES = [
     ("Kotlin", "kotlin", "examples/kotlin/Guide.kt"),
     ("Swift", "swift", "examples/swift/Guide.swift"),
     ("C", "c", "examples/c/guide.c"),
-    ("Rust", "rust", "examples/rust/guide.rs"),
+    ("Rust", "rust", "kwaai-core/tests/guide.rs"),
 ]
 
 

@@ -7,6 +7,7 @@ shipped answers with ``UnsupportedError``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
@@ -23,6 +24,10 @@ T = TypeVar("T")
 
 
 @checked
+#: How often a swarm looks whether all its connections stand, in seconds.
+_SETTLING = 0.005
+
+
 class Swarm:
     """Nodes in memory that are all connected with each other; the end of ``with`` shuts them down.
 
@@ -43,6 +48,10 @@ class Swarm:
             for place, node in enumerate(self._nodes):
                 address = (await node.info()).addresses[0] if place + 1 < self._size else ""
                 await asyncio.gather(*(other.connect(address) for other in self._nodes[place + 1 :]))
+            # Who was dialled learns of the connection a moment after who dialled.
+            for node in self._nodes:
+                while (await node.info()).connected_peers + 1 < self._size:
+                    await asyncio.sleep(_SETTLING)
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -61,6 +70,9 @@ class Swarm:
             for place, node in enumerate(self._blocking):
                 for other in self._blocking[place + 1 :]:
                     other.connect(node.info().addresses[0])
+            for node in self._blocking:
+                while node.info().connected_peers + 1 < self._size:
+                    time.sleep(_SETTLING)
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -1,9 +1,16 @@
 package ai.kwaai.kwaainet
 
 import ai.kwaai.kwaainet.internal.InternalException
+import ai.kwaai.kwaainet.internal.NativeCancel
 import ai.kwaai.kwaainet.internal.NativeException
 import java.nio.charset.CharacterCodingException
 import kotlin.time.Duration
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.ExperimentalCoroutinesApi
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.async
 
 /** A call into the library, with its errors in their classes. Cancelling the coroutine drops the work there. */
 internal inline fun <T> call(block: () -> T): T = try {
@@ -12,6 +19,26 @@ internal inline fun <T> call(block: () -> T): T = try {
     throw error.typed()
 } catch (error: InternalException) {
     throw KwaaiException.Internal(error.message ?: "a defect in the library stopped this call", cause = error)
+}
+
+/** Where calls that make an object run on, whatever becomes of their coroutine. */
+private val detached = CoroutineScope(SupervisorJob() + Dispatchers.Unconfined)
+
+/**
+ * A call that makes an object. What is made just as the coroutine is cancelled would get lost on its way here and live on
+ * in the library; so the call always runs to its end, cancelled by its token, and what it made all the same is let go of.
+ */
+@OptIn(ExperimentalCoroutinesApi::class)
+internal suspend fun <T : AutoCloseable> made(make: suspend (NativeCancel) -> T): T {
+    val token = NativeCancel()
+    val making = detached.async { make(token) }
+    try {
+        return making.await()
+    } catch (error: CancellationException) {
+        token.cancel()
+        making.invokeOnCompletion { failure -> if (failure == null) making.getCompleted().close() }
+        throw error
+    }
 }
 
 /**

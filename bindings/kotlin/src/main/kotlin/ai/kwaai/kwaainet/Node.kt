@@ -61,7 +61,8 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
         language: Language? = null,
         readers: List<DocumentReader> = emptyList(),
     ): Rag = call {
-        Rag(native.rag(name.sound("name"), ragOptions(embedder, model, chunking, language, readers), null))
+        val options = ragOptions(embedder, model, chunking, language, readers)
+        Rag(made { native.rag(name.sound("name"), options, it) })
     }
 
     /**
@@ -134,7 +135,7 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
                 seed = seed,
                 clock = clock?.toString(),
             )
-            Node(NativeNode.start(options, null))
+            Node(made { NativeNode.start(options, it) })
         }
     }
 }

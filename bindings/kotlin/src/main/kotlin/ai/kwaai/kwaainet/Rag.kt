@@ -2,6 +2,7 @@ package ai.kwaai.kwaainet
 
 import ai.kwaai.kwaainet.internal.ChunkingSizes
 import ai.kwaai.kwaainet.internal.EndpointOptions
+import ai.kwaai.kwaainet.internal.NativeCancel
 import ai.kwaai.kwaainet.internal.NativeIngestion
 import ai.kwaai.kwaainet.internal.NativeRag
 import ai.kwaai.kwaainet.internal.QuestionOptions
@@ -73,17 +74,17 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
     /** Reads a file, or every file of a folder, beginning when it is collected. A document replaces the one of its name. */
     public fun ingest(source: Path): Ingestion {
         val path = source.toString().sound("source")
-        return ingestion { native.ingestPath(path, null) }
+        return ingestion { native.ingestPath(path, it) }
     }
 
     /** Reads a document from memory, whose [name] tells its format. The bytes are copied when it is collected. */
     public fun ingest(source: ByteArray, name: String): Ingestion {
         val text = name.sound("name")
-        return ingestion { native.ingestBytes(text, source, null) }
+        return ingestion { native.ingestBytes(text, source, it) }
     }
 
-    private fun ingestion(open: suspend () -> NativeIngestion) = Ingestion {
-        val stream = call { open() }
+    private fun ingestion(open: suspend (NativeCancel) -> NativeIngestion) = Ingestion {
+        val stream = call { made(open) }
         Source(
             next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
             stop = { stream.cancel(); stream.destroy() },
@@ -110,7 +111,7 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
         val text = question.sound("question")
         val options = QuestionOptions(k?.toLong(), mode.native(), minSupport, maxTokens?.toLong())
         return Asking {
-            val stream = call { native.ask(text, options, null) }
+            val stream = call { made { native.ask(text, options, it) } }
             Source(
                 next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
                 stop = { stream.cancel(); stream.destroy() },
@@ -152,7 +153,7 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
             readers: List<DocumentReader> = emptyList(),
         ): Rag = call {
             val options = ragOptions(embedder, model, chunking, language, readers)
-            Rag(NativeRag.open(dir.toString().sound("dir"), options, null))
+            Rag(made { NativeRag.open(dir.toString().sound("dir"), options, it) })
         }
     }
 }

@@ -27,7 +27,7 @@ public class Model internal constructor(internal val native: NativeModel) : Hand
 public class ShardEngine internal constructor(internal val native: NativeShardEngine) : Handle {
     /** Loads a model from its directory. */
     public suspend fun load(model: Path, blocks: Blocks = Blocks.All): Model =
-        call { Model(native.load(model.toString().sound("model"), blocks.native(), null)) }
+        call { Model(made { native.load(model.toString().sound("model"), blocks.native(), it) }) }
 
     /** Loads the blocks from the first up to and without the last, and serves them to peers that are trusted enough. */
     public suspend fun serve(model: Path, startBlock: Int, endBlock: Int): Offer =
@@ -65,7 +65,7 @@ public class ShardEngine internal constructor(internal val native: NativeShardEn
         val options =
             ChatOptions(turns, maxTokens?.toLong(), temperature, topP, topK?.toLong(), seed, ends, route?.wire())
         return Generation {
-            val stream = call { native.chat(model.native, options, null) }
+            val stream = call { made { native.chat(model.native, options, it) } }
             Source(
                 next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
                 stop = { stream.cancel(); stream.destroy() },
@@ -103,6 +103,6 @@ public class ShardEngine internal constructor(internal val native: NativeShardEn
 
     public companion object {
         /** Opens an engine without a network: models run whole, here. */
-        public suspend fun open(): ShardEngine = call { ShardEngine(NativeShardEngine.open(null)) }
+        public suspend fun open(): ShardEngine = call { ShardEngine(made { NativeShardEngine.open(it) }) }
     }
 }

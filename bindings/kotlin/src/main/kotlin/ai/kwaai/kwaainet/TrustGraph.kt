@@ -91,7 +91,7 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
             clock: Instant? = null,
         ): TrustGraph = call {
             val directory = dir?.toString()?.sound("dir")
-            TrustGraph(NativeTrustGraph.open(directory, signer?.native(), seed, clock?.toString(), null))
+            TrustGraph(made { NativeTrustGraph.open(directory, signer?.native(), seed, clock?.toString(), it) })
         }
     }
 }
