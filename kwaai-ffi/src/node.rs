@@ -61,6 +61,7 @@ pub struct NodeConfig {
     /// Whether to look for nodes on the local network.
     pub mdns: Option<bool>,
     /// How much peers may take.
+    #[serde(deserialize_with = "validate::or_default")]
     pub limits: LimitOptions,
     /// For tests: the identity is made from this number, and is no secret. Only in memory.
     pub seed: Option<u64>,

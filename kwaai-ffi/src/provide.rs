@@ -23,6 +23,8 @@ use crate::{KwaaiError, Result, validate};
 
 /// Foreign code that is slower than this is given up, unless it was given a deadline of its own.
 pub const DEADLINE: Duration = Duration::from_secs(120);
+/// A model may write a token in so many pieces, letter by letter for example.
+const PIECES_A_TOKEN: u32 = 16;
 /// Pieces of a foreign model's answer that are not read yet.
 const PIECES: usize = 16_384;
 
@@ -57,41 +59,57 @@ impl<T> Answer<T> {
 
 /// Where a foreign language model writes its answer, piece by piece. Dropping it unfinished fails the generation.
 pub struct Pieces {
-    sender: Sender<GenerateEvent>,
+    /// `None` once the answer has ended.
+    sender: Option<Sender<GenerateEvent>>,
     pieces: u32,
+    /// The most pieces that are taken: code that never stops, and never lets its event loop run, would not hear that nobody
+    /// reads any more.
+    limit: u32,
 }
 
 impl Pieces {
     /// Writes a piece; false when nobody reads any more.
     pub fn write(&mut self, text: String) -> bool {
-        if self.sender.is_cancelled() {
+        let Some(sender) = self.sender.as_ref().filter(|sender| !sender.is_cancelled()) else { return false };
+        if self.pieces == self.limit {
+            self.end(FinishReason::Length, None);
             return false;
         }
         self.pieces += 1;
-        self.sender.send(GenerateEvent::Token { text });
+        sender.send(GenerateEvent::Token { text });
         true
     }
 
     /// Ends the answer. `usage` counts tokens where the model knows them; otherwise each piece counts as one.
-    pub fn finish(self, finish_reason: FinishReason, usage: Option<Usage>) {
+    pub fn finish(mut self, finish_reason: FinishReason, usage: Option<Usage>) {
+        self.end(finish_reason, usage);
+    }
+
+    fn end(&mut self, finish_reason: FinishReason, usage: Option<Usage>) {
+        let Some(sender) = self.sender.take() else { return };
         let usage = usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: self.pieces });
-        self.sender.send(GenerateEvent::Done { finish_reason, usage, path: Vec::new() });
-        self.sender.finish(Ok(()));
+        sender.send(GenerateEvent::Done { finish_reason, usage, path: Vec::new() });
+        sender.finish(Ok(()));
     }
 
     /// Ends the answer with an error.
     pub fn fail(self, error: KwaaiError) {
-        self.sender.finish(Err(error.into_core()));
+        if let Some(sender) = self.sender {
+            sender.finish(Err(error.into_core()));
+        }
     }
 
     /// Whether nobody reads any more.
     pub fn is_unwanted(&self) -> bool {
-        self.sender.is_cancelled()
+        self.sender.as_ref().is_none_or(Sender::is_cancelled)
     }
 
     /// Ends when nobody reads any more.
     pub fn unwanted(&self) -> BoxFuture<'static, ()> {
-        self.sender.cancellation().cancelled_owned().boxed()
+        match &self.sender {
+            Some(sender) => sender.cancellation().cancelled_owned().boxed(),
+            None => std::future::ready(()).boxed(),
+        }
     }
 }
 
@@ -318,7 +336,10 @@ impl LanguageModel for ModelOf {
         let (written, mut pieces) = event::channel(PIECES);
         let (sender, stream) = event::channel(PIECES);
         let (code, deadline) = (self.code.clone(), self.deadline);
-        drop(tokio::task::spawn_blocking(move || code.generate(request, Pieces { sender: written, pieces: 0 })));
+        let limit = request.max_tokens.saturating_mul(PIECES_A_TOKEN);
+        drop(tokio::task::spawn_blocking(move || {
+            code.generate(request, Pieces { sender: Some(written), pieces: 0, limit })
+        }));
         let call = Call { what: "language model", deadline };
         let unread = sender.cancellation();
         tokio::spawn(async move {

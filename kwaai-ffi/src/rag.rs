@@ -28,8 +28,10 @@ pub struct Options {
     /// A model behind an OpenAI-compatible endpoint that writes the answers.
     pub endpoint: Option<Endpoint>,
     /// How documents are cut.
+    #[serde(deserialize_with = "validate::or_default")]
     pub chunking: ChunkingOptions,
     /// The language whose word forms are brought together.
+    #[serde(deserialize_with = "validate::or_default")]
     pub language: Language,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kwaai_core::Error;
 use kwaai_core::identity::{Did, PeerId};
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 
 use crate::Result;
@@ -71,6 +72,15 @@ pub(crate) fn json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     // The message of serde_json names the field and the place, not the value.
     serde_json::from_str(text)
         .map_err(|error| Error::invalid_argument(format!("the {what} is not valid: {error}")).with_source(error).into())
+}
+
+/// Reads null as what holds unless it is set.
+pub(crate) fn or_default<'de, T, D>(value: D) -> std::result::Result<T, D::Error>
+where
+    T: serde::Deserialize<'de> + Default,
+    D: serde::Deserializer<'de>,
+{
+    Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
 fn shorten(text: &str) -> String {

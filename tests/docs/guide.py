@@ -97,7 +97,8 @@ def contents() -> str:
     return f"""# Guide
 
 Ten tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
-but for Swift, which is checked as the [support matrix](../support-matrix.md) says.
+but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in the Node.js blocks needs
+TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
 
 {rows}
 """

@@ -25,7 +25,7 @@ interface Step {
   eventually?: boolean;
 }
 
-const FOLDER = path.join(ROOT, 'tests', 'conformance');
+const FOLDER = process.env.KWAAI_SCENARIOS ?? path.join(ROOT, 'tests', 'conformance');
 const SURFACE = toml(readFileSync(path.join(ROOT, 'tests', 'surface.toml'), 'utf8'));
 
 /** Arguments that hold the app's own keys, which are not spelled anew. */

@@ -179,7 +179,7 @@ export class Node implements AsyncDisposable {
 
   /** Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home. */
   static async start(options?: NodeOptions): Promise<Node> {
-    const { preset, name, dataDir, identityKey, listen, bootstrap, mdns, limits, seed, clock } = checked(options);
+    const { preset, name, dataDir, identityKey, listen, bootstrap, mdns, limits, seed, clock } = checked(options, ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'limits', 'seed', 'clock']);
     const config = {
       preset,
       name,
@@ -263,7 +263,7 @@ export class Node implements AsyncDisposable {
 
   /** Shares exactly this, and no longer what was shared before; without blocks nothing is shared. */
   async contribute(options?: ContributeOptions): Promise<Offer[]> {
-    const { blocks, minTier } = checked(options);
+    const { blocks, minTier } = checked(options, ['blocks', 'minTier']);
     const shares = list('blocks', blocks ?? []).map((share) => {
       const { model, startBlock, endBlock } = checked(share as BlockShare);
       return { model: path('model', model), start_block: startBlock, end_block: endBlock };
@@ -279,7 +279,7 @@ export class Node implements AsyncDisposable {
 
   /** Stops the node: what is under way may finish within `graceMs`, five seconds unless set. Idempotent. */
   async shutdown(options?: CallOptions & { graceMs?: number | undefined }): Promise<void> {
-    const graceMs = optional(checked(options).graceMs, (ms) => count('graceMs', ms));
+    const graceMs = optional(checked(options, ['graceMs']).graceMs, (ms) => count('graceMs', ms));
     await finished(this.#native.shutdown(graceMs), options);
   }
 

@@ -181,11 +181,21 @@ function answer<T>(owing: NativeOwing, call: (signal: AbortSignal) => T | Promis
 }
 
 function fail(owing: NativeOwing, error: unknown): void {
-  if (error instanceof KwaaiError) {
-    const { cause } = error;
-    owing.fail(error.code, error.message, cause === undefined ? undefined : describe(cause));
+  const ours = kwaai(error);
+  if (ours !== undefined) {
+    owing.fail(ours.code, ours.message, ours.cause === undefined ? undefined : describe(ours.cause));
   } else {
     owing.fail('internal', describe(error), describe(error));
+  }
+}
+
+/** Code, message and cause of an error of ours. Whatever else was thrown may throw when it is looked at. */
+function kwaai(error: unknown): { code: string; message: string; cause: unknown } | undefined {
+  try {
+    if (!(error instanceof KwaaiError)) return undefined;
+    return { code: error.code, message: String(error.message), cause: error.cause };
+  } catch {
+    return undefined;
   }
 }
 

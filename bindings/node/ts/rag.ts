@@ -326,7 +326,7 @@ export class Rag implements AsyncDisposable {
    * event is asked for. A document replaces the one of the same name.
    */
   ingest(source: Path | Uint8Array, options?: CallOptions & { name?: string | undefined }): Ingestion {
-    const name = optional(checked(options).name, (name) => text('name', name));
+    const name = optional(checked(options, ['name']).name, (name) => text('name', name));
     const opening =
       source instanceof Uint8Array
         ? this.#native.ingestBytes(name ?? '', source)
@@ -336,14 +336,14 @@ export class Rag implements AsyncDisposable {
 
   /** The passages that fit a text best. */
   async search(query: string, options?: SearchOptions): Promise<SearchResult> {
-    const { k = 8, mode = 'hybrid' } = checked(options);
+    const { k = 8, mode = 'hybrid' } = checked(options, ['k', 'mode']);
     const operation = native(() => this.#native.search(text('text', query), index('k', k), json('mode', mode)));
     return reads(searchResult)(await finished(operation, options));
   }
 
   /** Answers a question from the documents, with citations, or refuses. It begins when the first event is asked for. */
   ask(question: string, options?: AskOptions): Asking {
-    const { k = 8, mode = 'hybrid', minSupport = 0.5, maxTokens = 400 } = checked(options);
+    const { k = 8, mode = 'hybrid', minSupport = 0.5, maxTokens = 400 } = checked(options, ['k', 'mode', 'minSupport', 'maxTokens']);
     const how = json('options', { k: index('k', k), mode, min_support: minSupport, max_tokens: maxTokens });
     const opening = native(() => this.#native.ask(text('question', question), how));
     return new Asking(opening, (data) => tagged(asked, data), options);
@@ -386,7 +386,7 @@ export class Rag implements AsyncDisposable {
 
 /** @internal The options as the native module reads them, and what the app brings. */
 export function ragOptions(options: RagOptions | undefined): [string, NativeSupplies] {
-  const { embedder, model, chunking, language, readers } = checked(options);
+  const { embedder, model, chunking, language, readers } = checked(options, ['embedder', 'model', 'chunking', 'language', 'readers']);
   const supplies = new module.Supplies();
   const config: Record<string, unknown> = {};
   if (typeof embedder === 'string' || embedder instanceof URL) config['embedder'] = path('embedder', embedder);

@@ -226,7 +226,7 @@ export class ShardEngine implements AsyncDisposable {
 
   /** Loads a model from its directory, all its blocks unless `blocks` says otherwise. */
   async load(model: Path, options?: CallOptions & { blocks?: Blocks | undefined }): Promise<Model> {
-    const choice = json('blocks', blockChoice(checked(options).blocks));
+    const choice = json('blocks', blockChoice(checked(options, ['blocks']).blocks));
     const operation = native(() => this.#native.load(path('model', model), choice));
     return Model.of(await finished(operation, options));
   }
@@ -254,7 +254,7 @@ export class ShardEngine implements AsyncDisposable {
 
   /** Answers a question or continues a conversation. It begins when the first token is asked for. */
   chat(model: Model, messages: string | readonly ChatMessage[], options?: ChatOptions): Generation {
-    const { maxTokens = 256, temperature = 0, topP = 1, topK = 0, seed = 0, stop = [], route } = checked(options);
+    const { maxTokens = 256, temperature = 0, topP = 1, topK = 0, seed = 0, stop = [], route } = checked(options, ['maxTokens', 'temperature', 'topP', 'topK', 'seed', 'stop', 'route']);
     const turns = typeof messages === 'string' ? [{ role: 'user', content: messages }] : list('messages', messages);
     const request = { messages: turns, max_tokens: maxTokens, temperature, top_p: topP, top_k: topK, seed, stop };
     const opening = native(() =>
@@ -270,7 +270,7 @@ export class ShardEngine implements AsyncDisposable {
     options?: CallOptions & { route?: Route | undefined },
   ): Promise<Matrix> {
     const ids = list('tokens', tokens).map((token, at) => count(`tokens[${at}]`, token, MAX_U32));
-    const route = optional(checked(options).route, (route) => text('route', route));
+    const route = optional(checked(options, ['route']).route, (route) => text('route', route));
     return matrix(await finished(this.#native.logits(held('Model', model), ids, route), options));
   }
 
@@ -279,7 +279,7 @@ export class ShardEngine implements AsyncDisposable {
    * unless set. The last one stays loaded.
    */
   async embed(inputs: readonly string[], options?: CallOptions & { model?: Path | undefined }): Promise<Matrix> {
-    const model = optional(checked(options).model, (model) => path('model', model));
+    const model = optional(checked(options, ['model']).model, (model) => path('model', model));
     return matrix(await finished(this.#native.embed(texts('texts', inputs), model), options));
   }
 

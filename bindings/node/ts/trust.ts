@@ -140,7 +140,7 @@ export class TrustGraph implements AsyncDisposable {
    * with a new one in memory, or through a signer of the app.
    */
   static async open(options?: TrustGraphOptions): Promise<TrustGraph> {
-    const { dir, signer, seed, clock } = checked(options);
+    const { dir, signer, seed, clock } = checked(options, ['dir', 'signer', 'seed', 'clock']);
     const config = { dir: optional(dir, (dir) => path('dir', dir)), seed, clock: clockOf(clock) };
     const opening = native(() => module.TrustGraph.open(json('options', config), optional(signer, signerOf)));
     return new TrustGraph(await finished(opening, options));
@@ -153,7 +153,7 @@ export class TrustGraph implements AsyncDisposable {
 
   /** Issues a credential about a subject, a DID or a PeerId. It is returned and not kept. */
   async issue(type: string, subject: string, options?: IssueOptions): Promise<Credential> {
-    const { claims, validForMs } = checked(options);
+    const { claims, validForMs } = checked(options, ['claims', 'validForMs']);
     const operation = this.#native.issue(
       text('type', type),
       text('subject', subject),
@@ -175,7 +175,7 @@ export class TrustGraph implements AsyncDisposable {
 
   /** The credentials that are kept and fit the filter, in the order of their identifiers. */
   async credentials(options?: CredentialFilter): Promise<CredentialSummary[]> {
-    const { subject, issuer, type } = checked(options);
+    const { subject, issuer, type } = checked(options, ['subject', 'issuer', 'type']);
     const operation = native(() => this.#native.credentials(json('filter', { subject, issuer, type })));
     return readsAll(summary)(await finished(operation, options));
   }

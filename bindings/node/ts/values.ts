@@ -62,10 +62,17 @@ export function path(what: string, value: unknown): string {
   return text(what, value);
 }
 
-/** @internal The options object of a verb; a value that is no object is refused. */
-export function options<T extends object>(value: T | undefined): Partial<T> {
+/**
+ * @internal The options object of a verb. A value that is no object is refused, and so is an option that is not among the
+ * known ones: a slip of the pen would be ignored silently.
+ */
+export function options<T extends object>(value: T | undefined, known?: readonly (keyof T & string)[]): Partial<T> {
   if (value === undefined) return {};
   if (value === null || typeof value !== 'object' || Array.isArray(value)) throw wrong('options', 'an object', value);
+  const unknown = known && Object.keys(value).find((key) => key !== 'signal' && !(known as readonly string[]).includes(key));
+  if (unknown !== undefined) {
+    throw new InvalidArgumentError(`there is no option ${JSON.stringify(unknown)}; the options are ${known!.join(', ')}`);
+  }
   return value;
 }
 

@@ -26,7 +26,7 @@ Rule = Callable[[str, Any], None]
 _U32 = 2**32 - 1
 _I64 = 2**63 - 1
 #: Whole numbers that the library keeps in 32 bits.
-_NARROW = {"start_block", "end_block", "max_tokens", "top_k", "tokens", "blocks", "number", "count"}
+_NARROW = {"k", "start_block", "end_block", "max_tokens", "top_k", "tokens", "blocks", "number", "count"}
 
 
 def checked(cls: C) -> C:
