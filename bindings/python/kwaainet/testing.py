@@ -22,12 +22,11 @@ from .streams import EventStream
 
 T = TypeVar("T")
 
-
-@checked
 #: How often a swarm looks whether all its connections stand, in seconds.
 _SETTLING = 0.005
 
 
+@checked
 class Swarm:
     """Nodes in memory that are all connected with each other; the end of ``with`` shuts them down.
 
