@@ -179,6 +179,9 @@ static bool errors(kwaai_node_t *node)
 {
     kwaai_error_t *error = NULL;
     char *peer = NULL;
+    char *message = NULL;
+    kwaai_item_t item = KWAAI_ITEM_END;
+    kwaai_stream_t *inbox = NULL;
     kwaai_op_t *op = NULL;
     if (kwaai_node_connect(node, "nonsense", WAIT, &peer, &error) != KWAAI_OK) {
         printf("%s, worth another try: %s\n", kwaai_error_code(error), kwaai_error_retryable(error) ? "yes" : "no");
@@ -186,18 +189,19 @@ static bool errors(kwaai_node_t *node)
     kwaai_error_free(error);
 
     /* Every call that waits can be begun instead, waited for, and cancelled. */
-    const char *slow = "/ip4/203.0.113.1/tcp/4001/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X";
-    if (kwaai_node_connect_async(node, slow, &op, NULL) != KWAAI_OK) {
+    if (kwaai_node_messages(node, &inbox, NULL) || kwaai_stream_next_async(inbox, &op, NULL)) {
+        kwaai_stream_free(inbox);
         return false;
     }
     if (kwaai_op_wait(op, 1, NULL) == KWAAI_TIMEOUT) {
         kwaai_op_cancel(op);
     }
     kwaai_op_wait(op, WAIT, NULL);
-    kwaai_status_t status = kwaai_op_take_text(op, &peer, NULL);
+    kwaai_status_t status = kwaai_op_take_item(op, &item, &message, NULL);
     printf("the slow call ended: %s\n", kwaai_status_name((uint32_t)status));
-    kwaai_string_free(peer);
+    kwaai_string_free(message);
     kwaai_op_free(op);
+    kwaai_stream_free(inbox);
     return status != KWAAI_OK;
 }
 /* end: errors */

@@ -240,13 +240,11 @@ fn the_guide_does_what_it_says() {
         "\"kind\":\"finished\"",
         "tells the librarian seven days before. [1]",
         "invalid_argument, worth another try: no",
+        "the slow call ended: cancelled",
         "node started",
     ] {
         assert!(text.contains(expected), "the guide does not say {expected:?}:\n{text}");
     }
-    // A machine without a way to that address says so at once, before the call is cancelled.
-    let ends = ["the slow call ended: cancelled", "the slow call ended: unreachable"];
-    assert!(ends.iter().any(|end| text.contains(end)), "{text}");
     let guide = std::fs::read_to_string(root().join("examples/c/guide.c")).expect("the guide");
     for anchor in
         ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own"]
