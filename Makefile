@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi install notices package package-c package-crates package-kotlin package-node package-python package-swift clean
+.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,11 +45,22 @@ bench-ffi: ## what crossing a language border costs, each language against Rust 
 	@.ci/setup --test
 	@$(PYTHON) tests/bench/ffi.py
 
+public-api: ## write the public interface of the crates anew into tests/public-api
+	.ci/public-api --update
+
+semver: ## what would break users of the crates since SEMVER_BASELINE, a commit or a tag (needs cargo-semver-checks)
+	command -v cargo-semver-checks >/dev/null || cargo install cargo-semver-checks --locked
+	cargo semver-checks -p kwaai-core -p kwaai-ffi --baseline-rev $(or $(SEMVER_BASELINE),$(shell cat tests/public-api/baseline))
+
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header
 
 package: notices package-c package-python package-node package-kotlin package-swift package-crates ## everything that is shipped for this platform, in target/package, with sizes
 	@$(PYTHON) tests/packaging/sizes.py
+
+try-packages: ## install what `make package` made into empty projects, and do the guide's tasks there
+	@.ci/setup --test
+	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/packaging/consumers
 
 notices: ## the licences of everything that is linked in, in target/package
 	@mkdir -p target/package && .ci/notices > target/package/THIRD-PARTY-NOTICES.txt
@@ -75,6 +86,7 @@ package-kotlin: ## the Maven artifact of the Kotlin package, with the library an
 	rm -rf bindings/kotlin/target/classes bindings/kotlin/target/generated-sources
 	mvn -q -B -ntp -f bindings/kotlin/pom.xml package -Dmaven.test.skip=true -Dnative.dir=$(BUILT)
 	mkdir -p target/package && cp bindings/kotlin/target/*.jar target/package/
+	cp bindings/kotlin/pom.xml target/package/kwaainet-$(VERSION).pom
 
 package-swift: ## the Swift package with its generated sources, as a zip in target/package
 	[ $(PROFILE) = debug ] || cargo build --release --locked -p kwaai-ffi --no-default-features --features uniffi

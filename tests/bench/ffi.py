@@ -1,6 +1,6 @@
 """What crossing a language border costs: FF1 to FF3, each language against Rust in the same run, interleaved.
 
-Each program prints one JSON object: `call_ns` of a trivial call, `handover_ms` of a 50,000 x 384 array of 32-bit floats
+Each program prints one JSON object of these, as far as its language has arrays to hand over: `call_ns` of a trivial call, `handover_ms` of a 50,000 x 384 array of 32-bit floats
 and its reduction to a norm a row, `stream_us` for each of 10,000 values of a stream that is read in batches, `cycle_ms` of
 starting and shutting down a node, and how many handles are `left`. Writes `target/bench/ffi.jsonl`.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,19 +22,60 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))
 
 
-def programs(profile: str) -> dict[str, list[str]]:
-    """The programs by language; the Rust one is built by cargo and found by asking it."""
-    built = subprocess.run(
-        ["cargo", "build", "--workspace", "--benches", "--bins", "--lib", "--profile", profile, "--message-format=json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
+def library(name: str) -> str:
+    return {"darwin": f"lib{name}.dylib", "win32": f"{name}.dll"}.get(sys.platform, f"lib{name}.so")
+
+
+def built(profile: str) -> tuple[Path, Path]:
+    """Builds everything that is measured, once, and says where the libraries lie and which file the Rust program is."""
+    packages = ["-p", "kwaai-ffi", "-p", "kwaainet-python", "-p", "kwaainet-node", "-p", "kwaainet-bindgen"]
+    command = ["cargo", "build", *packages, "--features", "kwaai-ffi/testing", "--lib", "--bins", "--benches", "--locked"]
+    done = subprocess.run(
+        [*command, "--profile", profile, "--message-format=json"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
-    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     bench = next(m["executable"] for m in messages if m.get("target", {}).get("name") == "ffi" and m.get("executable"))
-    return {
-        "rust": [bench],
-        "python": [sys.executable, "bindings/python/benches/ffi.py"],
-        "node": ["node", "bindings/node/benches/ffi.mjs"],
-    }
+    return Path(bench).parent.parent, Path(bench)
+
+
+def python(libraries: Path, stage: Path) -> list[str]:
+    shutil.copytree(ROOT / "bindings/python/kwaainet", stage / "python/kwaainet", ignore=shutil.ignore_patterns("*.so"))
+    shutil.copy(libraries / library("_native"), stage / "python/kwaainet/_native.abi3.so")
+    return ["env", f"PYTHONPATH={stage / 'python'}", sys.executable, str(ROOT / "bindings/python/benches/ffi.py")]
+
+
+def node(libraries: Path, stage: Path) -> list[str]:
+    package = ROOT / "bindings/node"
+    subprocess.run(["node", "node_modules/typescript/bin/tsc", "-p", "tsconfig.json"], cwd=package, check=True)
+    shutil.copytree(package / "dist", stage / "node/dist")
+    shutil.copytree(package / "benches", stage / "node/benches")
+    shutil.copy(package / "package.json", stage / "node")
+    (stage / "node/native").mkdir()
+    shutil.copy(libraries / library("kwaainet_node"), stage / "node/native/kwaainet.node")
+    return ["node", "--expose-gc", str(stage / "node/benches/ffi.mjs")]
+
+
+def c(libraries: Path, stage: Path) -> list[str]:
+    program, flags = stage / "ffi", ["-std=c11", "-D_XOPEN_SOURCE=700", "-O2", "-Iinclude", "-Itests/c"]
+    found = [f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lkwaai_ffi"]
+    subprocess.run(["cc", *flags, "tests/bench/ffi.c", "-o", program, *found], cwd=ROOT, check=True)
+    return [str(program)]
+
+
+def kotlin(libraries: Path, stage: Path) -> list[str]:
+    folder, classpath = ROOT / "bindings/kotlin", stage / "classpath"
+    maven = ["mvn", "-q", "-B", "-ntp", "-f", str(folder / "pom.xml"), f"-Dnative.dir={libraries}"]
+    subprocess.run([*maven, "test-compile"], check=True)
+    subprocess.run([*maven, "dependency:build-classpath", f"-Dmdep.outputFile={classpath}"], check=True)
+    classes = f"{folder}/target/test-classes:{folder}/target/classes:{classpath.read_text().strip()}"
+    return ["java", "-cp", classes, f"-Djna.library.path={libraries}", f"-Drepository.root={ROOT}", "ai.kwaai.kwaainet.FfiBenchKt"]
+
+
+def programs(profile: str, stage: Path) -> dict[str, list[str]]:
+    """The programs by language, over one build of the library."""
+    libraries, bench = built(profile)
+    languages = {"python": python, "node": node, "c": c, "kotlin": kotlin}
+    return {"rust": [str(bench)]} | {language: make(libraries, stage) for language, make in languages.items()}
 
 
 def measure(commands: dict[str, list[str]]) -> dict[str, list[dict[str, float]]]:
@@ -64,7 +107,7 @@ def lines(found: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
     rust = {key: median(of("rust", key)) for key in found["rust"][0]}
     others = [language for language in found if language != "rust"]
     rows = []
-    for part, language in enumerate(others, 1):
+    for part, language in enumerate((language for language in others if "handover_ms" in found[language][0]), 1):
         own = of(language, "handover_ms")
         rows.append(line("FF1", part, f"50,000 x 384 from {language}", median(own) / rust["handover_ms"], "ratio", 1.1, own, rust["handover_ms"]))
     worst = max(others, key=lambda language: median(of(language, "stream_us")))
@@ -83,7 +126,8 @@ def lines(found: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     profile = os.environ.get("KWAAI_PROFILE", "release")
-    rows = lines(measure(programs(profile)))
+    with tempfile.TemporaryDirectory() as stage:
+        rows = lines(measure(programs(profile, Path(stage))))
     out = ROOT / "target" / "bench" / "ffi.jsonl"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(json.dumps(row) + "\n" for row in rows))
