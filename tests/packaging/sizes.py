@@ -34,7 +34,9 @@ def main() -> int:
     faults = []
     for name, size, budget in packages(folder):
         print(f"{name:55} {size / MEGABYTE:8.2f} MB" + (f"  of {budget}" if budget else ""))
-        if budget is not None and size > budget * MEGABYTE:
+        if budget is None:
+            faults.append(f"{name} has no budget in sizes.toml")
+        elif size > budget * MEGABYTE:
             faults.append(f"{name} is larger than its budget of {budget} MB")
     for fault in faults:
         print(fault, file=sys.stderr)
