@@ -1,6 +1,6 @@
 //! Whatever bytes come from a peer or a file: they are read, or refused with an error. `make fuzz` runs many more cases.
 
-use kwaai_core::identity::{Did, Keypair};
+use kwaai_core::identity::{Did, DidText, Keypair, Relation, peer_id, verification_key};
 use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::ModelConfig;
@@ -118,3 +118,89 @@ const MODEL: &str = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama
 "rms_norm_eps":1e-5,"rope_theta":10000.0,"tie_word_embeddings":true,"hidden_act":"silu","eos_token_id":[1,2]}"#;
 
 const PDF: &[u8] = include_bytes!("../../examples/data/field-note.pdf");
+
+/// Every spelling of one key, and a `did:peer:2` and `did:peer:4` with a service.
+fn spellings() -> Vec<String> {
+    let did = Keypair::from_seed([5; 32]).did().unwrap();
+    let address = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
+    let addresses = std::slice::from_ref(&address);
+    let texts = [
+        did.to_text(),
+        did.to_peer_0(),
+        did.to_peer_2(addresses),
+        did.to_peer_3(addresses),
+        did.to_peer_4(addresses),
+        did.to_kwaainet(),
+    ];
+    let peer = did.to_peer_id().unwrap();
+    let mut texts: Vec<String> = texts.into_iter().map(|text| text.unwrap().to_string()).collect();
+    texts.extend([peer.to_string(), peer_id::to_cid(&peer), format!("did:peer:1z{}", &texts[3][11..])]);
+    texts
+}
+
+/// The text of a `did:peer:4` whose document is any text, with a hash that fits.
+fn peer_4(document: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    let encoded = format!("z{}", bs58::encode([&[0x80, 0x04], document].concat()).into_string());
+    let hash = bs58::encode([&[0x12, 0x20], Sha256::digest(&encoded).as_slice()].concat()).into_string();
+    format!("did:peer:4z{hash}:{encoded}")
+}
+
+const DID_SERVICE: &str = r##"{"id":"#libp2p","t":"Libp2pNode","s":{"multiaddrs":["/ip4/192.0.2.7/tcp/4001"]}}"##;
+
+const DID_DOCUMENT: &str = r##"{"verificationMethod":[{"id":"#key-1","type":"Multikey",
+"publicKeyMultibase":"z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw"}],"authentication":["#key-1"],
+"assertionMethod":["#key-1"],"service":[{"id":"#s","type":"Libp2pNode","serviceEndpoint":{"multiaddrs":[]}}]}"##;
+
+/// What holds of any text that is read as a DID.
+fn check_did(text: &str) -> Result<(), TestCaseError> {
+    let Ok(did) = text.parse::<DidText>() else { return Ok(()) };
+    prop_assert_eq!(did.as_str(), text);
+    let _ = did.addresses();
+    if let Some(short) = did.short_form() {
+        prop_assert_eq!(short.as_str().parse::<DidText>().unwrap().spelling(), short.spelling());
+        let document = did.short_document().unwrap();
+        prop_assert_eq!(document.id(), short.as_str());
+    }
+    let Ok(document) = did.document() else { return Ok(()) };
+    prop_assert_eq!(document.id(), text);
+    for relation in Relation::ALL {
+        let _ = verification_key(&format!("{text}#key-1"), relation);
+    }
+    if let Ok(key) = did.did() {
+        prop_assert_eq!(Did::parse_any(text).unwrap(), key);
+        prop_assert_eq!(key.to_string().parse::<Did>().unwrap(), key);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn fuzz_a_changed_spelling_is_read_or_refused(
+        bytes in prop::sample::select(spellings()).prop_flat_map(|text| broken(text.into_bytes()))
+    ) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        check_did(&text)?;
+        if let Ok(did) = Did::parse_any(&text) {
+            prop_assert_eq!(peer_id::parse_any(&text).unwrap(), did.to_peer_id().unwrap());
+        }
+    }
+
+    #[test]
+    fn fuzz_a_service_of_a_did_peer_2_is_read_or_refused(bytes in broken(DID_SERVICE.as_bytes().to_vec())) {
+        let service = multibase::Base::Base64Url.encode(bytes);
+        check_did(&format!("did:peer:2.Vz6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw.S{service}"))?;
+    }
+
+    #[test]
+    fn fuzz_a_document_of_a_did_peer_4_is_read_or_refused(bytes in broken(DID_DOCUMENT.as_bytes().to_vec())) {
+        check_did(&peer_4(&bytes))?;
+    }
+
+    #[test]
+    fn fuzz_a_did_of_any_elements_is_read_or_refused(
+        text in "did:(key|peer):[0-4Q]?(z|\\.|:|m)?[.:#AEVIDSz1-9a-f]{0,120}"
+    ) {
+        check_did(&text)?;
+    }
+}
