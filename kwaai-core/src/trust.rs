@@ -8,6 +8,7 @@ mod claims;
 mod credential;
 mod issuer;
 pub mod json;
+mod legacy;
 mod policy;
 pub mod proof;
 mod score;
@@ -37,6 +38,7 @@ pub use claims::{
 };
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use issuer::{IssuerPreset, TrustedIssuer};
+pub use legacy::{LegacyCredential, LegacyProof, MAX_LEGACY_BYTES, MAX_ORDERED_CLAIMS, Reissue};
 pub use policy::{Gate, Policy, Purpose, Tier};
 pub use score::{Reason, Score, formula};
 pub use status_list::{
