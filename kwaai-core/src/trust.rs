@@ -6,6 +6,7 @@
 
 mod claims;
 mod credential;
+mod dtg;
 mod issuer;
 pub mod json;
 mod legacy;
@@ -37,6 +38,7 @@ pub use claims::{
     ThroughputClaims, UptimeClaims, VerifiedNodeClaims, Window,
 };
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
+pub use dtg::{DTG_CONTEXT, DtgCredential, DtgShape};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use legacy::{LegacyCredential, LegacyProof, MAX_LEGACY_BYTES, MAX_ORDERED_CLAIMS, Reissue};
 pub use policy::{Gate, Policy, Purpose, Tier};
