@@ -4,12 +4,16 @@
 //! each purpose. Nobody is trusted at first: a score rises above zero only once this node trusts an issuer and holds one
 //! of its credentials.
 
+mod claims;
 mod credential;
+mod dtg;
 mod issuer;
 pub mod json;
+mod legacy;
 mod policy;
 pub mod proof;
 mod score;
+mod status_list;
 mod wallet;
 
 use std::collections::BTreeMap;
@@ -29,11 +33,21 @@ use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
 use wallet::Wallet;
 
+pub use claims::{
+    AttendeeClaims, BindingClaims, Claims, EndorsementClaims, LinkType, MAX_CHECKS, MAX_CLAIM_TEXT, PledgeClaims,
+    ThroughputClaims, UptimeClaims, VerifiedNodeClaims, Window,
+};
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
+pub use dtg::{DTG_CONTEXT, DtgCredential, DtgShape};
 pub use issuer::{IssuerPreset, TrustedIssuer};
+pub use legacy::{LegacyCredential, LegacyProof, MAX_LEGACY_BYTES, MAX_ORDERED_CLAIMS, Reissue};
 pub use policy::{Gate, Policy, Purpose, Tier};
 pub use score::{Reason, Score, formula};
-pub use wallet::{CredentialFilter, MAX_PER_SUBJECT};
+pub use status_list::{
+    Bitstring, DEFAULT_TTL, KeptStatusList, MAX_STATUS_LIST_BYTES, MIN_STATUS_ENTRIES, Status, StatusListUrl,
+    StatusPurpose, UNKNOWN_STATUS_SHARE, WantedStatusList,
+};
+pub use wallet::{CredentialFilter, ImportedBundle, MAX_BUNDLE_BYTES, MAX_PASSPHRASE, MAX_PER_SUBJECT, WalletState};
 
 /// Issuer → the names of the types it is trusted for, as a JSON array.
 const ISSUERS: TableDefinition<&str, &str> = TableDefinition::new("trust.issuers");
@@ -97,7 +111,7 @@ impl TrustGraph {
         claims: Map<String, Value>,
         valid_for: Option<Duration>,
     ) -> Result<Credential> {
-        Credential::issue(&*self.signer, kind, subject, claims, valid_for, self.clock.now()).await
+        Credential::issue(&*self.signer, kind, subject, claims, valid_for, None, self.clock.now()).await
     }
 
     /// Reads a credential and checks its form and its proof; see [`Credential::verify`].

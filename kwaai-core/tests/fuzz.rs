@@ -5,7 +5,7 @@ use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::ModelConfig;
 use kwaai_core::shard::wire::Frame;
-use kwaai_core::trust::Credential;
+use kwaai_core::trust::{Bitstring, Credential, LegacyCredential, LegacyProof, StatusListUrl};
 use proptest::prelude::*;
 
 /// Any bytes, and valid ones with some of them changed, cut or repeated, which come much further.
@@ -96,6 +96,43 @@ proptest! {
         if let Ok(credential) = Credential::verify(&text, now) {
             // What verifies after a change says the same: only white space or the order of members can have changed.
             prop_assert_eq!(credential.kind(), Some(kwaai_core::trust::CredentialType::Uptime));
+        }
+    }
+}
+
+fn legacy() -> Vec<String> {
+    let golden: Vec<serde_json::Value> = serde_json::from_str(include_str!("golden/legacy.json")).unwrap();
+    golden.iter().map(|case| case["credential"].as_str().unwrap().to_owned()).collect()
+}
+
+proptest! {
+    #[test]
+    fn fuzz_a_status_list_is_expanded_or_refused(bytes in broken(Bitstring::new().encode().unwrap().into_bytes())) {
+        if let Ok(bits) = Bitstring::decode(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(bits.get(bits.entries()).is_err());
+            prop_assert_eq!(Bitstring::decode(&bits.encode().unwrap()).unwrap(), bits);
+        }
+    }
+
+    #[test]
+    fn fuzz_the_name_of_a_status_list_is_read_as_it_is_written(text in "urn:kwaai:status:z6Mk[1-9A-HJ-NP-Za-km-z]{44}:(revocation|suspension|x):[0-9]{1,11}|.{0,80}") {
+        if let Ok(url) = text.parse::<StatusListUrl>() {
+            prop_assert_eq!(url.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_legacy_credential_never_verifies_as_another(which in 0usize..5, bytes in broken(legacy()[0].clone().into_bytes()), place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let _ = LegacyCredential::read(&String::from_utf8_lossy(&bytes));
+        let original = LegacyCredential::read(&legacy()[which]).unwrap();
+        let mut changed = legacy()[which].clone().into_bytes();
+        let place = place.index(changed.len());
+        changed[place] = byte;
+        if let Ok(read) = LegacyCredential::read(&String::from_utf8_lossy(&changed))
+            && let LegacyProof::Verified { .. } = read.proof
+        {
+            // The options of its proof are under no signature; what it says is.
+            prop_assert_eq!(read, original);
         }
     }
 }

@@ -118,7 +118,7 @@ async fn nobody_is_trusted_at_first_and_distrust_takes_the_score_away() {
 async fn a_subjects_own_word_counts_for_nothing() {
     let world = World::new();
     let (node, boaster) = (world.node(1), world.node(2));
-    vouch(&node, &boaster, &CredentialType::ALL, boaster.did()).await;
+    vouch(&node, &boaster, &CredentialType::WEIGHED, boaster.did()).await;
     let score = node.score(&boaster.did()).unwrap();
     assert_eq!(score.value, 0.0);
     assert!(score.reasons.iter().all(|reason| reason.why == "its subject issued it"));

@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn a_score_is_between_nothing_and_one_and_falls_with_age(ages in prop::collection::vec((0usize..6, 0u64..100_000), 0..30)) {
+    fn a_score_is_between_nothing_and_one_and_falls_with_age(ages in prop::collection::vec((0usize..7, 0u64..100_000), 0..30)) {
         let credentials: Vec<_> = ages.iter().map(|(kind, age)| (CredentialType::ALL[*kind], *age)).collect();
         let score = formula(credentials.iter().copied());
         prop_assert!((0.0..=1.0).contains(&score));

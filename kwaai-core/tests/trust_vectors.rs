@@ -238,11 +238,10 @@ fn kwaainets_decay_and_scores_are_reproduced() {
         assert!((decayed - expected).abs() < 1e-12, "{row}");
     }
     for row in table["scores"].as_array().unwrap() {
-        // A type that is none of ours, such as BindingVC, weighs nothing in KwaaiNet either.
-        let credentials = row["credentials"].as_array().unwrap().iter().filter_map(|credential| {
-            let kind = text(credential, "type").parse().ok()?;
-            Some((kind, credential["age_days"].as_u64().unwrap()))
-        });
+        let credentials =
+            row["credentials"].as_array().unwrap().iter().map(|credential| {
+                (text(credential, "type").parse().unwrap(), credential["age_days"].as_u64().unwrap())
+            });
         let score = formula(credentials);
         assert!((score - row["score"].as_f64().unwrap()).abs() < 1e-12, "{row}");
         assert_eq!(format!("{:?}", Tier::of(score)), text(row, "tier"), "{row}");

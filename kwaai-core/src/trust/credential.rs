@@ -1,16 +1,18 @@
 //! Credentials: W3C Verifiable Credentials Data Model 2.0, with KwaaiNet's types.
 
+mod kind;
+
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{json, proof};
 use crate::identity::{Did, Signer};
 use crate::{Error, Result};
+
+pub use kind::CredentialType;
 
 /// The first context of every credential of the data model's version 2.0 (§4.3).
 pub const CREDENTIALS_V2: &str = "https://www.w3.org/ns/credentials/v2";
@@ -21,98 +23,6 @@ const UNDEFINED_TERMS_V2: &str = "https://www.w3.org/ns/credentials/undefined-te
 
 /// Identifiers that are the SHA-256 of what they identify begin with this.
 const CONTENT_ID: &str = "urn:kwaai:vc:";
-
-const DAY: u64 = 24 * 60 * 60;
-
-/// What a credential of KwaaiNet says about its subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum CredentialType {
-    /// The subject signed the GliaNet Fiduciary Pledge.
-    #[serde(rename = "FiduciaryPledgeVC")]
-    FiduciaryPledge,
-    /// The subject passed the checks of node onboarding.
-    #[serde(rename = "VerifiedNodeVC")]
-    VerifiedNode,
-    /// The subject was up for a share of the days observed.
-    #[serde(rename = "UptimeVC")]
-    Uptime,
-    /// The subject reached about the throughput that it announces.
-    #[serde(rename = "ThroughputVC")]
-    Throughput,
-    /// The subject attended a Kwaai Personal AI Summit.
-    #[serde(rename = "SummitAttendeeVC")]
-    SummitAttendee,
-    /// The issuer had good dealings with the subject.
-    #[serde(rename = "PeerEndorsementVC")]
-    PeerEndorsement,
-}
-
-impl CredentialType {
-    /// Every type, heaviest first.
-    pub const ALL: [CredentialType; 6] = [
-        CredentialType::FiduciaryPledge,
-        CredentialType::VerifiedNode,
-        CredentialType::Uptime,
-        CredentialType::Throughput,
-        CredentialType::SummitAttendee,
-        CredentialType::PeerEndorsement,
-    ];
-
-    /// The type's name in a credential's `type`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CredentialType::FiduciaryPledge => "FiduciaryPledgeVC",
-            CredentialType::VerifiedNode => "VerifiedNodeVC",
-            CredentialType::Uptime => "UptimeVC",
-            CredentialType::Throughput => "ThroughputVC",
-            CredentialType::SummitAttendee => "SummitAttendeeVC",
-            CredentialType::PeerEndorsement => "PeerEndorsementVC",
-        }
-    }
-
-    /// What a fresh credential of this type adds to a score: KwaaiNet's weight, a share of 1.
-    pub fn weight(self) -> f64 {
-        f64::from(self.weight_in_thousandths()) / 1000.0
-    }
-
-    /// The weight as an exact number, in thousandths.
-    pub(super) fn weight_in_thousandths(self) -> u32 {
-        match self {
-            CredentialType::FiduciaryPledge => 300,
-            CredentialType::VerifiedNode | CredentialType::Uptime => 200,
-            CredentialType::Throughput => 150,
-            CredentialType::SummitAttendee => 100,
-            CredentialType::PeerEndorsement => 50,
-        }
-    }
-
-    /// How long a credential of this type holds when its issuer does not say: KwaaiNet's 730 days for a summit, 90 days
-    /// for an endorsement, and no end for the others.
-    pub fn default_lifetime(self) -> Option<Duration> {
-        match self {
-            CredentialType::SummitAttendee => Some(Duration::from_secs(730 * DAY)),
-            CredentialType::PeerEndorsement => Some(Duration::from_secs(90 * DAY)),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for CredentialType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for CredentialType {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<CredentialType> {
-        CredentialType::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            let known = CredentialType::ALL.map(CredentialType::as_str).join(", ");
-            Error::invalid_argument(format!("{text:.60?} is no credential type; the types are {known}"))
-        })
-    }
-}
 
 /// Where an instant stands to a credential's `validFrom` and `validUntil`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +84,7 @@ impl Credential {
         subject: Did,
         claims: Map<String, Value>,
         valid_for: Option<Duration>,
+        status: Option<Value>,
         now: Timestamp,
     ) -> Result<Credential> {
         if let Some(name) = claims.keys().find(|name| *name == "id" || name.starts_with('@')) {
@@ -192,6 +103,9 @@ impl Credential {
         document.insert("validFrom".into(), valid_from.to_string().into());
         if let Some(lifetime) = valid_for.or(kind.default_lifetime()) {
             document.insert("validUntil".into(), end_of(valid_from, lifetime)?.to_string().into());
+        }
+        if let Some(status) = status {
+            document.insert("credentialStatus".into(), status);
         }
         document.insert("credentialSubject".into(), Value::Object(about));
         document.insert("id".into(), content_id(&document)?.into());
@@ -231,7 +145,8 @@ impl Credential {
         check_id(&document, &summary.id)?;
         let mut kinds = summary.types.iter().filter_map(|name| name.parse().ok());
         summary.kind = kinds.next();
-        if kinds.next().is_some() {
+        // A credential may name the summit's type in both of its spellings.
+        if kinds.any(|other| Some(other) != summary.kind) {
             return Err(Error::invalid_argument("a credential has one of KwaaiNet's types, not several"));
         }
         if let (Some(from), Some(until)) = (summary.valid_from, summary.valid_until)

@@ -137,7 +137,7 @@ fn admissible(
     trusts: &impl Fn(&Did, CredentialType) -> bool,
 ) -> Result<(), String> {
     let summary = credential.summary();
-    let kind = summary.kind.ok_or("its type has no weight")?;
+    let kind = summary.kind.filter(|kind| kind.weight_in_thousandths() > 0).ok_or("its type has no weight")?;
     if summary.subject == Some(summary.issuer) {
         return Err("its subject issued it".into());
     }

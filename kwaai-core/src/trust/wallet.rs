@@ -1,14 +1,28 @@
 //! The credentials that this node keeps, in its database.
+//!
+//! A transaction covers each change, so a crash leaves the old or the new state. With a passphrase the credentials are
+//! encrypted where they lie; see [`TrustGraph::set_passphrase`].
+
+mod bundle;
+mod passphrase;
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::credential::{Credential, CredentialSummary, CredentialType};
+use super::{TrustGraph, status_list};
 use crate::identity::Did;
 use crate::store::Store;
 use crate::{Error, Result};
+use passphrase::{Key, KeyRing};
 
-/// Identifier → the credential as JSON text.
+pub use bundle::{ImportedBundle, MAX_BUNDLE_BYTES};
+pub use passphrase::{MAX_PASSPHRASE, WalletState};
+
+/// Identifier → the credential as JSON text, while there is no passphrase.
 const CREDENTIALS: TableDefinition<&str, &str> = TableDefinition::new("trust.credentials");
+
+/// Identifier → the credential as encrypted JSON text, while there is a passphrase.
+const SEALED: TableDefinition<&str, &[u8]> = TableDefinition::new("trust.credentials.sealed");
 
 /// (subject, identifier), for credentials whose subject has a did:key.
 const SUBJECTS: TableDefinition<(&str, &str), ()> = TableDefinition::new("trust.subjects");
@@ -35,61 +49,127 @@ impl CredentialFilter {
     }
 }
 
-/// The credentials in a data directory. A transaction covers each change, so a crash leaves the old or the new state.
+/// The credentials in a data directory. Clones share the key of the passphrase.
 #[derive(Clone)]
 pub(super) struct Wallet {
     store: Store,
+    keys: KeyRing,
 }
 
 impl Wallet {
     pub(super) fn new(store: Store) -> Wallet {
-        Wallet { store }
+        Wallet { store, keys: KeyRing::default() }
     }
 
     /// Keeps a credential whose proof the caller has checked. One with the same content is replaced.
     pub(super) async fn keep(&self, credential: &Credential) -> Result<()> {
-        let (summary, text) = (credential.summary().clone(), credential.to_json());
-        self.store.write_async(move |transaction| insert(transaction, &summary, &text)).await
+        self.keep_all(vec![credential.clone()]).await
+    }
+
+    /// Keeps all of these or, when one cannot be kept, none.
+    async fn keep_all(&self, credentials: Vec<Credential>) -> Result<()> {
+        let keys = self.keys.clone();
+        self.store
+            .write_async(move |transaction| {
+                let key = keys.for_writing(transaction)?;
+                credentials.iter().try_for_each(|credential| insert(transaction, key.as_ref(), credential))
+            })
+            .await
     }
 
     pub(super) fn get(&self, id: &str) -> Result<Credential> {
         self.store.read(|transaction| {
-            let found = match transaction.open_table(CREDENTIALS) {
-                Ok(table) => table.get(id)?.map(|text| read(id, text.value())).transpose()?,
-                Err(TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(error.into()),
-            };
-            found.ok_or_else(|| missing(id))
+            let key = self.keys.for_reading(transaction)?;
+            Shelf::open(transaction, key.as_ref())?.get(id)?.ok_or_else(|| missing(id))
         })
     }
 
     /// The credentials that fit, in the order of their identifiers.
     pub(super) fn list(&self, filter: &CredentialFilter) -> Result<Vec<Credential>> {
-        let all = match &filter.subject {
-            Some(subject) => self.store.read(|transaction| about(transaction, subject))?,
-            None => self.store.read(everything)?,
-        };
+        let all = self.store.read(|transaction| {
+            let key = self.keys.for_reading(transaction)?;
+            let shelf = Shelf::open(transaction, key.as_ref())?;
+            match &filter.subject {
+                Some(subject) => about(transaction, &shelf, subject),
+                None => shelf.all(),
+            }
+        })?;
         Ok(all.into_iter().filter(|credential| filter.fits(credential.summary())).collect())
     }
 
     pub(super) fn remove(&self, id: &str) -> Result<()> {
         self.store.write(|transaction| {
-            let mut credentials = transaction.open_table(CREDENTIALS)?;
-            let credential = match credentials.remove(id)? {
-                Some(text) => read(id, text.value())?,
-                None => return Err(missing(id)),
+            let removed = match self.keys.for_writing(transaction)? {
+                Some(key) => {
+                    let mut table = transaction.open_table(SEALED)?;
+                    table.remove(id)?.map(|sealed| unsealed(&key, id, sealed.value())).transpose()?
+                }
+                None => {
+                    let mut table = transaction.open_table(CREDENTIALS)?;
+                    table.remove(id)?.map(|text| read(id, text.value())).transpose()?
+                }
             };
+            let credential = removed.ok_or_else(|| missing(id))?;
             if let Some(subject) = credential.subject() {
                 transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
             }
-            Ok(())
+            status_list::unlink(transaction, &credential)
         })
     }
 }
 
-fn insert(transaction: &WriteTransaction, summary: &CredentialSummary, text: &str) -> Result<()> {
-    let id = summary.id.as_str();
-    if let Some(subject) = summary.subject {
+/// Where the credentials lie: as they are, or encrypted. A table that was never written to holds none.
+enum Shelf<'key> {
+    Empty,
+    Plain(redb::ReadOnlyTable<&'static str, &'static str>),
+    Sealed(redb::ReadOnlyTable<&'static str, &'static [u8]>, &'key Key),
+}
+
+impl Shelf<'_> {
+    fn open<'key>(transaction: &ReadTransaction, key: Option<&'key Key>) -> Result<Shelf<'key>> {
+        let shelf = match key {
+            Some(key) => transaction.open_table(SEALED).map(|table| Shelf::Sealed(table, key)),
+            None => transaction.open_table(CREDENTIALS).map(Shelf::Plain),
+        };
+        match shelf {
+            Err(TableError::TableDoesNotExist(_)) => Ok(Shelf::Empty),
+            shelf => Ok(shelf?),
+        }
+    }
+
+    fn get(&self, id: &str) -> Result<Option<Credential>> {
+        match self {
+            Shelf::Empty => Ok(None),
+            Shelf::Plain(table) => table.get(id)?.map(|text| read(id, text.value())).transpose(),
+            Shelf::Sealed(table, key) => table.get(id)?.map(|sealed| unsealed(key, id, sealed.value())).transpose(),
+        }
+    }
+
+    /// Every credential, in the order of their identifiers.
+    fn all(&self) -> Result<Vec<Credential>> {
+        let mut all = Vec::new();
+        match self {
+            Shelf::Empty => {}
+            Shelf::Plain(table) => {
+                for entry in table.iter()? {
+                    let (id, text) = entry?;
+                    all.push(read(id.value(), text.value())?);
+                }
+            }
+            Shelf::Sealed(table, key) => {
+                for entry in table.iter()? {
+                    let (id, sealed) = entry?;
+                    all.push(unsealed(key, id.value(), sealed.value())?);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Credential) -> Result<()> {
+    let id = credential.id();
+    if let Some(subject) = credential.subject() {
         let subject = subject.to_string();
         let mut subjects = transaction.open_table(SUBJECTS)?;
         subjects.insert((subject.as_str(), id), ())?;
@@ -102,28 +182,18 @@ fn insert(transaction: &WriteTransaction, summary: &CredentialSummary, text: &st
             .with_remedy("remove some of them first"));
         }
     }
-    transaction.open_table(CREDENTIALS)?.insert(id, text)?;
-    Ok(())
+    let text = credential.to_json();
+    match key {
+        Some(key) => drop(transaction.open_table(SEALED)?.insert(id, key.seal(id, &text)?.as_slice())?),
+        None => drop(transaction.open_table(CREDENTIALS)?.insert(id, text.as_str())?),
+    }
+    status_list::link(transaction, credential)
 }
 
-fn everything(transaction: &ReadTransaction) -> Result<Vec<Credential>> {
-    let table = match transaction.open_table(CREDENTIALS) {
+fn about(transaction: &ReadTransaction, shelf: &Shelf<'_>, subject: &Did) -> Result<Vec<Credential>> {
+    let subjects = match transaction.open_table(SUBJECTS) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        table => table?,
-    };
-    table
-        .iter()?
-        .map(|entry| {
-            let (id, text) = entry?;
-            read(id.value(), text.value())
-        })
-        .collect()
-}
-
-fn about(transaction: &ReadTransaction, subject: &Did) -> Result<Vec<Credential>> {
-    let (subjects, credentials) = match (transaction.open_table(SUBJECTS), transaction.open_table(CREDENTIALS)) {
-        (Err(TableError::TableDoesNotExist(_)), _) => return Ok(Vec::new()),
-        (subjects, credentials) => (subjects?, credentials?),
+        subjects => subjects?,
     };
     let subject = subject.to_string();
     subjects
@@ -131,14 +201,17 @@ fn about(transaction: &ReadTransaction, subject: &Did) -> Result<Vec<Credential>
         .map(|entry| {
             let (key, _) = entry?;
             let id = key.value().1;
-            let text = credentials.get(id)?.ok_or_else(|| damaged(id))?;
-            read(id, text.value())
+            shelf.get(id)?.ok_or_else(|| damaged(id))
         })
         .collect()
 }
 
 fn read(id: &str, text: &str) -> Result<Credential> {
     Credential::parse(text).ok().filter(|credential| credential.id() == id).ok_or_else(|| damaged(id))
+}
+
+fn unsealed(key: &Key, id: &str, sealed: &[u8]) -> Result<Credential> {
+    read(id, &key.unseal(id, sealed).ok_or_else(|| damaged(id))?)
 }
 
 fn damaged(id: &str) -> Error {
@@ -148,4 +221,53 @@ fn damaged(id: &str) -> Error {
 
 fn missing(id: &str) -> Error {
     Error::not_found(format!("this node keeps no credential {id:.90?}"))
+}
+
+impl TrustGraph {
+    /// Whether the credentials are encrypted, and whether they can be read now.
+    pub fn wallet_state(&self) -> Result<WalletState> {
+        self.wallet.store.read(|transaction| self.wallet.keys.state(transaction))
+    }
+
+    /// Encrypts the credentials that this node keeps, or changes the passphrase. The wallet is unlocked afterwards.
+    ///
+    /// Each credential is encrypted with XChaCha20-Poly1305 under a random key, and that key under one that Argon2id (RFC
+    /// 9106, 64 MiB, 3 passes) makes of the passphrase; so a change of the passphrase writes no credential anew. What stays
+    /// readable without it: the identifiers of credentials, which are hashes, whom they are about, which status lists they
+    /// name, the trusted issuers and the policy. Text that lay here before the passphrase was set may stay in unused pages of
+    /// the file until they are written over: set the passphrase before the first import. The passphrase does not protect the
+    /// node's own key file, and a forgotten one cannot be recovered.
+    ///
+    /// # Errors
+    /// `invalid_argument` when it is empty or longer than [`MAX_PASSPHRASE`] bytes; `permission_denied` when the wallet is
+    /// locked.
+    pub async fn set_passphrase(&self, passphrase: &str) -> Result<()> {
+        self.wallet.set_passphrase(passphrase).await
+    }
+
+    /// Takes the passphrase away: the credentials lie in the clear again.
+    ///
+    /// # Errors
+    /// `not_found` when there is none; `permission_denied` when the wallet is locked.
+    pub async fn remove_passphrase(&self) -> Result<()> {
+        self.wallet.remove_passphrase().await
+    }
+
+    /// Makes the credentials readable for this handle and its clones, until [`lock`](TrustGraph::lock) or the last of them is
+    /// dropped.
+    ///
+    /// # Errors
+    /// `permission_denied` for a wrong passphrase; `not_found` when there is none.
+    pub async fn unlock(&self, passphrase: &str) -> Result<()> {
+        self.wallet.unlock(passphrase).await
+    }
+
+    /// Forgets the key of the passphrase. Whatever needs the credentials answers `permission_denied` from now on, scores
+    /// included: a locked node trusts nobody by mistake.
+    ///
+    /// # Errors
+    /// `not_found` when there is no passphrase, so that nothing can be locked.
+    pub fn lock(&self) -> Result<()> {
+        self.wallet.lock()
+    }
 }

@@ -1,0 +1,351 @@
+//! The lists of other issuers that this node keeps, and what they say.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::super::credential::{Credential, Validity};
+use super::super::{TrustGraph, decode, encode};
+use super::{
+    Bitstring, DEFAULT_TTL, MAX_URL, Rule, STATUS_URN, Status, StatusEntry, StatusListUrl, StatusPurpose, entries,
+};
+use crate::identity::Did;
+use crate::{Error, Result};
+
+/// (issuer, name of the list, identifier of a kept credential that names it).
+const NAMED: TableDefinition<(&str, &str, &str), ()> = TableDefinition::new("trust.status.named");
+
+/// (issuer, name of the list) → the list as it was signed, and what was read from it.
+const KEPT: TableDefinition<(&str, &str), &str> = TableDefinition::new("trust.status.kept");
+
+/// (issuer, name of the list) → its bits.
+const KEPT_BITS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("trust.status.kept_bits");
+
+/// How far ahead an issuer's clock may go.
+const SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// No list is fresh for longer, whatever it says of itself.
+const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Comes behind every name of a list and every identifier, none of which has this character.
+const LAST: &str = "\u{10ffff}";
+
+/// A list of another issuer that this node keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptStatusList {
+    /// Who signed it.
+    pub issuer: Did,
+    /// Its name, as credentials write it.
+    pub url: String,
+    /// What its bits may mean.
+    pub purposes: Vec<StatusPurpose>,
+    /// Since when it holds: its `validFrom`.
+    pub as_of: Timestamp,
+    /// Until when it is fresh.
+    pub fresh_until: Timestamp,
+    /// How many entries it has.
+    pub entries: u64,
+}
+
+/// A list that this node has no fresh copy of, and that one of its credentials names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WantedStatusList {
+    /// Who signs it.
+    pub issuer: Did,
+    /// Its name.
+    pub url: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    purposes: Vec<String>,
+    #[serde(with = "super::instant")]
+    as_of: Timestamp,
+    #[serde(with = "super::instant")]
+    fresh_until: Timestamp,
+    credential: String,
+}
+
+impl Kept {
+    /// A new copy is wanted from the middle of its time on, so that there is time to find one.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let age = now.duration_since(self.as_of);
+        age * 2 >= self.fresh_until.duration_since(self.as_of)
+    }
+}
+
+impl TrustGraph {
+    /// Checks a status list and keeps it, wherever it came from. A list that one of the kept credentials names is kept, and
+    /// no other: peers cannot fill the disk with lists. The same list again changes nothing.
+    ///
+    /// # Errors
+    /// With `rule` in the context:
+    /// `STATUS_VERIFICATION_ERROR` (`corrupt_data`) when its proof does not hold, when it is not in force, when somebody else
+    /// than the issuer in its name signed it, or when a newer one is kept already;
+    /// `STATUS_LIST_LENGTH_ERROR` and `MALFORMED_VALUE_ERROR` (`invalid_argument`) when it is too short or no status list;
+    /// `STATUS_RETRIEVAL_ERROR` (`not_found`) when no kept credential names it.
+    /// `resource_exhausted` when it is longer than what is read.
+    pub async fn keep_status_list(&self, json: &str) -> Result<KeptStatusList> {
+        let now = self.clock.now();
+        let refused = |error: Error| error.with("rule", Rule::Verification.as_str());
+        let credential = Credential::verify(json, now).map_err(refused)?;
+        let (list, bits) = read(&credential, now)?;
+        let kept = Kept {
+            purposes: list.purposes.iter().map(ToString::to_string).collect(),
+            as_of: list.as_of,
+            fresh_until: list.fresh_until,
+            credential: credential.to_json(),
+        };
+        let (issuer, url) = (list.issuer.to_string(), list.url.clone());
+        self.store.write_async(move |transaction| insert(transaction, &issuer, &url, &kept, &bits)).await?;
+        Ok(list)
+    }
+
+    /// What this node knows about the withdrawal of a credential. For its own credentials it knows everything; for others
+    /// it goes by the lists that it keeps.
+    pub fn status(&self, credential: &Credential) -> Result<Status> {
+        let entries = match entries(credential) {
+            Ok(entries) if entries.is_empty() => return Ok(Status::NotRevocable),
+            Ok(entries) => entries,
+            Err(error) => return Ok(Status::Unknown { why: format!("its status cannot be read: {error}") }),
+        };
+        let mut found = Status::NotRevocable;
+        for entry in &entries {
+            found = worse(found, self.status_of(&credential.issuer(), entry)?);
+        }
+        Ok(found)
+    }
+
+    /// The lists that this node wants: those that its credentials name and of which it has no copy, or one past the middle
+    /// of its time. In a fixed order.
+    pub fn wanted_status_lists(&self) -> Result<Vec<WantedStatusList>> {
+        let (now, own) = (self.clock.now(), self.did().to_string());
+        self.store.read(|transaction| {
+            let named = match transaction.open_table(NAMED) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                table => table?,
+            };
+            let mut wanted = BTreeSet::new();
+            for entry in named.iter()? {
+                let (key, _) = entry?;
+                let (issuer, url, _) = key.value();
+                if issuer != own && kept(transaction, issuer, url)?.is_none_or(|kept| kept.is_due(now)) {
+                    wanted.insert(WantedStatusList { issuer: issuer.parse()?, url: url.into() });
+                }
+            }
+            Ok(wanted.into_iter().collect())
+        })
+    }
+
+    /// A signed status list to hand out: one of this node's own, or one that it keeps.
+    ///
+    /// # Errors
+    /// `not_found` with the rule `STATUS_RETRIEVAL_ERROR` when it has neither; what the signer answers.
+    pub async fn status_list(&self, issuer: &Did, url: &str) -> Result<String> {
+        if *issuer == self.did()
+            && let Ok(own) = url.parse::<StatusListUrl>()
+            && own.issuer == *issuer
+        {
+            return self.own_list(own).await;
+        }
+        let (issuer, name) = (issuer.to_string(), url.to_owned());
+        let found = self.store.read_async(move |transaction| kept(transaction, &issuer, &name)).await?;
+        found.map(|kept| kept.credential).ok_or_else(|| {
+            Rule::Retrieval
+                .error(format!("this node keeps no status list {url:.120?}"))
+                .with_remedy("ask its issuer, or another peer")
+        })
+    }
+
+    fn status_of(&self, issuer: &Did, entry: &StatusEntry) -> Result<Status> {
+        let set = |purpose| match purpose {
+            StatusPurpose::Revocation => Status::Revoked,
+            StatusPurpose::Suspension => Status::Suspended,
+        };
+        let unknown = |why: &str| Status::Unknown { why: format!("its {} list {why}", entry.purpose) };
+        let now = self.clock.now();
+        if *issuer == self.did()
+            && let Ok(own) = entry.url.parse::<StatusListUrl>()
+            && own.issuer == *issuer
+            && own.purpose == entry.purpose
+        {
+            return Ok(match self.own_bit(&own, entry.index) {
+                Ok(Some(true)) => set(entry.purpose),
+                Ok(Some(false)) => Status::Clear { as_of: now },
+                Ok(None) => unknown("is not among those of this node"),
+                Err(error) => unknown(&format!("does not have it: {error}")),
+            });
+        }
+        let found = self.store.read(|transaction| {
+            let issuer = issuer.to_string();
+            let Some(kept) = kept(transaction, &issuer, &entry.url)? else { return Ok(None) };
+            let table = transaction.open_table(KEPT_BITS)?;
+            let bits = table.get((issuer.as_str(), entry.url.as_str()))?;
+            let bit = bits.map_or_else(
+                || Err(Rule::Retrieval.error("its bits are missing")),
+                |bits| super::place(bits.value(), entry.index).map(|(byte, mask)| bits.value()[byte] & mask != 0),
+            );
+            Ok(Some((kept, bit)))
+        })?;
+        let Some((kept, bit)) = found else { return Ok(unknown("has not been fetched")) };
+        if !kept.purposes.iter().any(|purpose| purpose == entry.purpose.as_str()) {
+            return Ok(unknown("is kept for another purpose"));
+        }
+        Ok(match bit {
+            Ok(true) => set(entry.purpose),
+            Ok(false) if now > kept.fresh_until => unknown(&format!("is stale since {}", kept.fresh_until)),
+            Ok(false) => Status::Clear { as_of: kept.as_of },
+            Err(error) => unknown(&format!("does not have it: {error}")),
+        })
+    }
+}
+
+/// Of what two entries say, that which speaks more against the credential.
+fn worse(a: Status, b: Status) -> Status {
+    let rank = |status: &Status| match status {
+        Status::NotRevocable => 0,
+        Status::Clear { .. } => 1,
+        Status::Unknown { .. } => 2,
+        Status::Suspended => 3,
+        Status::Revoked => 4,
+    };
+    match (a, b) {
+        (Status::Clear { as_of: a }, Status::Clear { as_of: b }) => Status::Clear { as_of: a.min(b) },
+        (a, b) if rank(&b) > rank(&a) => b,
+        (a, _) => a,
+    }
+}
+
+/// What a verified credential says as a status list, and its bits.
+fn read(credential: &Credential, now: Timestamp) -> Result<(KeptStatusList, Bitstring)> {
+    let malformed = |why: &str| Rule::Malformed.error(format!("the status list {why}"));
+    let unverified = |why: String| Rule::Verification.error(format!("the status list {why}"));
+    let summary = credential.summary();
+    if !summary.types.iter().any(|name| name == "BitstringStatusListCredential") {
+        return Err(malformed("is not of the type BitstringStatusListCredential"));
+    }
+    let url = credential.document().get("id").and_then(Value::as_str).filter(|url| url.len() <= MAX_URL);
+    let url = url.ok_or_else(|| malformed("has no id, or a very long one"))?;
+    let subject = credential.claims().ok_or_else(|| malformed("has several subjects"))?;
+    if subject.get("type").and_then(Value::as_str) != Some("BitstringStatusList") {
+        return Err(malformed("has a subject that is not of the type BitstringStatusList"));
+    }
+    let purposes = purposes(subject).ok_or_else(|| malformed("has no statusPurpose that is read"))?;
+    if url.starts_with(STATUS_URN) {
+        let name: StatusListUrl = url.parse()?;
+        if name.issuer != summary.issuer {
+            return Err(unverified(format!("is named after {} and signed by {}", name.issuer, summary.issuer)));
+        }
+        if purposes != [name.purpose] {
+            return Err(unverified(format!("is named after {} and made for another purpose", name.purpose)));
+        }
+    }
+    let as_of = summary.valid_from.ok_or_else(|| malformed("has no validFrom, so nobody can tell its age"))?;
+    let skewed = now.checked_add(SKEW).unwrap_or(now);
+    if as_of > skewed {
+        return Err(unverified(format!("holds only from {as_of} on")));
+    }
+    if summary.validity(now) == Validity::Expired {
+        return Err(unverified("has expired".into()));
+    }
+    let lifetime = ttl(subject)?.unwrap_or(DEFAULT_TTL).min(MAX_TTL);
+    let fresh_until = as_of.checked_add(lifetime).unwrap_or(Timestamp::MAX);
+    let encoded = subject.get("encodedList").and_then(Value::as_str);
+    let bits = Bitstring::decode(encoded.ok_or_else(|| malformed("has no encodedList"))?)?;
+    let list = KeptStatusList {
+        issuer: summary.issuer,
+        url: url.into(),
+        purposes,
+        as_of,
+        fresh_until: summary.valid_until.map_or(fresh_until, |end| end.min(fresh_until)),
+        entries: bits.entries(),
+    };
+    Ok((list, bits))
+}
+
+fn purposes(subject: &Map<String, Value>) -> Option<Vec<StatusPurpose>> {
+    let names = match subject.get("statusPurpose")? {
+        Value::Array(names) => names.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    let known: BTreeSet<StatusPurpose> = names.iter().filter_map(|name| name.as_str()?.parse().ok()).collect();
+    Some(known.into_iter().collect()).filter(|known: &Vec<StatusPurpose>| !known.is_empty())
+}
+
+fn ttl(subject: &Map<String, Value>) -> Result<Option<Duration>> {
+    subject.get("ttl").map_or(Ok(None), |ttl| {
+        let milliseconds = ttl.as_u64().filter(|ttl| *ttl > 0);
+        let read = milliseconds.map(|milliseconds| Some(Duration::from_millis(milliseconds)));
+        read.ok_or_else(|| Rule::Malformed.error("the status list's ttl is no positive number of milliseconds"))
+    })
+}
+
+fn insert(transaction: &WriteTransaction, issuer: &str, url: &str, new: &Kept, bits: &Bitstring) -> Result<()> {
+    let named = transaction.open_table(NAMED)?;
+    if named.range((issuer, url, "")..(issuer, url, LAST))?.next().is_none() {
+        return Err(Rule::Retrieval
+            .error("no credential that this node keeps names this status list")
+            .with_remedy("import the credential first"));
+    }
+    let mut table = transaction.open_table(KEPT)?;
+    let held: Option<Kept> = table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose()?;
+    let mut all_bits = transaction.open_table(KEPT_BITS)?;
+    if let Some(held) = held {
+        let same = all_bits.get((issuer, url))?.is_some_and(|held| held.value() == bits.0);
+        // Of two lists of one instant nobody can say which is the newer, so the second does not replace the first.
+        if new.as_of < held.as_of || (new.as_of == held.as_of && !same) {
+            return Err(Rule::Verification
+                .error(format!("a newer status list is kept, of {}; this one is of {}", held.as_of, new.as_of))
+                .with("held", held.as_of)
+                .with("offered", new.as_of));
+        }
+    }
+    table.insert((issuer, url), encode(new)?.as_str())?;
+    all_bits.insert((issuer, url), bits.0.as_slice())?;
+    Ok(())
+}
+
+fn kept(transaction: &ReadTransaction, issuer: &str, url: &str) -> Result<Option<Kept>> {
+    match transaction.open_table(KEPT) {
+        Ok(table) => table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose(),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Remembers which lists a credential names, in the transaction that keeps it.
+pub(in crate::trust) fn link(transaction: &WriteTransaction, credential: &Credential) -> Result<()> {
+    let Ok(entries) = entries(credential) else { return Ok(()) };
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut named = transaction.open_table(NAMED)?;
+    let issuer = credential.issuer().to_string();
+    for entry in entries {
+        named.insert((issuer.as_str(), entry.url.as_str(), credential.id()), ())?;
+    }
+    Ok(())
+}
+
+/// Forgets which lists a credential names, and those lists that no other names, in the transaction that removes it.
+pub(in crate::trust) fn unlink(transaction: &WriteTransaction, credential: &Credential) -> Result<()> {
+    let Ok(entries) = entries(credential) else { return Ok(()) };
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut named = transaction.open_table(NAMED)?;
+    let issuer = credential.issuer().to_string();
+    for entry in entries {
+        let (issuer, url) = (issuer.as_str(), entry.url.as_str());
+        named.remove((issuer, url, credential.id()))?;
+        if named.range((issuer, url, "")..(issuer, url, LAST))?.next().is_none() {
+            transaction.open_table(KEPT)?.remove((issuer, url))?;
+            transaction.open_table(KEPT_BITS)?.remove((issuer, url))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The wallet: out of one device and into another, and encrypted under a passphrase.
+
+use std::path::Path;
+
+use kwaai_core::identity::{Did, Keypair};
+use kwaai_core::trust::{CredentialFilter, CredentialType, MAX_PASSPHRASE, Purpose, Tier, TrustGraph, WalletState};
+use kwaai_core::{Error, ErrorCode};
+use serde_json::{Value, json};
+
+fn did(seed: u8) -> Did {
+    Keypair::from_seed([seed; 32]).did().unwrap()
+}
+
+fn code<T>(result: Result<T, Error>) -> ErrorCode {
+    match result {
+        Err(error) => error.code(),
+        Ok(_) => panic!("it was not refused"),
+    }
+}
+
+/// A node that trusts itself for two types, and keeps one credential of each about node 3.
+async fn filled(dir: &Path) -> TrustGraph {
+    let graph = TrustGraph::open_dir(dir).unwrap();
+    let kinds = [CredentialType::VerifiedNode, CredentialType::Uptime];
+    graph.trust_issuer(graph.did(), &kinds).unwrap();
+    for kind in kinds {
+        let claims = json!({"note": "a note that nobody else should read"}).as_object().unwrap().clone();
+        let credential = graph.issue(kind, did(3), claims, None).await.unwrap();
+        graph.import_credential(&credential.to_json()).await.unwrap();
+    }
+    graph
+}
+
+fn ids(graph: &TrustGraph) -> Vec<String> {
+    graph.credentials(&CredentialFilter::default()).unwrap().into_iter().map(|summary| summary.id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_carries_every_credential_to_another_wallet_unchanged() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, to) = (filled(from.path()).await, TrustGraph::open_dir(to.path()).unwrap());
+    let bundle = from.export_credentials().unwrap();
+    assert_eq!(from.export_credentials().unwrap(), bundle);
+    let imported = to.import_credentials(&bundle).await.unwrap();
+    assert_eq!((imported.kept.len(), imported.refused.len()), (2, 0));
+    assert_eq!(ids(&to), ids(&from));
+    for id in ids(&from) {
+        assert_eq!(to.credential(&id).unwrap(), from.credential(&id).unwrap());
+    }
+    assert_eq!(to.export_credentials().unwrap(), bundle);
+    to.import_credentials(&bundle).await.unwrap();
+    assert_eq!(ids(&to).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_verify_in_a_bundle_is_refused_by_its_place_and_the_rest_is_kept() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, to) = (filled(from.path()).await, TrustGraph::open_dir(to.path()).unwrap());
+    let mut bundle: Value = serde_json::from_str(&from.export_credentials().unwrap()).unwrap();
+    let forged = bundle["credentials"][0].as_str().unwrap().replace("nobody else", "everybody");
+    bundle["credentials"][0] = forged.into();
+    bundle["credentials"].as_array_mut().unwrap().push("{}".into());
+    let imported = to.import_credentials(&bundle.to_string()).await.unwrap();
+    assert_eq!((imported.kept.len(), ids(&to).len()), (1, 1));
+    let refused: Vec<_> = imported.refused.iter().map(|(place, error)| (*place, error.code())).collect();
+    assert_eq!(refused, [(0, ErrorCode::CorruptData), (2, ErrorCode::InvalidArgument)]);
+
+    let changed = |name: &str, value: Value| {
+        let mut bundle: Value = serde_json::from_str(&from.export_credentials().unwrap()).unwrap();
+        bundle[name] = value;
+        bundle.to_string()
+    };
+    for (bundle, expected) in [
+        (String::new(), ErrorCode::InvalidArgument),
+        ("[]".into(), ErrorCode::InvalidArgument),
+        (changed("format", "another".into()), ErrorCode::InvalidArgument),
+        (changed("version", 2.into()), ErrorCode::Unsupported),
+        (changed("credentials", json!([{}])), ErrorCode::InvalidArgument),
+        (changed("more", 1.into()), ErrorCode::InvalidArgument),
+        (" ".repeat(kwaai_core::trust::MAX_BUNDLE_BYTES + 1), ErrorCode::ResourceExhausted),
+    ] {
+        assert_eq!(code(to.import_credentials(&bundle).await), expected);
+    }
+    assert_eq!(ids(&to).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_wallet_shows_nothing_and_trusts_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let graph = filled(dir.path()).await;
+    let all = ids(&graph);
+    let extra = graph.issue(CredentialType::Throughput, did(4), serde_json::Map::new(), None).await.unwrap().to_json();
+    assert_eq!(graph.wallet_state().unwrap(), WalletState::Plain);
+    assert_eq!(code(graph.lock()), ErrorCode::NotFound);
+    assert_eq!(code(graph.unlock("no").await), ErrorCode::NotFound);
+    for wrong in [String::new(), "x".repeat(MAX_PASSPHRASE + 1)] {
+        assert_eq!(code(graph.set_passphrase(&wrong).await), ErrorCode::InvalidArgument);
+    }
+    graph.set_passphrase("correct horse").await.unwrap();
+    assert_eq!((graph.wallet_state().unwrap(), ids(&graph)), (WalletState::Unlocked, all.clone()));
+    let clone = graph.clone();
+    graph.lock().unwrap();
+
+    assert_eq!(clone.wallet_state().unwrap(), WalletState::Locked, "clones share the key");
+    let denied = ErrorCode::PermissionDenied;
+    assert_eq!(code(graph.credentials(&CredentialFilter::default())), denied);
+    assert_eq!(code(graph.credential(&all[0])), denied);
+    assert_eq!(code(graph.export_credentials()), denied);
+    assert_eq!(code(graph.import_credential(&extra).await), denied);
+    assert_eq!(code(graph.remove_credential(&all[0])), denied);
+    assert_eq!(code(graph.score(&did(3))), denied);
+    assert_eq!(code(graph.require(&did(3), Purpose::UseBlocks)), denied);
+    assert_eq!(code(graph.set_passphrase("another").await), denied);
+    assert_eq!(code(graph.remove_passphrase().await), denied);
+    let error = graph.unlock("wrong horse").await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (denied, "the passphrase is wrong"));
+
+    graph.unlock("correct horse").await.unwrap();
+    assert_eq!(ids(&clone), all);
+    graph.import_credential(&extra).await.unwrap();
+    graph.remove_credential(&all[0]).unwrap();
+    assert_eq!(graph.credentials(&CredentialFilter::default()).unwrap().len(), 2);
+    assert_eq!(graph.score(&did(3)).unwrap().tier, Tier::Known);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passphrase_outlives_the_process_can_be_changed_and_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let graph = filled(dir.path()).await;
+    let all = ids(&graph);
+    graph.set_passphrase("first").await.unwrap();
+    graph.set_passphrase("second").await.unwrap();
+    drop(graph);
+
+    let again = TrustGraph::open_dir(dir.path()).unwrap();
+    assert_eq!(again.wallet_state().unwrap(), WalletState::Locked);
+    assert_eq!(code(again.unlock("first").await), ErrorCode::PermissionDenied);
+    again.unlock("second").await.unwrap();
+    assert_eq!(ids(&again), all);
+    again.remove_passphrase().await.unwrap();
+    assert_eq!((again.wallet_state().unwrap(), ids(&again)), (WalletState::Plain, all.clone()));
+    again.set_passphrase("third").await.unwrap();
+    again.lock().unwrap();
+    again.unlock("third").await.unwrap();
+    assert_eq!(ids(&again), all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_imported_under_a_passphrase_never_lies_on_the_disk_in_the_clear() {
+    let dir = tempfile::tempdir().unwrap();
+    let graph = TrustGraph::open_dir(dir.path()).unwrap();
+    graph.set_passphrase("correct horse").await.unwrap();
+    drop(graph);
+    let graph = TrustGraph::open_dir(dir.path()).unwrap();
+    graph.unlock("correct horse").await.unwrap();
+    let secret = "a note that nobody else should read";
+    let claims = json!({"note": secret}).as_object().unwrap().clone();
+    let credential = graph.issue(CredentialType::Uptime, did(3), claims.clone(), None).await.unwrap();
+    graph.import_credential(&credential.to_json()).await.unwrap();
+    drop(graph);
+    let found = |needle: &str| {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| bytes.windows(needle.len()).any(|window| window == needle.as_bytes()))
+    };
+    assert!(!found(secret) && !found("proofValue") && !found("correct horse"));
+    assert!(found(credential.id()), "identifiers stay readable, as the documentation says");
+
+    let plain = tempfile::tempdir().unwrap();
+    filled(plain.path()).await;
+    let bytes = std::fs::read(plain.path().join("kwaainet.redb")).unwrap();
+    assert!(bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "without one it does");
+}
