@@ -31,7 +31,7 @@ use wallet::Wallet;
 
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use issuer::{IssuerPreset, TrustedIssuer};
-pub use policy::{Gate, Policy, Purpose, Tier};
+pub use policy::{Gate, Minimum, Points, Policy, Purpose, Tier};
 pub use score::{Reason, Score, formula};
 pub use wallet::{CredentialFilter, MAX_PER_SUBJECT};
 
@@ -225,12 +225,12 @@ impl TrustGraph {
         Ok(score::score(&about, self.clock.now(), |issuer, kind| trusts(&trusted, issuer, kind)))
     }
 
-    /// The minimum tier of each purpose.
+    /// The minimum of each purpose.
     pub fn policy(&self) -> Result<Policy> {
         self.store.read(|transaction| Ok(setting(transaction, POLICY)?.unwrap_or_default()))
     }
 
-    /// Replaces the minimum tier of each purpose, durably.
+    /// Replaces the minimum of each purpose, durably.
     pub fn set_policy(&self, policy: Policy) -> Result<()> {
         let text = encode(&policy)?;
         self.store.write(|transaction| {
@@ -242,13 +242,15 @@ impl TrustGraph {
     /// Checks, before this node uses a peer, that it is trusted enough.
     ///
     /// # Errors
-    /// `untrusted_peer` with the peer's tier and the one that the purpose asks for.
+    /// `untrusted_peer` with the peer's `tier` and `score`, and what the purpose asks for as `needed`.
     pub fn require(&self, peer: &Did, purpose: Purpose) -> Result<()> {
         self.check(Some(peer), purpose)?.map_or(Ok(()), |shortfall| {
-            Err(Error::untrusted_peer(format!("{peer} is {}, {purpose} asks for {}", shortfall.held, shortfall.needed))
+            let Shortfall { held, score, needed } = shortfall;
+            Err(Error::untrusted_peer(format!("{peer} is {held} ({score:.4}), {purpose} asks for {needed}"))
                 .with("peer", peer)
-                .with("tier", shortfall.held)
-                .with("needed", shortfall.needed)
+                .with("tier", held)
+                .with("score", score)
+                .with("needed", needed)
                 .with("purpose", purpose)
                 .with_remedy("import credentials about it, trust their issuers, or lower the minimum tier"))
         })
@@ -266,11 +268,14 @@ impl TrustGraph {
 
     fn check(&self, peer: Option<&Did>, purpose: Purpose) -> Result<Option<Shortfall>> {
         let needed = self.policy()?.minimum(purpose);
-        if needed == Tier::Unknown {
+        if needed.is_open() {
             return Ok(None);
         }
-        let held = peer.map(|peer| self.score(peer)).transpose()?.map_or(Tier::Unknown, |score| score.tier);
-        Ok((held < needed).then_some(Shortfall { held, needed }))
+        Ok(match peer.map(|peer| self.score(peer)).transpose()? {
+            Some(score) if needed.is_met_by(&score) => None,
+            Some(score) => Some(Shortfall { held: score.tier, score: score.value, needed }),
+            None => Some(Shortfall { held: Tier::Unknown, score: 0.0, needed }),
+        })
     }
 
     fn trusted_types(&self) -> Result<BTreeMap<Did, Vec<CredentialType>>> {
@@ -278,21 +283,22 @@ impl TrustGraph {
     }
 }
 
-/// Two tiers, the first of which is the lower.
+/// Where a peer stands, and the more that a purpose asks for.
 struct Shortfall {
     held: Tier,
-    needed: Tier,
+    score: f64,
+    needed: Minimum,
 }
 
 #[async_trait]
 impl Gate for TrustGraph {
-    /// Lets a caller in whose tier reaches the minimum. A caller whose PeerId carries no key, as those of RSA keys, cannot be
+    /// Lets a caller in that reaches the minimum. A caller whose PeerId carries no key, as those of RSA keys, cannot be
     /// the subject of a credential and is unknown.
     async fn admit(&self, caller: PeerId, purpose: Purpose) -> Result<()> {
         let did = Did::from_peer_id(&caller).ok();
         self.check(did.as_ref(), purpose)?.map_or(Ok(()), |shortfall| {
             Err(Error::permission_denied(format!(
-                "{purpose} asks for the tier {}; the caller is {}",
+                "{purpose} asks for {}; the caller is {}",
                 shortfall.needed, shortfall.held
             ))
             .with("tier", shortfall.held)
