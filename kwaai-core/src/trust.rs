@@ -9,7 +9,9 @@ mod issuer;
 pub mod json;
 mod policy;
 pub mod proof;
+mod query;
 mod score;
+mod statement;
 mod wallet;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,10 @@ use wallet::Wallet;
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use policy::{Gate, Minimum, Points, Policy, Purpose, Tier};
+pub use query::{
+    Askers, Disclosure, Disclosures, MAX_STATEMENT_BYTES, QUESTIONS_PER_HOUR, STATEMENT_LIFETIME, TrustAnswer,
+    TrustQuestion, TrustStatement,
+};
 pub use score::{Reason, Score, formula};
 pub use wallet::{CredentialFilter, MAX_PER_SUBJECT};
 

@@ -41,6 +41,10 @@ impl TrustGate {
         TrustGate { trust, peers: OnceLock::new(), asked: Mutex::new(BTreeMap::new()) }
     }
 
+    pub(super) fn trust(&self) -> &TrustGraph {
+        &self.trust
+    }
+
     /// Begins to answer peers, and makes asking them possible.
     pub(super) fn attach(&self, peers: &Arc<dyn Peers>) -> Result<()> {
         self.peers.set(Arc::downgrade(peers)).map_err(|_| Error::internal("the gate was attached twice"))?;
