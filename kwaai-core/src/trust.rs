@@ -7,6 +7,7 @@
 mod credential;
 mod issuer;
 pub mod json;
+mod pledge;
 mod policy;
 pub mod proof;
 mod query;
@@ -33,6 +34,7 @@ use wallet::Wallet;
 
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use issuer::{IssuerPreset, TrustedIssuer};
+pub use pledge::{PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME, Pledge, PledgeRequest, PledgeWithdrawal};
 pub use policy::{Gate, Minimum, Points, Policy, Purpose, Tier};
 pub use query::{
     Askers, Disclosure, Disclosures, MAX_STATEMENT_BYTES, QUESTIONS_PER_HOUR, STATEMENT_LIFETIME, TrustAnswer,
@@ -115,9 +117,11 @@ impl TrustGraph {
     /// replaces the old.
     ///
     /// # Errors
-    /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept.
+    /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept;
+    /// `invalid_argument` with the rule `withdrawn` for a pledge that its subject [withdrew](PledgeWithdrawal).
     pub async fn import_credential(&self, json: &str) -> Result<CredentialSummary> {
         let credential = self.verify(json)?;
+        self.refuse_withdrawn(credential.id())?;
         self.wallet.keep(&credential).await?;
         Ok(credential.summary().clone())
     }
@@ -134,7 +138,7 @@ impl TrustGraph {
         for text in presented.iter().take(MAX_PER_SUBJECT) {
             let Ok(credential) = self.verify(text) else { continue };
             let counts = credential.kind().is_some_and(|kind| trusts(&trusted, &credential.issuer(), kind));
-            if credential.subject() != Some(*peer) || !counts {
+            if credential.subject() != Some(*peer) || !counts || self.refuse_withdrawn(credential.id()).is_err() {
                 continue;
             }
             match self.wallet.keep(&credential).await {
