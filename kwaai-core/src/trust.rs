@@ -4,6 +4,7 @@
 //! each purpose. Nobody is trusted at first: a score rises above zero only once this node trusts an issuer and holds one
 //! of its credentials.
 
+mod attestation;
 mod credential;
 mod issuer;
 pub mod json;
@@ -32,6 +33,9 @@ use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
 use wallet::Wallet;
 
+pub use attestation::{
+    Attestation, CredentialDigest, LegacyAttestation, MAX_ANNOUNCED, MAX_ATTESTATIONS, read_attestations,
+};
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use pledge::{PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME, Pledge, PledgeRequest, PledgeWithdrawal};
