@@ -14,6 +14,7 @@ pub mod proof;
 mod query;
 mod score;
 mod statement;
+mod threshold;
 mod wallet;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub use query::{
     TrustQuestion, TrustStatement,
 };
 pub use score::{Reason, Score, formula};
+pub use threshold::Thresholds;
 pub use wallet::{CredentialFilter, MAX_PER_SUBJECT};
 
 /// Issuer → the names of the types it is trusted for, as a JSON array.
