@@ -4,6 +4,7 @@ mod contribution;
 mod gate;
 mod info;
 mod knowledge;
+mod question;
 
 use std::fmt;
 use std::sync::Arc;
@@ -81,6 +82,7 @@ impl Node {
         let network = Network::start(network_config, gate.clone()).await?;
         let peers: Arc<dyn Peers> = Arc::new(network.clone());
         gate.attach(&peers)?;
+        question::serve(&*peers, gate.clone())?;
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);
         tracing::info!(peer = %network.local_peer(), name, "node started");

@@ -36,7 +36,7 @@ pub use chain::{Coverage, HostPolicy, HostView};
 pub use config::{ModelConfig, RopeScaling};
 pub use llama::{Ends, Llama, Span};
 pub use model::{Blocks, LoadOptions, Model};
-pub use serve::Offer;
+pub use serve::{Announcement, Offer};
 pub use session::ServeLimits;
 pub use wire::Precision;
 
@@ -111,9 +111,10 @@ impl ShardEngine {
 
     /// An engine with options.
     pub fn new(network: Option<Access>, options: EngineOptions) -> ShardEngine {
+        let policy = network.as_ref().map(|(_, policy)| policy.clone());
         ShardEngine(Arc::new(Inner {
             network,
-            host: Host::new(options.limits, options.clock.clone()),
+            host: Host::new(options.limits, options.clock.clone(), policy),
             clock: options.clock,
             precision: options.precision,
             ids: Mutex::default(),

@@ -4,16 +4,21 @@
 //! each purpose. Nobody is trusted at first: a score rises above zero only once this node trusts an issuer and holds one
 //! of its credentials.
 
+mod attestation;
 mod claims;
 mod credential;
 mod dtg;
 mod issuer;
 pub mod json;
 mod legacy;
+mod pledge;
 mod policy;
 pub mod proof;
+mod query;
 mod score;
+mod statement;
 mod status_list;
+mod threshold;
 mod wallet;
 
 use std::collections::BTreeMap;
@@ -33,6 +38,9 @@ use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
 use wallet::Wallet;
 
+pub use attestation::{
+    Attestation, CredentialDigest, LegacyAttestation, MAX_ANNOUNCED, MAX_ATTESTATIONS, read_attestations,
+};
 pub use claims::{
     AttendeeClaims, BindingClaims, Claims, EndorsementClaims, LinkType, MAX_CHECKS, MAX_CLAIM_TEXT, PledgeClaims,
     ThroughputClaims, UptimeClaims, VerifiedNodeClaims, Window,
@@ -41,12 +49,18 @@ pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialTy
 pub use dtg::{DTG_CONTEXT, DtgCredential, DtgShape};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use legacy::{LegacyCredential, LegacyProof, MAX_LEGACY_BYTES, MAX_ORDERED_CLAIMS, Reissue};
-pub use policy::{Gate, Policy, Purpose, Tier};
+pub use pledge::{PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME, Pledge, PledgeRequest, PledgeWithdrawal};
+pub use policy::{Gate, Minimum, Points, Policy, Purpose, Tier};
+pub use query::{
+    Askers, Disclosure, Disclosures, MAX_STATEMENT_BYTES, QUESTIONS_PER_HOUR, STATEMENT_LIFETIME, TrustAnswer,
+    TrustQuestion, TrustStatement,
+};
 pub use score::{Reason, Score, formula};
 pub use status_list::{
     Bitstring, DEFAULT_TTL, KeptStatusList, MAX_STATUS_LIST_BYTES, MIN_STATUS_ENTRIES, Status, StatusListUrl,
     StatusPurpose, UNKNOWN_STATUS_SHARE, WantedStatusList,
 };
+pub use threshold::Thresholds;
 pub use wallet::{CredentialFilter, ImportedBundle, MAX_BUNDLE_BYTES, MAX_PASSPHRASE, MAX_PER_SUBJECT, WalletState};
 
 /// Issuer → the names of the types it is trusted for, as a JSON array.
@@ -123,9 +137,11 @@ impl TrustGraph {
     /// replaces the old.
     ///
     /// # Errors
-    /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept.
+    /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept;
+    /// `invalid_argument` with the rule `withdrawn` for a pledge that its subject [withdrew](PledgeWithdrawal).
     pub async fn import_credential(&self, json: &str) -> Result<CredentialSummary> {
         let credential = self.verify(json)?;
+        self.refuse_withdrawn(credential.id())?;
         self.wallet.keep(&credential).await?;
         Ok(credential.summary().clone())
     }
@@ -142,7 +158,7 @@ impl TrustGraph {
         for text in presented.iter().take(MAX_PER_SUBJECT) {
             let Ok(credential) = self.verify(text) else { continue };
             let counts = credential.kind().is_some_and(|kind| trusts(&trusted, &credential.issuer(), kind));
-            if credential.subject() != Some(*peer) || !counts {
+            if credential.subject() != Some(*peer) || !counts || self.refuse_withdrawn(credential.id()).is_err() {
                 continue;
             }
             match self.wallet.keep(&credential).await {
@@ -239,12 +255,12 @@ impl TrustGraph {
         Ok(score::score(&about, self.clock.now(), |issuer, kind| trusts(&trusted, issuer, kind)))
     }
 
-    /// The minimum tier of each purpose.
+    /// The minimum of each purpose.
     pub fn policy(&self) -> Result<Policy> {
         self.store.read(|transaction| Ok(setting(transaction, POLICY)?.unwrap_or_default()))
     }
 
-    /// Replaces the minimum tier of each purpose, durably.
+    /// Replaces the minimum of each purpose, durably.
     pub fn set_policy(&self, policy: Policy) -> Result<()> {
         let text = encode(&policy)?;
         self.store.write(|transaction| {
@@ -256,13 +272,15 @@ impl TrustGraph {
     /// Checks, before this node uses a peer, that it is trusted enough.
     ///
     /// # Errors
-    /// `untrusted_peer` with the peer's tier and the one that the purpose asks for.
+    /// `untrusted_peer` with the peer's `tier` and `score`, and what the purpose asks for as `needed`.
     pub fn require(&self, peer: &Did, purpose: Purpose) -> Result<()> {
         self.check(Some(peer), purpose)?.map_or(Ok(()), |shortfall| {
-            Err(Error::untrusted_peer(format!("{peer} is {}, {purpose} asks for {}", shortfall.held, shortfall.needed))
+            let Shortfall { held, score, needed } = shortfall;
+            Err(Error::untrusted_peer(format!("{peer} is {held} ({score:.4}), {purpose} asks for {needed}"))
                 .with("peer", peer)
-                .with("tier", shortfall.held)
-                .with("needed", shortfall.needed)
+                .with("tier", held)
+                .with("score", score)
+                .with("needed", needed)
                 .with("purpose", purpose)
                 .with_remedy("import credentials about it, trust their issuers, or lower the minimum tier"))
         })
@@ -280,11 +298,14 @@ impl TrustGraph {
 
     fn check(&self, peer: Option<&Did>, purpose: Purpose) -> Result<Option<Shortfall>> {
         let needed = self.policy()?.minimum(purpose);
-        if needed == Tier::Unknown {
+        if needed.is_open() {
             return Ok(None);
         }
-        let held = peer.map(|peer| self.score(peer)).transpose()?.map_or(Tier::Unknown, |score| score.tier);
-        Ok((held < needed).then_some(Shortfall { held, needed }))
+        Ok(match peer.map(|peer| self.score(peer)).transpose()? {
+            Some(score) if needed.is_met_by(&score) => None,
+            Some(score) => Some(Shortfall { held: score.tier, score: score.value, needed }),
+            None => Some(Shortfall { held: Tier::Unknown, score: 0.0, needed }),
+        })
     }
 
     fn trusted_types(&self) -> Result<BTreeMap<Did, Vec<CredentialType>>> {
@@ -292,21 +313,22 @@ impl TrustGraph {
     }
 }
 
-/// Two tiers, the first of which is the lower.
+/// Where a peer stands, and the more that a purpose asks for.
 struct Shortfall {
     held: Tier,
-    needed: Tier,
+    score: f64,
+    needed: Minimum,
 }
 
 #[async_trait]
 impl Gate for TrustGraph {
-    /// Lets a caller in whose tier reaches the minimum. A caller whose PeerId carries no key, as those of RSA keys, cannot be
+    /// Lets a caller in that reaches the minimum. A caller whose PeerId carries no key, as those of RSA keys, cannot be
     /// the subject of a credential and is unknown.
     async fn admit(&self, caller: PeerId, purpose: Purpose) -> Result<()> {
         let did = Did::from_peer_id(&caller).ok();
         self.check(did.as_ref(), purpose)?.map_or(Ok(()), |shortfall| {
             Err(Error::permission_denied(format!(
-                "{purpose} asks for the tier {}; the caller is {}",
+                "{purpose} asks for {}; the caller is {}",
                 shortfall.needed, shortfall.held
             ))
             .with("tier", shortfall.held)

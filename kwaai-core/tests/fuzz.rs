@@ -4,8 +4,12 @@ use kwaai_core::identity::{Did, DidText, Keypair, Relation, peer_id, verificatio
 use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::ModelConfig;
+use kwaai_core::shard::serve::read_info;
 use kwaai_core::shard::wire::Frame;
-use kwaai_core::trust::{Bitstring, Credential, LegacyCredential, LegacyProof, StatusListUrl};
+use kwaai_core::trust::{
+    Askers, Bitstring, Credential, LegacyCredential, LegacyProof, Minimum, Pledge, PledgeRequest, PledgeWithdrawal,
+    Policy, StatusListUrl, TrustGraph, TrustQuestion, TrustStatement, read_attestations,
+};
 use proptest::prelude::*;
 
 /// Any bytes, and valid ones with some of them changed, cut or repeated, which come much further.
@@ -47,6 +51,82 @@ fn credential() -> String {
     let subject = Keypair::from_seed([3; 32]).did().unwrap();
     let kind = kwaai_core::trust::CredentialType::Uptime;
     runtime.block_on(trust.issue(kind, subject, serde_json::Map::new(), None)).unwrap().to_json()
+}
+
+/// A question, its answer, the request of a pledge and its withdrawal, each signed by who should.
+fn statements() -> [String; 4] {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [one, other] = dirs.each_ref().map(|dir| TrustGraph::open_dir(dir.path()).unwrap());
+    runtime.block_on(async {
+        let about = Keypair::from_seed([3; 32]).did().unwrap();
+        let minimum = Some(Minimum::score(0.5).unwrap());
+        let question = one.question(other.did(), about, minimum, [7; 16]).await.unwrap();
+        let statement = other.answer(&Askers::default(), None, question.to_json()).await.unwrap();
+        let pledge = Pledge::of_text("a text").unwrap();
+        let request = one.request_pledge(other.did(), &pledge).await.unwrap();
+        let credential = other.issue_pledge(request.to_json(), &pledge, None).await.unwrap();
+        one.accept_pledge(&credential.to_json(), &pledge).await.unwrap();
+        let withdrawal = one.withdraw_pledge(credential.id()).await.unwrap();
+        [question.to_json(), statement.to_json(), request.to_json(), withdrawal.to_json()].map(String::from)
+    })
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+proptest! {
+    #[test]
+    fn fuzz_a_changed_question_about_trust_is_refused(bytes in broken(statements()[0].clone().into_bytes())) {
+        // What is read after a change says the same: only white space or the order of members can have changed.
+        if let Ok(question) = TrustQuestion::read(&text_of(&bytes)) {
+            prop_assert_eq!((question.nonce, question.at_least), ([7; 16], Some(Minimum::score(0.5).unwrap())));
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_statement_about_trust_is_refused(bytes in broken(statements()[1].clone().into_bytes())) {
+        if let Ok(statement) = TrustStatement::read(&text_of(&bytes)) {
+            prop_assert_eq!(statement.nonce, [7; 16]);
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_request_of_a_pledge_is_refused(bytes in broken(statements()[2].clone().into_bytes())) {
+        if let Ok(request) = PledgeRequest::read(&text_of(&bytes)) {
+            prop_assert!(request.pledge.is_of("a text"));
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_withdrawal_of_a_pledge_is_refused(bytes in broken(statements()[3].clone().into_bytes())) {
+        let now = "2100-01-01T00:00:00Z".parse().unwrap();
+        if let Ok(withdrawal) = PledgeWithdrawal::read(&text_of(&bytes), now) {
+            prop_assert!(Pledge::of_credential(&withdrawal.credential).unwrap().is_of("a text"));
+        }
+    }
+
+    #[test]
+    fn fuzz_the_attestations_of_a_record_are_read_or_refused(bytes in broken(ATTESTATION.as_bytes().to_vec())) {
+        let announcer = Keypair::from_seed([5; 32]).did().unwrap();
+        let record = serde_json::Value::Array(vec![text_of(&bytes).into()]);
+        let read = read_attestations(&record, &announcer, "2026-06-01T00:00:00Z".parse().unwrap()).unwrap();
+        prop_assert_eq!(read.len(), 1);
+    }
+
+    #[test]
+    fn fuzz_what_a_host_announces_is_read_or_refused(bytes in broken(ANNOUNCEMENT.as_bytes().to_vec())) {
+        let _ = read_info(&bytes);
+    }
+
+    #[test]
+    fn fuzz_a_stored_policy_is_read_or_refused(bytes in broken(br#"{"minimum":{"message":"verified","use_blocks":0.55}}"#.to_vec())) {
+        if let Ok(policy) = serde_json::from_slice::<Policy>(&bytes) {
+            let again = serde_json::to_string(&policy).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Policy>(&again).unwrap(), policy);
+        }
+    }
 }
 
 proptest! {
@@ -241,3 +321,9 @@ proptest! {
         check_did(&text)?;
     }
 }
+const ATTESTATION: &str = r#"{"@context":["https://www.w3.org/2018/credentials/v1","https://kwaai.ai/credentials/v1"],
+"type":["VerifiableCredential","SummitAttendeeVC"],"issuer":"did:peer:12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
+"issuanceDate":"2026-03-15T10:00:00.123456789Z","credentialSubject":{"id":"did:key:z6Mk","eventName":"Summit"}}"#;
+
+const ANNOUNCEMENT: &str = r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],
+"credentials":["urn:kwaai:vc:abababababababababababababababababababababababababababababababab"]}"#;

@@ -224,7 +224,7 @@ async fn a_contribution_that_fails_shares_nothing_and_leaves_the_policy_alone() 
     let contribution = Contribution { min_tier: Some(Tier::Unknown), blocks: vec![share, missing] };
     assert_eq!(host.contribute(contribution).await.unwrap_err().code(), ErrorCode::NotFound);
     assert!(host.shards().served().is_empty());
-    assert_eq!(host.trust().policy().unwrap().minimum(Purpose::ServeBlocks), Tier::Known);
+    assert_eq!(host.trust().policy().unwrap().minimum(Purpose::ServeBlocks), Tier::Known.into());
     host.shutdown(GRACE).await.unwrap();
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kwaai_core::Error;
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::{self, CredentialFilter, CredentialType, KEY_FILE, Policy, Purpose};
+use kwaai_core::trust::{self, CredentialFilter, CredentialType, KEY_FILE, Minimum, Policy, Purpose};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -267,18 +267,18 @@ impl TrustGraph {
         rt::blocking(&cancel, move || graph.score(&peer)).await.map(Score::from)
     }
 
-    /// The minimum tier of each purpose.
-    pub async fn policy(&self, cancel: CancelToken) -> Result<BTreeMap<&'static str, &'static str>> {
+    /// The minimum of each purpose: the name of a tier, or a score in decimal digits.
+    pub async fn policy(&self, cancel: CancelToken) -> Result<BTreeMap<&'static str, String>> {
         let graph = self.handle.get()?;
         let policy = rt::blocking(&cancel, move || graph.policy()).await?;
-        Ok(Purpose::ALL.into_iter().map(|purpose| (purpose.as_str(), policy.minimum(purpose).as_str())).collect())
+        Ok(Purpose::ALL.into_iter().map(|purpose| (purpose.as_str(), policy.minimum(purpose).to_string())).collect())
     }
 
-    /// Replaces the minimum tier of each purpose, durably. A purpose that is left out gets its default.
+    /// Replaces the minimum of each purpose, `verified` or `0.55`, durably. A purpose that is left out gets its default.
     pub async fn set_policy(&self, minimum: BTreeMap<String, String>, cancel: CancelToken) -> Result<()> {
         let graph = self.handle.get()?;
-        let policy = minimum.iter().try_fold(Policy::default(), |policy, (purpose, tier)| {
-            policy.with_minimum(purpose.parse()?, tier.parse()?)
+        let policy = minimum.iter().try_fold(Policy::default(), |policy, (purpose, minimum)| {
+            policy.with_minimum(purpose.parse()?, minimum.parse::<Minimum>()?)
         })?;
         rt::blocking(&cancel, move || graph.set_policy(policy)).await
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::Node;
 use crate::shard::Offer;
-use crate::trust::{Purpose, Tier};
+use crate::trust::{Minimum, Purpose, Tier};
 use crate::{Error, Result};
 
 /// What a node shares, and with whom.
@@ -45,14 +45,14 @@ impl Node {
             let _one_at_a_time = node.inner.contribution.0.lock().await;
             node.stop_sharing().await?;
             let before = match contribution.min_tier {
-                Some(tier) => Some(node.set_minimum(tier).await?),
+                Some(tier) => Some(node.set_minimum(tier.into()).await?),
                 None => None,
             };
             let shared = node.share(contribution.blocks).await;
             if shared.is_err() {
                 node.stop_sharing().await?;
-                if let Some(tier) = before {
-                    node.set_minimum(tier).await?;
+                if let Some(minimum) = before {
+                    node.set_minimum(minimum).await?;
                 }
             }
             shared
@@ -76,13 +76,13 @@ impl Node {
         Ok(())
     }
 
-    /// Sets the lowest tier that may use what is shared, and returns the one before.
-    async fn set_minimum(&self, tier: Tier) -> Result<Tier> {
+    /// Sets the least that lets a peer use what is shared, and returns what it was before.
+    async fn set_minimum(&self, minimum: Minimum) -> Result<Minimum> {
         let trust = self.inner.trust.clone();
         let set = move || {
             let policy = trust.policy()?;
             let before = policy.minimum(Purpose::ServeBlocks);
-            trust.set_policy(policy.with_minimum(Purpose::ServeBlocks, tier)?)?;
+            trust.set_policy(policy.with_minimum(Purpose::ServeBlocks, minimum)?)?;
             Ok(before)
         };
         let work = tokio::task::spawn_blocking(set).await;

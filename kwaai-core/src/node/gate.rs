@@ -4,6 +4,10 @@
 //! `kwaainet.trust.credentials` with a JSON array of them, each as the JSON text that its issuer signed. The asking node
 //! keeps what it can verify, what is about the peer that answered, and what comes from an issuer it trusts for that
 //! type; everything else is dropped.
+//!
+//! Announcements carry only the digests of credentials. The unary method `kwaainet.trust.fetch` takes a JSON array of up to
+//! eight digests and answers with those of the node's own credentials that bear one, in the same form as above. It is
+//! called for the digests that the asking node lacks, and only for a peer that stands too low without them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -16,10 +20,11 @@ use libp2p::PeerId;
 use crate::identity::Did;
 use crate::net::{Peers, UnaryHandler};
 use crate::shard::HostPolicy;
-use crate::trust::{Gate, Purpose, TrustGraph};
+use crate::trust::{CredentialDigest, CredentialSummary, Gate, MAX_ANNOUNCED, Purpose, TrustGraph};
 use crate::{Error, Result};
 
 const METHOD: &str = "kwaainet.trust.credentials";
+const FETCH: &str = "kwaainet.trust.fetch";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer is asked again only after this long, so that a refused caller cannot make this node call back at will.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -27,6 +32,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 const MAX_ASKED: usize = 4096;
 /// The credentials shown to a peer stay below this, so that they fit one answer.
 const MAX_SHOWN: usize = 1024 * 1024;
+/// Eight digests of 77 characters take less.
+const MAX_FETCH: usize = 1024;
 
 /// Admits callers and chooses hosts by their tier, after asking them for credentials that would raise it.
 pub(super) struct TrustGate {
@@ -41,10 +48,15 @@ impl TrustGate {
         TrustGate { trust, peers: OnceLock::new(), asked: Mutex::new(BTreeMap::new()) }
     }
 
+    pub(super) fn trust(&self) -> &TrustGraph {
+        &self.trust
+    }
+
     /// Begins to answer peers, and makes asking them possible.
     pub(super) fn attach(&self, peers: &Arc<dyn Peers>) -> Result<()> {
         self.peers.set(Arc::downgrade(peers)).map_err(|_| Error::internal("the gate was attached twice"))?;
-        peers.serve_unary(METHOD, Purpose::Open, Arc::new(Show(self.trust.clone())))
+        peers.serve_unary(METHOD, Purpose::Open, Arc::new(Show(self.trust.clone())))?;
+        peers.serve_unary(FETCH, Purpose::Open, Arc::new(Fetch(self.trust.clone())))
     }
 
     /// Fetches a peer's credentials unless it was asked a moment ago. A peer that does not answer has none to show.
@@ -57,14 +69,21 @@ impl TrustGate {
         }
         let kept = async {
             let answer = peers.call(peer, METHOD, Bytes::new(), TIMEOUT).await?;
-            let shown: Vec<String> = serde_json::from_slice(&answer)
-                .map_err(|_| Error::invalid_argument("the peer's credentials are not a list of texts"))?;
-            let trust = self.trust.clone();
-            trust.import_presented(&subject, &shown).await
+            self.trust.import_presented(&subject, &texts(&answer)?).await
         };
         if let Err(error) = kept.await {
             tracing::debug!(%peer, code = %error.code(), "the peer's credentials could not be had");
         }
+    }
+
+    /// Fetches the credentials that a peer announced and this node lacks.
+    async fn fetch(&self, peer: PeerId, lacking: &[CredentialDigest]) -> Result<Vec<CredentialSummary>> {
+        let (subject, peers) = (Did::from_peer_id(&peer)?, self.peers.get().and_then(Weak::upgrade));
+        let peers = peers.ok_or_else(|| Error::closed("the network was shut down"))?;
+        let body = serde_json::to_vec(lacking)
+            .map_err(|error| Error::internal("digests could not be written as JSON").with_source(error))?;
+        let answer = peers.call(peer, FETCH, body.into(), TIMEOUT).await?;
+        self.trust.import_fetched(&subject, lacking, &texts(&answer)?).await
     }
 
     fn may_ask(&self, peer: PeerId) -> bool {
@@ -108,6 +127,39 @@ impl HostPolicy for TrustGate {
         self.ask(peer).await;
         self.trust.require(&did, Purpose::UseBlocks)
     }
+
+    async fn learn(&self, peer: PeerId, credentials: &[CredentialDigest]) {
+        let suffices = |did: Did| self.trust.require(&did, Purpose::UseBlocks).is_ok();
+        if Did::from_peer_id(&peer).map_or(true, suffices) {
+            return;
+        }
+        let lacking = self.trust.lacking(credentials).unwrap_or_default();
+        if lacking.is_empty() || !self.may_ask(peer) {
+            return;
+        }
+        if let Err(error) = self.fetch(peer, &lacking).await {
+            tracing::debug!(%peer, code = %error.code(), "what the peer announced could not be fetched");
+            // It may still be asked for all that it shows.
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+        }
+    }
+
+    async fn announced(&self) -> Vec<CredentialDigest> {
+        let trust = self.trust.clone();
+        let announced = tokio::task::spawn_blocking(move || trust.announced()).await;
+        announced
+            .map_err(|error| Error::internal("reading the wallet did not finish").with_source(error))
+            .flatten()
+            .unwrap_or_else(|error| {
+                tracing::warn!(code = %error.code(), "this node's credentials are not announced");
+                Vec::new()
+            })
+    }
+}
+
+fn texts(answer: &[u8]) -> Result<Vec<String>> {
+    serde_json::from_slice(answer)
+        .map_err(|_| Error::invalid_argument("the peer's credentials are not a list of texts"))
 }
 
 /// Answers with the credentials about this node.
@@ -117,16 +169,39 @@ struct Show(TrustGraph);
 impl UnaryHandler for Show {
     async fn call(&self, _caller: PeerId, _body: Bytes) -> Result<Bytes> {
         let trust = self.0.clone();
-        let mut own = tokio::task::spawn_blocking(move || trust.presentable())
-            .await
-            .map_err(|error| Error::internal("reading the wallet did not finish").with_source(error))??;
-        let mut size = 0;
-        own.retain(|text| {
-            size += text.len() * 2;
-            size <= MAX_SHOWN
-        });
-        serde_json::to_vec(&own)
-            .map(Bytes::from)
-            .map_err(|error| Error::internal("credentials could not be written as JSON").with_source(error))
+        shown(move || trust.presentable()).await
     }
+}
+
+/// Answers with those credentials about this node that were asked for.
+struct Fetch(TrustGraph);
+
+#[async_trait]
+impl UnaryHandler for Fetch {
+    async fn call(&self, _caller: PeerId, body: Bytes) -> Result<Bytes> {
+        let digests: Option<Vec<CredentialDigest>> = match body.len() {
+            0..=MAX_FETCH => serde_json::from_slice(&body).ok(),
+            _ => None,
+        };
+        let digests = digests.filter(|digests| digests.len() <= MAX_ANNOUNCED).ok_or_else(|| {
+            Error::invalid_argument(format!("not a list of at most {MAX_ANNOUNCED} digests of credentials"))
+        })?;
+        let trust = self.0.clone();
+        shown(move || trust.presentable_of(&digests)).await
+    }
+}
+
+/// Reads credentials off the async workers, and writes as many as fit an answer.
+async fn shown(read: impl FnOnce() -> Result<Vec<String>> + Send + 'static) -> Result<Bytes> {
+    let mut own = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Error::internal("reading the wallet did not finish").with_source(error))??;
+    let mut size = 0;
+    own.retain(|text| {
+        size += text.len() * 2;
+        size <= MAX_SHOWN
+    });
+    serde_json::to_vec(&own)
+        .map(Bytes::from)
+        .map_err(|error| Error::internal("credentials could not be written as JSON").with_source(error))
 }

@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use super::Node;
 use crate::identity::Did;
 use crate::net::{ConnectedPeer, Direction, Multiaddr, Peers};
-use crate::trust::{Reason, Tier};
+use crate::trust::{Reason, Score, Tier};
 use crate::{Error, Result};
 
 /// What a node says about itself.
@@ -53,6 +53,8 @@ pub struct PeerInfo {
     pub tier: Tier,
     /// The score, 0 to 1.
     pub score: f64,
+    /// The badge: whether a fiduciary pledge of the peer counts here; see [`Score::is_pledged`].
+    pub pledged: bool,
     /// The arithmetic of the score, credential by credential.
     pub reasons: Vec<Reason>,
 }
@@ -107,6 +109,7 @@ impl Node {
             rtt_ms: peer.rtt_ms,
             tier: score.as_ref().map_or(Tier::Unknown, |score| score.tier),
             score: score.as_ref().map_or(0.0, |score| score.value),
+            pledged: score.as_ref().is_some_and(Score::is_pledged),
             reasons: score.map_or_else(Vec::new, |score| score.reasons),
         })
     }

@@ -11,6 +11,7 @@ use libp2p::PeerId;
 use super::serve::{INFO, read_info};
 use super::wire::{Frame, Hidden, PROTOCOL, Precision, SMALL_FRAME, SessionId, step_limit};
 use crate::net::{PeerStream, Peers};
+use crate::trust::CredentialDigest;
 use crate::{Error, ErrorCode, Result};
 
 /// Waiting for what a host says about itself, or grants.
@@ -25,6 +26,14 @@ const MAX_PROVIDERS: usize = 64;
 pub trait HostPolicy: Send + Sync + 'static {
     /// Whether this node would use blocks of `peer`; `untrusted_peer` when it stands too low.
     async fn usable(&self, peer: PeerId) -> Result<()>;
+
+    /// Takes note, before it is asked about a peer, of the digests of credentials in the peer's announcement.
+    async fn learn(&self, _peer: PeerId, _credentials: &[CredentialDigest]) {}
+
+    /// The digests that travel with this node's own announcement.
+    async fn announced(&self) -> Vec<CredentialDigest> {
+        Vec::new()
+    }
 }
 
 /// The key under which hosts of a model are found.
@@ -138,16 +147,19 @@ pub async fn coverage(peers: &dyn Peers, policy: &dyn HostPolicy, model: &str, b
     providers.sort_by_key(|peer| peer.to_bytes());
     providers.dedup();
     let ask = |peer: PeerId| async move {
-        let (info, usable) = tokio::join!(peers.call(peer, INFO, Bytes::new(), SHORT), policy.usable(peer));
-        let offers = info.and_then(|body| read_info(&body));
-        let mut spans: Vec<Range<u32>> = offers
+        let said = peers.call(peer, INFO, Bytes::new(), SHORT).await.and_then(|body| read_info(&body));
+        if let Ok(said) = &said {
+            policy.learn(peer, &said.credentials).await;
+        }
+        let usable = policy.usable(peer).await;
+        let mut spans: Vec<Range<u32>> = said
             .iter()
-            .flatten()
+            .flat_map(|said| &said.offers)
             .filter(|offer| offer.model == model && offer.start < offer.end && offer.end <= blocks)
             .map(|offer| offer.start..offer.end)
             .collect();
         spans.sort_by_key(|span| (span.start, span.end));
-        HostView { peer, spans, refused: usable.err().or(offers.err()) }
+        HostView { peer, spans, refused: usable.err().or(said.err()) }
     };
     let hosts = futures::future::join_all(providers.into_iter().map(ask)).await;
     Ok(Coverage { blocks, hosts })

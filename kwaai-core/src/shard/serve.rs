@@ -12,11 +12,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::chain::HostPolicy;
 use super::llama::Span;
 use super::session::{ServeLimits, Sessions, Step};
 use super::wire::{Frame, SessionId, step_limit};
 use crate::clock::Clock;
 use crate::net::{PeerStream, StreamHandler, UnaryHandler};
+use crate::trust::{CredentialDigest, MAX_ANNOUNCED};
 use crate::{Error, Result};
 
 /// The unary method that tells anybody which blocks this node serves.
@@ -37,17 +39,28 @@ pub struct Offer {
     pub end: u32,
 }
 
+/// What a host says about itself to anybody who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// What it serves.
+    pub offers: Vec<Offer>,
+    /// The digests of credentials about it, at most [`MAX_ANNOUNCED`]. They count for nothing until fetched and verified.
+    pub credentials: Vec<CredentialDigest>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Info {
     version: u32,
     spans: Vec<Offer>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    credentials: Vec<String>,
 }
 
-/// Reads the answer to [`INFO`].
+/// Reads the answer to [`INFO`]. What is no digest among its credentials is passed over: it decides nothing.
 ///
 /// # Errors
 /// `corrupt_data` for an answer that is too long or no such answer, `unsupported` for another version.
-pub fn read_info(body: &[u8]) -> Result<Vec<Offer>> {
+pub fn read_info(body: &[u8]) -> Result<Announcement> {
     if body.len() > MAX_INFO {
         return Err(Error::corrupt_data(format!("{INFO} was answered with {} bytes", body.len())));
     }
@@ -56,7 +69,8 @@ pub fn read_info(body: &[u8]) -> Result<Vec<Offer>> {
     if info.version != INFO_VERSION {
         return Err(Error::unsupported(format!("the peer answers {INFO} in version {}", info.version)));
     }
-    Ok(info.spans)
+    let credentials = info.credentials.iter().take(MAX_ANNOUNCED).filter_map(|text| text.parse().ok()).collect();
+    Ok(Announcement { offers: info.spans, credentials })
 }
 
 /// A span that is being served.
@@ -74,13 +88,15 @@ pub(super) struct Host {
     sessions: Sessions,
     permits: Semaphore,
     sweeper: RwLock<Option<AbortOnDropHandle<()>>>,
+    /// Knows what credentials this node shows; an engine without a network shows none.
+    policy: Option<Arc<dyn HostPolicy>>,
 }
 
 impl Host {
-    pub fn new(limits: ServeLimits, clock: Arc<dyn Clock>) -> Arc<Host> {
+    pub fn new(limits: ServeLimits, clock: Arc<dyn Clock>, policy: Option<Arc<dyn HostPolicy>>) -> Arc<Host> {
         let permits = Semaphore::new(limits.parallel_steps.clamp(1, Semaphore::MAX_PERMITS));
         let sessions = Sessions::new(limits, clock);
-        Arc::new(Host { spans: RwLock::default(), sessions, permits, sweeper: RwLock::default() })
+        Arc::new(Host { spans: RwLock::default(), sessions, permits, sweeper: RwLock::default(), policy })
     }
 
     /// Adds a span, and starts looking for idle sessions.
@@ -168,7 +184,11 @@ impl Host {
 #[async_trait]
 impl UnaryHandler for Host {
     async fn call(&self, _caller: PeerId, _body: Bytes) -> Result<Bytes> {
-        serde_json::to_vec(&Info { version: INFO_VERSION, spans: self.offers() })
+        let credentials = match &self.policy {
+            Some(policy) => policy.announced().await.iter().map(CredentialDigest::to_string).collect(),
+            None => Vec::new(),
+        };
+        serde_json::to_vec(&Info { version: INFO_VERSION, spans: self.offers(), credentials })
             .map(Bytes::from)
             .map_err(|error| Error::internal("the offers could not be written").with_source(error))
     }
@@ -220,5 +240,39 @@ async fn sweep(host: Weak<Host>) {
         if let Some(host) = host.upgrade() {
             host.sessions.sweep();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+
+    #[test]
+    fn an_announcement_of_either_age_is_read_and_what_is_no_digest_in_it_is_passed_over() {
+        let digest = format!("urn:kwaai:vc:{}", "ab".repeat(32));
+        let spans = r#""version":1,"spans":[{"model":"m","start":0,"end":2}]"#;
+        let offers = vec![Offer { model: "m".into(), start: 0, end: 2 }];
+        let read = |text: String| read_info(text.as_bytes()).unwrap();
+        assert_eq!(read(format!("{{{spans}}}")), Announcement { offers: offers.clone(), credentials: Vec::new() });
+        let with = read(format!(r#"{{{spans},"credentials":["nonsense","{digest}"]}}"#));
+        assert_eq!(with, Announcement { offers, credentials: vec![digest.parse().unwrap()] });
+        let many = vec![digest; MAX_ANNOUNCED + 1];
+        let many = read(format!(r#"{{{spans},"credentials":{}}}"#, serde_json::to_string(&many).unwrap()));
+        assert_eq!(many.credentials.len(), MAX_ANNOUNCED);
+        let wrong = read_info(format!(r#"{{{spans},"credentials":5}}"#).as_bytes());
+        assert_eq!(wrong.unwrap_err().code(), ErrorCode::CorruptData);
+    }
+
+    #[test]
+    fn the_bytes_of_an_announcement_are_fixed() {
+        let offer = Offer { model: "m".into(), start: 0, end: 2 };
+        let info = |credentials| Info { version: INFO_VERSION, spans: vec![offer.clone()], credentials };
+        let text = |info: Info| serde_json::to_string(&info).unwrap();
+        assert_eq!(text(info(Vec::new())), r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}]}"#);
+        assert_eq!(
+            text(info(vec!["urn:kwaai:vc:ab".into()])),
+            r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],"credentials":["urn:kwaai:vc:ab"]}"#
+        );
     }
 }

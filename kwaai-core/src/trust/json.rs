@@ -57,6 +57,19 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Exactly `N` bytes from lower-case hexadecimal digits.
+pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N || !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (place, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// Refuses a value that is nested deeper than `levels`, before anything recurses into it without a bound.
 pub(super) fn check_depth(value: &Value, levels: usize) -> Result<()> {
     let too_deep = || {
