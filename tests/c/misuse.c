@@ -134,6 +134,8 @@ static void using_what_was_shut_down(void)
     MUST(kwaai_trust_shutdown(trust, &error));
     MUST(kwaai_trust_shutdown(trust, &error));
     EXPECT(KWAAI_CLOSED, kwaai_trust_policy(trust, PATIENCE_MS, &text, &error));
+    MUST(kwaai_trust_did(trust, &text, &error));
+    MUST(kwaai_string_free(text));
     MUST(kwaai_trust_free(trust));
 }
 

@@ -26,8 +26,8 @@ impl TrustGraph {
     }
 
     #[napi]
-    pub fn did(&self) -> Result<String> {
-        self.0.did().map_err(thrown)
+    pub fn did(&self) -> String {
+        self.0.did().to_string()
     }
 
     #[napi]

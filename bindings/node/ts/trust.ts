@@ -148,7 +148,7 @@ export class TrustGraph implements AsyncDisposable {
 
   /** The identity that signs what it issues. */
   get did(): string {
-    return native(() => this.#native.did());
+    return this.#native.did();
   }
 
   /** Issues a credential about a subject, a DID or a PeerId. It is returned and not kept. */

@@ -164,7 +164,7 @@ class TrustGraph(_Closing):
 
     @property
     def did(self) -> str:
-        return self._native.did()
+        return self._native.did
 
     def issue(
         self,

@@ -33,8 +33,9 @@ impl TrustGraph {
         self.0.is_open()
     }
 
-    fn did(&self, py: Python<'_>) -> PyResult<String> {
-        self.0.did().map_err(|error| exception(py, &error))
+    #[getter]
+    fn did(&self) -> &str {
+        self.0.did()
     }
 
     fn issue(&self, kind: String, subject: String, claims: String, valid_for_ms: Option<u64>) -> Operation {

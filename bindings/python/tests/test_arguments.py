@@ -164,7 +164,7 @@ def test_a_handle_shows_what_it_is_and_whether_it_is_open(tmp_path: Path) -> Non
         assert repr(model) == "<kwaainet.sync.Model 'tiny-kwaai' 4 blocks, 0 to 2 here, loaded>"
         model.shutdown()
         assert repr(model).endswith("let go>")
-    assert repr(node).endswith("ended>") and repr(trust) == "<kwaainet.sync.TrustGraph closed>"
+    assert repr(node).endswith("ended>") and repr(trust).endswith("closed>") and trust.did == node.did
     assert repr(shards) == "<kwaainet.sync.ShardEngine closed>"
     with sync.Rag.open(tmp_path, embedder="none") as rag:
         assert repr(rag) == "<kwaainet.sync.Rag open>"

@@ -198,7 +198,7 @@ waiting! {
     }
 }
 
-/// The DID that signs what this trust graph issues.
+/// The DID that signs what this trust graph issues. It stays readable after the shutdown.
 ///
 /// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
 /// the handle must not have been freed.
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn kwaai_trust_did(
     let body = || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::empty("out_did", out_did) }?;
-        out.set_text(resolve::<TrustGraph>(trust)?.did()?)
+        out.set_text(resolve::<TrustGraph>(trust)?.did().to_string())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

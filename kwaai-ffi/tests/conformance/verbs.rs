@@ -50,7 +50,7 @@ impl Object {
             (Object::Node(node), "name") => node.identity().name.clone(),
             (Object::Node(node), "peer_id") => node.identity().peer_id.clone(),
             (Object::Node(node), "did") => node.identity().did.clone(),
-            (Object::Trust(graph), "did") => graph.did().ok()?,
+            (Object::Trust(graph), "did") => graph.did().to_string(),
             (Object::Model(model), "id") => model.info().id.clone(),
             (Object::Model(model), "name") => model.info().name.clone(),
             (Object::Model(model), "blocks") => return Some(json!(model.info().blocks)),
@@ -279,7 +279,6 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
 
 async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: CancelToken) -> Result<Answer> {
     match name {
-        "TrustGraph.did" => data(graph.did()?),
         "TrustGraph.issue" => {
             let claims = args.data.get("claims").cloned().unwrap_or(json!({})).to_string();
             let (kind, subject) = (args.get("type")?, args.get("subject")?);

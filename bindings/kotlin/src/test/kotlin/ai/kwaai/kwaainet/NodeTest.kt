@@ -40,6 +40,7 @@ class NodeTest {
         assertEquals(ErrorCode.CLOSED, error.code)
         assertFailsWith<KwaaiException.Closed> { node.messages() }
         assertFailsWith<KwaaiException.Closed> { node.trust().policy() }
+        assertEquals(info.did, node.trust().did)
     }
 
     @Test
