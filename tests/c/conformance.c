@@ -68,6 +68,12 @@ static uint64_t u64_of(call *made, const char *key)
     return (uint64_t)number_of(made, key, 9007199254740992.0);
 }
 
+/* A number of milliseconds that may be left out. */
+static uint64_t ms_of(call *made, const char *key)
+{
+    return json_get(made->args, key) == NULL ? KWAAI_UNSET : u64_of(made, key);
+}
+
 static void *handle_named(const json *value, handle_kind kind)
 {
     if (value == NULL || value->kind != JSON_TEXT || value->text[0] != '$') {
@@ -274,7 +280,7 @@ static kwaai_status_t call_node(call *made)
     } else if (IS("Node.advance_clock")) {
         return kwaai_node_advance_clock(H, u64_of(made, "by_ms"), E);
     } else if (IS("Node.shutdown")) {
-        return kwaai_node_shutdown(H, u32_of(made, "grace_ms"), T, E);
+        return kwaai_node_shutdown(H, ms_of(made, "grace_ms"), T, E);
     } else if (IS("Node.rag")) {
         supplies all;
         if ((status = gather(made, &all)) == KWAAI_OK) {
@@ -291,7 +297,7 @@ static kwaai_status_t issue(call *made)
 {
     char *document = NULL, *text = NULL;
     kwaai_status_t status = kwaai_trust_issue(H, text_of(made, "type"), text_of(made, "subject"), written(made, "claims"),
-                                              u64_of(made, "valid_for_ms"), T, &document, E);
+                                              ms_of(made, "valid_for_ms"), T, &document, E);
     if (status == KWAAI_OK) {
         status = kwaai_trust_verify(H, document, T, &text, E);
         kwaai_string_free(document);
@@ -458,11 +464,11 @@ static kwaai_status_t call_provide(call *made)
     if (IS("Provide.embedder")) {
         uint32_t dimension = u32_of(made, "dimension");
         kwaai_embed_t code = {provide(fails, NULL, dimension, 0), count_letters, forget_provided};
-        return HANDLE_OF(EMBEDDER, kwaai_embedder_new(text_of(made, "id"), dimension, 0, code,
+        return HANDLE_OF(EMBEDDER, kwaai_embedder_new(text_of(made, "id"), dimension, ms_of(made, "deadline_ms"), code,
                                                       (kwaai_embedder_t **)&handle, E));
     } else if (IS("Provide.model")) {
         kwaai_generate_t code = {provide(fails, text_of(made, "reply"), 0, 0), say_the_reply, forget_provided};
-        return HANDLE_OF(WRITER, kwaai_writer_new(text_of(made, "name"), 0, code, (kwaai_writer_t **)&handle, E));
+        return HANDLE_OF(WRITER, kwaai_writer_new(text_of(made, "name"), KWAAI_UNSET, code, (kwaai_writer_t **)&handle, E));
     } else if (IS("Provide.reader")) {
         json *list = json_get(made->args, "extensions");
         const char *extensions[8] = {NULL};
@@ -470,12 +476,13 @@ static kwaai_status_t call_provide(call *made)
             extensions[i] = list->items[i]->text;
         }
         kwaai_read_t code = {provide(fails, NULL, 0, 0), read_lines, forget_provided};
-        return HANDLE_OF(READER, kwaai_reader_new(extensions, list->count, 0, code, (kwaai_reader_t **)&handle, E));
+        return HANDLE_OF(READER, kwaai_reader_new(extensions, list->count, KWAAI_UNSET, code, (kwaai_reader_t **)&handle,
+                                                  E));
     } else if (IS("Provide.signer")) {
         char *did = NULL;
         MUST(kwaai_testing_seed_did(u64_of(made, "seed"), &did, &error));
         kwaai_sign_t code = {provide(fails, NULL, 0, u64_of(made, "seed")), sign_by_seed, forget_provided};
-        status = kwaai_signer_new(did, 0, code, (kwaai_signer_t **)&handle, E);
+        status = kwaai_signer_new(did, KWAAI_UNSET, code, (kwaai_signer_t **)&handle, E);
         kwaai_string_free(did);
         return as_handle(made, status, SIGNER, handle);
     } else if (IS("Provide.sink")) {

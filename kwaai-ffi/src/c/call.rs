@@ -18,6 +18,14 @@ use crate::{CancelToken, Result, validate};
 /// As `timeout_ms`: wait without a limit.
 pub const KWAAI_WAIT_FOREVER: u32 = u32::MAX;
 
+/// As a number of milliseconds that may be left out: leaves it out. 0 is 0 milliseconds, as in every language.
+pub const KWAAI_UNSET: u64 = u64::MAX;
+
+/// A number of milliseconds that may be left out.
+pub(super) fn optional_ms(ms: u64) -> Option<u64> {
+    (ms != KWAAI_UNSET).then_some(ms)
+}
+
 /// Runs the body of a function, and turns its error or its panic into a status and, if asked for, an error object.
 ///
 /// # Safety

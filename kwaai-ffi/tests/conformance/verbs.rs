@@ -229,7 +229,8 @@ async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer
         "Library.init_logging" => data(kwaai_ffi::init_logging(&args.get::<String>("filter")?, SINK.clone())?),
         "Provide.embedder" => {
             let code = Letters { dimension: args.get("dimension")?, fails: Failing(args.get("fails")?) };
-            let embedder = Embedder::foreign(args.get("id")?, args.get("dimension")?, None, Arc::new(code))?;
+            let deadline = args.get("deadline_ms")?;
+            let embedder = Embedder::foreign(args.get("id")?, args.get("dimension")?, deadline, Arc::new(code))?;
             object(Object::Embedder(embedder))
         }
         "Provide.model" => {
