@@ -133,12 +133,7 @@ pub(super) unsafe fn texts(name: &str, texts: *const *const c_char, count: usize
 pub(super) unsafe fn record<T: DeserializeOwned + Default>(name: &str, json: *const c_char) -> Result<T> {
     // SAFETY: the caller's promise.
     let text = unsafe { optional_text(name, json) }?;
-    let Some(text) = text else { return Ok(T::default()) };
-    if text.trim_start().starts_with('[') {
-        // serde would read an array as the fields in their order.
-        return Err(Error::invalid_argument(format!("the {name} is a JSON array, not an object")).into());
-    }
-    validate::json(name, &text)
+    text.map_or_else(|| Ok(T::default()), |text| validate::json(name, &text))
 }
 
 /// What an output holds when the call fails.

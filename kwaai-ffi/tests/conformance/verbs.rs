@@ -13,7 +13,7 @@ use kwaai_ffi::rag::Options;
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
-    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, TrustGraph, from_json, testing, to_json,
+    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph, from_json, testing, to_json,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -119,14 +119,14 @@ impl Arguments {
     }
 
     fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        from_json(name, &self.data.get(name).unwrap_or(&Value::Null).to_string())
+        from_json(name, &self.data.get(name).unwrap_or(&Value::Null).to_string(), Spelling::Snake)
     }
 
     /// Everything that is left of the arguments, as one record.
     fn record<T: DeserializeOwned>(&self, except: &[&str]) -> Result<T> {
         let mut data = self.data.clone();
         data.retain(|name, _| !except.contains(&name.as_str()) && !name.contains('.'));
-        from_json("options", &Value::Object(data).to_string())
+        from_json("", &Value::Object(data).to_string(), Spelling::Snake)
     }
 
     fn model(&self, name: &str) -> Result<Arc<Model>> {
@@ -333,7 +333,7 @@ async fn on_shards(name: &str, engine: &ShardEngine, args: Arguments, cancel: Ca
                 let turn = json!([{"role": "user", "content": text}]);
                 request.insert("messages".into(), turn);
             }
-            let request = from_json("request", &Value::Object(request).to_string())?;
+            let request = from_json("", &Value::Object(request).to_string(), Spelling::Snake)?;
             let model = args.model("model")?;
             Ok(stream(engine.generate(&model, request, args.get("route")?, cancel).await?))
         }
