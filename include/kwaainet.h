@@ -1646,7 +1646,7 @@ enum kwaai_status_t kwaai_trust_require_async(const struct kwaai_trust_t *trust,
                                               struct kwaai_op_t **out_op,
                                               struct kwaai_error_t **error);
 
-// The DID that signs what this trust graph issues.
+// The DID that signs what this trust graph issues. It stays readable after the shutdown.
 //
 // Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
 // the handle must not have been freed.

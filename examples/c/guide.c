@@ -59,7 +59,7 @@ static bool trust(kwaai_node_t *alice, kwaai_trust_t *issuer, const char *bob_di
     char *issuer_did = NULL, *credential = NULL, *summary = NULL, *reasons = NULL;
     double score = 0;
     bool failed = kwaai_node_trust(alice, &graph, error) || kwaai_trust_did(issuer, &issuer_did, error) ||
-                  kwaai_trust_issue(issuer, "VerifiedNodeVC", bob_did, NULL, 0, WAIT, &credential, error) ||
+                  kwaai_trust_issue(issuer, "VerifiedNodeVC", bob_did, NULL, KWAAI_UNSET, WAIT, &credential, error) ||
                   kwaai_trust_import_credential(graph, credential, WAIT, &summary, error) ||
                   kwaai_trust_trust_issuer(graph, issuer_did, "[\"VerifiedNodeVC\"]", WAIT, error) ||
                   kwaai_trust_score(graph, bob_did, WAIT, &score, &reasons, error);
@@ -240,7 +240,7 @@ static bool bring_your_own(const char *dir, atomic_int *records, kwaai_rag_t **o
     kwaai_embed_t code = {.context = NULL, .call = embed, .drop = NULL};
     kwaai_log_t sink = {.context = records, .call = print_record, .drop = NULL};
     bool failed = kwaai_library_init_logging("info,kwaai_core=debug", sink, error) ||
-                  kwaai_embedder_new("letters", 26, 0, code, &embedder, error);
+                  kwaai_embedder_new("letters", 26, KWAAI_UNSET, code, &embedder, error);
     if (!failed) {
         kwaai_supplies_t supplies = {.size = sizeof supplies, .embedder = embedder};
         failed = kwaai_rag_open(dir, NULL, &supplies, WAIT, out_rag, error);

@@ -169,10 +169,12 @@ impl Rag {
     /// After a crash it holds every document that was reported done, and none in part.
     ///
     /// # Errors
-    /// `busy` when it is open already, in this process or another; `conflict` when it was embedded with another embedder;
+    /// `invalid_argument` for a chunking that [`Chunking::check`] refuses, before anything is made; `busy` when it is open
+    /// already, in this process or another; `conflict` when it was embedded with another embedder;
     /// `corrupt_data` when its database is damaged (a damaged index beside it is rebuilt); `unsupported` when a newer
     /// version wrote it.
     pub async fn open(dir: &Path, config: RagConfig) -> Result<Rag> {
+        config.chunking.check()?;
         let embedder = config.embedder.as_ref();
         let embedder = embedder.map(|embedder| EmbedderInfo { id: embedder.id(), dimension: embedder.dimension() });
         let (path, language, index) = (dir.to_owned(), config.language, config.index);

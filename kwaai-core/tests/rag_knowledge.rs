@@ -11,6 +11,7 @@ use hashing::Hashing;
 use kwaai_core::ErrorCode;
 use kwaai_core::event::{Item, Stream, channel};
 use kwaai_core::llm::{Embedder, FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Usage};
+use kwaai_core::rag::chunk::Chunking;
 use kwaai_core::rag::{Answer, AskEvent, AskOptions, IngestEvent, Mode, REFUSAL, Rag, RagConfig, Source};
 use kwaai_core::store::write_atomic;
 
@@ -264,6 +265,18 @@ async fn a_second_open_is_busy_until_the_first_is_shut_down() {
     let again = Rag::open(dir.path(), RagConfig::default()).await.unwrap();
     drop(again);
     Rag::open(dir.path(), RagConfig::default()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_that_cannot_be_kept_are_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("kb");
+    for (size, overlap, min) in [(0, 0, 0), (10, 10, 0), (10, 2, 11)] {
+        let chunking = Chunking { size, overlap, min, ..Chunking::default() };
+        let error = Rag::open(&home, RagConfig { chunking, ..RagConfig::default() }).await.err().unwrap();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert!(!home.exists(), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

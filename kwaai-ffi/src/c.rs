@@ -32,7 +32,7 @@ mod testing;
 mod trust;
 
 pub use answer::*;
-pub use call::KWAAI_WAIT_FOREVER;
+pub use call::{KWAAI_UNSET, KWAAI_WAIT_FOREVER};
 pub use library::*;
 pub use model::*;
 pub use node::*;

@@ -40,6 +40,7 @@ pub use rag::Rag;
 pub use shard::{Model, ShardEngine};
 pub use stream::{JsonStream, MAX_BATCH, Stream};
 pub use trust::TrustGraph;
+pub use validate::Spelling;
 
 #[cfg(feature = "uniffi")]
 uniffi::setup_scaffolding!();
@@ -56,10 +57,11 @@ pub fn to_json(record: &impl serde::Serialize) -> Result<serde_json::Value> {
         .map_err(|error| kwaai_core::Error::internal("a record cannot be written as JSON").with_source(error).into())
 }
 
-/// A record that a language wrote as JSON; `what` is what messages call it.
+/// A record that a language wrote as JSON. `what` is the name of the argument that it is, and empty where its fields are
+/// arguments themselves; messages spell names as the language does.
 ///
 /// # Errors
-/// `invalid_argument` naming the field, `resource_exhausted` for more than 16 MiB.
-pub fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    validate::json(what, text)
+/// `invalid_argument` naming the field and what it must be, `resource_exhausted` for more than 16 MiB.
+pub fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str, spelling: Spelling) -> Result<T> {
+    validate::record(what, &validate::value(what, text)?, spelling)
 }

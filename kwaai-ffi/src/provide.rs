@@ -146,7 +146,7 @@ impl Embedder {
     /// `id` changes whenever the vectors would; a knowledge base refuses to be opened with another one.
     ///
     /// # Errors
-    /// `invalid_argument` for an empty id, or a dimension that is zero or above 65,536.
+    /// `invalid_argument` for an empty id, a dimension that is zero or above 65,536, or a deadline of zero.
     pub fn foreign(
         id: String,
         dimension: u32,
@@ -185,7 +185,7 @@ impl Writer {
     /// A language model of the app. The deadline counts from one piece to the next.
     ///
     /// # Errors
-    /// `invalid_argument` for an empty name.
+    /// `invalid_argument` for an empty name or a deadline of zero.
     pub fn foreign(name: String, deadline_ms: Option<u64>, code: Arc<dyn ForeignModel>) -> Result<Writer> {
         if name.trim().is_empty() {
             return Err(Error::invalid_argument("a language model needs a name").into());
@@ -202,7 +202,7 @@ impl Reader {
     /// Reads files with these extensions, without the dot.
     ///
     /// # Errors
-    /// `invalid_argument` for no extension, or one that is empty or holds a dot or a slash.
+    /// `invalid_argument` for no extension, one that is empty or holds a dot or a slash, or a deadline of zero.
     pub fn foreign(extensions: Vec<String>, deadline_ms: Option<u64>, code: Arc<dyn ForeignReader>) -> Result<Reader> {
         let sound = |extension: &String| !extension.is_empty() && !extension.contains(['.', '/', '\\']);
         if extensions.is_empty() || !extensions.iter().all(sound) {
@@ -221,7 +221,7 @@ impl Signer {
     /// Signs for a DID whose key the app keeps.
     ///
     /// # Errors
-    /// `invalid_argument` for what is no DID of an Ed25519 key.
+    /// `invalid_argument` for what is no DID of an Ed25519 key, or a deadline of zero.
     pub fn foreign(did: String, deadline_ms: Option<u64>, code: Arc<dyn ForeignSigner>) -> Result<Signer> {
         let did = validate::did(&did)?;
         let call = Call { what: "signer", deadline: deadline(deadline_ms)? };
@@ -230,7 +230,11 @@ impl Signer {
 }
 
 fn deadline(ms: Option<u64>) -> Result<Duration> {
-    ms.map_or(Ok(DEADLINE), |ms| validate::millis("deadline_ms", ms))
+    match ms {
+        None => Ok(DEADLINE),
+        Some(0) => Err(Error::invalid_argument("the deadline is 0 milliseconds; nobody answers in no time").into()),
+        Some(ms) => validate::millis("deadline_ms", ms),
+    }
 }
 
 /// One call into foreign code.

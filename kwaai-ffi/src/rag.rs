@@ -177,6 +177,9 @@ impl Options {
     }
 
     pub(crate) async fn config(self, supplies: Supplies) -> kwaai_core::Result<RagConfig> {
+        // Before a model is fetched or loaded for a knowledge base that is refused.
+        let chunking = self.chunking.into_core();
+        chunking.check()?;
         let language_model: Option<Arc<dyn LanguageModel>> = match (supplies.writer, self.endpoint) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid_argument("a knowledge base has one language model, an endpoint or a model"));
@@ -204,7 +207,7 @@ impl Options {
         Ok(RagConfig {
             embedder,
             language_model,
-            chunking: self.chunking.into_core(),
+            chunking,
             language: self.language,
             readers: supplies.readers.into_iter().map(|reader| reader.0).collect(),
             ..RagConfig::default()

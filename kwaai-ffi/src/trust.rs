@@ -17,6 +17,7 @@ use crate::{CancelToken, Result, rt, validate};
 /// Credentials, trusted issuers, scores and minimum tiers.
 pub struct TrustGraph {
     handle: Handle<trust::TrustGraph>,
+    did: String,
     clock: SetClock,
     /// Whether it belongs to a node, and so ends with that.
     of_node: bool,
@@ -128,7 +129,12 @@ pub struct Filter {
 impl TrustGraph {
     /// The facet of a node.
     pub(crate) fn of_node(graph: trust::TrustGraph, clock: SetClock) -> TrustGraph {
-        TrustGraph { handle: Handle::new("trust graph", graph), clock, of_node: true }
+        TrustGraph::over(graph, clock, true)
+    }
+
+    fn over(graph: trust::TrustGraph, clock: SetClock, of_node: bool) -> TrustGraph {
+        let did = graph.did().to_string();
+        TrustGraph { handle: Handle::new("trust graph", graph), did, clock, of_node }
     }
 
     /// Lets go of the graph when its node ends.
@@ -156,7 +162,7 @@ impl TrustGraph {
             trust::TrustGraph::open(store, signer, core_clock)
         };
         let graph = rt::blocking(&cancel, open).await?;
-        Ok(TrustGraph { handle: Handle::new("trust graph", graph), clock, of_node: false })
+        Ok(TrustGraph::over(graph, clock, false))
     }
 
     /// For tests: moves the clock that it was opened with, or that of its node.
@@ -173,9 +179,9 @@ impl TrustGraph {
         self.handle.is_open()
     }
 
-    /// The identity that signs what it issues.
-    pub fn did(&self) -> Result<String> {
-        Ok(self.handle.get()?.did().to_string())
+    /// The identity that signs what it issues, also after the end.
+    pub fn did(&self) -> &str {
+        &self.did
     }
 
     /// Issues a credential about a subject. `claims` is a JSON object. The credential is returned and not kept.

@@ -7,8 +7,13 @@ use kwaai_core::Error;
 use kwaai_core::identity::{Did, PeerId};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::Result;
+
+mod record;
+
+pub use record::Spelling;
 
 /// A request of a caller in the same process is bounded all the same: it may be data that the caller got elsewhere.
 const MAX_JSON_BYTES: usize = 16 * 1024 * 1024;
@@ -65,13 +70,21 @@ pub(crate) fn millis(what: &str, ms: u64) -> Result<Duration> {
 
 /// A record written as JSON. Unknown fields are the record's own matter.
 pub(crate) fn json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    record(what, &value(what, text)?, Spelling::Snake)
+}
+
+/// A record that was read as JSON already, in whose error names are spelled as its language spells them.
+pub(crate) fn record<T: DeserializeOwned>(what: &str, value: &Value, spelling: Spelling) -> Result<T> {
+    Ok(record::read(what, value, spelling)?)
+}
+
+/// What a JSON text stands for.
+pub(crate) fn value(what: &str, text: &str) -> Result<Value> {
     if text.len() > MAX_JSON_BYTES {
-        let message = format!("the {what} takes {} bytes; at most {MAX_JSON_BYTES} are allowed", text.len());
+        let message = format!("{what} takes {} bytes as JSON; at most {MAX_JSON_BYTES} are allowed", text.len());
         return Err(Error::resource_exhausted(message).into());
     }
-    // The message of serde_json names the field and the place, not the value.
-    serde_json::from_str(text)
-        .map_err(|error| Error::invalid_argument(format!("the {what} is not valid: {error}")).with_source(error).into())
+    Ok(record::parse(what, text)?)
 }
 
 /// Reads null as what holds unless it is set.

@@ -46,6 +46,7 @@ const PUBLIC_OPENING: &str = r#"
 // - A handle is not an address. Using one that was freed, is of another kind, or was never one gives a status.
 // - Calls that wait take `timeout_ms`; KWAAI_WAIT_FOREVER waits without a limit. Any thread of the program may make them.
 //   Each has a twin that ends in `_async`: it has the same arguments, answers a kwaai_op_t at once, and never waits.
+// - A number of milliseconds that may be left out is KWAAI_UNSET then; 0 is 0 milliseconds.
 // - After a fork the parent's handles answer KWAAI_CLOSED in the child, and new ones work there: nodes and models only
 //   when the parent had none.
 "#;

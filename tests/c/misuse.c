@@ -134,6 +134,8 @@ static void using_what_was_shut_down(void)
     MUST(kwaai_trust_shutdown(trust, &error));
     MUST(kwaai_trust_shutdown(trust, &error));
     EXPECT(KWAAI_CLOSED, kwaai_trust_policy(trust, PATIENCE_MS, &text, &error));
+    MUST(kwaai_trust_did(trust, &text, &error));
+    MUST(kwaai_string_free(text));
     MUST(kwaai_trust_free(trust));
 }
 
@@ -170,7 +172,7 @@ static void a_length_that_is_a_lie(void)
     EXPECT(KWAAI_INVALID_ARGUMENT,
            kwaai_shards_embed(shards, NULL, 3, NULL, PATIENCE_MS, &values, &rows, &columns, &error));
     REQUIRE(values == NULL && rows == 0 && columns == 0);
-    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_reader_new(NULL, 2, 0, nothing, &reader, &error));
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_reader_new(NULL, 2, KWAAI_UNSET, nothing, &reader, &error));
     MUST(kwaai_shards_free(shards));
 }
 
@@ -188,6 +190,12 @@ static void count_drop(void *context)
     drops += *(int *)context;
 }
 
+static void read_nothing(void *context, const char *name, const uint8_t *bytes, size_t length, kwaai_answer_t *answer)
+{
+    (void)context, (void)name, (void)bytes, (void)length;
+    kwaai_answer_free(answer);
+}
+
 static void done_is_unused(void *context)
 {
     (void)context;
@@ -198,7 +206,7 @@ static void a_closure_without_a_function_or_for_nobody_is_let_go_of_once(void)
     static int one = 1;
     kwaai_embedder_t *embedder = NULL;
     kwaai_embed_t nothing = {&one, NULL, count_drop};
-    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_embedder_new("x", 3, 0, nothing, &embedder, &error));
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_embedder_new("x", 3, KWAAI_UNSET, nothing, &embedder, &error));
     REQUIRE(drops == 1);
     kwaai_done_t done = {&one, done_is_unused, count_drop};
     EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_op_on_done(NULL, done, &error));
@@ -246,6 +254,26 @@ static void a_panic_inside(void)
     REQUIRE(kwaai_testing_panic(PATIENCE_MS, &failure) == KWAAI_INTERNAL);
     REQUIRE(strstr(kwaai_error_json(failure), "a panic on demand") != NULL);
     MUST(kwaai_error_free(failure));
+}
+
+static void a_span_of_time_of_nothing(void)
+{
+    static int none;
+    kwaai_trust_t *trust = a_trust_graph();
+    kwaai_reader_t *reader = NULL;
+    char *did = NULL, *credential = NULL;
+    const char *extensions[] = {"cards"};
+    kwaai_read_t code = {&none, read_nothing, count_drop};
+    MUST(kwaai_trust_did(trust, &did, &error));
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_trust_issue(trust, "UptimeVC", did, NULL, 0, PATIENCE_MS, &credential, &error));
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_reader_new(extensions, 1, 0, code, &reader, &error));
+    REQUIRE(credential == NULL && reader == NULL);
+    MUST(kwaai_trust_issue(trust, "UptimeVC", did, NULL, KWAAI_UNSET, PATIENCE_MS, &credential, &error));
+    MUST(kwaai_reader_new(extensions, 1, KWAAI_UNSET, code, &reader, &error));
+    MUST(kwaai_reader_free(reader));
+    MUST(kwaai_string_free(credential));
+    MUST(kwaai_string_free(did));
+    MUST(kwaai_trust_free(trust));
 }
 
 static void a_span_of_time_that_is_too_long(void)
@@ -325,6 +353,7 @@ int main(void)
         MISUSE(the_answer_of_another_kind_of_operation),
         MISUSE(an_answer_that_is_not_there_yet),
         MISUSE(a_panic_inside),
+        MISUSE(a_span_of_time_of_nothing),
         MISUSE(a_span_of_time_that_is_too_long),
         MISUSE(freeing_a_stream_that_somebody_reads),
         MISUSE(using_the_library_after_its_end),

@@ -86,7 +86,7 @@ static int folders;
 static const char *home;
 
 /* Reads one document with an embedder; the JSON of what became of it. */
-static char *ingest_with(brought *own, uint32_t deadline_ms)
+static char *ingest_with(brought *own, uint64_t deadline_ms)
 {
     char folder[512], *last = NULL;
     kwaai_embedder_t *embedder = NULL;
@@ -115,7 +115,7 @@ static char *ingest_with(brought *own, uint32_t deadline_ms)
     return last;
 }
 
-static void an_embedder_ends_as(manner how, uint32_t deadline_ms, const char *expected)
+static void an_embedder_ends_as(manner how, uint64_t deadline_ms, const char *expected)
 {
     brought own = {.how = how, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     char *told = ingest_with(&own, deadline_ms);
@@ -148,10 +148,10 @@ static void the_error_of_the_program_keeps_its_code_and_its_cause(void)
     kwaai_error_t *failure = NULL;
     char *did = NULL, *credential = NULL;
     MUST(kwaai_testing_seed_did(1, &did, &error));
-    MUST(kwaai_signer_new(did, 0, code, &signer, &error));
+    MUST(kwaai_signer_new(did, KWAAI_UNSET, code, &signer, &error));
     MUST(kwaai_trust_open(NULL, NULL, signer, PATIENCE_MS, &trust, &error));
     MUST(kwaai_signer_free(signer));
-    REQUIRE(kwaai_trust_issue(trust, "UptimeVC", did, NULL, 0, PATIENCE_MS, &credential, &failure) ==
+    REQUIRE(kwaai_trust_issue(trust, "UptimeVC", did, NULL, KWAAI_UNSET, PATIENCE_MS, &credential, &failure) ==
             KWAAI_PERMISSION_DENIED);
     REQUIRE(strstr(kwaai_error_json(failure), "the keychain is locked") != NULL);
     REQUIRE(strstr(kwaai_error_json(failure), "no finger") != NULL);
@@ -170,7 +170,7 @@ static void a_cancelled_call_no_longer_wants_its_answer(void)
     kwaai_stream_t *progress = NULL;
     kwaai_item_t item = KWAAI_ITEM_VALUE;
     snprintf(folder, sizeof folder, "%s/%d", home, folders++);
-    MUST(kwaai_embedder_new("two", 2, 0, code, &embedder, &error));
+    MUST(kwaai_embedder_new("two", 2, KWAAI_UNSET, code, &embedder, &error));
     kwaai_supplies_t supplies = {.size = sizeof supplies, .embedder = embedder};
     MUST(kwaai_rag_open(folder, NULL, &supplies, PATIENCE_MS, &rag, &error));
     MUST(kwaai_rag_ingest_bytes(rag, "a.txt", (const uint8_t *)"A text.", 7, PATIENCE_MS, &progress, &error));
@@ -203,13 +203,13 @@ int main(int count, char **arguments)
     for (size_t i = 0; i < sizeof unit / sizeof *unit; i++) {
         unit[i] = 0.5f;
     }
-    an_embedder_ends_as(AT_ONCE, 0, "document_done");
-    an_embedder_ends_as(LATER, 0, "document_done");
-    an_embedder_ends_as(TWICE, 0, "document_done");
-    an_embedder_ends_as(BLOCKING, 0, "document_done");
-    an_embedder_ends_as(TOO_SHORT, 0, "\"code\":\"invalid_argument\"");
-    an_embedder_ends_as(FORGOTTEN, 0, "\"code\":\"internal\"");
-    an_embedder_ends_as(OF_ANOTHER_KIND, 0, "\"code\":\"busy\"");
+    an_embedder_ends_as(AT_ONCE, KWAAI_UNSET, "document_done");
+    an_embedder_ends_as(LATER, KWAAI_UNSET, "document_done");
+    an_embedder_ends_as(TWICE, KWAAI_UNSET, "document_done");
+    an_embedder_ends_as(BLOCKING, KWAAI_UNSET, "document_done");
+    an_embedder_ends_as(TOO_SHORT, KWAAI_UNSET, "\"code\":\"invalid_argument\"");
+    an_embedder_ends_as(FORGOTTEN, KWAAI_UNSET, "\"code\":\"internal\"");
+    an_embedder_ends_as(OF_ANOTHER_KIND, KWAAI_UNSET, "\"code\":\"busy\"");
     an_embedder_ends_as(NEVER, 50, "\"code\":\"timeout\"");
     the_error_of_the_program_keeps_its_code_and_its_cause();
     a_cancelled_call_no_longer_wants_its_answer();

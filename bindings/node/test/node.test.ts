@@ -56,6 +56,21 @@ test('two nodes connect, are known to each other and exchange texts', async () =
   assert.deepEqual(await bob.peers(), []);
 });
 
+test('a swarm has one to sixty-four nodes, and refuses what each of them has for itself', async () => {
+  const anything = Swarm as any;
+  for (const size of [0, -1, 65, 2 ** 40, 1.5, NaN, '3', null, undefined]) {
+    assert.match((await fails('invalid_argument', () => anything.start(size))).message, /^size must be a whole number/);
+  }
+  for (const option of ['preset', 'name', 'dataDir', 'identityKey', 'seed', 'lissten']) {
+    const { message } = await fails('invalid_argument', () => anything.start(2, { [option]: 'x' }));
+    assert.ok(message.startsWith(`there is no ${option}; there are bootstrap, clock, `), message);
+  }
+  const { message } = await fails('invalid_argument', () => Swarm.start(2, { listen: [] }));
+  assert.match(message, /^listen must name an address/);
+  await using alone = await Swarm.start(1, { listen: [] });
+  assert.deepEqual((await alone.nodes[0]!.info()).addresses, []);
+});
+
 test('a node keeps its identity in its folder, and a second one is told that it is busy', async () => {
   await withFolder(async (dataDir) => {
     const options = { preset: 'desktop', dataDir, listen: [], mdns: false, bootstrap: [] } as const;

@@ -85,5 +85,5 @@ test('after its end a trust graph answers closed', async () => {
   await graph.shutdown();
   await graph.shutdown();
   await fails('closed', () => graph.policy());
-  await fails('closed', () => graph.did);
+  assert.match(graph.did, /^did:key:/);
 });

@@ -103,7 +103,7 @@ class TrustGraph:
     @property
     def did(self) -> str:
         """The identity that signs what it issues."""
-        return self._native.did()
+        return self._native.did
 
     async def issue(
         self,
@@ -201,8 +201,8 @@ def shown(identity: str) -> str:
 
 
 def shown_graph(graph: Any) -> str:
-    where = f"{home(graph)}.TrustGraph"
-    return f"<{where} {shown(graph.did)} open>" if graph._native.is_open() else f"<{where} closed>"
+    state = "open" if graph._native.is_open() else "closed"
+    return f"<{home(graph)}.TrustGraph {shown(graph.did)} {state}>"
 
 
 def issue_arguments(

@@ -18,7 +18,7 @@ pub(crate) struct TrustGraph(pub(crate) Arc<kwaai_ffi::TrustGraph>);
 impl TrustGraph {
     #[staticmethod]
     fn open(py: Python<'_>, options: &str, signer: Option<&Signer>) -> PyResult<Operation> {
-        let options: TrustOptions = parse(py, "options", options)?;
+        let options: TrustOptions = parse(py, "", options)?;
         let signer = signer.map(|signer| signer.0.clone());
         Ok(Operation::new(|cancel| async {
             kwaai_ffi::TrustGraph::open(options, signer, cancel).await.map(|graph| Object(TrustGraph(Arc::new(graph))))
@@ -33,8 +33,9 @@ impl TrustGraph {
         self.0.is_open()
     }
 
-    fn did(&self, py: Python<'_>) -> PyResult<String> {
-        self.0.did().map_err(|error| exception(py, &error))
+    #[getter]
+    fn did(&self) -> &str {
+        self.0.did()
     }
 
     fn issue(&self, kind: String, subject: String, claims: String, valid_for_ms: Option<u64>) -> Operation {

@@ -61,6 +61,7 @@ def test_after_the_shutdown_everything_answers_closed_and_the_directory_is_free(
             await Node.start(preset="desktop", data_dir=tmp_path)
         await asyncio.gather(node.shutdown(), node.shutdown(grace=timedelta(0)))
         await node.shutdown()
+        assert (node.did, trust.did) == (did, did)
         for call in (node.info(), node.peers(), node.connect("/ip4/127.0.0.1/tcp/1"), trust.issuers(), shards.served()):
             with pytest.raises(kwaainet.ClosedError):
                 await call
@@ -229,7 +230,7 @@ from kwaainet import sync
 with sync.Node.start(preset="ephemeral") as node, sync.Node.start(preset="ephemeral") as other:
     child = os.fork()
     if child == 0:
-        for call in (node.info, node.shutdown, lambda: node.trust().did):
+        for call in (node.info, node.shutdown, node.trust().issuers):
             try: call()
             except kwaainet.ClosedError: pass
             else: os._exit(1)

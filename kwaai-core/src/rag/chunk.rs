@@ -74,14 +74,17 @@ impl Chunking {
     /// # Errors
     /// `invalid_argument` for a size of zero, an overlap that is not smaller than the size, or a minimum above the size.
     pub fn check(&self) -> Result<()> {
-        if self.size == 0 || self.overlap >= self.size || self.min > self.size {
-            return Err(Error::invalid_argument(format!(
-                "chunks of {} characters cannot overlap by {} and hold at least {}",
-                self.size, self.overlap, self.min
-            ))
-            .with_remedy("choose overlap < size and min <= size, for example 800, 200 and 100"));
-        }
-        Ok(())
+        let problem = if self.size == 0 {
+            "the chunk size is 0; it counts characters and is at least 1".to_owned()
+        } else if self.overlap >= self.size {
+            format!("the chunk overlap of {} is not smaller than the chunk size of {}", self.overlap, self.size)
+        } else if self.min > self.size {
+            format!("the shortest chunk of {} characters is longer than the chunk size of {}", self.min, self.size)
+        } else {
+            return Ok(());
+        };
+        let remedy = "choose overlap < size and min <= size, for example 800, 200 and 100";
+        Err(Error::invalid_argument(problem).with_remedy(remedy))
     }
 }
 

@@ -18,6 +18,14 @@ use crate::{CancelToken, Result, validate};
 /// As `timeout_ms`: wait without a limit.
 pub const KWAAI_WAIT_FOREVER: u32 = u32::MAX;
 
+/// As a number of milliseconds that may be left out: leaves it out. 0 is 0 milliseconds, as in every language.
+pub const KWAAI_UNSET: u64 = u64::MAX;
+
+/// A number of milliseconds that may be left out.
+pub(super) fn optional_ms(ms: u64) -> Option<u64> {
+    (ms != KWAAI_UNSET).then_some(ms)
+}
+
 /// Runs the body of a function, and turns its error or its panic into a status and, if asked for, an error object.
 ///
 /// # Safety
@@ -125,12 +133,7 @@ pub(super) unsafe fn texts(name: &str, texts: *const *const c_char, count: usize
 pub(super) unsafe fn record<T: DeserializeOwned + Default>(name: &str, json: *const c_char) -> Result<T> {
     // SAFETY: the caller's promise.
     let text = unsafe { optional_text(name, json) }?;
-    let Some(text) = text else { return Ok(T::default()) };
-    if text.trim_start().starts_with('[') {
-        // serde would read an array as the fields in their order.
-        return Err(Error::invalid_argument(format!("the {name} is a JSON array, not an object")).into());
-    }
-    validate::json(name, &text)
+    text.map_or_else(|| Ok(T::default()), |text| validate::json(name, &text))
 }
 
 /// What an output holds when the call fails.

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use kwaai_core::Error;
 
-use super::call::{self, Out, boundary, free, record, resolve, text};
+use super::call::{self, Out, boundary, free, optional_ms, record, resolve, text};
 use super::provide::{kwaai_supplies_t, supplies_of};
 use super::rag::kwaai_rag_t;
 use super::reply::{Text, stream};
@@ -141,15 +141,16 @@ waiting! {
         |cancel| async move { Text::json(&node.contribute(contribution, cancel).await?) }
     }
 
-    /// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and
+    /// Stops the node: what is under way may finish within `grace_ms`, five seconds where it is `KWAAI_UNSET`, then it is
+    /// aborted. Returns when sockets and
     /// directory are free, at most about six seconds after that. Calling it again is fine. When the wait ends first, the
     /// shutdown goes on.
     ///
     /// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
     /// have been freed.
-    fn kwaai_node_shutdown / kwaai_node_shutdown_async(node: *const kwaai_node_t, grace_ms: u32) -> () {
+    fn kwaai_node_shutdown / kwaai_node_shutdown_async(node: *const kwaai_node_t, grace_ms: u64) -> () {
         let node = resolve::<Node>(node)?;
-        move |cancel| async move { node.shutdown(Some(grace_ms.into()), cancel).await }
+        move |cancel| async move { node.shutdown(optional_ms(grace_ms), cancel).await }
     }
 }
 

@@ -10,7 +10,7 @@ use kwaai_core::Error;
 use kwaai_core::llm::GenerateRequest;
 
 use super::answer::{Owed, hand_out, kwaai_answer_t};
-use super::call::{Out, boundary, free, optional, resolve, slice, text, texts};
+use super::call::{Out, boundary, free, optional, optional_ms, resolve, slice, text, texts};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use crate::Result;
 use crate::provide::{
@@ -244,13 +244,8 @@ impl ForeignSigner for Code<SignFn> {
     }
 }
 
-/// A deadline as C writes it: 0 takes the library's own.
-fn deadline(ms: u32) -> Option<u64> {
-    (ms > 0).then_some(ms.into())
-}
-
 /// Makes an embedder of a function. `id` changes whenever the vectors would; a knowledge base refuses to be opened with
-/// another one. Who takes longer than `deadline_ms` for a call is given up; 0 gives two minutes.
+/// another one. Who takes longer than `deadline_ms` for a call is given up; `KWAAI_UNSET` gives two minutes.
 ///
 /// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_embedder` with
 /// `kwaai_embedder_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -264,7 +259,7 @@ fn deadline(ms: u32) -> Option<u64> {
 pub unsafe extern "C" fn kwaai_embedder_new(
     id: *const c_char,
     dimension: u32,
-    deadline_ms: u32,
+    deadline_ms: u64,
     code: kwaai_embed_t,
     out_embedder: *mut *mut kwaai_embedder_t,
     error: *mut *mut kwaai_error_t,
@@ -276,13 +271,14 @@ pub unsafe extern "C" fn kwaai_embedder_new(
         let out = unsafe { Out::empty("out_embedder", out_embedder) }?;
         // SAFETY: the caller's promise.
         let id = unsafe { text("id", id) }?;
-        out.set_handle(Embedder::foreign(id, dimension, deadline(deadline_ms), code)?)
+        out.set_handle(Embedder::foreign(id, dimension, optional_ms(deadline_ms), code)?)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// Makes a language model of a function. The deadline counts from one piece to the next; 0 gives two minutes.
+/// Makes a language model of a function. The deadline counts from one piece to the next; `KWAAI_UNSET`
+/// gives two minutes.
 ///
 /// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_writer` with
 /// `kwaai_writer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -295,7 +291,7 @@ pub unsafe extern "C" fn kwaai_embedder_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kwaai_writer_new(
     name: *const c_char,
-    deadline_ms: u32,
+    deadline_ms: u64,
     code: kwaai_generate_t,
     out_writer: *mut *mut kwaai_writer_t,
     error: *mut *mut kwaai_error_t,
@@ -307,14 +303,14 @@ pub unsafe extern "C" fn kwaai_writer_new(
         let out = unsafe { Out::empty("out_writer", out_writer) }?;
         // SAFETY: the caller's promise.
         let name = unsafe { text("name", name) }?;
-        out.set_handle(Writer::foreign(name, deadline(deadline_ms), code)?)
+        out.set_handle(Writer::foreign(name, optional_ms(deadline_ms), code)?)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// Makes a document reader of a function, for files with these extensions, written without the dot. A deadline of 0 gives
-/// two minutes.
+/// Makes a document reader of a function, for files with these extensions, written without the dot. A deadline of
+/// `KWAAI_UNSET` gives two minutes.
 ///
 /// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_reader` with
 /// `kwaai_reader_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -328,7 +324,7 @@ pub unsafe extern "C" fn kwaai_writer_new(
 pub unsafe extern "C" fn kwaai_reader_new(
     extensions: *const *const c_char,
     count: usize,
-    deadline_ms: u32,
+    deadline_ms: u64,
     code: kwaai_read_t,
     out_reader: *mut *mut kwaai_reader_t,
     error: *mut *mut kwaai_error_t,
@@ -340,13 +336,14 @@ pub unsafe extern "C" fn kwaai_reader_new(
         let out = unsafe { Out::empty("out_reader", out_reader) }?;
         // SAFETY: the caller's promise.
         let extensions = unsafe { texts("extensions", extensions, count) }?;
-        out.set_handle(Reader::foreign(extensions, deadline(deadline_ms), code)?)
+        out.set_handle(Reader::foreign(extensions, optional_ms(deadline_ms), code)?)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }
 }
 
-/// Makes a signer of a function, for a DID whose key the program keeps. A deadline of 0 gives two minutes.
+/// Makes a signer of a function, for a DID whose key the program keeps. A deadline of `KWAAI_UNSET`
+/// gives two minutes.
 ///
 /// Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_signer` with
 /// `kwaai_signer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -359,7 +356,7 @@ pub unsafe extern "C" fn kwaai_reader_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kwaai_signer_new(
     did: *const c_char,
-    deadline_ms: u32,
+    deadline_ms: u64,
     code: kwaai_sign_t,
     out_signer: *mut *mut kwaai_signer_t,
     error: *mut *mut kwaai_error_t,
@@ -371,7 +368,7 @@ pub unsafe extern "C" fn kwaai_signer_new(
         let out = unsafe { Out::empty("out_signer", out_signer) }?;
         // SAFETY: the caller's promise.
         let did = unsafe { text("did", did) }?;
-        out.set_handle(Signer::foreign(did, deadline(deadline_ms), code)?)
+        out.set_handle(Signer::foreign(did, optional_ms(deadline_ms), code)?)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

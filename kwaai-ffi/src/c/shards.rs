@@ -4,6 +4,7 @@ use std::ffi::c_char;
 
 use kwaai_core::llm::{ChatMessage, GenerateRequest};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::call::{self, Out, boundary, free, optional_text, record, resolve, slice, text};
 use super::model::kwaai_model_t;
@@ -13,7 +14,8 @@ use super::status::{kwaai_error_t, kwaai_status_t};
 use super::stream::kwaai_stream_t;
 use crate::registry::Kind;
 use crate::shard::BlockChoice;
-use crate::{Model, ShardEngine, validate};
+use crate::validate::{self, Spelling};
+use crate::{Model, Result, ShardEngine};
 
 /// Loads models, serves their blocks, and generates.
 pub struct kwaai_shards_t;
@@ -24,43 +26,24 @@ impl Kind for ShardEngine {
     type Opaque = kwaai_shards_t;
 }
 
-/// A choice of blocks as C writes it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum BlocksJson {
-    Span(u32, u32),
-    Named(BlockChoice),
-}
-
-impl Default for BlocksJson {
-    fn default() -> BlocksJson {
-        BlocksJson::Named(BlockChoice::default())
+/// A choice of blocks as C writes it: a name, or the first and one past the last.
+fn block_choice(json: Option<&str>) -> Result<BlockChoice> {
+    const NAME: &str = "blocks_json";
+    let Some(json) = json else { return Ok(BlockChoice::default()) };
+    let value = validate::value(NAME, json)?;
+    if value.is_array() {
+        let (start, end) = validate::record(NAME, &value, Spelling::Snake)?;
+        return Ok(BlockChoice::Span(start, end));
     }
+    validate::record(NAME, &value, Spelling::Snake)
 }
 
-impl From<BlocksJson> for BlockChoice {
-    fn from(json: BlocksJson) -> BlockChoice {
-        match json {
-            BlocksJson::Span(start, end) => BlockChoice::Span(start, end),
-            BlocksJson::Named(choice) => choice,
-        }
-    }
-}
-
-/// A conversation as C writes it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Conversation {
-    Question(String),
-    Turns(Vec<ChatMessage>),
-}
-
-impl From<Conversation> for Vec<ChatMessage> {
-    fn from(conversation: Conversation) -> Vec<ChatMessage> {
-        match conversation {
-            Conversation::Question(text) => vec![ChatMessage::user(text)],
-            Conversation::Turns(turns) => turns,
-        }
+/// A conversation as C writes it: its turns, or a question alone.
+fn conversation(json: &str) -> Result<Vec<ChatMessage>> {
+    const NAME: &str = "messages_json";
+    match validate::value(NAME, json)? {
+        Value::String(question) => Ok(vec![ChatMessage::user(question)]),
+        turns => validate::record(NAME, &turns, Spelling::Snake),
     }
 }
 
@@ -113,7 +96,7 @@ waiting! {
         blocks_json: *const c_char,
     ) -> (out_model: *mut kwaai_model_t) {
         let (shards, dir) = (resolve::<ShardEngine>(shards)?, text("model", model)?);
-        let blocks = BlockChoice::from(record::<BlocksJson>("blocks_json", blocks_json)?);
+        let blocks = block_choice(optional_text("blocks_json", blocks_json)?.as_deref())?;
         |cancel| async move { shards.load(dir, blocks, cancel).await }
     }
 
@@ -178,9 +161,9 @@ waiting! {
         options_json: *const c_char,
     ) -> (out_stream: *mut kwaai_stream_t) {
         let (shards, model) = (resolve::<ShardEngine>(shards)?, resolve::<Model>(model)?);
-        let messages: Conversation = validate::json("messages_json", &text("messages_json", messages_json)?)?;
+        let messages = conversation(&text("messages_json", messages_json)?)?;
         let options = record::<ChatOptions>("options_json", options_json)?;
-        let (request, route) = options.request(messages.into());
+        let (request, route) = options.request(messages);
         |cancel| async move { shards.generate(&model, request, route, cancel).await.map(stream) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::call::{Out, boundary, free, optional, optional_text, record, resolve, text};
+use super::call::{Out, boundary, free, optional, optional_ms, optional_text, record, resolve, text};
 use super::provide::kwaai_signer_t;
 use super::reply::{Scored, Text};
 use super::status::{kwaai_error_t, kwaai_status_t};
@@ -40,8 +40,8 @@ waiting! {
     }
 
     /// Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is
-    /// a JSON object, or NULL for none. `valid_for_ms` of 0 takes the type's own span. `*out_credential` is the signed
-    /// document, to be given to others. It is not kept.
+    /// a JSON object, or NULL for none. `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's own span.
+    /// `*out_credential` is the signed document, to be given to others. It is not kept.
     ///
     /// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `claims_json` and
     /// `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -55,7 +55,7 @@ waiting! {
         let trust = resolve::<TrustGraph>(trust)?;
         let (kind, subject) = (text("type", r#type)?, text("subject", subject)?);
         let claims = optional_text("claims_json", claims_json)?.unwrap_or_else(|| "{}".into());
-        let valid_for = (valid_for_ms > 0).then_some(valid_for_ms);
+        let valid_for = optional_ms(valid_for_ms);
         move |cancel| async move { Ok(Text(trust.issue(kind, subject, claims, valid_for, cancel).await?.json)) }
     }
 
@@ -198,7 +198,7 @@ waiting! {
     }
 }
 
-/// The DID that signs what this trust graph issues.
+/// The DID that signs what this trust graph issues. It stays readable after the shutdown.
 ///
 /// Ownership: the caller frees `*out_did` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
 /// the handle must not have been freed.
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn kwaai_trust_did(
     let body = || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::empty("out_did", out_did) }?;
-        out.set_text(resolve::<TrustGraph>(trust)?.did()?)
+        out.set_text(resolve::<TrustGraph>(trust)?.did().to_string())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

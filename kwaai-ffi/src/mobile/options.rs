@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kwaai_core::Error;
 use kwaai_core::llm::{ChatMessage, GenerateRequest};
 use kwaai_core::rag::{AskOptions, Mode};
 use serde::de::DeserializeOwned;
@@ -10,7 +9,7 @@ use serde_json::Value;
 
 use super::number::{maybe, whole};
 use super::{NativeEmbedder, NativeReader, NativeWriter};
-use crate::Result;
+use crate::{Result, Spelling, validate};
 use crate::node::{BlockShare, LimitOptions, NodeConfig};
 use crate::provide::Supplies;
 use crate::rag::{ChunkingOptions, Endpoint, Options};
@@ -70,7 +69,7 @@ macro_rules! limits {
         impl NodeLimits {
             fn into_parts(self) -> Result<LimitOptions> {
                 Ok(LimitOptions {
-                    $($name: maybe(stringify!($name), self.$name)?,)+
+                    $($name: maybe(concat!("limits.", stringify!($name)), self.$name)?,)+
                     max_memory_share: self.max_memory_share,
                 })
             }
@@ -244,10 +243,10 @@ impl RagOptions {
         let chunking = match self.chunking {
             None => ChunkingOptions::default(),
             Some(sizes) => ChunkingOptions {
-                strategy: named("strategy", sizes.strategy)?,
-                size: maybe("size", sizes.size)?,
-                overlap: maybe("overlap", sizes.overlap)?,
-                min: maybe("min", sizes.min)?,
+                strategy: named("chunking.strategy", sizes.strategy)?,
+                size: maybe("chunking.size", sizes.size)?,
+                overlap: maybe("chunking.overlap", sizes.overlap)?,
+                min: maybe("chunking.min", sizes.min)?,
             },
         };
         let endpoint = self.endpoint.map(|endpoint| Endpoint {
@@ -267,8 +266,5 @@ impl RagOptions {
 
 /// A choice by its name, or the usual one.
 fn named<T: DeserializeOwned + Default>(what: &str, name: Option<String>) -> Result<T> {
-    name.map_or(Ok(T::default()), |name| {
-        serde_json::from_value(Value::String(name))
-            .map_err(|error| Error::invalid_argument(format!("the {what} is not valid: {error}")).into())
-    })
+    name.map_or(Ok(T::default()), |name| validate::record(what, &Value::String(name), Spelling::Camel))
 }

@@ -119,7 +119,7 @@ impl NativeShardEngine {
         route: Option<String>,
         cancel: Cancel,
     ) -> Result<NativeMatrix> {
-        let tokens = tokens.into_iter().map(|token| whole("a token", token)).collect::<crate::Result<_>>()?;
+        let tokens = tokens.into_iter().map(|token| whole("tokens", token)).collect::<crate::Result<_>>()?;
         Ok(self.0.logits(&model.0, tokens, route, token(cancel)).await?.try_into()?)
     }
 

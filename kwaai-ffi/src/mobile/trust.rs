@@ -30,8 +30,8 @@ impl NativeTrustGraph {
     }
 
     /// The identity that signs what it issues.
-    pub fn did(&self) -> Result<String> {
-        Ok(self.0.did()?)
+    pub fn did(&self) -> String {
+        self.0.did().to_string()
     }
 
     /// Issues a credential; `claims` is a JSON object.

@@ -13,7 +13,7 @@ use kwaai_ffi::rag::Options;
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
-    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, TrustGraph, from_json, testing, to_json,
+    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph, from_json, testing, to_json,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -50,7 +50,7 @@ impl Object {
             (Object::Node(node), "name") => node.identity().name.clone(),
             (Object::Node(node), "peer_id") => node.identity().peer_id.clone(),
             (Object::Node(node), "did") => node.identity().did.clone(),
-            (Object::Trust(graph), "did") => graph.did().ok()?,
+            (Object::Trust(graph), "did") => graph.did().to_string(),
             (Object::Model(model), "id") => model.info().id.clone(),
             (Object::Model(model), "name") => model.info().name.clone(),
             (Object::Model(model), "blocks") => return Some(json!(model.info().blocks)),
@@ -119,14 +119,14 @@ impl Arguments {
     }
 
     fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        from_json(name, &self.data.get(name).unwrap_or(&Value::Null).to_string())
+        from_json(name, &self.data.get(name).unwrap_or(&Value::Null).to_string(), Spelling::Snake)
     }
 
     /// Everything that is left of the arguments, as one record.
     fn record<T: DeserializeOwned>(&self, except: &[&str]) -> Result<T> {
         let mut data = self.data.clone();
         data.retain(|name, _| !except.contains(&name.as_str()) && !name.contains('.'));
-        from_json("options", &Value::Object(data).to_string())
+        from_json("", &Value::Object(data).to_string(), Spelling::Snake)
     }
 
     fn model(&self, name: &str) -> Result<Arc<Model>> {
@@ -229,7 +229,8 @@ async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer
         "Library.init_logging" => data(kwaai_ffi::init_logging(&args.get::<String>("filter")?, SINK.clone())?),
         "Provide.embedder" => {
             let code = Letters { dimension: args.get("dimension")?, fails: Failing(args.get("fails")?) };
-            let embedder = Embedder::foreign(args.get("id")?, args.get("dimension")?, None, Arc::new(code))?;
+            let deadline = args.get("deadline_ms")?;
+            let embedder = Embedder::foreign(args.get("id")?, args.get("dimension")?, deadline, Arc::new(code))?;
             object(Object::Embedder(embedder))
         }
         "Provide.model" => {
@@ -279,7 +280,6 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
 
 async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: CancelToken) -> Result<Answer> {
     match name {
-        "TrustGraph.did" => data(graph.did()?),
         "TrustGraph.issue" => {
             let claims = args.data.get("claims").cloned().unwrap_or(json!({})).to_string();
             let (kind, subject) = (args.get("type")?, args.get("subject")?);
@@ -333,7 +333,7 @@ async fn on_shards(name: &str, engine: &ShardEngine, args: Arguments, cancel: Ca
                 let turn = json!([{"role": "user", "content": text}]);
                 request.insert("messages".into(), turn);
             }
-            let request = from_json("request", &Value::Object(request).to_string())?;
+            let request = from_json("", &Value::Object(request).to_string(), Spelling::Snake)?;
             let model = args.model("model")?;
             Ok(stream(engine.generate(&model, request, args.get("route")?, cancel).await?))
         }

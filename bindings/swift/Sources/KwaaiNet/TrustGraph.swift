@@ -25,9 +25,7 @@ public final class TrustGraph: Sendable {
     }
 
     /// The identity that signs what it issues.
-    public var did: String {
-        get throws { try ask { try native.did() } }
-    }
+    public var did: String { native.did() }
 
     /// Issues a credential about a DID or a PeerId. `claims` is a JSON object. It is returned, and not kept.
     public func issue(

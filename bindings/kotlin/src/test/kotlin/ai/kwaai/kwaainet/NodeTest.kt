@@ -40,6 +40,7 @@ class NodeTest {
         assertEquals(ErrorCode.CLOSED, error.code)
         assertFailsWith<KwaaiException.Closed> { node.messages() }
         assertFailsWith<KwaaiException.Closed> { node.trust().policy() }
+        assertEquals(info.did, node.trust().did)
     }
 
     @Test
@@ -53,6 +54,14 @@ class NodeTest {
             assertEquals(listOf("hello 0", "hello 1", "hello 2"), received.map { it.text })
             assertEquals(setOf(alice.peerId), received.map { it.sender }.toSet())
             assertTrue(received.all { it.receivedAt > Instant.parse("2024-01-01T00:00:00Z") })
+        }
+    }
+
+    @Test
+    fun `a swarm has one to sixty-four nodes`() = runBlocking {
+        for (size in listOf(0, -1, 65, Int.MIN_VALUE)) {
+            val error = assertFailsWith<KwaaiException.InvalidArgument> { Swarm.start(size) }
+            assertTrue(error.message.startsWith("size must be a whole number from 1 to 64"), error.message)
         }
     }
 
