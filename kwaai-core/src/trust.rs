@@ -5,6 +5,7 @@
 //! of its credentials.
 
 mod attestation;
+mod binding;
 mod claims;
 mod credential;
 mod dtg;
@@ -41,6 +42,7 @@ use wallet::Wallet;
 pub use attestation::{
     Attestation, CredentialDigest, LegacyAttestation, MAX_ANNOUNCED, MAX_ATTESTATIONS, read_attestations,
 };
+pub use binding::{Binding, MAX_NODES_PER_IDENTITY};
 pub use claims::{
     AttendeeClaims, BindingClaims, Claims, EndorsementClaims, LinkType, MAX_CHECKS, MAX_CLAIM_TEXT, PledgeClaims,
     ThroughputClaims, UptimeClaims, VerifiedNodeClaims, Window,
@@ -247,12 +249,21 @@ impl TrustGraph {
         })
     }
 
-    /// How far this node trusts a peer, with the arithmetic of every credential that it keeps about it. A node scores
-    /// itself by the same rules.
+    /// How far this node trusts a peer, with the arithmetic of every credential that it keeps about it, and about the
+    /// person and the organisation that it is [linked](TrustGraph::bindings) to. A node scores itself by the same rules.
     pub fn score(&self, peer: &Did) -> Result<Score> {
         let trusted = self.trusted_types()?;
-        let about = self.wallet.list(&CredentialFilter { subject: Some(*peer), ..CredentialFilter::default() })?;
-        Ok(score::score(&about, self.clock.now(), |issuer, kind| trusts(&trusted, issuer, kind)))
+        // Its person and its organisation lend a node what others say of them, not what they say themselves.
+        let circle = [vec![*peer], self.bound_identities(peer)?].concat();
+        let mut about = Vec::new();
+        for subject in &circle {
+            let filter = CredentialFilter { subject: Some(*subject), ..CredentialFilter::default() };
+            for credential in self.wallet.list(&filter)? {
+                let status = self.status(&credential)?;
+                about.push((credential, status));
+            }
+        }
+        Ok(score::score(&about, &circle, self.clock.now(), |issuer, kind| trusts(&trusted, issuer, kind)))
     }
 
     /// The minimum of each purpose.

@@ -209,9 +209,10 @@ async fn a_binding_weighs_nothing_and_says_so() {
 async fn dtg(types: &[&str], contexts: Value, claims: Value) -> Credential {
     let mut subject = claims.as_object().unwrap().clone();
     subject.insert("id".into(), did(3).to_string().into());
+    let types: Vec<&str> = std::iter::once("VerifiableCredential").chain(types.iter().copied()).collect();
     let document = json!({
         "@context": contexts,
-        "type": [&["VerifiableCredential"], types].concat(),
+        "type": types,
         "issuer": did(2).to_string(),
         "validFrom": NOW,
         "credentialSubject": subject,

@@ -13,7 +13,7 @@ use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
     Bitstring, Credential, CredentialType, DEFAULT_TTL, MAX_STATUS_LIST_BYTES, MIN_STATUS_ENTRIES, Status,
-    StatusListUrl, StatusPurpose, TrustGraph, WantedStatusList, proof,
+    StatusListUrl, StatusPurpose, Tier, TrustGraph, WantedStatusList, proof,
 };
 use kwaai_core::{Error, ErrorCode};
 use serde_json::{Map, Value, json};
@@ -123,12 +123,19 @@ fn packed(bytes: impl Iterator<Item = u8>) -> String {
     format!("u{}", URL_SAFE_NO_PAD.encode(gzip.finish().unwrap()))
 }
 
-/// A bomb: `megabytes` of zeros, packed piece by piece.
+/// A bomb: the beginning of the gzip of so many megabytes of zeros, each packed as the second of them is.
 fn bomb(megabytes: usize) -> String {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let zeros = vec![0; 1 << 20];
-    (0..megabytes).for_each(|_| gzip.write_all(&zeros).unwrap());
-    format!("u{}", URL_SAFE_NO_PAD.encode(gzip.finish().unwrap()))
+    let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut megabyte = || {
+        let mut block = Vec::with_capacity(1 << 16);
+        deflate.compress_vec(&zeros, &mut block, flate2::FlushCompress::Sync).unwrap();
+        block
+    };
+    let (first, next) = (megabyte(), megabyte());
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
+    let packed = [header.as_slice(), &first, &next.repeat(megabytes - 1)].concat();
+    format!("u{}", URL_SAFE_NO_PAD.encode(packed))
 }
 
 #[test]
@@ -308,6 +315,30 @@ async fn what_the_issuer_says_reaches_the_reader_with_its_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_pledge_drops_the_tier_and_an_unknown_status_halves_the_weight() {
+    let world = World::new();
+    let (reader, issuer, credential) = world.withdrawable().await;
+    let score = |expected: f64, why: &str| {
+        let score = reader.score(&did(3)).unwrap();
+        assert!((score.value - expected).abs() < 1e-12, "{score}");
+        assert!(score.reasons[0].why.contains(why), "{score}");
+        score.tier
+    };
+    score(0.15, "it counts half, because its revocation list has not been fetched");
+    fetch(&reader, &issuer).await;
+    assert_eq!(score(0.3, "its proof holds"), Tier::Known);
+    world.clock.advance(DAY + Duration::from_secs(1));
+    score(0.15 * 0.5f64.powf(1.0 / 365.0), "list is stale since 2026-06-02T10:30:00Z");
+    issuer.suspend(credential.id()).unwrap();
+    fetch(&reader, &issuer).await;
+    assert_eq!(score(0.0, "its issuer suspended it"), Tier::Unknown);
+    issuer.revoke(credential.id()).unwrap();
+    let list = issuer.status_list(&issuer.did(), &url(StatusPurpose::Revocation)).await.unwrap();
+    reader.keep_status_list(&list).await.unwrap();
+    assert_eq!(score(0.0, "its issuer revoked it"), Tier::Unknown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_peer_hands_on_the_lists_that_it_keeps() {
     let world = World::new();
     let (reader, issuer, credential) = world.withdrawable().await;
@@ -411,7 +442,7 @@ async fn lists_that_break_a_rule_are_refused_by_its_name() {
         assert_eq!(rule(reader.keep_status_list(&text).await).1, expected, "{text}");
     };
     refuse(list(4, |_| {}).await, VERIFICATION).await;
-    refuse(list(2, |_| {}).await.replace("10:00:00Z\",\"verif", "10:00:01Z\",\"verif"), VERIFICATION).await;
+    refuse(list(2, |_| {}).await.replace("2026-06-01T10:00:00Z", "2026-06-01T10:00:01Z"), VERIFICATION).await;
     refuse(list(2, subject("statusPurpose", "suspension".into())).await, VERIFICATION).await;
     refuse(list(2, member("validFrom", "2026-06-01T10:36:00Z".into())).await, VERIFICATION).await;
     refuse(list(2, member("validUntil", "2026-06-01T10:29:00Z".into())).await, VERIFICATION).await;

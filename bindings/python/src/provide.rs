@@ -219,7 +219,8 @@ impl Answer {
                 }
             }
             (Some(Owed::Parts(_)), _) => {
-                const WANTED: &str = "the document reader must give a text, or a list of texts and of pairs of a label and a text";
+                const WANTED: &str =
+                    "the document reader must give a text, or a list of texts and of pairs of a label and a text";
                 let parts = value.extract().map_err(|_| wrong_answer(WANTED, value))?;
                 if let Some(Owed::Parts(answer)) = owed.take() {
                     answer.give(parts);

@@ -1,8 +1,9 @@
 //! KwaaiNet's score: the sum of weight × 0.5^(age in days / 365) over the credentials that count, at most 1.
 //!
 //! A credential counts when its proof holds, its type has a weight, this node trusts its issuer for that type, its
-//! subject did not issue it, it is in force, and it cannot have been revoked unseen. Of several credentials of one type
-//! only the best counts, whoever issued them: twenty endorsements weigh as much as one.
+//! subject did not issue it, it is in force, and its issuer did not withdraw it. One whose withdrawal cannot be looked up
+//! counts half. Of several credentials of one type only the best counts, whoever issued them: twenty endorsements weigh as
+//! much as one.
 //!
 //! Age is counted in whole days of 86 400 seconds since `validFrom`. Sums are kept in whole units of 10^-15, so that
 //! 0.30 + 0.20 + 0.20 is 0.70 and not a little less, and a tier does not depend on the order of addition.
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 
 use super::credential::{Credential, CredentialType, Validity};
 use super::policy::Tier;
+use super::status_list::{Status, UNKNOWN_STATUS_SHARE};
 use crate::identity::Did;
 
 /// One whole point of score.
@@ -47,7 +49,7 @@ pub struct Reason {
     pub age_days: u64,
     /// 0.5^(age_days / 365).
     pub factor: f64,
-    /// weight × factor: what it adds if it counts.
+    /// weight × factor, or [half](super::UNKNOWN_STATUS_SHARE) of it while its status is unknown: what it adds if it counts.
     pub contribution: f64,
     /// Whether it counts.
     pub counted: bool,
@@ -83,13 +85,16 @@ pub fn formula(credentials: impl IntoIterator<Item = (CredentialType, u64)>) -> 
     in_points(sum.min(UNITS))
 }
 
-/// The score of the credentials about one peer. `trusts` says whether this node trusts an issuer for a type.
+/// The score of the credentials about one peer and the identities that it is linked to, who are its `circle`, each with
+/// its status. `trusts` says whether this node trusts an issuer for a type.
 pub(super) fn score(
-    credentials: &[Credential],
+    credentials: &[(Credential, Status)],
+    circle: &[Did],
     now: Timestamp,
     trusts: impl Fn(&Did, CredentialType) -> bool,
 ) -> Score {
-    let mut weighed: Vec<(i64, Reason)> = credentials.iter().map(|one| weigh(one, now, &trusts)).collect();
+    let mut weighed: Vec<(i64, Reason)> =
+        credentials.iter().map(|(one, status)| weigh(one, status, circle, now, &trusts)).collect();
     weighed.sort_by(|(units_a, a), (units_b, b)| {
         b.counted.cmp(&a.counted).then(units_b.cmp(units_a)).then(a.credential_id.cmp(&b.credential_id))
     });
@@ -109,12 +114,24 @@ pub(super) fn score(
     Score { value, tier: Tier::of(value), reasons: weighed.into_iter().map(|(_, reason)| reason).collect() }
 }
 
-fn weigh(credential: &Credential, now: Timestamp, trusts: &impl Fn(&Did, CredentialType) -> bool) -> (i64, Reason) {
+fn weigh(
+    credential: &Credential,
+    status: &Status,
+    circle: &[Did],
+    now: Timestamp,
+    trusts: &impl Fn(&Did, CredentialType) -> bool,
+) -> (i64, Reason) {
     let summary = credential.summary();
     let age_days = summary.valid_from.map_or(0, |from| age_in_days(from, now));
-    let amount = summary.kind.map_or(0, |kind| units(kind, age_days));
-    let (counted, why) = match admissible(credential, now, trusts) {
-        Ok(()) => (true, "its proof holds, and this node trusts its issuer for this type".into()),
+    let whole = summary.kind.map_or(0, |kind| units(kind, age_days));
+    let (amount, doubt) = match status {
+        Status::Unknown { why } => {
+            ((whole as f64 * UNKNOWN_STATUS_SHARE).round() as i64, format!("; it counts half, because {why}"))
+        }
+        _ => (whole, String::new()),
+    };
+    let (counted, why) = match admissible(credential, status, circle, now, trusts) {
+        Ok(()) => (true, format!("its proof holds, and this node trusts its issuer for this type{doubt}")),
         Err(why) => (false, why),
     };
     let reason = Reason {
@@ -133,6 +150,8 @@ fn weigh(credential: &Credential, now: Timestamp, trusts: &impl Fn(&Did, Credent
 
 fn admissible(
     credential: &Credential,
+    status: &Status,
+    circle: &[Did],
     now: Timestamp,
     trusts: &impl Fn(&Did, CredentialType) -> bool,
 ) -> Result<(), String> {
@@ -140,6 +159,9 @@ fn admissible(
     let kind = summary.kind.filter(|kind| kind.weight_in_thousandths() > 0).ok_or("its type has no weight")?;
     if summary.subject == Some(summary.issuer) {
         return Err("its subject issued it".into());
+    }
+    if circle.contains(&summary.issuer) {
+        return Err("the peer, or whom it is linked to, issued it".into());
     }
     if !trusts(&summary.issuer, kind) {
         return Err(format!("this node does not trust its issuer for {kind}"));
@@ -150,8 +172,10 @@ fn admissible(
         Validity::Expired => return Err("it has expired".into()),
         Validity::InForce => {}
     }
-    if credential.is_revocable() {
-        return Err("it can be revoked, and this version cannot ask whether it was".into());
+    match status {
+        Status::Revoked => return Err("its issuer revoked it".into()),
+        Status::Suspended => return Err("its issuer suspended it".into()),
+        Status::NotRevocable | Status::Clear { .. } | Status::Unknown { .. } => {}
     }
     credential.check_proof(now).map_err(|error| format!("its proof does not hold: {error}"))
 }

@@ -410,7 +410,7 @@ mod tests {
         let text = url.to_string();
         assert_eq!(text, format!("urn:kwaai:status:{}:suspension:7", issuer.multikey()));
         assert_eq!(text.parse::<StatusListUrl>().unwrap(), url);
-        for wrong in ["", ":7", ":7:", ":07", ":+7", ":4294967296", ":suspension:7:7"] {
+        for wrong in ["", ":7:", ":07", ":+7", ":4294967296", ":suspension:7:7"] {
             let wrong = text.replace(":7", wrong);
             assert!(wrong.parse::<StatusListUrl>().is_err(), "{wrong}");
         }
