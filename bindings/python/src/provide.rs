@@ -219,15 +219,16 @@ impl Answer {
                 }
             }
             (Some(Owed::Parts(_)), _) => {
-                const WANTED: &str =
-                    "the document reader must give a text, or a list of texts and of pairs of a label and a text";
-                let parts = value.extract().map_err(|_| wrong_answer(WANTED, value))?;
+                let parts = value.extract::<Vec<(Option<String>, String)>>();
+                let wanted = "the document reader must give a text or its parts, each a text or a label and a text";
+                let parts = parts.map_err(|_| wrong_answer(wanted, value))?;
                 if let Some(Owed::Parts(answer)) = owed.take() {
                     answer.give(parts);
                 }
             }
             (Some(Owed::Signature(_)), _) => {
-                let signature = value.extract().map_err(|_| wrong_answer("the signer must give 64 bytes", value))?;
+                let signature = value.extract::<Vec<u8>>();
+                let signature = signature.map_err(|_| wrong_answer("the signer must give 64 bytes", value))?;
                 if let Some(Owed::Signature(answer)) = owed.take() {
                     answer.give(signature);
                 }
