@@ -204,9 +204,7 @@ where
     let bounded = async move {
         match limit {
             None => future.await,
-            Some(limit) => tokio::time::timeout(limit, future).await.unwrap_or_else(|_| {
-                Err(Error::timeout("the call took too long").with("limit_ms", limit.as_millis()).into())
-            }),
+            Some(limit) => tokio::time::timeout(limit, future).await.unwrap_or_else(|_| Err(overdue(limit))),
         }
     };
     // The receiver waits in `recv` below and cannot be gone.
@@ -249,6 +247,11 @@ pub(crate) fn panicked(payload: &(dyn Any + Send)) -> KwaaiError {
         Some(text) => error.with("panic", text).into(),
         None => error.into(),
     }
+}
+
+/// What a call answers that took longer than its caller waits.
+pub fn overdue(limit: Duration) -> KwaaiError {
+    Error::timeout("the call took too long").with("limit_ms", limit.as_millis()).into()
 }
 
 /// What a call answers that [`shutdown`] overtook.

@@ -1,20 +1,26 @@
 """The same objects for programs without an event loop: every call blocks until it is done.
 
-Other threads run on meanwhile, and Ctrl-C works. Records, events and errors are those of ``kwaainet``.
+Other threads run on meanwhile, and Ctrl-C works. ``with timeout(seconds):`` limits how long the calls in it may take.
+Records, events and errors are those of ``kwaainet``.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from . import _native
-from ._checks import checked, milliseconds, to_json
+from ._checks import checked, milliseconds, rule, to_json
 from ._records import Floats, record, records
+from .errors import InvalidArgumentError, KwaaiTimeoutError
 from .node import (
     BlockShare,
     Message,
@@ -87,6 +93,52 @@ T = TypeVar("T")
 Path: TypeAlias = str | PathLike[str]
 
 
+#: When the calls of this thread have to be done, by the monotonic clock.
+_deadline: ContextVar[float | None] = ContextVar("kwaainet.sync.deadline", default=None)
+
+
+@contextmanager
+def timeout(limit: float | timedelta) -> Iterator[None]:
+    """Limits what is in the block to seconds, or a timedelta, all calls and all reading of streams together.
+
+    The call that is not done in time is cancelled and raises ``KwaaiTimeoutError``, which is a ``TimeoutError``; so do
+    those that come after it in the block. It counts for this thread. In a ``timeout`` within another the shorter one
+    counts. What ``with`` opened in the block is closed all the same. A stream goes on after a read that was overdue.
+    """
+    _limit("limit", limit)
+    seconds = limit.total_seconds() if isinstance(limit, timedelta) else limit
+    own, outer = time.monotonic() + seconds, _deadline.get()
+    with _until(own if outer is None else min(own, outer)):
+        yield
+
+
+def waited(operation: Operation[T]) -> T:
+    """Makes the call and blocks until it is done, within the limit of the block."""
+    deadline = _deadline.get()
+    if deadline is None:
+        return operation.wait()
+    return operation.wait(ceil(max(deadline - time.monotonic(), 0) * 1000))
+
+
+def _limit(name: str, limit: float | timedelta) -> None:
+    rule(float | timedelta)(name, limit)
+    if not isinstance(limit, timedelta) and limit < 0:
+        raise InvalidArgumentError(f"{name} must not be negative")
+
+
+@contextmanager
+def _until(deadline: float | None) -> Iterator[None]:
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def _unlimited() -> AbstractContextManager[None]:
+    return _until(None)
+
+
 class _Closing:
     """``with`` shuts it down at the end."""
 
@@ -96,7 +148,9 @@ class _Closing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.shutdown()
+        # What is open is closed, also when the time of the block is up.
+        with _unlimited():
+            self.shutdown()
 
     def shutdown(self) -> Any:
         raise NotImplementedError
@@ -123,9 +177,16 @@ class EventStream(Iterator[T]):
                 raise StopIteration
             if source.native is None:
                 assert source.opening is not None
-                source.native = source.opening.wait()
+                try:
+                    source.native = waited(source.opening)
+                except BaseException:
+                    source.ended = True
+                    raise
             try:
-                source.add(source.native.next_batch(BATCH).wait())
+                source.add(waited(source.native.next_batch(BATCH)))
+            except KwaaiTimeoutError:
+                # A read that is overdue takes nothing. A stream that ended so itself says nothing more.
+                raise
             except BaseException:
                 source.ended = True
                 raise
@@ -160,7 +221,7 @@ class TrustGraph(_Closing):
         clock: str | datetime | None = None,
     ) -> TrustGraph:
         own = native_signer(signer, PRIVATE_HOST)
-        return TrustGraph(_native.TrustGraph.open(trust_options(dir, seed, clock), own).wait())
+        return TrustGraph(waited(_native.TrustGraph.open(trust_options(dir, seed, clock), own)))
 
     @property
     def did(self) -> str:
@@ -174,45 +235,45 @@ class TrustGraph(_Closing):
         *,
         valid_for: timedelta | None = None,
     ) -> Credential:
-        return record(Credential, self._native.issue(*issue_arguments(type, subject, claims, valid_for)).wait())
+        return record(Credential, waited(self._native.issue(*issue_arguments(type, subject, claims, valid_for))))
 
     def verify(self, credential: str) -> Credential:
-        return record(Credential, self._native.verify(credential).wait())
+        return record(Credential, waited(self._native.verify(credential)))
 
     def import_credential(self, credential: str) -> CredentialSummary:
-        return record(CredentialSummary, self._native.import_credential(credential).wait())
+        return record(CredentialSummary, waited(self._native.import_credential(credential)))
 
     def credentials(
         self, *, subject: str | None = None, issuer: str | None = None, type: str | None = None
     ) -> list[CredentialSummary]:
-        return records(CredentialSummary, self._native.credentials(subject, issuer, type).wait())
+        return records(CredentialSummary, waited(self._native.credentials(subject, issuer, type)))
 
     def credential(self, id: str) -> Credential:
-        return record(Credential, self._native.credential(id).wait())
+        return record(Credential, waited(self._native.credential(id)))
 
     def remove_credential(self, id: str) -> None:
-        self._native.remove_credential(id).wait()
+        waited(self._native.remove_credential(id))
 
     def issuers(self) -> list[TrustedIssuer]:
-        return records(TrustedIssuer, self._native.issuers().wait())
+        return records(TrustedIssuer, waited(self._native.issuers()))
 
     def trust_issuer(self, did: str, types: Sequence[str]) -> None:
-        self._native.trust_issuer(did, list(types)).wait()
+        waited(self._native.trust_issuer(did, list(types)))
 
     def distrust_issuer(self, did: str) -> None:
-        self._native.distrust_issuer(did).wait()
+        waited(self._native.distrust_issuer(did))
 
     def score(self, peer: str) -> Score:
-        return record(Score, self._native.score(peer).wait())
+        return record(Score, waited(self._native.score(peer)))
 
     def policy(self) -> dict[Purpose, Tier]:
-        return cast(dict[Purpose, Tier], self._native.policy().wait())
+        return cast(dict[Purpose, Tier], waited(self._native.policy()))
 
     def set_policy(self, policy: Mapping[Purpose, Tier]) -> None:
-        self._native.set_policy(dict(policy)).wait()
+        waited(self._native.set_policy(dict(policy)))
 
     def require(self, peer: str, purpose: Purpose) -> None:
-        self._native.require(peer, purpose).wait()
+        waited(self._native.require(peer, purpose))
 
     def advance_clock(self, by: timedelta) -> None:
         self._native.advance_clock(milliseconds(by))
@@ -304,22 +365,22 @@ class ShardEngine(_Closing):
 
     @staticmethod
     def open() -> ShardEngine:
-        return ShardEngine(_native.ShardEngine.open().wait())
+        return ShardEngine(waited(_native.ShardEngine.open()))
 
     def load(self, model: Path, *, blocks: Blocks = "all") -> Model:
-        return Model(self._native.load(fspath(model), block_choice(blocks)).wait())
+        return Model(waited(self._native.load(fspath(model), block_choice(blocks))))
 
     def serve(self, model: Path, start_block: int, end_block: int) -> Offer:
-        return record(Offer, self._native.serve(fspath(model), start_block, end_block).wait())
+        return record(Offer, waited(self._native.serve(fspath(model), start_block, end_block)))
 
     def stop_serving(self, model_id: str) -> None:
-        self._native.stop_serving(model_id).wait()
+        waited(self._native.stop_serving(model_id))
 
     def served(self) -> list[Offer]:
-        return records(Offer, self._native.served().wait())
+        return records(Offer, waited(self._native.served()))
 
     def coverage(self, model: Model) -> Coverage:
-        return record(Coverage, self._native.coverage(model._native).wait())
+        return record(Coverage, waited(self._native.coverage(model._native)))
 
     def chat(
         self,
@@ -338,10 +399,10 @@ class ShardEngine(_Closing):
         return Generation(self._native.generate(model._native, request, route), read_token)
 
     def logits(self, model: Model, tokens: Sequence[int], *, route: Route | None = None) -> Floats:
-        return matrix(self._native.logits(model._native, list(tokens), route).wait())
+        return matrix(waited(self._native.logits(model._native, list(tokens), route)))
 
     def embed(self, texts: Sequence[str], *, model: Path | None = None) -> Floats:
-        return matrix(self._native.embed(list(texts), None if model is None else fspath(model)).wait())
+        return matrix(waited(self._native.embed(list(texts), None if model is None else fspath(model))))
 
     def shutdown(self) -> None:
         self._native.shutdown()
@@ -378,13 +439,13 @@ class Rag(_Closing):
     ) -> Rag:
         options = rag_options(embedder, model, chunking, language)
         brought = supplies(embedder, model, readers, PRIVATE_HOST)
-        return Rag(_native.Rag.open(fspath(dir), options, *brought).wait())
+        return Rag(waited(_native.Rag.open(fspath(dir), options, *brought)))
 
     def ingest(self, source: Path | bytes, *, name: str | None = None) -> Ingestion:
         return Ingestion(begin_ingestion(self._native, source, name), read_progress)
 
     def search(self, text: str, *, k: int = 8, mode: Mode = "hybrid") -> SearchResult:
-        return record(SearchResult, self._native.search(text, k, to_json("mode", mode)).wait())
+        return record(SearchResult, waited(self._native.search(text, k, to_json("mode", mode))))
 
     def ask(
         self, question: str, *, k: int = 8, mode: Mode = "hybrid", min_support: float = 0.5, max_tokens: int = 400
@@ -392,22 +453,22 @@ class Rag(_Closing):
         return Asking(self._native.ask(question, ask_options(k, mode, min_support, max_tokens)), read_answer)
 
     def documents(self) -> list[DocumentInfo]:
-        return records(DocumentInfo, self._native.documents().wait())
+        return records(DocumentInfo, waited(self._native.documents()))
 
     def document_text(self, id: str) -> str:
-        return self._native.document_text(id).wait()
+        return waited(self._native.document_text(id))
 
     def delete_document(self, id: str) -> None:
-        self._native.delete_document(id).wait()
+        waited(self._native.delete_document(id))
 
     def stats(self) -> Stats:
-        return record(Stats, self._native.stats().wait())
+        return record(Stats, waited(self._native.stats()))
 
     def shutdown(self) -> None:
-        self._native.shutdown().wait()
+        waited(self._native.shutdown())
 
     def destroy(self) -> None:
-        self._native.destroy().wait()
+        waited(self._native.destroy())
 
     def __repr__(self) -> str:
         return shown_rag(self)
@@ -437,7 +498,7 @@ class Node(_Closing):
         config = node_config(
             preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits, seed, clock
         )
-        return Node(_native.Node.start(config).wait())
+        return Node(waited(_native.Node.start(config)))
 
     @property
     def name(self) -> str:
@@ -452,22 +513,22 @@ class Node(_Closing):
         return self._native.did
 
     def info(self) -> NodeInfo:
-        return record(NodeInfo, self._native.info().wait())
+        return record(NodeInfo, waited(self._native.info()))
 
     def peers(self) -> list[PeerInfo]:
-        return records(PeerInfo, self._native.peers().wait())
+        return records(PeerInfo, waited(self._native.peers()))
 
     def connect(self, address: str) -> str:
-        return self._native.connect(address).wait()
+        return waited(self._native.connect(address))
 
     def disconnect(self, peer: str) -> None:
-        self._native.disconnect(peer).wait()
+        waited(self._native.disconnect(peer))
 
     def find_peer(self, peer: str) -> list[str]:
-        return self._native.find_peer(peer).wait()
+        return waited(self._native.find_peer(peer))
 
     def send_message(self, peer: str, text: str) -> None:
-        self._native.send_message(peer, text).wait()
+        waited(self._native.send_message(peer, text))
 
     def messages(self) -> EventStream[Message]:
         return EventStream(self._native.messages(), read_message)
@@ -493,16 +554,16 @@ class Node(_Closing):
     ) -> Rag:
         options = rag_options(embedder, model, chunking, language)
         brought = supplies(embedder, model, readers, PRIVATE_HOST)
-        return Rag(self._native.rag(name, options, *brought).wait())
+        return Rag(waited(self._native.rag(name, options, *brought)))
 
     def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
-        return records(Offer, self._native.contribute(contribution(blocks, min_tier)).wait())
+        return records(Offer, waited(self._native.contribute(contribution(blocks, min_tier))))
 
     def advance_clock(self, by: timedelta) -> None:
         self._native.advance_clock(milliseconds(by))
 
     def shutdown(self, *, grace: timedelta | None = None) -> None:
-        self._native.shutdown(grace_ms(grace)).wait()
+        waited(self._native.shutdown(grace_ms(grace)))
 
     def __repr__(self) -> str:
         return shown_node(self)

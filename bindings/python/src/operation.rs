@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kwaai_ffi::{CancelToken, KwaaiError, rt};
+use kwaai_ffi::{CancelToken, ErrorCode, KwaaiError, rt};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -52,20 +53,54 @@ impl Operation {
         .map_err(|error| exception(py, &error))
     }
 
-    /// Makes the call and blocks until it is done; a signal handler that raises cancels it.
-    fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    /// Makes the call and blocks until it is done. A call that is not done in time is cancelled, and so is one whose wait a
+    /// signal handler ends. One that had succeeded just before is not lost.
+    #[pyo3(signature = (limit_ms=None))]
+    fn wait(&self, py: Python<'_>, limit_ms: Option<u64>) -> PyResult<Py<PyAny>> {
         let work = self.take()?;
+        let limit = limit_ms.map(Duration::from_millis);
+        // A limit beyond what this machine's clock can count to is none.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        if limit_ms == Some(0) {
+            self.cancel.cancel();
+        }
         let (sender, receiver) = sync_channel(1);
         rt::start(async move { Ok(work.await) }, move |outcome| {
             // Nobody receives any more when Ctrl-C ended the wait.
             drop(sender.send(outcome.and_then(std::convert::identity)));
         })
         .map_err(|error| exception(py, &error))?;
-        let answer = wait(py, move |limit| match receiver.recv_timeout(limit) {
-            Ok(outcome) => Some(Some(outcome)),
-            Err(RecvTimeoutError::Disconnected) => Some(None),
-            Err(RecvTimeoutError::Timeout) => None,
+        let (cancel, mut overdue) = (self.cancel.clone(), false);
+        let is_overdue = &mut overdue;
+        let answer = wait(py, move |tick| {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) && !*is_overdue {
+                *is_overdue = true;
+                cancel.cancel();
+            }
+            let tick = left.filter(|left| !left.is_zero()).map_or(tick, |left| left.min(tick));
+            match receiver.recv_timeout(tick) {
+                Ok(outcome) => Some(Some(outcome)),
+                Err(RecvTimeoutError::Disconnected) => Some(None),
+                Err(RecvTimeoutError::Timeout) => None,
+            }
         });
+        match (answer, limit.filter(|_| overdue)) {
+            (Ok(Some(Err(error))), Some(limit)) if error.code == ErrorCode::Cancelled => {
+                Err(exception(py, &rt::overdue(limit)))
+            }
+            (answer, _) => self.end(py, answer),
+        }
+    }
+
+    /// Cancels the call.
+    fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Operation {
+    fn end(&self, py: Python<'_>, answer: PyResult<Option<Outcome>>) -> PyResult<Py<PyAny>> {
         match answer {
             Ok(Some(Ok(reply))) => reply.into_python(py),
             Ok(Some(Err(error))) => Err(exception(py, &error)),
@@ -75,10 +110,5 @@ impl Operation {
                 Err(interrupt)
             }
         }
-    }
-
-    /// Cancels the call.
-    fn cancel(&self) {
-        self.cancel.cancel();
     }
 }

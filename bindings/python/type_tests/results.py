@@ -137,6 +137,8 @@ async def swarms() -> None:
 
 
 def without_a_loop() -> None:
+    with sync.timeout(5), sync.timeout(timedelta(minutes=1)):
+        assert_type(sync.TrustGraph.open().issuers(), list[kwaainet.TrustedIssuer])
     with sync.Node.start() as node:
         assert_type(node, sync.Node)
         assert_type(node.info(), NodeInfo)
