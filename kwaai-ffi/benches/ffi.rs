@@ -44,7 +44,8 @@ fn main() {
     };
     let stream_us = rt::wait(None, read).expect("numbers come");
 
-    let config: NodeConfig = from_json("", r#"{"preset": "ephemeral"}"#, Spelling::Snake).expect("a sound configuration");
+    let config: NodeConfig =
+        from_json("", r#"{"preset": "ephemeral"}"#, Spelling::Snake).expect("a sound configuration");
     let began = Instant::now();
     let cycle = async move {
         let node = Node::start(config, CancelToken::new()).await?;

@@ -63,6 +63,29 @@ static void json_that_is_none_or_says_something_unknown(void)
     REQUIRE(node == NULL && trust == NULL && rag == NULL);
 }
 
+static void a_refused_record_is_told_in_words_of_this_library(void)
+{
+    static const struct {
+        const char *config, *says;
+    } records[] = {
+        {"{", "config_json cannot be read as JSON"},
+        {"[]", "config_json must be an object, not a list"},
+        {"{\"name\": \"a\", \"name\": \"b\"}", "a name stands twice in an object of config_json"},
+        {"{\"limits\": {\"inbox\": \"many\"}}", "config_json.limits.inbox must be a whole number from 0 to "},
+        {"{\"colour\": \"red\"}", "there is no config_json.colour; there are preset, name, "},
+    };
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
+        kwaai_node_t *node = NULL;
+        kwaai_error_t *failure = NULL;
+        REQUIRE(kwaai_node_start(records[i].config, PATIENCE_MS, &node, &failure) == KWAAI_INVALID_ARGUMENT);
+        if (strncmp(kwaai_error_message(failure), records[i].says, strlen(records[i].says)) != 0) {
+            fprintf(stderr, "%s: %s\n", records[i].config, kwaai_error_message(failure));
+            exit(1);
+        }
+        MUST(kwaai_error_free(failure));
+    }
+}
+
 static void a_handle_of_another_kind(void)
 {
     kwaai_trust_t *trust = a_trust_graph();
@@ -340,6 +363,7 @@ int main(void)
         MISUSE(no_error_wanted),
         MISUSE(a_text_that_is_no_utf8),
         MISUSE(json_that_is_none_or_says_something_unknown),
+        MISUSE(a_refused_record_is_told_in_words_of_this_library),
         MISUSE(a_handle_of_another_kind),
         MISUSE(a_number_that_was_never_a_handle),
         MISUSE(freeing_twice),

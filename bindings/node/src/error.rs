@@ -1,6 +1,6 @@
 //! Errors cross as the JSON of their record; the facade has the classes.
 
-use kwaai_ffi::{ErrorCode, KwaaiError};
+use kwaai_ffi::{ErrorCode, KwaaiError, Spelling};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,9 +31,9 @@ pub(crate) fn json(record: impl Serialize) -> kwaai_ffi::Result<String> {
     kwaai_ffi::to_json(&record).map(|value| value.to_string())
 }
 
-/// A record that the facade wrote as JSON.
+/// A record that the facade wrote as JSON; `what` is empty where its fields are arguments themselves.
 pub(crate) fn parse<T: DeserializeOwned>(what: &str, json: &str) -> Result<T> {
-    kwaai_ffi::from_json(what, json).map_err(thrown)
+    kwaai_ffi::from_json(what, json, Spelling::Camel).map_err(thrown)
 }
 
 /// A number that the facade has checked to be whole and not negative.

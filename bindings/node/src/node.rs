@@ -21,7 +21,7 @@ pub struct Node(Arc<kwaai_ffi::Node>);
 impl Node {
     #[napi]
     pub fn start(config: String) -> Result<Operation> {
-        let config = parse("configuration", &config)?;
+        let config = parse("", &config)?;
         Ok(Operation::new(|cancel| async {
             kwaai_ffi::Node::start(config, cancel).await.map(|node| Node(Arc::new(node)))
         }))
@@ -100,14 +100,14 @@ impl Node {
 
     #[napi]
     pub fn rag(&self, name: String, options: String, supplies: &Supplies) -> Result<Operation> {
-        let options: Options = parse("options", &options)?;
+        let options: Options = parse("", &options)?;
         let (node, supplies) = (self.0.clone(), supplies.take());
         Ok(Operation::new(move |cancel| async move { node.rag(name, options, supplies, cancel).await.map(Rag::from) }))
     }
 
     #[napi]
     pub fn contribute(&self, contribution: String) -> Result<Operation> {
-        let contribution = parse("contribution", &contribution)?;
+        let contribution = parse("", &contribution)?;
         let node = self.0.clone();
         Ok(Operation::new(move |cancel| async move { node.contribute(contribution, cancel).await.and_then(json) }))
     }

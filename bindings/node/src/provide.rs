@@ -189,7 +189,7 @@ impl Owing {
     /// A list of `[label or null, text]`, as JSON.
     #[napi]
     pub fn parts(&self, parts: String) -> Result<()> {
-        let parts = parse("parts of the document", &parts)?;
+        let parts = parse("parts", &parts)?;
         if let Some(Owed::Parts(answer)) = self.take() {
             answer.give(parts);
         }

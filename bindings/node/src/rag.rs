@@ -25,7 +25,7 @@ impl From<kwaai_ffi::Rag> for Rag {
 impl Rag {
     #[napi]
     pub fn open(dir: String, options: String, supplies: &Supplies) -> Result<Operation> {
-        let options: Options = parse("options", &options)?;
+        let options: Options = parse("", &options)?;
         let supplies = supplies.take();
         Ok(Operation::new(|cancel| async { kwaai_ffi::Rag::open(dir, options, supplies, cancel).await.map(Rag::from) }))
     }
@@ -51,7 +51,7 @@ impl Rag {
 
     #[napi]
     pub fn ask(&self, question: String, options: String) -> Result<Operation> {
-        let (rag, options) = (self.0.clone(), parse("options", &options)?);
+        let (rag, options) = (self.0.clone(), parse("", &options)?);
         Ok(Operation::new(move |cancel| async move { rag.ask(question, options, cancel).await.map(Stream::new) }))
     }
 

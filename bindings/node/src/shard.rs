@@ -64,7 +64,7 @@ impl ShardEngine {
 
     #[napi]
     pub fn generate(&self, model: &Model, request: String, route: Option<String>) -> Result<Operation> {
-        let (engine, model, request) = (self.0.clone(), model.0.clone(), parse("request", &request)?);
+        let (engine, model, request) = (self.0.clone(), model.0.clone(), parse("", &request)?);
         Ok(Operation::new(move |cancel| async move {
             engine.generate(&model, request, route, cancel).await.map(Stream::new)
         }))

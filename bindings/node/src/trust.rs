@@ -18,7 +18,7 @@ pub struct TrustGraph(pub(crate) Arc<kwaai_ffi::TrustGraph>);
 impl TrustGraph {
     #[napi]
     pub fn open(options: String, signer: Option<&Signer>) -> Result<Operation> {
-        let options: TrustOptions = parse("options", &options)?;
+        let options: TrustOptions = parse("", &options)?;
         let signer = signer.map(|signer| signer.0.clone());
         Ok(Operation::new(|cancel| async {
             kwaai_ffi::TrustGraph::open(options, signer, cancel).await.map(|graph| TrustGraph(Arc::new(graph)))
@@ -52,7 +52,7 @@ impl TrustGraph {
 
     #[napi]
     pub fn credentials(&self, filter: String) -> Result<Operation> {
-        let (graph, filter) = (self.0.clone(), parse::<Filter>("filter", &filter)?);
+        let (graph, filter) = (self.0.clone(), parse::<Filter>("", &filter)?);
         Ok(Operation::new(move |cancel| async move { graph.credentials(filter, cancel).await.and_then(json) }))
     }
 

@@ -11,7 +11,7 @@ type Operation = { start(callback: (error: string | null, value: any) => void): 
 
 const facade = (file: string): any => require(path.join(PACKAGE, 'dist', file));
 const { module: native } = facade('native.js');
-const { snake } = facade('records.js');
+const { snake } = facade('values.js');
 const node = facade('node.js').shapes;
 const trust = facade('trust.js').shapes;
 const shard = facade('shard.js').shapes;

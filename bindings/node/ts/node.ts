@@ -4,11 +4,11 @@ import { type CallOptions, finished } from './bridge.js';
 import { native } from './errors.js';
 import { module, type NativeNode } from './native.js';
 import { Rag, type RagOptions, ragOptions } from './rag.js';
-import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, snakeKeys, tagged } from './records.js';
+import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
 import { type Offer, ShardEngine, offer } from './shard.js';
 import { EventStream } from './streams.js';
 import { type Reason, type Tier, TrustGraph, clockOf, reason } from './trust.js';
-import { type Path, count, json, list, optional, options as checked, path, text, texts, wrong } from './values.js';
+import { type Path, count, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 
 /** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
 export type Preset = 'ephemeral' | 'desktop' | 'mobile' | 'server';
@@ -183,16 +183,16 @@ export class Node implements AsyncDisposable {
     const config = {
       preset,
       name,
-      data_dir: optional(dataDir, (dir) => path('dataDir', dir)),
-      identity_key: optional(identityKey, (file) => path('identityKey', file)),
+      dataDir: optional(dataDir, (dir) => path('dataDir', dir)),
+      identityKey: optional(identityKey, (file) => path('identityKey', file)),
       listen: optional(listen, (listen) => texts('listen', listen)),
       bootstrap: optional(bootstrap, (bootstrap) => texts('bootstrap', bootstrap)),
       mdns,
-      limits: snakeKeys(checked(limits)),
+      limits: limits ?? {},
       seed,
       clock: clockOf(clock),
     };
-    const operation = native(() => module.Node.start(json('configuration', config)));
+    const operation = native(() => module.Node.start(recordJson(config)));
     return new Node(await finished(operation, options));
   }
 
@@ -264,11 +264,11 @@ export class Node implements AsyncDisposable {
   /** Shares exactly this, and no longer what was shared before; without blocks nothing is shared. */
   async contribute(options?: ContributeOptions): Promise<Offer[]> {
     const { blocks, minTier } = checked(options, ['blocks', 'minTier']);
-    const shares = list('blocks', blocks ?? []).map((share) => {
-      const { model, startBlock, endBlock } = checked(share as BlockShare);
-      return { model: path('model', model), start_block: startBlock, end_block: endBlock };
+    const shares = list('blocks', blocks ?? []).map((share, at) => {
+      const { model, ...span } = checked(share as BlockShare, ['model', 'startBlock', 'endBlock'], `blocks[${at}]`);
+      return { model: path(`blocks[${at}].model`, model), ...span };
     });
-    const operation = native(() => this.#native.contribute(json('contribution', { blocks: shares, min_tier: minTier })));
+    const operation = native(() => this.#native.contribute(recordJson({ blocks: shares, minTier })));
     return readsAll(offer)(await finished(operation, options));
   }
 

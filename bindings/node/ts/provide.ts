@@ -2,9 +2,8 @@
 
 import { CancelledError, InvalidArgumentError, KwaaiError, native } from './errors.js';
 import { module, type NativeOwing, type NativeSigner, type NativeSupplies } from './native.js';
-import { snakeKeys } from './records.js';
 import type { ChatMessage, FinishReason, Usage } from './shard.js';
-import { MAX_U32, count, json, list, optional, text, texts, wrong } from './values.js';
+import { MAX_U32, count, json, list, optional, options, recordJson, text, texts, wrong } from './values.js';
 
 /** What each function of an app gets last. */
 export interface ProvideContext {
@@ -118,7 +117,7 @@ export function supplyModel(supplies: NativeSupplies, model: LanguageModel): voi
         owing,
         async (signal) => write(owing, await model.generate(requestOf(request), { signal }), signal),
         ({ finishReason, usage }) => {
-          const counted = optional(usage, (usage) => json('usage', snakeKeys(usage)));
+          const counted = optional(usage, (usage) => recordJson(usage, 'usage'));
           native(() => owing.finish(finishReason === 'length', counted));
         },
       );
@@ -135,9 +134,9 @@ export function supplyReader(supplies: NativeSupplies, reader: DocumentReader): 
         owing,
         (signal) => reader.read(name, bytes, { signal }),
         (parts) => {
-          const pairs = list('parts', parts).map((part) => {
-            const { label, text } = (part ?? {}) as DocumentPart;
-            return [label, text];
+          const pairs = list('parts', parts).map((part, at) => {
+            const { label, text: words } = options(part as DocumentPart, undefined, `parts[${at}]`);
+            return [optional(label, (label) => text(`parts[${at}].label`, label)), text(`parts[${at}].text`, words)];
           });
           native(() => owing.parts(json('parts', pairs)));
         },

@@ -14,7 +14,7 @@ import {
 import { type Kinds, type Shape, epoch, many, one, plain, reads, readsAll, tagged } from './records.js';
 import { type Model, type Route, type ShardEngine, type Span, span } from './shard.js';
 import { EventStream, lastOf } from './streams.js';
-import { type Path, index, json, list, optional, options as checked, path, text, wrong } from './values.js';
+import { type Path, index, json, list, optional, options as checked, path, recordJson, text, wrong } from './values.js';
 
 /** How passages are found. */
 export type Mode = 'hybrid' | 'lexical' | 'dense';
@@ -344,7 +344,7 @@ export class Rag implements AsyncDisposable {
   /** Answers a question from the documents, with citations, or refuses. It begins when the first event is asked for. */
   ask(question: string, options?: AskOptions): Asking {
     const { k = 8, mode = 'hybrid', minSupport = 0.5, maxTokens = 400 } = checked(options, ['k', 'mode', 'minSupport', 'maxTokens']);
-    const how = json('options', { k: index('k', k), mode, min_support: minSupport, max_tokens: maxTokens });
+    const how = recordJson({ k: index('k', k), mode, minSupport, maxTokens });
     const opening = native(() => this.#native.ask(text('question', question), how));
     return new Asking(opening, (data) => tagged(asked, data), options);
   }
@@ -395,7 +395,7 @@ export function ragOptions(options: RagOptions | undefined): [string, NativeSupp
   if (chunking !== undefined && chunking !== null) config['chunking'] = chunking;
   if (language !== undefined && language !== null) config['language'] = language;
   for (const reader of list('readers', readers ?? [])) supplyReader(supplies, reader as DocumentReader);
-  return [json('options', config), supplies];
+  return [recordJson(config), supplies];
 }
 
 /** The endpoint that writes the answers; any other writer goes into the supplies. */
@@ -405,7 +405,7 @@ function writer(supplies: NativeSupplies, model: ModelWriter | Endpoint | Langua
     const route = optional(model.route, (route) => text('route', route));
     native(() => supplies.writer(held('ShardEngine', model.engine), held('Model', model.model), route));
   } else if ('baseUrl' in model) {
-    return { base_url: model.baseUrl, model: model.model, api_key: model.apiKey };
+    return { baseUrl: model.baseUrl, model: model.model, apiKey: model.apiKey };
   } else if ('generate' in model) {
     supplyModel(supplies, model);
   } else {

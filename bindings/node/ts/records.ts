@@ -1,5 +1,7 @@
 /** Records of the object layer, which arrive as JSON with `snake_case` keys, as the objects that users see. */
 
+import { snake } from './values.js';
+
 /** @internal How one field of a record is read; `wire` is its name in JSON where that is not its own in snake_case. */
 export interface Field {
   readonly wire?: string;
@@ -9,16 +11,6 @@ export interface Field {
 
 /** @internal A reader for every field of a record. Fields that it does not know are left out. */
 export type Shape<T> = { readonly [K in keyof T]-?: Field };
-
-/** @internal `peerId` as `peer_id`. */
-export function snake(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-/** @internal The keys of an object in snake_case, one level deep. */
-export function snakeKeys(value: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [snake(key), entry]));
-}
 
 /** @internal The object of this shape. */
 export function record<T>(shape: Shape<T>, data: Record<string, unknown>): T {

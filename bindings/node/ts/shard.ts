@@ -5,7 +5,7 @@ import { native } from './errors.js';
 import { module, type NativeModel, type NativeShardEngine } from './native.js';
 import { type Kinds, type Shape, many, one, plain, reads, readsAll, tagged } from './records.js';
 import { EventStream, lastOf } from './streams.js';
-import { MAX_U32, type Path, count, index, json, list, optional, options as checked, path, text, texts, wrong } from './values.js';
+import { MAX_U32, type Path, count, index, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 
 /** Where a model runs: here, or over peers. */
 export type Route = 'local' | 'peers';
@@ -256,9 +256,9 @@ export class ShardEngine implements AsyncDisposable {
   chat(model: Model, messages: string | readonly ChatMessage[], options?: ChatOptions): Generation {
     const { maxTokens = 256, temperature = 0, topP = 1, topK = 0, seed = 0, stop = [], route } = checked(options, ['maxTokens', 'temperature', 'topP', 'topK', 'seed', 'stop', 'route']);
     const turns = typeof messages === 'string' ? [{ role: 'user', content: messages }] : list('messages', messages);
-    const request = { messages: turns, max_tokens: maxTokens, temperature, top_p: topP, top_k: topK, seed, stop };
+    const request = { messages: turns, maxTokens, temperature, topP, topK, seed, stop };
     const opening = native(() =>
-      this.#native.generate(held('Model', model), json('request', request), optional(route, (route) => text('route', route))),
+      this.#native.generate(held('Model', model), recordJson(request), optional(route, (route) => text('route', route))),
     );
     return new Generation(opening, (data) => tagged(generated, data), options);
   }

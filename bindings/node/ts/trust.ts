@@ -5,7 +5,7 @@ import { native } from './errors.js';
 import { module, type NativeTrustGraph } from './native.js';
 import { type Signer, signerOf } from './provide.js';
 import { type Shape, instant, many, plain, reads, readsAll } from './records.js';
-import { type Path, count, instant as written, json, optional, options as checked, path, text, texts, wrong } from './values.js';
+import { type Path, count, instant as written, json, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 
 /** How far a peer is trusted. */
 export type Tier = 'unknown' | 'known' | 'verified' | 'trusted';
@@ -142,7 +142,7 @@ export class TrustGraph implements AsyncDisposable {
   static async open(options?: TrustGraphOptions): Promise<TrustGraph> {
     const { dir, signer, seed, clock } = checked(options, ['dir', 'signer', 'seed', 'clock']);
     const config = { dir: optional(dir, (dir) => path('dir', dir)), seed, clock: clockOf(clock) };
-    const opening = native(() => module.TrustGraph.open(json('options', config), optional(signer, signerOf)));
+    const opening = native(() => module.TrustGraph.open(recordJson(config), optional(signer, signerOf)));
     return new TrustGraph(await finished(opening, options));
   }
 
@@ -176,7 +176,7 @@ export class TrustGraph implements AsyncDisposable {
   /** The credentials that are kept and fit the filter, in the order of their identifiers. */
   async credentials(options?: CredentialFilter): Promise<CredentialSummary[]> {
     const { subject, issuer, type } = checked(options, ['subject', 'issuer', 'type']);
-    const operation = native(() => this.#native.credentials(json('filter', { subject, issuer, type })));
+    const operation = native(() => this.#native.credentials(recordJson({ subject, issuer, type })));
     return readsAll(summary)(await finished(operation, options));
   }
 

@@ -66,12 +66,16 @@ export function path(what: string, value: unknown): string {
  * @internal The options object of a verb. A value that is no object is refused, and so is an option that is not among the
  * known ones: a slip of the pen would be ignored silently.
  */
-export function options<T extends object>(value: T | undefined, known?: readonly (keyof T & string)[]): Partial<T> {
+export function options<T extends object>(
+  value: T | undefined,
+  known?: readonly (keyof T & string)[],
+  what = 'options',
+): Partial<T> {
   if (value === undefined) return {};
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw wrong('options', 'an object', value);
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw wrong(what, 'an object', value);
   const unknown = known && Object.keys(value).find((key) => key !== 'signal' && !(known as readonly string[]).includes(key));
   if (unknown !== undefined) {
-    throw new InvalidArgumentError(`there is no option ${JSON.stringify(unknown)}; the options are ${known!.join(', ')}`);
+    throw new InvalidArgumentError(`there is no ${unknown}; there are ${known!.join(', ')}`);
   }
   return value;
 }
@@ -81,8 +85,18 @@ export function optional<T, R>(value: T | null | undefined, read: (value: T) => 
   return value === undefined || value === null ? undefined : read(value);
 }
 
+/** @internal `peerId` as `peer_id`. */
+export function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** @internal A record as the native module reads it: in snake_case. Errors name its fields as callers write them. */
+export function recordJson(fields: object, what = ''): string {
+  return json(what, fields, 0, snake);
+}
+
 /** @internal JSON in which nothing was changed silently: no NaN as null, no lone surrogate, no function left out. */
-export function json(what: string, value: unknown, depth = 0): string {
+export function json(what: string, value: unknown, depth = 0, spell = (key: string): string => key): string {
   if (depth > MAX_DEPTH) throw new InvalidArgumentError(`${what} is nested deeper than ${MAX_DEPTH} levels, or holds itself`);
   if (value === null || value === undefined) return 'null';
   switch (typeof value) {
@@ -97,11 +111,14 @@ export function json(what: string, value: unknown, depth = 0): string {
     case 'object':
       if (value instanceof Date) return JSON.stringify(instant(what, value));
       if (Symbol.iterator in value) {
-        return `[${list(what, value).map((entry, at) => json(`${what}[${at}]`, entry, depth + 1)).join(',')}]`;
+        return `[${list(what, value).map((entry, at) => json(`${what}[${at}]`, entry, depth + 1, spell)).join(',')}]`;
       }
       return `{${Object.entries(value)
         .filter(([, entry]) => entry !== undefined)
-        .map(([key, entry]) => `${JSON.stringify(text(what, key))}:${json(`${what}.${key}`, entry, depth + 1)}`)
+        .map(([key, entry]) => {
+          const name = what === '' ? key : `${what}.${key}`;
+          return `${JSON.stringify(spell(text(name, key)))}:${json(name, entry, depth + 1, spell)}`;
+        })
         .join(',')}}`;
     default:
       throw new InvalidArgumentError(`${what} is a ${typeof value}, which is no data`);

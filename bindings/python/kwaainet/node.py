@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from . import _native
 from ._bridge import Opening, finished
-from ._checks import checked, home, milliseconds, to_json
+from ._checks import checked, home, milliseconds, rule, to_json
 from ._records import record, records, tagged
 from .errors import InvalidArgumentError
 from .provide import Embedder, LanguageModel, Readers, running_host
@@ -309,6 +309,10 @@ def node_config(
 
 
 def contribution(blocks: Sequence[BlockShare], min_tier: Tier | None) -> str:
+    for place, share in enumerate(blocks):
+        rule(Path)(f"blocks[{place}].model", share.model)
+        rule(int)(f"blocks[{place}].start_block", share.start_block)
+        rule(int)(f"blocks[{place}].end_block", share.end_block)
     shares = [asdict(share) | {"model": fspath(share.model)} for share in blocks]
     return to_json("contribution", {"blocks": shares, "min_tier": min_tier})
 

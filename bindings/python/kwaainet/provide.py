@@ -283,11 +283,13 @@ def _give(answer: _native.Answer, value: Any) -> None:
     except KwaaiError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidArgumentError(f"the answer cannot be used: {error}") from error
+        raise InvalidArgumentError(f"an answer of the app cannot be a {type(value).__name__} like this") from error
 
 
 def _give_parts(answer: _native.Answer, value: Any) -> None:
     parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, Iterable):
+        raise wrong_type("the answer of the document reader", "a str or a list of parts", value)
     _give(answer, [(None, part) if isinstance(part, str) else part for part in parts])
 
 
@@ -295,6 +297,8 @@ def _write(answer: _native.Answer, value: Any) -> Awaitable[None] | None:
     """Writes what a language model gave; what it gives asynchronously, in a coroutine."""
     if isinstance(value, AsyncIterator):
         return _write_later(answer, value)
+    if not isinstance(value, Iterable):
+        raise wrong_type("the answer of the language model", "a str or its pieces", value)
     writer = _Written(answer)
     pieces: Any = iter([value] if isinstance(value, str) else value)
     try:

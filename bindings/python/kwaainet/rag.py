@@ -448,6 +448,9 @@ def supplies(embedder: Any, model: Any, readers: Readers, host: Host) -> Supplie
     own = None if embedder is None or isinstance(embedder, (str, PathLike)) else native_embedder(embedder, host)
     writer = None
     if hasattr(model, "engine") and hasattr(model, "model"):
+        rule(ShardEngine)("model.engine", model.engine)
+        rule(Model)("model.model", model.model)
+        rule(Route | None)("model.route", model.route)
         writer = _native.Writer.of_model(model.engine._native, model.model._native, model.route)
     elif model is not None and not isinstance(model, Endpoint):
         writer = native_model(model, host)

@@ -4,7 +4,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::error::invalid;
+use crate::error::{invalid, wrong_answer};
 
 /// Numbers, one row after the other, and the shape where they have one.
 struct Numbers {
@@ -43,11 +43,11 @@ pub(crate) fn vectors(given: &Bound<'_, PyAny>, columns: usize) -> PyResult<Vec<
         };
     }
     let mut all = Vec::new();
-    for vector in given.try_iter()? {
+    for vector in given.try_iter().map_err(|_| no_vector(given, columns))? {
         let vector = vector?;
         let values = match buffer(&vector)? {
             Some(numbers) => numbers.values,
-            None => vector.extract::<Vec<f32>>()?,
+            None => vector.extract::<Vec<f32>>().map_err(|_| no_vector(&vector, columns))?,
         };
         if values.len() != columns {
             return Err(wrong_length(given.py(), values.len(), columns));
@@ -55,6 +55,11 @@ pub(crate) fn vectors(given: &Bound<'_, PyAny>, columns: usize) -> PyResult<Vec<
         all.extend_from_slice(&values);
     }
     Ok(all)
+}
+
+fn no_vector(given: &Bound<'_, PyAny>, columns: usize) -> PyErr {
+    let wanted = format!("the embedder must give a vector of {columns} numbers for each text");
+    wrong_answer(&wanted, given)
 }
 
 fn wrong_length(py: Python<'_>, given: usize, columns: usize) -> PyErr {

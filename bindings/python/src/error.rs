@@ -1,6 +1,6 @@
 //! Errors become the exceptions of `kwaainet.errors`.
 
-use kwaai_ffi::KwaaiError;
+use kwaai_ffi::{KwaaiError, Spelling};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::de::DeserializeOwned;
@@ -13,20 +13,20 @@ pub(crate) fn exception(py: Python<'_>, error: &KwaaiError) -> PyErr {
     }
 }
 
-/// A record that the facade wrote as JSON.
+/// A record that the facade wrote as JSON; `what` is empty where its fields are arguments themselves.
 pub(crate) fn parse<T: DeserializeOwned>(py: Python<'_>, what: &str, json: &str) -> PyResult<T> {
-    kwaai_ffi::from_json(what, json).map_err(|mut error| {
-        // The place in a text that nobody wrote by hand says nothing; the field and what it allows do.
-        if let Some(place) = error.message.rfind(" at line ") {
-            error.message.truncate(place);
-        }
-        exception(py, &error)
-    })
+    kwaai_ffi::from_json(what, json, Spelling::Snake).map_err(|error| exception(py, &error))
 }
 
 /// An argument that cannot be, for what only this module can check.
 pub(crate) fn invalid(py: Python<'_>, message: String) -> PyErr {
     exception(py, &KwaaiError::foreign(kwaai_ffi::ErrorCode::InvalidArgument, message, None))
+}
+
+/// An answer of the app's code that cannot be.
+pub(crate) fn wrong_answer(wanted: &str, given: &Bound<'_, PyAny>) -> PyErr {
+    let kind = given.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string());
+    invalid(given.py(), format!("{wanted}, not {kind}"))
 }
 
 fn build<'py>(py: Python<'py>, error: &KwaaiError) -> PyResult<Bound<'py, PyAny>> {

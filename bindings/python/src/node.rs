@@ -21,7 +21,7 @@ pub(crate) struct Node(Arc<kwaai_ffi::Node>);
 impl Node {
     #[staticmethod]
     fn start(py: Python<'_>, config: &str) -> PyResult<Operation> {
-        let config = parse(py, "configuration", config)?;
+        let config = parse(py, "", config)?;
         Ok(Operation::new(|cancel| async {
             kwaai_ffi::Node::start(config, cancel).await.map(|node| Object(Node(Arc::new(node))))
         }))
@@ -97,7 +97,7 @@ impl Node {
         writer: Option<&Writer>,
         readers: Vec<PyRef<'_, Reader>>,
     ) -> PyResult<Operation> {
-        let options: Options = parse(py, "options", options)?;
+        let options: Options = parse(py, "", options)?;
         let (node, supplies) = (self.0.clone(), supplies(embedder, writer, &readers));
         Ok(Operation::new(move |cancel| async move {
             node.rag(name, options, supplies, cancel).await.map(|rag| Object(Rag::from(rag)))
@@ -105,7 +105,7 @@ impl Node {
     }
 
     fn contribute(&self, py: Python<'_>, contribution: &str) -> PyResult<Operation> {
-        let contribution = parse(py, "contribution", contribution)?;
+        let contribution = parse(py, "", contribution)?;
         let node = self.0.clone();
         Ok(Operation::new(
             move |cancel| async move { node.contribute(contribution, cancel).await.and_then(Record::of) },

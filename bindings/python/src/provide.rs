@@ -15,7 +15,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::array::vectors;
 use crate::delivery::Mailbox;
-use crate::error::{exception, invalid, parse};
+use crate::error::{exception, invalid, parse, wrong_answer};
 use crate::reply::object;
 use crate::shard::{Model, ShardEngine};
 
@@ -219,13 +219,16 @@ impl Answer {
                 }
             }
             (Some(Owed::Parts(_)), _) => {
-                let parts = value.extract()?;
+                let parts = value.extract::<Vec<(Option<String>, String)>>();
+                let wanted = "the document reader must give a text or its parts, each a text or a label and a text";
+                let parts = parts.map_err(|_| wrong_answer(wanted, value))?;
                 if let Some(Owed::Parts(answer)) = owed.take() {
                     answer.give(parts);
                 }
             }
             (Some(Owed::Signature(_)), _) => {
-                let signature = value.extract()?;
+                let signature = value.extract::<Vec<u8>>();
+                let signature = signature.map_err(|_| wrong_answer("the signer must give 64 bytes", value))?;
                 if let Some(Owed::Signature(answer)) = owed.take() {
                     answer.give(signature);
                 }
@@ -245,7 +248,7 @@ impl Answer {
 
     /// Ends a language model's answer: `stop` or `length`, and the tokens read and written where they are known.
     fn finish(&self, py: Python<'_>, reason: &str, usage: Option<(u32, u32)>) -> PyResult<()> {
-        let reason = parse(py, "finish reason", &serde_json::Value::from(reason).to_string())?;
+        let reason = parse(py, "finish_reason", &serde_json::Value::from(reason).to_string())?;
         let usage = usage.map(|(prompt_tokens, completion_tokens)| provide::Usage { prompt_tokens, completion_tokens });
         match self.owed().take() {
             Some(Owed::Pieces(pieces)) => pieces.finish(reason, usage),

@@ -31,7 +31,7 @@ impl Rag {
         writer: Option<&Writer>,
         readers: Vec<PyRef<'_, Reader>>,
     ) -> PyResult<Operation> {
-        let options: Options = parse(py, "options", options)?;
+        let options: Options = parse(py, "", options)?;
         let supplies = supplies(embedder, writer, &readers);
         Ok(Operation::new(|cancel| async {
             kwaai_ffi::Rag::open(dir, options, supplies, cancel).await.map(|rag| Object(Rag::from(rag)))
@@ -58,7 +58,7 @@ impl Rag {
     }
 
     fn ask(&self, py: Python<'_>, question: String, options: &str) -> PyResult<Operation> {
-        let (rag, options) = (self.0.clone(), parse(py, "options", options)?);
+        let (rag, options) = (self.0.clone(), parse(py, "", options)?);
         Ok(Operation::new(move |cancel| async move {
             rag.ask(question, options, cancel).await.map(|stream| Object(Stream::new(stream)))
         }))

@@ -56,7 +56,7 @@ impl ShardEngine {
     }
 
     fn generate(&self, py: Python<'_>, model: &Model, request: &str, route: Option<String>) -> PyResult<Operation> {
-        let (engine, model, request) = (self.0.clone(), model.0.clone(), parse(py, "request", request)?);
+        let (engine, model, request) = (self.0.clone(), model.0.clone(), parse(py, "", request)?);
         Ok(Operation::new(move |cancel| async move {
             engine.generate(&model, request, route, cancel).await.map(|stream| Object(Stream::new(stream)))
         }))

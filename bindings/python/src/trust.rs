@@ -18,7 +18,7 @@ pub(crate) struct TrustGraph(pub(crate) Arc<kwaai_ffi::TrustGraph>);
 impl TrustGraph {
     #[staticmethod]
     fn open(py: Python<'_>, options: &str, signer: Option<&Signer>) -> PyResult<Operation> {
-        let options: TrustOptions = parse(py, "options", options)?;
+        let options: TrustOptions = parse(py, "", options)?;
         let signer = signer.map(|signer| signer.0.clone());
         Ok(Operation::new(|cancel| async {
             kwaai_ffi::TrustGraph::open(options, signer, cancel).await.map(|graph| Object(TrustGraph(Arc::new(graph))))

@@ -25,8 +25,13 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
     [
         (lambda: sync.Node.start(preset="huge"), r'preset must be one of "ephemeral", "desktop", "mobile", "server", not'),
         (lambda: sync.Node.start(limits={"max_streams": -1}), "limits.'max_streams'. must not be negative"),
-        (lambda: sync.Node.start(limits={"max_streams": 1.5}), "max_streams|expected usize"),
-        (lambda: sync.Node.start(limits={"max_conections": 1}), "unknown field `max_conections`, expected one of"),
+        (lambda: sync.Node.start(limits={"max_streams": 1.5}), "limits.max_streams must be a whole number from 0 to .*, not 1.5"),
+        (lambda: sync.Node.start(limits={"max_conections": 1}), "there is no limits.max_conections; there are max_connections, "),
+        (lambda: sync.Node.start(limits={"max_memory_share": float("nan")}), "must be a finite number"),
+        (lambda: sync.Rag.open("x", embedder="none", chunking={"strategy": "lines"}), 'chunking.strategy must be one of "sentence", '),
+        (lambda: sync.Rag.open("x", embedder="none", chunking={"sise": 3}), "there is no chunking.sise; there are strategy, size, "),
+        (lambda: sync.Rag.open("x", embedder="none", language="klingon"), "language must be one of "),
+        (lambda: sync.Rag.open("x", model=kwaainet.Endpoint(3, "m")), "endpoint.base_url must be a string, not 3"),  # type: ignore[arg-type]
         (lambda: sync.Node.start(listen="/ip4/127.0.0.1/tcp/0"), "listen must be a list, not str"),
         (lambda: sync.Node.start(listen=["\ud800"]), r"listen\[0\] holds a lone surrogate"),
         (lambda: sync.Node.start(preset="ephemeral", seed=-1), "seed must be a whole number from 0"),
@@ -39,7 +44,8 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
 def test_messages_name_the_argument_and_what_it_allows(call: Callable[[], object], message: str) -> None:
     with pytest.raises(kwaainet.InvalidArgumentError, match=message) as raised:
         call()
-    assert " line " not in str(raised.value) and " column " not in str(raised.value)
+    for word in (" line ", " column ", "usize", "u64", "variant", "expected"):
+        assert word not in str(raised.value)
 
 
 def test_a_wrong_type_is_a_type_error_and_an_error_of_ours() -> None:

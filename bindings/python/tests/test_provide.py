@@ -429,6 +429,32 @@ def test_a_signature_that_cannot_be_is_refused(signature: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("brought", "says"),
+    [
+        ({"embedder": SimpleNamespace(id="x", dimension=2, embed=lambda *_: 3)}, "must give a vector of 2 numbers for each text, not int"),
+        ({"embedder": SimpleNamespace(id="x", dimension=2, embed=lambda *_: ["ab"])}, "must give a vector of 2 numbers for each text, not str"),
+        ({"embedder": "none", "readers": {"fax": lambda *_: 3}}, "document reader must be a str or a list of parts, not int"),
+        ({"embedder": "none", "readers": {"fax": lambda *_: [3]}}, "must give a text or its parts, each a text or a label and a text, not list"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_told_in_words_of_this_library(
+    tmp_path: Path, brought: dict[str, Any], says: str
+) -> None:
+    with sync.Rag.open(tmp_path, **brought) as rag:
+        events = list(rag.ingest(b"A text.", name="a.txt" if "readers" not in brought else "a.fax"))
+    (failed,) = (event for event in events if isinstance(event, kwaainet.IngestDocumentFailed))
+    assert failed.code == "invalid_argument" and says in failed.message, failed
+
+
+def test_a_signature_of_a_wrong_type_is_told_in_words_of_this_library() -> None:
+    signer = SimpleNamespace(did=testing.seed_did(5), sign=lambda message: "text")
+    with sync.TrustGraph.open(signer=signer) as issuer:
+        with pytest.raises(kwaainet.InvalidArgumentError, match="the signer must give 64 bytes, not str") as raised:
+            issuer.issue("UptimeVC", issuer.did)
+        assert "extract" not in str(raised.value) and "Vec" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"embedder": object()},

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::number::{maybe, whole};
 use super::{NativeEmbedder, NativeReader, NativeWriter};
-use crate::{Result, Spelling, validate};
 use crate::node::{BlockShare, LimitOptions, NodeConfig};
 use crate::provide::Supplies;
 use crate::rag::{ChunkingOptions, Endpoint, Options};
+use crate::{Result, Spelling, validate};
 
 /// What a node is told at its start.
 #[derive(uniffi::Record)]

@@ -82,7 +82,10 @@ enum Step {
 #[derive(Debug)]
 enum Kind {
     /// It is something else than it must be.
-    Other { wanted: String, found: String },
+    Other {
+        wanted: String,
+        found: String,
+    },
     /// It is among names that nobody asks for; these are asked for.
     Unknown(&'static [&'static str]),
     Missing,
@@ -548,8 +551,14 @@ mod tests {
                 r#"{"limits": {"max_connections": 1.5}}"#,
                 format!("limits.max_connections must be a whole number from 0 to {most}, not 1.5"),
             ),
-            (r#"{"limits": {"max_memory_share": "half"}}"#, "limits.max_memory_share must be a number, not a string".into()),
-            (r#"{"limits": {"max_conections": 1}}"#, "there is no limits.max_conections; there are max_connections".into()),
+            (
+                r#"{"limits": {"max_memory_share": "half"}}"#,
+                "limits.max_memory_share must be a number, not a string".into(),
+            ),
+            (
+                r#"{"limits": {"max_conections": 1}}"#,
+                "there is no limits.max_conections; there are max_connections".into(),
+            ),
             ("3", "the options must be an object, not 3".into()),
             ("[]", "the options must be an object, not a list".into()),
         ] {
@@ -561,7 +570,10 @@ mod tests {
             Some("there is no limits.maxConections; there are maxConnections")
         );
         assert_eq!(said::<NodeConfig>("config_json", "3", Spelling::Snake), "config_json must be an object, not 3");
-        assert_eq!(said::<NodeConfig>("config_json", r#"{"name": 3}"#, Spelling::Snake), "config_json.name must be a string, not 3");
+        assert_eq!(
+            said::<NodeConfig>("config_json", r#"{"name": 3}"#, Spelling::Snake),
+            "config_json.name must be a string, not 3"
+        );
     }
 
     #[test]
@@ -585,7 +597,8 @@ mod tests {
 
     #[test]
     fn a_choice_with_content_is_read_by_its_place() {
-        let read = |text: &str| parse("blocks", text).and_then(|value| read::<BlockChoice>("blocks", &value, Spelling::Snake));
+        let read =
+            |text: &str| parse("blocks", text).and_then(|value| read::<BlockChoice>("blocks", &value, Spelling::Snake));
         assert!(matches!(read(r#""all""#), Ok(BlockChoice::All)));
         assert!(matches!(read(r#"{"span": [1, 3]}"#), Ok(BlockChoice::Span(1, 3))));
         assert_eq!(said::<BlockChoice>("blocks", r#""span""#, Spelling::Snake), "blocks.span is missing");

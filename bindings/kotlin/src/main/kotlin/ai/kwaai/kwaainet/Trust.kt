@@ -112,7 +112,7 @@ public data class TrustedIssuer(val did: String, val types: List<String>)
 internal fun <E : Enum<E>> named(entries: List<E>, what: String, name: String): E =
     entries.firstOrNull { it.wire() == name }
         ?: throw KwaaiException.InvalidArgument(
-            "\"${name.take(64)}\" is no $what; there are ${entries.joinToString { it.wire() }}",
+            "$what must be one of ${entries.joinToString { "\"${it.wire()}\"" }}, not \"${name.take(60)}\"",
         )
 
 /** The name as the library and the other languages write it. */

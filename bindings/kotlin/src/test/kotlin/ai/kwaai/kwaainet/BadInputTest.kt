@@ -94,6 +94,20 @@ class BadInputTest {
     }
 
     @Test
+    fun `a refused argument is named as callers write it, with what it must be`(@TempDir dir: Path) = runBlocking {
+        val limits = assertFailsWith<KwaaiException.InvalidArgument> {
+            Node.start(preset = Preset.EPHEMERAL, limits = Limits(maxConnections = -1))
+        }
+        assertEquals("limits.maxConnections must be a whole number from 0 to 4294967295, not -1", limits.message)
+        val tier = assertFailsWith<KwaaiException.InvalidArgument> { Tier.of("royal") }
+        assertEquals("tier must be one of \"unknown\", \"known\", \"verified\", \"trusted\", not \"royal\"", tier.message)
+        val chunking = assertFailsWith<KwaaiException.InvalidArgument> {
+            Rag.open(dir.resolve("kb"), WordsOnly, chunking = Chunking(size = -1))
+        }
+        assertEquals("chunking.size must be a whole number from 0 to 9223372036854775807, not -1", chunking.message)
+    }
+
+    @Test
     fun `a model of an engine that is closed is refused`() = runBlocking {
         ShardEngine.open().use { engine ->
             val model = engine.load(TINY)
