@@ -56,6 +56,42 @@ test('two nodes connect, are known to each other and exchange texts', async () =
   assert.deepEqual(await bob.peers(), []);
 });
 
+test('a refused option is named as callers write it, with what it must be', async () => {
+  const cases = {
+    'preset must be a string, not 7': { preset: 7 },
+    'mdns must be true or false, not a string': { mdns: 'yes' },
+    'listen[1] must be a string, not a value of type number': { listen: ['/ip4/127.0.0.1/tcp/0', 7] },
+    'limits must be an object, not a list': { limits: [] },
+    'limits.maxConnections must be a whole number from 0 to 4294967295, not -1': { limits: { maxConnections: -1 } },
+    'there is no limits.maxConections; there are maxConnections, ': { limits: { maxConections: 1 } },
+    'limits.maxMemoryShare must be finite, not NaN': { limits: { maxMemoryShare: NaN } },
+    'there is no presett; there are preset, ': { presett: 'mobile' },
+  };
+  for (const [says, options] of Object.entries(cases)) {
+    const { message } = await fails('invalid_argument', () => Node.start({ preset: 'ephemeral', ...(options as object) }));
+    assert.ok(message.startsWith(says), message);
+  }
+  await using node = await Node.start({ preset: 'ephemeral', listen: [] });
+  const shares = [{ model: 'x', startBlock: 0, endBlock: 'two' }] as never;
+  const { message } = await fails('invalid_argument', () => node.contribute({ blocks: shares }));
+  assert.equal(message, 'blocks[0].endBlock must be a whole number from 0 to 4294967295, not a string');
+});
+
+test('a swarm has one to sixty-four nodes, and refuses what each of them has for itself', async () => {
+  const anything = Swarm as any;
+  for (const size of [0, -1, 65, 2 ** 40, 1.5, NaN, '3', null, undefined]) {
+    assert.match((await fails('invalid_argument', () => anything.start(size))).message, /^size must be a whole number/);
+  }
+  for (const option of ['preset', 'name', 'dataDir', 'identityKey', 'seed', 'lissten']) {
+    const { message } = await fails('invalid_argument', () => anything.start(2, { [option]: 'x' }));
+    assert.ok(message.startsWith(`there is no ${option}; there are bootstrap, clock, `), message);
+  }
+  const { message } = await fails('invalid_argument', () => Swarm.start(2, { listen: [] }));
+  assert.match(message, /^listen must name an address/);
+  await using alone = await Swarm.start(1, { listen: [] });
+  assert.deepEqual((await alone.nodes[0]!.info()).addresses, []);
+});
+
 test('a node keeps its identity in its folder, and a second one is told that it is busy', async () => {
   await withFolder(async (dataDir) => {
     const options = { preset: 'desktop', dataDir, listen: [], mdns: false, bootstrap: [] } as const;

@@ -1,11 +1,17 @@
 /** For tests: connected nodes and, in a checkout of kwaainet itself, failures on demand. */
 
 import { type CallOptions, finished } from './bridge.js';
-import { UnsupportedError, native } from './errors.js';
+import { InvalidArgumentError, UnsupportedError, native } from './errors.js';
 import { type NativeTesting, module } from './native.js';
 import { Node, type NodeOptions } from './node.js';
 import { EventStream } from './streams.js';
-import { count, wrong } from './values.js';
+import { count, options as checked, wrong } from './values.js';
+
+/** The most nodes of a swarm. */
+const MOST = 64;
+
+/** What the nodes of a swarm may be told; the rest each has for itself. */
+export type SwarmOptions = CallOptions & Pick<NodeOptions, 'bootstrap' | 'clock' | 'limits' | 'listen' | 'mdns'>;
 
 /** Ephemeral nodes that are connected with one another. */
 export class Swarm implements AsyncDisposable, Iterable<Node> {
@@ -16,9 +22,13 @@ export class Swarm implements AsyncDisposable, Iterable<Node> {
     this.nodes = nodes;
   }
 
-  /** Starts `size` nodes in memory, named `node-0` and so on, and connects each with all others. */
-  static async start(size: number, options?: Omit<NodeOptions, 'preset' | 'name'>): Promise<Swarm> {
-    count('size', size, 64);
+  /** Starts 1 to 64 nodes in memory, named `node-0` and so on, and connects each with all others. */
+  static async start(size: number, options?: SwarmOptions): Promise<Swarm> {
+    if (typeof size !== 'number') throw wrong('size', 'a whole number', size);
+    if (!Number.isInteger(size) || size < 1 || size > MOST) {
+      throw new InvalidArgumentError(`size must be a whole number from 1 to ${MOST}, not ${size}`);
+    }
+    checked(options, ['bootstrap', 'clock', 'limits', 'listen', 'mdns']);
     const nodes: Node[] = [];
     try {
       for (let at = 0; at < size; at += 1) {
@@ -49,8 +59,13 @@ export class Swarm implements AsyncDisposable, Iterable<Node> {
 
 /** Connects two nodes, and waits until both know. */
 async function join(node: Node, other: Node, options?: CallOptions): Promise<void> {
-  await using events = other.events(options);
-  await node.connect((await other.info(options)).addresses[0] as string, options);
+  const { signal } = options ?? {};
+  await using events = other.events({ signal });
+  const [address] = (await other.info({ signal })).addresses;
+  if (address === undefined) {
+    throw new InvalidArgumentError('listen must name an address: the nodes of a swarm dial each other');
+  }
+  await node.connect(address, { signal });
   for await (const event of events) if (event.kind === 'peer_connected' && event.peer === node.peerId) return;
 }
 
@@ -94,6 +109,7 @@ export function seedDid(seed: number): string {
 
 /** The signature of these bytes by the identity that a seed gives. */
 export async function seedSign(seed: number, message: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+  if (!(message instanceof Uint8Array)) throw wrong('message', 'a Uint8Array', message);
   return finished(checkout('seedSign')(count('seed', seed), message), options);
 }
 

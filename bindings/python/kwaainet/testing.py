@@ -7,50 +7,59 @@ shipped answers with ``UnsupportedError``.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from . import _native, sync
 from ._bridge import finished
-from ._checks import checked, checked_function
+from ._checks import checked_function, rule
 from ._records import Floats
-from .errors import UnsupportedError
-from .node import Node
+from .errors import InvalidArgumentError, UnsupportedError
+from .node import Node, NodeInfo, PeerConnected
 from .streams import EventStream
 
 T = TypeVar("T")
 
-#: How often a swarm looks whether all its connections stand, in seconds.
-_SETTLING = 0.005
+#: The most nodes of a swarm, and what its nodes may be told: the rest each has for itself.
+_MOST = 64
+_OPTIONS = ("bootstrap", "clock", "limits", "listen", "mdns")
 
 
-@checked
 class Swarm:
-    """Nodes in memory that are all connected with each other; the end of ``with`` shuts them down.
+    """Nodes in memory, named ``node-0`` and so on, that are all connected with each other; the end of ``with`` shuts them down.
 
-    ``async with Swarm(3) as (a, b, c)`` gives nodes of ``kwaainet``, ``with`` those of ``kwaainet.sync``.
+    ``async with Swarm(3) as (a, b, c)`` gives nodes of ``kwaainet``, ``with`` those of ``kwaainet.sync``. Options are those of
+    ``Node.start``, without what each node has for itself.
     """
 
     def __init__(self, size: int, **options: Any) -> None:
+        rule(int)("size", size)
+        if not 1 <= size <= _MOST:
+            raise InvalidArgumentError(f"size must be a whole number from 1 to {_MOST}, not {size}")
+        for name in options:
+            if name not in _OPTIONS:
+                raise InvalidArgumentError(f"there is no {name}; there are {', '.join(_OPTIONS)}")
         self._size = size
-        #: What ``Node.start`` is told for each of them.
-        self._options: dict[str, Any] = {"preset": "ephemeral"} | options
+        self._options = options
         self._nodes: list[Node] = []
         self._blocking: list[sync.Node] = []
 
+    def _told(self, place: int) -> dict[str, Any]:
+        return {"preset": "ephemeral", "name": f"node-{place}", **self._options}
+
     async def __aenter__(self) -> list[Node]:
         try:
-            for _ in range(self._size):
-                self._nodes.append(await Node.start(**self._options))
-            for place, node in enumerate(self._nodes):
-                address = (await node.info()).addresses[0] if place + 1 < self._size else ""
-                await asyncio.gather(*(other.connect(address) for other in self._nodes[place + 1 :]))
-            # Who was dialled learns of the connection a moment after who dialled.
-            for node in self._nodes:
-                while (await node.info()).connected_peers + 1 < self._size:
-                    await asyncio.sleep(_SETTLING)
+            for place in range(self._size):
+                node = await Node.start(**self._told(place))
+                self._nodes.append(node)
+                for other in self._nodes[:-1]:
+                    async with other.events() as events:
+                        await node.connect(_address(await other.info()))
+                        # Who was dialled learns of the connection a moment after who dialled.
+                        async for event in events:
+                            if isinstance(event, PeerConnected) and event.peer == node.peer_id:
+                                break
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -64,14 +73,15 @@ class Swarm:
 
     def __enter__(self) -> list[sync.Node]:
         try:
-            for _ in range(self._size):
-                self._blocking.append(sync.Node.start(**self._options))
-            for place, node in enumerate(self._blocking):
-                for other in self._blocking[place + 1 :]:
-                    other.connect(node.info().addresses[0])
-            for node in self._blocking:
-                while node.info().connected_peers + 1 < self._size:
-                    time.sleep(_SETTLING)
+            for place in range(self._size):
+                node = sync.Node.start(**self._told(place))
+                self._blocking.append(node)
+                for other in self._blocking[:-1]:
+                    with other.events() as events:
+                        node.connect(_address(other.info()))
+                        for event in events:
+                            if isinstance(event, PeerConnected) and event.peer == node.peer_id:
+                                break
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -82,7 +92,13 @@ class Swarm:
     ) -> None:
         nodes, self._blocking = self._blocking, []
         for node in nodes:
-            node.shutdown()
+            node.__exit__(kind, error, traceback)
+
+
+def _address(info: NodeInfo) -> str:
+    if not info.addresses:
+        raise InvalidArgumentError("listen must name an address: the nodes of a swarm dial each other")
+    return info.addresses[0]
 
 
 class Call(Generic[T]):
@@ -95,8 +111,8 @@ class Call(Generic[T]):
         return finished(self._operation).__await__()
 
     def wait(self) -> T:
-        """Blocks until it is done."""
-        return self._operation.wait()
+        """Blocks until it is done, within the limit of ``sync.timeout``."""
+        return sync.waited(self._operation)
 
     def cancel(self) -> None:
         """Ends the wait of another thread with ``CancelledError``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from conftest import python, run, until
@@ -13,12 +14,12 @@ from kwaainet import testing
 
 def test_a_swarm_is_connected_each_with_each_and_ends() -> None:
     async def main() -> None:
-        async with testing.Swarm(4, name="bee") as nodes:
+        async with testing.Swarm(4) as nodes:
             everyone = {node.peer_id for node in nodes}
             assert len(everyone) == 4
-            for node in nodes:
+            for place, node in enumerate(nodes):
                 assert {peer.peer_id for peer in await node.peers()} == everyone - {node.peer_id}
-                assert node.name == "bee"
+                assert node.name == f"node-{place}"
             await nodes[0].send_message(nodes[3].peer_id, "hello")
         with pytest.raises(kwaainet.ClosedError):
             await nodes[0].info()
@@ -35,8 +36,22 @@ def test_a_swarm_that_cannot_start_leaves_nothing() -> None:
                 pass
 
     run(main())
-    with pytest.raises(kwaainet.InvalidArgumentError), testing.Swarm(2, preset="huge"):
+    with pytest.raises(kwaainet.InvalidArgumentError, match="listen must name an address"), testing.Swarm(2, listen=[]):
         pass
+    with testing.Swarm(1, listen=[]) as (alone,):
+        assert alone.info().addresses == ()
+
+
+@pytest.mark.parametrize("size", [0, -1, 65, 1 << 40, 1.5, "3", None])
+def test_a_swarm_has_one_to_sixty_four_nodes(size: Any) -> None:
+    with pytest.raises(kwaainet.InvalidArgumentError, match="size must be a whole number"):
+        testing.Swarm(size)
+
+
+@pytest.mark.parametrize("option", ["preset", "name", "data_dir", "identity_key", "seed", "lissten"])
+def test_a_swarm_refuses_what_each_node_has_for_itself(option: str) -> None:
+    with pytest.raises(kwaainet.InvalidArgumentError, match=f"there is no {option}; there are bootstrap, clock, "):
+        testing.Swarm(2, **{option: "x"})
 
 
 def test_failures_come_on_demand_awaited_or_waited_for() -> None:

@@ -58,6 +58,14 @@ class NodeTest {
     }
 
     @Test
+    fun `a swarm has one to sixty-four nodes`() = runBlocking {
+        for (size in listOf(0, -1, 65, Int.MIN_VALUE)) {
+            val error = assertFailsWith<KwaaiException.InvalidArgument> { Swarm.start(size) }
+            assertTrue(error.message.startsWith("size must be a whole number from 1 to 64"), error.message)
+        }
+    }
+
+    @Test
     fun `events are recorded from the call on, and tell who came`() = runBlocking {
         Swarm.start(2).use { swarm ->
             val events = swarm[0].events()

@@ -1,6 +1,7 @@
 package ai.kwaai.kwaainet.testing
 
 import ai.kwaai.kwaainet.Handle
+import ai.kwaai.kwaainet.KwaaiException
 import ai.kwaai.kwaainet.Node
 import ai.kwaai.kwaainet.Preset
 import kotlinx.coroutines.async
@@ -31,17 +32,22 @@ public class Swarm private constructor(public val nodes: List<Node>) : Handle {
     }
 
     public companion object {
+        private const val MOST = 64
+
         /**
-         * Starts [size] nodes with the seeds 1, 2, 3 and so on. [clock] is where the clock of each stands; without it they go by
+         * Starts 1 to 64 nodes, named `node-0` and so on, with the seeds 1, 2, 3 and so on. [clock] is where the clock of each stands; without it they go by
          * the machine's. Nobody is connected at first.
          */
         public suspend fun start(size: Int, clock: Instant? = null): Swarm {
+            if (size !in 1..MOST) {
+                throw KwaaiException.InvalidArgument("size must be a whole number from 1 to $MOST, not $size")
+            }
             val nodes = mutableListOf<Node>()
             try {
                 repeat(size) { place ->
                     nodes += Node.start(
                         preset = Preset.EPHEMERAL,
-                        name = "node ${place + 1}",
+                        name = "node-$place",
                         seed = place + 1L,
                         clock = clock,
                     )
