@@ -69,14 +69,25 @@ export async function fails(code: ErrorCode, call: () => unknown): Promise<Kwaai
   return error;
 }
 
-/** What a program in a Node.js of its own prints. It must end by itself, with code 0. */
-export function program(source: string, { type = 'module', code = 0 } = {}): Promise<string> {
+/**
+ * What a program in a Node.js of its own prints. It must end by itself, with code 0. After it has printed the line `signalAfter`
+ * it gets a SIGUSR2.
+ */
+export function program(source: string, { type = 'module', code = 0, signalAfter = '' } = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const options = { cwd: PACKAGE, timeout: 60_000 };
-    execFile(process.execPath, [`--input-type=${type}`, '-e', source], options, (error, stdout, stderr) => {
+    const child = execFile(process.execPath, [`--input-type=${type}`, '-e', source], options, (error, stdout, stderr) => {
       const ended = error === null ? 0 : error.killed ? 'a timeout' : error.code;
       if (ended === code) resolve(stdout + stderr);
       else reject(new Error(`the program ended with ${String(ended)}: ${stdout}${stderr}`));
+    });
+    if (signalAfter === '') return;
+    let said = '';
+    child.stdout?.on('data', function signal(part: string): void {
+      said += part;
+      if (!said.split('\n').includes(signalAfter)) return;
+      child.stdout?.off('data', signal);
+      child.kill('SIGUSR2');
     });
   });
 }
