@@ -17,10 +17,24 @@ typedef struct {
     bool refused; /* by C's own types: the value cannot even be passed */
 } call;
 
-static const char *text_of(call *made, const char *key)
+/* An argument of this kind; NULL when it is left out. */
+static json *argument(call *made, const char *key, json_kind kind)
 {
     json *value = json_get(made->args, key);
-    return value == NULL || value->kind != JSON_TEXT ? NULL : value->text;
+    if (value == NULL || value->kind == JSON_NULL) {
+        return NULL;
+    }
+    if (value->kind != kind) {
+        made->refused = true;
+        return NULL;
+    }
+    return value;
+}
+
+static const char *text_of(call *made, const char *key)
+{
+    json *value = argument(made, key, JSON_TEXT);
+    return value == NULL ? NULL : value->text;
 }
 
 /* An argument as JSON text; NULL when it is left out. */
@@ -47,15 +61,33 @@ static const char *options(call *made, const char *keys)
     return object->count == 0 ? NULL : json_write(object);
 }
 
-static double number_of(call *made, const char *key, double most)
+static double whole_number(call *made, const json *value, double most)
 {
-    json *value = json_get(made->args, key);
-    double number = value == NULL ? 0 : value->number;
-    if (value != NULL && (value->kind != JSON_NUMBER || !(number >= 0 && number <= most && number == floor(number)))) {
+    double number = value->number;
+    if (value->kind != JSON_NUMBER || !(number >= 0 && number <= most && number == floor(number))) {
         made->refused = true;
         return 0;
     }
     return number;
+}
+
+static double number_of(call *made, const char *key, double most)
+{
+    json *value = json_get(made->args, key);
+    return value == NULL ? 0 : whole_number(made, value, most);
+}
+
+static const char **texts_of(call *made, const char *key, size_t *count)
+{
+    json *list = argument(made, key, JSON_LIST);
+    const char **texts = json_allocate(((list == NULL ? 0 : list->count) + 1) * sizeof *texts);
+    *count = list == NULL ? 0 : list->count;
+    for (size_t i = 0; i < *count; i++) {
+        json *item = list->items[i];
+        made->refused = made->refused || item->kind != JSON_TEXT;
+        texts[i] = item->kind == JSON_TEXT ? item->text : NULL;
+    }
+    return texts;
 }
 
 static uint32_t u32_of(call *made, const char *key)
@@ -213,7 +245,7 @@ typedef struct {
 
 static kwaai_status_t gather(call *made, supplies *all)
 {
-    json *readers = json_get(made->args, "readers"), *model = json_get(made->args, "model");
+    json *readers = argument(made, "readers", JSON_LIST), *model = json_get(made->args, "model");
     *all = (supplies){{.size = sizeof all->given}, {NULL}, NULL};
     all->given.embedder = handle_of(made, "embedder", EMBEDDER);
     all->given.writer = handle_of(made, "model", WRITER);
@@ -378,20 +410,16 @@ static kwaai_status_t call_shards(call *made)
         return HANDLE_OF(STREAM, kwaai_shards_chat(H, handle_of(made, "model", MODEL), written(made, "messages"), how, T,
                                                    (kwaai_stream_t **)&handle, E));
     } else if (IS("ShardEngine.logits")) {
-        json *list = json_get(made->args, "tokens");
-        uint32_t *tokens = json_allocate((list->count + 1) * sizeof *tokens);
-        for (size_t i = 0; i < list->count; i++) {
-            tokens[count++] = (uint32_t)list->items[i]->number;
+        json *list = argument(made, "tokens", JSON_LIST);
+        uint32_t *tokens = json_allocate(((list == NULL ? 0 : list->count) + 1) * sizeof *tokens);
+        for (size_t i = 0; list != NULL && i < list->count; i++) {
+            tokens[count++] = (uint32_t)whole_number(made, list->items[i], UINT32_MAX);
         }
         status = kwaai_shards_logits(H, handle_of(made, "model", MODEL), tokens, count, text_of(made, "route"), T, &values,
                                      &rows, &columns, E);
         return as_matrix(made, status, values, rows, columns);
     } else if (IS("ShardEngine.embed")) {
-        json *list = json_get(made->args, "texts");
-        const char **texts = json_allocate((list->count + 1) * sizeof *texts);
-        for (size_t i = 0; i < list->count; i++) {
-            texts[count++] = list->items[i]->text;
-        }
+        const char **texts = texts_of(made, "texts", &count);
         status = kwaai_shards_embed(H, texts, count, text_of(made, "model"), T, &values, &rows, &columns, E);
         return as_matrix(made, status, values, rows, columns);
     } else if (IS("ShardEngine.shutdown")) {
@@ -470,13 +498,10 @@ static kwaai_status_t call_provide(call *made)
         kwaai_generate_t code = {provide(fails, text_of(made, "reply"), 0, 0), say_the_reply, forget_provided};
         return HANDLE_OF(WRITER, kwaai_writer_new(text_of(made, "name"), KWAAI_UNSET, code, (kwaai_writer_t **)&handle, E));
     } else if (IS("Provide.reader")) {
-        json *list = json_get(made->args, "extensions");
-        const char *extensions[8] = {NULL};
-        for (size_t i = 0; i < list->count && i < 8; i++) {
-            extensions[i] = list->items[i]->text;
-        }
+        size_t count = 0;
+        const char **extensions = texts_of(made, "extensions", &count);
         kwaai_read_t code = {provide(fails, NULL, 0, 0), read_lines, forget_provided};
-        return HANDLE_OF(READER, kwaai_reader_new(extensions, list->count, KWAAI_UNSET, code, (kwaai_reader_t **)&handle,
+        return HANDLE_OF(READER, kwaai_reader_new(extensions, count, KWAAI_UNSET, code, (kwaai_reader_t **)&handle,
                                                   E));
     } else if (IS("Provide.signer")) {
         char *did = NULL;
@@ -654,6 +679,9 @@ static void let_go(result *value)
     }
 }
 
+/* Why the rest of the scenario is skipped. */
+static const char *skipped;
+
 static bool run_step(json *step, bool last_try)
 {
     json *on = json_get(step, "on"), *args = json_get(step, "args"), *expect = json_get(step, "expect");
@@ -670,7 +698,11 @@ static bool run_step(json *step, bool last_try)
     const char *wanted = cancel ? "cancelled" : error != NULL ? error->text : "ok";
     kwaai_status_t status = cancel ? cancelled(&made) : dispatch(&made);
     const char *code = kwaai_status_name((uint32_t)status);
-    bool other = or_error != NULL && strcmp(code, or_error->text) == 0;
+    json *skip = json_get(step, "skip_on");
+    if (skip != NULL && strcmp(code, json_get(skip, "code")->text) == 0) {
+        skipped = json_get(skip, "reason")->text;
+    }
+    bool other = skipped != NULL || (or_error != NULL && strcmp(code, or_error->text) == 0);
     bool matched = other || (strcmp(code, wanted) == 0 &&
                              (expect == NULL || status != KWAAI_OK || matches(resolved(expect), made.out.data)));
     if (!matched && last_try) {
@@ -718,7 +750,7 @@ int main(int count, char **arguments)
     json *scenario = json_parse(read_whole(arguments[2]));
     REQUIRE(scenario != NULL);
     json *steps = json_get(scenario, "steps");
-    for (size_t i = 0; i < steps->count; i++) {
+    for (size_t i = 0; i < steps->count && skipped == NULL; i++) {
         bool eventually = json_get(steps->items[i], "eventually") != NULL;
         for (int tries = eventually ? 500 : 1; !run_step(steps->items[i], tries == 1); tries--) {
             a_moment();
@@ -736,6 +768,9 @@ int main(int count, char **arguments)
     REQUIRE(provided_alive == 0);
     MUST(kwaai_library_shutdown(5000));
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    if (skipped != NULL) {
+        printf("skipped: %s\n", skipped);
+    }
     printf("%s\nok\n", json_get(scenario, "title")->text);
     json_forget();
     return 0;

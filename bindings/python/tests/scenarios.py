@@ -45,6 +45,10 @@ class Failed(AssertionError):
     """A step did not do what the scenario says."""
 
 
+class Skipped(Exception):
+    """Something is not there that is no part of the repository."""
+
+
 class OwnError(Exception):
     """An exception of the app's own."""
 
@@ -64,6 +68,8 @@ class Scenario:
             for number, step in enumerate(json.loads(file.read_text())["steps"], 1):
                 try:
                     await self.step(step)
+                except Skipped:
+                    raise
                 except Exception as error:
                     raise Failed(f"{file.name}, step {number}, {step['call']}: {type(error).__name__}: {error}") from error
         finally:
@@ -78,6 +84,8 @@ class Scenario:
                 failure = None
             except kwaainet.KwaaiError as error:
                 result, failure = None, error
+            if failure is not None and failure.code == step.get("skip_on", {}).get("code"):
+                raise Skipped(step["skip_on"]["reason"])
             fault = self.fault(step, result, failure)
             if fault is None:
                 break
@@ -121,17 +129,23 @@ class Scenario:
         given = {}
         for name, value in arguments.items():
             if name.endswith("_ms"):
-                name, value = name.removesuffix("_ms"), timedelta(milliseconds=value)
+                name = name.removesuffix("_ms")
+                # What is no number is left as it is, for the verb to refuse.
+                value = timedelta(milliseconds=value) if _number(value) else value
             given[name] = self.rich(name, value)
         result = found(**given)
         return await result if inspect.isawaitable(result) else result
 
     def rich(self, name: str, value: Any) -> Any:
         """Plain data as the class that Python has for it."""
-        if name == "blocks" and isinstance(value, list) and value and isinstance(value[0], dict):
-            return [kwaainet.BlockShare(**share) for share in value]
-        if name == "model" and isinstance(value, dict):
-            return self.module.ModelWriter(**value) if "engine" in value else kwaainet.Endpoint(**value)
+        try:
+            if name == "blocks" and isinstance(value, list) and value and isinstance(value[0], dict):
+                return [kwaainet.BlockShare(**share) for share in value]
+            if name == "model" and isinstance(value, dict):
+                return self.module.ModelWriter(**value) if "engine" in value else kwaainet.Endpoint(**value)
+        except TypeError as error:
+            # What Python's own classes do not let through counts as an invalid argument.
+            raise kwaainet.InvalidArgumentError(str(error)) from error
         return value
 
     async def end(self, thing: Any) -> None:
@@ -216,7 +230,9 @@ class Scenario:
     async def provide_logged(self, sink: object) -> list[Any]:
         return list(LOGGED)
 
-    async def provide_embedder(self, id: str, dimension: int, fails: str | None = None) -> Any:
+    async def provide_embedder(
+        self, id: str, dimension: int, deadline_ms: int | None = None, fails: str | None = None
+    ) -> Any:
         def embed(texts: list[str], query: bool) -> list[list[float]]:
             check(fails)
             vectors = numpy.zeros((len(texts), dimension), dtype=numpy.float32)
@@ -225,9 +241,10 @@ class Scenario:
                     vector[(ord(letter) - ord("a")) % dimension] += 1
             return vectors  # type: ignore[return-value]
 
-        if not id:
-            raise kwaainet.InvalidArgumentError("refused when a knowledge base is opened with it")
-        return SimpleNamespace(id=id, dimension=dimension, embed=self.either(embed))
+        embedder = SimpleNamespace(id=id, dimension=dimension, embed=self.either(embed))
+        if deadline_ms is not None:
+            embedder.deadline = timedelta(milliseconds=deadline_ms)
+        return await self.handed_over(embedder, embedder=embedder)
 
     async def provide_model(self, name: str, reply: str, fails: str | None = None) -> Any:
         def generate(request: kwaainet.GenerateRequest) -> Iterator[str]:
@@ -238,21 +255,32 @@ class Scenario:
             for piece in generate(request):
                 yield piece
 
-        return SimpleNamespace(name=name, generate=generate if self.module is sync else generate_later)
+        model = SimpleNamespace(name=name, generate=generate if self.module is sync else generate_later)
+        return await self.handed_over(model, embedder="none", model=model)
 
     async def provide_reader(self, extensions: list[str], fails: str | None = None) -> Any:
         def read(name: str, data: bytes) -> list[tuple[str | None, str]]:
             check(fails)
             return [(label, text) for label, _, text in (line.partition(": ") for line in data.decode().splitlines())]
 
-        return SimpleNamespace(extensions=extensions, read=self.either(read))
+        reader = SimpleNamespace(extensions=extensions, read=self.either(read))
+        return await self.handed_over(reader, embedder="none", readers=[reader])
 
     async def provide_signer(self, seed: int, fails: str | None = None) -> Any:
         async def sign(message: bytes) -> bytes:
             check(fails)
             return await testing.seed_sign(seed, message)
 
-        return SimpleNamespace(did=testing.seed_did(seed), sign=sign)
+        signer = SimpleNamespace(did=testing.seed_did(seed), sign=sign)
+        await self.end(await self.verb(self.module.TrustGraph, "open", {"signer": signer}))
+        return signer
+
+    async def handed_over(self, brought: Any, **supplies: Any) -> Any:
+        """What an app brings is an object of its own, and looked at when it is handed over: so it is, at once."""
+        folder = Path(self.names["tmp"]) / "handed-over"
+        rag = await self.verb(self.module.Rag, "open", {"dir": folder, **supplies})
+        await self.verb(rag, "destroy", {})
+        return brought
 
     def either(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it is for blocking Python, and as a coroutine for asynchronous Python."""

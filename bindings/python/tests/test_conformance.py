@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, run
-from scenarios import Failed, Scenario, mismatch
+from scenarios import Failed, Scenario, Skipped, mismatch
 
 import kwaainet
 from kwaainet import sync
@@ -31,7 +31,10 @@ def test_scenario(file: Path, module: ModuleType, tmp_path: Path) -> None:
             # A blocking call would hold up the loop that it is made on.
             await asyncio.to_thread(lambda: asyncio.run(scenario.run(file)))
 
-    run(perform())
+    try:
+        run(perform())
+    except Skipped as skipped:
+        pytest.skip(f"skipped: {skipped}")
 
 
 def test_there_are_scenarios() -> None:

@@ -6,6 +6,7 @@ mod verbs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kwaai_ffi::{CancelToken, ErrorCode, KwaaiError, rt, testing};
@@ -37,10 +38,19 @@ struct Step {
     expect: Option<Value>,
     error: Option<String>,
     or_error: Option<String>,
+    skip_on: Option<Skip>,
     #[serde(default)]
     cancel: bool,
     #[serde(default)]
     eventually: bool,
+}
+
+/// What ends a scenario early, because something is not there that is no part of the repository.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Skip {
+    code: String,
+    reason: String,
 }
 
 /// `"expect": null` expects null, which is not the same as no expectation.
@@ -52,19 +62,22 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_path_buf()
 }
 
-fn files() -> Vec<PathBuf> {
+/// The scenarios that need nothing but the repository, and the others.
+fn files() -> (Vec<PathBuf>, Vec<PathBuf>) {
     let folder = std::env::var_os("KWAAI_SCENARIOS").map_or_else(|| root().join("tests/conformance"), PathBuf::from);
     let entries = std::fs::read_dir(folder).expect("a folder with scenarios");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     files.sort();
-    files
+    files.into_iter().partition(|path| !std::fs::read_to_string(path).expect("a scenario").contains("\"skip_on\""))
 }
 
 /// What a scenario has saved.
 struct Scope {
     saved: BTreeMap<String, Answer>,
     order: Vec<String>,
+    /// Why the rest is skipped.
+    skipped: Option<String>,
 }
 
 impl Scope {
@@ -143,19 +156,19 @@ impl Scope {
     }
 }
 
-/// Runs a scenario; the error says which step went wrong, and how.
-async fn run(path: &Path) -> Result<(), String> {
+/// Runs a scenario, and says why the rest of it was skipped; the error says which step went wrong, and how.
+async fn run(path: &Path) -> Result<Option<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let scenario: Scenario = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let tmp = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let mut scope = Scope { saved: BTreeMap::new(), order: Vec::new() };
+    let mut scope = Scope { saved: BTreeMap::new(), order: Vec::new(), skipped: None };
     for (name, path) in [("tmp", tmp.path()), ("root", &root())] {
         scope.saved.insert(name.into(), Answer::Data(Value::String(path.to_string_lossy().into_owned())));
     }
     let mut outcome = Ok(());
     for (number, step) in scenario.steps.iter().enumerate() {
         outcome = take(&mut scope, step).await.map_err(|why| format!("step {} ({}): {why}", number + 1, step.call));
-        if outcome.is_err() {
+        if outcome.is_err() || scope.skipped.is_some() {
             break;
         }
     }
@@ -164,7 +177,7 @@ async fn run(path: &Path) -> Result<(), String> {
             object.shutdown().await;
         }
     }
-    outcome
+    outcome.map(|()| scope.skipped)
 }
 
 async fn take(scope: &mut Scope, step: &Step) -> Result<(), String> {
@@ -209,6 +222,10 @@ async fn attempt(scope: &mut Scope, step: &Step) -> Result<(), String> {
     match (answer, &step.error) {
         (Err(error), Some(code)) if error.code.as_str() == code => Ok(()),
         (Err(error), _) if step.or_error.as_deref() == Some(error.code.as_str()) => Ok(()),
+        (Err(error), _) if step.skip_on.as_ref().is_some_and(|skip| skip.code == error.code.as_str()) => {
+            scope.skipped = step.skip_on.as_ref().map(|skip| skip.reason.clone());
+            Ok(())
+        }
         (Err(KwaaiError { code, message, .. }), None) => Err(format!("failed with {code}: {message}")),
         (Err(error), Some(code)) => Err(format!("failed with {} instead of {code}: {error}", error.code)),
         (Ok(_), Some(code)) => Err(format!("succeeded instead of failing with {code}")),
@@ -249,21 +266,38 @@ async fn until(
     }
 }
 
+/// The scenarios count what is alive in the process, so they run one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn every_scenario_holds_over_the_object_layer_and_leaves_nothing_behind() {
-    let files = files();
+    let (files, _) = files();
     assert!(!files.is_empty(), "there are scenarios");
+    hold(files);
+}
+
+#[test]
+fn scenarios_that_need_what_may_not_be_there_hold_or_say_what_is_missing() {
+    let (_, files) = files();
+    hold(files);
+}
+
+fn hold(files: Vec<PathBuf>) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut failures = Vec::new();
     for path in files {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let began = Instant::now();
         let outcome = rt::wait(None, async move { Ok(run(&path).await) }).expect("the runtime runs");
-        println!("{name}: {} in {} ms", outcome.as_ref().map_or("FAILED", |()| "ok"), began.elapsed().as_millis());
+        println!("{name}: {} in {} ms", outcome.as_ref().map_or("FAILED", |_| "ok"), began.elapsed().as_millis());
+        if let Ok(Some(reason)) = &outcome {
+            println!("skipped: {reason}");
+        }
         let left = testing::live_handles();
         match outcome {
             Err(why) => failures.push(format!("{name}: {why}")),
-            Ok(()) if !left.is_empty() => failures.push(format!("{name}: left behind {left:?}")),
-            Ok(()) => {}
+            Ok(_) if !left.is_empty() => failures.push(format!("{name}: left behind {left:?}")),
+            Ok(_) => {}
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));

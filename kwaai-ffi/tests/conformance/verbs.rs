@@ -13,7 +13,8 @@ use kwaai_ffi::rag::Options;
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
-    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph, from_json, testing, to_json,
+    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph, from_json, testing,
+    to_json,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};

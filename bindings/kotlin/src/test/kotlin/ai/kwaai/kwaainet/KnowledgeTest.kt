@@ -7,6 +7,7 @@ import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.runBlocking
+import org.junit.jupiter.api.Assumptions
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Path
 import kotlin.math.sqrt
@@ -110,7 +111,11 @@ class KnowledgeTest {
     @Test
     fun `embeddings have length one`() = runBlocking {
         ShardEngine.open().use { engine ->
-            val vectors = engine.embed(listOf("A cat sits on the mat.", "Ein Satz."))
+            val vectors = try {
+                engine.embed(listOf("A cat sits on the mat.", "Ein Satz."))
+            } catch (_: KwaaiException.NotFound) {
+                Assumptions.abort("skipped: the weights of all-MiniLM-L6-v2 are not in the model cache")
+            }
             repeat(2) { row ->
                 assertEquals(1.0, sqrt(vectors.row(row).sumOf { it.toDouble() * it }), 1e-5)
             }

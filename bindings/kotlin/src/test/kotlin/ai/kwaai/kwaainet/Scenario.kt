@@ -12,21 +12,51 @@ import java.util.Base64
 /** What a step of a scenario does that is called with these arguments on this object. */
 typealias Call = suspend (on: Any?, arguments: Arguments) -> Any?
 
-/** The arguments of a step, with everything saved put in its place. */
+/**
+ * The arguments of a step, with everything saved put in its place. What Kotlin's own types do not let through, such as a
+ * number where a text belongs, counts as an invalid argument.
+ */
 class Arguments(private val values: Map<String, Any?>) {
     operator fun get(name: String): Any? = values[name]
-    fun text(name: String) = values[name] as String?
-    fun need(name: String) = requireNotNull(text(name)) { "the argument $name is missing" }
-    fun long(name: String) = (values[name] as Number?)?.toLong()
-    fun int(name: String) = long(name)?.toInt()
+
+    /** The argument, when it is of this kind or left out. */
+    inline fun <reified T : Any> maybe(name: String): T? = this[name]?.let { it as? T ?: refuse(name, it) }
+
+    /** The argument, which must be of this kind. */
+    inline fun <reified T : Any> need(name: String): T = maybe<T>(name) ?: refuse(name, null)
+
+    fun text(name: String) = maybe<String>(name)
+    fun long(name: String) = this[name]?.let { whole(name, it) }
+    fun int(name: String) = long(name)?.let { small(name, it) }
+    fun real(name: String) = maybe<Number>(name)?.toDouble()
     fun path(name: String) = text(name)?.let(Path::of)
-    fun texts(name: String) = (values[name] as List<*>?)?.map { it as String }
-    fun maps(name: String) = (values[name] as List<*>?)?.map { item -> Arguments(item.named()) }
-    fun map(name: String) = values[name]?.named()
+    fun texts(name: String) = list(name)?.map { it as? String ?: refuse(name, it) }
+    fun ints(name: String) = list(name)?.map { small(name, whole(name, it)) }
+    fun map(name: String) = maybe<Map<String, Any?>>(name)
+    fun maps(name: String) = list(name)?.map { item -> Arguments(item.named() ?: refuse(name, item)) }
+    fun list(name: String) = maybe<List<Any?>>(name)
+
+    fun needPath(name: String): Path = Path.of(need<String>(name))
+    fun needLong(name: String) = long(name) ?: refuse(name, null)
+    fun needInt(name: String) = int(name) ?: refuse(name, null)
+    fun needTexts(name: String) = texts(name) ?: refuse(name, null)
+    fun needMaps(name: String) = maps(name) ?: refuse(name, null)
+
+    fun refuse(name: String, value: Any?): Nothing =
+        throw KwaaiException.InvalidArgument("$name cannot be ${value?.let { it::class.simpleName } ?: "left out"}")
+
+    private fun whole(name: String, value: Any?): Long = when (value) {
+        is Long -> value
+        is Double -> if (value % 1.0 == 0.0) value.toLong() else refuse(name, value)
+        else -> refuse(name, value)
+    }
+
+    private fun small(name: String, value: Long): Int =
+        if (value in Int.MIN_VALUE..Int.MAX_VALUE) value.toInt() else refuse(name, value)
 }
 
 @Suppress("UNCHECKED_CAST")
-private fun Any?.named() = this as Map<String, Any?>
+private fun Any?.named() = this as? Map<String, Any?>
 
 /** What a scenario has saved. */
 class Memory(tmp: Path) {

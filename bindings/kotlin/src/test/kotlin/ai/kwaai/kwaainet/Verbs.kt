@@ -1,6 +1,9 @@
 package ai.kwaai.kwaainet
 
 import kotlinx.coroutines.flow.flow
+import kotlinx.serialization.json.JsonArray
+import kotlinx.serialization.json.JsonElement
+import kotlinx.serialization.json.JsonNull
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.JsonPrimitive
 import java.time.Instant
@@ -9,11 +12,11 @@ import kotlin.time.Duration.Companion.milliseconds
 /** The verbs as scenarios call them. */
 val VERBS: Map<String, Call> = mapOf(
     "Library.version" to { _, _ -> KwaaiNet.version },
-    "Library.init_logging" to { _, a -> KwaaiNet.initLogging(a.need("filter"), a["sink"] as LogSink) },
+    "Library.init_logging" to { _, a -> KwaaiNet.initLogging(a.need("filter"), a.need("sink")) },
     "Node.start" to { _, a ->
         Node.start(
             a.text("preset")?.let(Preset::of), a.text("name"), a.path("data_dir"), a.path("identity_key"),
-            a.texts("listen"), a.texts("bootstrap"), a["mdns"] as Boolean?, limits(a.map("limits")), a.long("seed"),
+            a.texts("listen"), a.texts("bootstrap"), a.maybe<Boolean>("mdns"), a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"),
             a.text("clock")?.let(Instant::parse),
         )
     },
@@ -36,19 +39,19 @@ val VERBS: Map<String, Call> = mapOf(
     },
     "Node.contribute" to { on, a ->
         val blocks = a.maps("blocks").orEmpty().map {
-            BlockShare(it.path("model")!!, it.int("start_block")!!, it.int("end_block")!!)
+            BlockShare(it.needPath("model"), it.needInt("start_block"), it.needInt("end_block"))
         }
         (on as Node).contribute(blocks, a.text("min_tier")?.let(Tier::of))
     },
-    "Node.advance_clock" to { on, a -> (on as Node).advanceClock(a.long("by_ms")!!.milliseconds) },
+    "Node.advance_clock" to { on, a -> (on as Node).advanceClock(a.needLong("by_ms").milliseconds) },
     "Node.shutdown" to { on, a -> (on as Node).shutdown(a.long("grace_ms")?.milliseconds) },
     "TrustGraph.open" to { _, a ->
         val clock = a.text("clock")?.let(Instant::parse)
-        TrustGraph.open(a.path("dir"), a["signer"] as Signer?, a.long("seed"), clock)
+        TrustGraph.open(a.path("dir"), a.maybe("signer"), a.long("seed"), clock)
     },
     "TrustGraph.did" to { on, _ -> (on as TrustGraph).did },
     "TrustGraph.issue" to { on, a ->
-        val claims = JsonObject(a.map("claims").orEmpty().mapValues { JsonPrimitive(it.value as String) })
+        val claims = JsonObject(a.map("claims").orEmpty().mapValues { toJson(it.value) })
         (on as TrustGraph).issue(a.need("type"), a.need("subject"), claims, a.long("valid_for_ms")?.milliseconds)
     },
     "TrustGraph.verify" to { on, a -> (on as TrustGraph).verify(a.need("credential")) },
@@ -59,39 +62,40 @@ val VERBS: Map<String, Call> = mapOf(
     "TrustGraph.credential" to { on, a -> (on as TrustGraph).credential(a.need("id")) },
     "TrustGraph.remove_credential" to { on, a -> (on as TrustGraph).removeCredential(a.need("id")) },
     "TrustGraph.issuers" to { on, _ -> (on as TrustGraph).issuers() },
-    "TrustGraph.trust_issuer" to { on, a -> (on as TrustGraph).trustIssuer(a.need("did"), a.texts("types")!!) },
+    "TrustGraph.trust_issuer" to { on, a -> (on as TrustGraph).trustIssuer(a.need("did"), a.needTexts("types")) },
     "TrustGraph.distrust_issuer" to { on, a -> (on as TrustGraph).distrustIssuer(a.need("did")) },
     "TrustGraph.score" to { on, a -> (on as TrustGraph).score(a.need("peer")) },
     "TrustGraph.policy" to { on, _ -> (on as TrustGraph).policy() },
     "TrustGraph.set_policy" to { on, a ->
-        val policy = a.map("policy")!!.map { (purpose, tier) -> Purpose.of(purpose) to Tier.of(tier as String) }
-        (on as TrustGraph).setPolicy(policy.toMap())
+        val tiers = Arguments(a.need("policy"))
+        val policy = a.map("policy").orEmpty().keys.associate { Purpose.of(it) to Tier.of(tiers.need(it)) }
+        (on as TrustGraph).setPolicy(policy)
     },
     "TrustGraph.require" to { on, a -> (on as TrustGraph).require(a.need("peer"), Purpose.of(a.need("purpose"))) },
-    "TrustGraph.advance_clock" to { on, a -> (on as TrustGraph).advanceClock(a.long("by_ms")!!.milliseconds) },
+    "TrustGraph.advance_clock" to { on, a -> (on as TrustGraph).advanceClock(a.needLong("by_ms").milliseconds) },
     "TrustGraph.shutdown" to { on, _ -> (on as TrustGraph).shutdown() },
     "ShardEngine.open" to { _, _ -> ShardEngine.open() },
-    "ShardEngine.load" to { on, a -> (on as ShardEngine).load(a.path("model")!!, blocks(a["blocks"])) },
+    "ShardEngine.load" to { on, a -> (on as ShardEngine).load(a.needPath("model"), blocks(a)) },
     "ShardEngine.serve" to { on, a ->
-        (on as ShardEngine).serve(a.path("model")!!, a.int("start_block")!!, a.int("end_block")!!)
+        (on as ShardEngine).serve(a.needPath("model"), a.needInt("start_block"), a.needInt("end_block"))
     },
     "ShardEngine.stop_serving" to { on, a -> (on as ShardEngine).stopServing(a.need("model_id")) },
     "ShardEngine.served" to { on, _ -> (on as ShardEngine).served() },
-    "ShardEngine.coverage" to { on, a -> (on as ShardEngine).coverage(a["model"] as Model) },
+    "ShardEngine.coverage" to { on, a -> (on as ShardEngine).coverage(a.need("model")) },
     "ShardEngine.chat" to { on, a ->
         val turns = (a["messages"] as? String)?.let { listOf(ChatMessage.user(it)) }
-            ?: a.maps("messages")!!.map { ChatMessage(Role.of(it.need("role")), it.need("content")) }
+            ?: a.needMaps("messages").map { ChatMessage(Role.of(it.need("role")), it.need("content")) }
         (on as ShardEngine).chat(
-            a["model"] as Model, turns, a.int("max_tokens"), (a["temperature"] as Number?)?.toDouble(),
-            (a["top_p"] as Number?)?.toDouble(), a.int("top_k"), a.long("seed"), a.texts("stop").orEmpty(),
+            a.need("model"), turns, a.int("max_tokens"), a.real("temperature"),
+            a.real("top_p"), a.int("top_k"), a.long("seed"), a.texts("stop").orEmpty(),
             a.text("route")?.let(Route::of),
         )
     },
     "ShardEngine.logits" to { on, a ->
-        val tokens = (a["tokens"] as List<*>).map { (it as Number).toInt() }.toIntArray()
-        (on as ShardEngine).logits(a["model"] as Model, tokens, a.text("route")?.let(Route::of))
+        val tokens = (a.ints("tokens") ?: a.refuse("tokens", null)).toIntArray()
+        (on as ShardEngine).logits(a.need("model"), tokens, a.text("route")?.let(Route::of))
     },
-    "ShardEngine.embed" to { on, a -> (on as ShardEngine).embed(a.texts("texts")!!, a.text("model")) },
+    "ShardEngine.embed" to { on, a -> (on as ShardEngine).embed(a.needTexts("texts"), a.text("model")) },
     "ShardEngine.shutdown" to { on, _ -> (on as ShardEngine).shutdown() },
     "Model.id" to { on, _ -> (on as Model).id },
     "Model.name" to { on, _ -> (on as Model).name },
@@ -100,18 +104,18 @@ val VERBS: Map<String, Call> = mapOf(
     "Model.shutdown" to { on, _ -> (on as Model).shutdown() },
     "Rag.open" to { _, a ->
         val (embedder, model, chunking, language, readers) = RagArguments(a)
-        Rag.open(a.path("dir")!!, embedder, model, chunking, language, readers)
+        Rag.open(a.needPath("dir"), embedder, model, chunking, language, readers)
     },
     "Rag.ingest" to { on, a ->
         val source = a["source"]
-        if (source is ByteArray) (on as Rag).ingest(source, a.need("name")) else (on as Rag).ingest(a.path("source")!!)
+        if (source is ByteArray) (on as Rag).ingest(source, a.need("name")) else (on as Rag).ingest(a.needPath("source"))
     },
     "Rag.search" to { on, a ->
         (on as Rag).search(a.need("text"), a.int("k") ?: 8, a.text("mode")?.let(Mode::of) ?: Mode.HYBRID)
     },
     "Rag.ask" to { on, a ->
         val mode = a.text("mode")?.let(Mode::of) ?: Mode.HYBRID
-        val support = (a["min_support"] as Number?)?.toDouble()
+        val support = a.real("min_support")
         (on as Rag).ask(a.need("question"), a.int("k"), mode, support, a.int("max_tokens"))
     },
     "Rag.documents" to { on, _ -> (on as Rag).documents() },
@@ -127,10 +131,10 @@ val VERBS: Map<String, Call> = mapOf(
     "Provide.signer" to { _, a -> seeded(a) },
     "Provide.sink" to { _, _ -> Sink() },
     "Provide.logged" to { on, _ -> (on as Sink).records.toList() },
-    "Testing.raise" to { _, a -> Testing.raise(a.long("number")!!) },
+    "Testing.raise" to { _, a -> Testing.raise(a.needLong("number")) },
     "Testing.panic" to { _, _ -> Testing.panic() },
     "Testing.hang" to { _, _ -> Testing.hang() },
-    "Testing.numbers" to { _, a -> Testing.numbers(a.long("count")!!, a.long("capacity")!!, a["open"] as Boolean) },
+    "Testing.numbers" to { _, a -> Testing.numbers(a.needLong("count"), a.needLong("capacity"), a.need("open")) },
     "Testing.live_handles" to { _, _ -> System.gc(); Testing.liveHandles() },
 )
 
@@ -146,32 +150,42 @@ private data class RagArguments(
             null -> null
             "none" -> WordsOnly
             is String -> BertModel(embedder)
-            else -> embedder as Embedder
+            else -> a.need<Embedder>("embedder")
         },
-        writer(a["model"]),
+        writer(a),
         a.map("chunking")?.let(::Arguments)?.run {
             Chunking(text("strategy")?.let(Strategy::of), int("size"), int("overlap"), int("min"))
         },
         a.text("language")?.let(Language::of),
-        (a["readers"] as List<*>?).orEmpty().map { it as DocumentReader },
+        a.list("readers").orEmpty().map { it as? DocumentReader ?: a.refuse("readers", it) },
     )
 }
 
-private fun writer(value: Any?): AnswerWriter? = if (value is Map<*, *>) {
-    Endpoint(value["base_url"] as String, value["model"] as String, value["api_key"] as String?)
-} else {
-    value as AnswerWriter?
+private fun writer(a: Arguments): AnswerWriter? {
+    val parts = (a["model"] as? Map<*, *>)?.let { Arguments(a.need("model")) } ?: return a.maybe("model")
+    if (parts["engine"] == null) return Endpoint(parts.need("base_url"), parts.need("model"), parts.text("api_key"))
+    return ModelWriter(parts.need("engine"), parts.need("model"), parts.text("route")?.let(Route::of))
 }
 
-private fun blocks(value: Any?): Blocks = when (value) {
+private fun blocks(a: Arguments): Blocks = when (a["blocks"]) {
     null, "all" -> Blocks.All
     "none" -> Blocks.None
-    else -> (value as List<*>).map { (it as Number).toInt() }.let { (start, end) -> Blocks.Range(start, end) }
+    else -> a.ints("blocks").orEmpty().let { span ->
+        if (span.size == 2) Blocks.Range(span[0], span[1]) else a.refuse("blocks", span)
+    }
 }
 
-private fun limits(values: Map<String, Any?>?): Limits? = values?.let {
-    fun int(name: String) = (values[name] as Number?)?.toInt()
-    Limits(maxConnections = int("max_connections"), inbox = int("inbox"), events = int("events"))
+private fun limits(a: Arguments) =
+    Limits(maxConnections = a.int("max_connections"), inbox = a.int("inbox"), events = a.int("events"))
+
+private fun toJson(value: Any?): JsonElement = when (value) {
+    null -> JsonNull
+    is String -> JsonPrimitive(value)
+    is Number -> JsonPrimitive(value)
+    is Boolean -> JsonPrimitive(value)
+    is List<*> -> JsonArray(value.map(::toJson))
+    is Map<*, *> -> JsonObject(value.entries.associate { (name, item) -> name.toString() to toJson(item) })
+    else -> throw KwaaiException.InvalidArgument("${value::class.simpleName} is no data")
 }
 
 class Sink : LogSink {
@@ -191,8 +205,9 @@ private fun fail(how: String?) {
 }
 
 private fun letters(a: Arguments) = object : Embedder {
-    override val id = a.need("id")
-    override val dimension = a.int("dimension")!!
+    override val id: String = a.need("id")
+    override val dimension = a.needInt("dimension")
+    override val deadline = a.long("deadline_ms")?.milliseconds
     override suspend fun embed(texts: List<String>, query: Boolean): List<FloatArray> {
         fail(a.text("fails"))
         return texts.map { text ->
@@ -204,15 +219,15 @@ private fun letters(a: Arguments) = object : Embedder {
 }
 
 private fun parrot(a: Arguments) = object : LanguageModel {
-    override val name = a.need("name")
+    override val name: String = a.need("name")
     override fun generate(request: GenerateRequest) = flow {
         fail(a.text("fails"))
-        a.need("reply").split(Regex("(?<= )")).forEach { emit(it) }
+        a.need<String>("reply").split(Regex("(?<= )")).forEach { emit(it) }
     }
 }
 
 private fun cards(a: Arguments) = object : DocumentReader {
-    override val extensions = a.texts("extensions")!!
+    override val extensions = a.needTexts("extensions")
     override suspend fun read(name: String, bytes: ByteArray): List<DocumentPart> {
         fail(a.text("fails"))
         return bytes.decodeToString().lines().filter { ": " in it }.map {
@@ -222,9 +237,9 @@ private fun cards(a: Arguments) = object : DocumentReader {
 }
 
 private fun seeded(a: Arguments) = object : Signer {
-    override val did = Testing.seedDid(a.long("seed")!!)
+    override val did = Testing.seedDid(a.needLong("seed"))
     override suspend fun sign(message: ByteArray): ByteArray {
         fail(a.text("fails"))
-        return Testing.seedSign(a.long("seed")!!, message)
+        return Testing.seedSign(a.needLong("seed"), message)
     }
 }
