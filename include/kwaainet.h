@@ -9,6 +9,7 @@
 // - A handle is not an address. Using one that was freed, is of another kind, or was never one gives a status.
 // - Calls that wait take `timeout_ms`; KWAAI_WAIT_FOREVER waits without a limit. Any thread of the program may make them.
 //   Each has a twin that ends in `_async`: it has the same arguments, answers a kwaai_op_t at once, and never waits.
+// - A number of milliseconds that may be left out is KWAAI_UNSET then; 0 is 0 milliseconds.
 // - After a fork the parent's handles answer KWAAI_CLOSED in the child, and new ones work there: nodes and models only
 //   when the parent had none.
 
@@ -21,6 +22,9 @@
 
 // As `timeout_ms`: wait without a limit.
 #define KWAAI_WAIT_FOREVER UINT32_MAX
+
+// As a number of milliseconds that may be left out: leaves it out. 0 is 0 milliseconds, as in every language.
+#define KWAAI_UNSET UINT64_MAX
 
 // The number of this interface. It changes only when a program compiled against another one would break.
 #define KWAAI_ABI_VERSION 1
@@ -567,14 +571,14 @@ enum kwaai_status_t kwaai_node_contribute_async(const struct kwaai_node_t *node,
                                                 struct kwaai_op_t **out_op,
                                                 struct kwaai_error_t **error);
 
-// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and
-// directory are free, at most about six seconds after that. Calling it again is fine. When the wait ends first, the
-// shutdown goes on.
+// Stops the node: what is under way may finish within `grace_ms`, five seconds where it is `KWAAI_UNSET`, then it is
+// aborted. Returns when sockets and directory are free, at most about six seconds after that. Calling it again is
+// fine. When the wait ends first, the shutdown goes on.
 //
 // Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
 // have been freed.
 enum kwaai_status_t kwaai_node_shutdown(const struct kwaai_node_t *node,
-                                        uint32_t grace_ms,
+                                        uint64_t grace_ms,
                                         uint32_t timeout_ms,
                                         struct kwaai_error_t **error);
 
@@ -583,7 +587,7 @@ enum kwaai_status_t kwaai_node_shutdown(const struct kwaai_node_t *node,
 // Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
 // also in a callback. NULL: as for `kwaai_node_shutdown`. Lifetime: handles among the arguments may be freed at once.
 enum kwaai_status_t kwaai_node_shutdown_async(const struct kwaai_node_t *node,
-                                              uint32_t grace_ms,
+                                              uint64_t grace_ms,
                                               struct kwaai_op_t **out_op,
                                               struct kwaai_error_t **error);
 
@@ -703,7 +707,7 @@ enum kwaai_status_t kwaai_op_result(const struct kwaai_op_t *op,
 enum kwaai_status_t kwaai_op_free(struct kwaai_op_t *op);
 
 // Makes an embedder of a function. `id` changes whenever the vectors would; a knowledge base refuses to be opened with
-// another one. Who takes longer than `deadline_ms` for a call is given up; 0 gives two minutes.
+// another one. Who takes longer than `deadline_ms` for a call is given up; `KWAAI_UNSET` gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_embedder` with
 // `kwaai_embedder_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -711,25 +715,26 @@ enum kwaai_status_t kwaai_op_free(struct kwaai_op_t *op);
 // nothing uses it any more.
 enum kwaai_status_t kwaai_embedder_new(const char *id,
                                        uint32_t dimension,
-                                       uint32_t deadline_ms,
+                                       uint64_t deadline_ms,
                                        struct kwaai_embed_t code,
                                        struct kwaai_embedder_t **out_embedder,
                                        struct kwaai_error_t **error);
 
-// Makes a language model of a function. The deadline counts from one piece to the next; 0 gives two minutes.
+// Makes a language model of a function. The deadline counts from one piece to the next; `KWAAI_UNSET`
+// gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_writer` with
 // `kwaai_writer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
 // but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
 // nothing uses it any more.
 enum kwaai_status_t kwaai_writer_new(const char *name,
-                                     uint32_t deadline_ms,
+                                     uint64_t deadline_ms,
                                      struct kwaai_generate_t code,
                                      struct kwaai_writer_t **out_writer,
                                      struct kwaai_error_t **error);
 
-// Makes a document reader of a function, for files with these extensions, written without the dot. A deadline of 0 gives
-// two minutes.
+// Makes a document reader of a function, for files with these extensions, written without the dot. A deadline of
+// `KWAAI_UNSET` gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_reader` with
 // `kwaai_reader_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -737,19 +742,20 @@ enum kwaai_status_t kwaai_writer_new(const char *name,
 // nothing uses it any more.
 enum kwaai_status_t kwaai_reader_new(const char *const *extensions,
                                      size_t count,
-                                     uint32_t deadline_ms,
+                                     uint64_t deadline_ms,
                                      struct kwaai_read_t code,
                                      struct kwaai_reader_t **out_reader,
                                      struct kwaai_error_t **error);
 
-// Makes a signer of a function, for a DID whose key the program keeps. A deadline of 0 gives two minutes.
+// Makes a signer of a function, for a DID whose key the program keeps. A deadline of `KWAAI_UNSET`
+// gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_signer` with
 // `kwaai_signer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
 // but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
 // nothing uses it any more.
 enum kwaai_status_t kwaai_signer_new(const char *did,
-                                     uint32_t deadline_ms,
+                                     uint64_t deadline_ms,
                                      struct kwaai_sign_t code,
                                      struct kwaai_signer_t **out_signer,
                                      struct kwaai_error_t **error);
@@ -1392,8 +1398,8 @@ enum kwaai_status_t kwaai_trust_open_async(const char *dir,
                                            struct kwaai_error_t **error);
 
 // Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is
-// a JSON object, or NULL for none. `valid_for_ms` of 0 takes the type's own span. `*out_credential` is the signed
-// document, to be given to others. It is not kept.
+// a JSON object, or NULL for none. `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's own span.
+// `*out_credential` is the signed document, to be given to others. It is not kept.
 //
 // Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `claims_json` and
 // `error` may be NULL. Lifetime: the handle must not have been freed.
