@@ -8,7 +8,9 @@ mod credential;
 mod issuer;
 pub mod json;
 mod policy;
+mod presentation;
 pub mod proof;
+mod rule;
 mod score;
 mod wallet;
 
@@ -29,9 +31,14 @@ use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
 use wallet::Wallet;
 
-pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
+pub use credential::{CREDENTIALS_V1, CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use policy::{Gate, Policy, Purpose, Tier};
+pub use presentation::{
+    MAX_PRESENTATION_BYTES, MAX_PRESENTED, PRESENTATION_LIFETIME, VerifiablePresentation, VerifiedPresentation,
+    verify_presentation,
+};
+pub use rule::Rule;
 pub use score::{Reason, Score, formula};
 pub use wallet::{CredentialFilter, MAX_PER_SUBJECT};
 

@@ -1,11 +1,13 @@
 //! Whatever bytes come from a peer or a file: they are read, or refused with an error. `make fuzz` runs many more cases.
 
+use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::ModelConfig;
 use kwaai_core::shard::wire::Frame;
-use kwaai_core::trust::Credential;
+use kwaai_core::store::Store;
+use kwaai_core::trust::{Credential, CredentialFilter, verify_presentation};
 use proptest::prelude::*;
 
 /// Any bytes, and valid ones with some of them changed, cut or repeated, which come much further.
@@ -47,6 +49,19 @@ fn credential() -> String {
     let subject = Keypair::from_seed([3; 32]).did().unwrap();
     let kind = kwaai_core::trust::CredentialType::Uptime;
     runtime.block_on(trust.issue(kind, subject, serde_json::Map::new(), None)).unwrap().to_json()
+}
+
+const PRESENTED: &str = "2026-06-01T10:30:00Z";
+
+fn presentation() -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let signer = Keypair::from_seed([3; 32]).signer().unwrap();
+    let clock = std::sync::Arc::new(ManualClock::at(PRESENTED.parse().unwrap()));
+    let trust = kwaai_core::TrustGraph::open(Store::in_memory().unwrap(), signer, clock).unwrap();
+    let kind = kwaai_core::trust::CredentialType::Uptime;
+    let own = runtime.block_on(trust.issue(kind, trust.did(), serde_json::Map::new(), None)).unwrap();
+    runtime.block_on(trust.import_credential(&own.to_json())).unwrap();
+    runtime.block_on(trust.present("audience", "challenge", &CredentialFilter::default())).unwrap().to_json()
 }
 
 proptest! {
@@ -96,6 +111,14 @@ proptest! {
         if let Ok(credential) = Credential::verify(&text, now) {
             // What verifies after a change says the same: only white space or the order of members can have changed.
             prop_assert_eq!(credential.kind(), Some(kwaai_core::trust::CredentialType::Uptime));
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_presentation_is_refused(bytes in broken(presentation().into_bytes())) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Ok(shown) = verify_presentation(&text, "audience", "challenge", PRESENTED.parse().unwrap()) {
+            prop_assert_eq!(shown.credentials.len(), 1);
         }
     }
 }
