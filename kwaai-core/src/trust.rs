@@ -14,8 +14,10 @@ pub mod json;
 mod legacy;
 mod pledge;
 mod policy;
+mod presentation;
 pub mod proof;
 mod query;
+mod rule;
 mod score;
 mod statement;
 mod status_list;
@@ -47,16 +49,21 @@ pub use claims::{
     AttendeeClaims, BindingClaims, Claims, EndorsementClaims, LinkType, MAX_CHECKS, MAX_CLAIM_TEXT, PledgeClaims,
     ThroughputClaims, UptimeClaims, VerifiedNodeClaims, Window,
 };
-pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
+pub use credential::{CREDENTIALS_V1, CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use dtg::{DTG_CONTEXT, DtgCredential, DtgShape};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use legacy::{LegacyCredential, LegacyProof, MAX_LEGACY_BYTES, MAX_ORDERED_CLAIMS, Reissue};
 pub use pledge::{PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME, Pledge, PledgeRequest, PledgeWithdrawal};
 pub use policy::{Gate, Minimum, Points, Policy, Purpose, Tier};
+pub use presentation::{
+    MAX_PRESENTATION_BYTES, MAX_PRESENTED, PRESENTATION_LIFETIME, VerifiablePresentation, VerifiedPresentation,
+    verify_presentation,
+};
 pub use query::{
     Askers, Disclosure, Disclosures, MAX_STATEMENT_BYTES, QUESTIONS_PER_HOUR, STATEMENT_LIFETIME, TrustAnswer,
     TrustQuestion, TrustStatement,
 };
+pub use rule::Rule;
 pub use score::{Reason, Score, formula};
 pub use status_list::{
     Bitstring, DEFAULT_TTL, KeptStatusList, MAX_STATUS_LIST_BYTES, MIN_STATUS_ENTRIES, Status, StatusListUrl,

@@ -1,14 +1,17 @@
 //! Whatever bytes come from a peer or a file: they are read, or refused with an error. `make fuzz` runs many more cases.
 
+use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::{Did, DidText, Keypair, Relation, peer_id, verification_key};
 use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::ModelConfig;
 use kwaai_core::shard::serve::read_info;
 use kwaai_core::shard::wire::Frame;
+use kwaai_core::store::Store;
 use kwaai_core::trust::{
-    Askers, Bitstring, Credential, LegacyCredential, LegacyProof, Minimum, Pledge, PledgeRequest, PledgeWithdrawal,
-    Policy, StatusListUrl, TrustGraph, TrustQuestion, TrustStatement, read_attestations,
+    Askers, Bitstring, Credential, CredentialFilter, LegacyCredential, LegacyProof, Minimum, Pledge, PledgeRequest,
+    PledgeWithdrawal, Policy, StatusListUrl, TrustGraph, TrustQuestion, TrustStatement, read_attestations,
+    verify_presentation,
 };
 use proptest::prelude::*;
 
@@ -327,3 +330,25 @@ const ATTESTATION: &str = r#"{"@context":["https://www.w3.org/2018/credentials/v
 
 const ANNOUNCEMENT: &str = r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],
 "credentials":["urn:kwaai:vc:abababababababababababababababababababababababababababababababab"]}"#;
+
+const PRESENTED: &str = "2026-06-01T10:30:00Z";
+
+fn presentation() -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let signer = Keypair::from_seed([3; 32]).signer().unwrap();
+    let clock = std::sync::Arc::new(ManualClock::at(PRESENTED.parse().unwrap()));
+    let trust = kwaai_core::TrustGraph::open(Store::in_memory().unwrap(), signer, clock).unwrap();
+    let kind = kwaai_core::trust::CredentialType::Uptime;
+    let own = runtime.block_on(trust.issue(kind, trust.did(), serde_json::Map::new(), None)).unwrap();
+    runtime.block_on(trust.import_credential(&own.to_json())).unwrap();
+    runtime.block_on(trust.present("audience", "challenge", &CredentialFilter::default())).unwrap().to_json()
+}
+
+proptest! {
+#[test]
+fn fuzz_a_changed_presentation_is_refused(bytes in broken(presentation().into_bytes())) {
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    if let Ok(shown) = verify_presentation(&text, "audience", "challenge", PRESENTED.parse().unwrap()) {
+        prop_assert_eq!(shown.credentials.len(), 1);
+    }
+}}

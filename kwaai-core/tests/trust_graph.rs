@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::identity::{Did, Keypair, PeerId};
 use kwaai_core::store::Store;
+use kwaai_core::trust::proof::{ProofOptions, ProofPurpose};
 use kwaai_core::trust::{
     Credential, CredentialFilter, CredentialType, Gate, IssuerPreset, MAX_PER_SUBJECT, Policy, Purpose, Tier,
     TrustGraph, Validity, proof,
@@ -154,12 +155,16 @@ async fn a_credential_counts_only_while_it_is_in_force() {
     let signer = Keypair::from_seed([1; 32]).signer().unwrap();
     let slow = TrustGraph::open(Store::in_memory().unwrap(), signer, Arc::new(earlier.clone())).unwrap();
     slow.trust_issuer(issuer.did(), &[CredentialType::Uptime]).unwrap();
+    let refused = slow.import_credential(&text).await.unwrap_err();
+    assert_eq!((refused.code(), refused.context()["rule"].as_str()), (ErrorCode::InvalidArgument, "dates"));
+    let minute = Duration::from_secs(60);
+    earlier.advance(DAY - minute);
     let summary = slow.import_credential(&text).await.unwrap();
-    assert_eq!(summary.validity(earlier.now()), Validity::NotYet);
+    assert_eq!(summary.validity(earlier.now()), Validity::NotYet, "clocks may differ by minutes");
     let score = slow.score(&did(3)).unwrap();
     assert_eq!(score.value, 0.0, "a future date earns nothing");
     assert!(score.reasons[0].why.starts_with("it holds only from 2026-06-02"), "{}", score.reasons[0].why);
-    earlier.advance(DAY);
+    earlier.advance(minute);
     assert_eq!(slow.score(&did(3)).unwrap().value, 0.2);
 
     node.import_credential(&text).await.unwrap();
@@ -243,7 +248,7 @@ async fn documents_that_are_no_credential_are_refused_even_when_well_signed() {
     let signer = Keypair::from_seed([2; 32]).signer().unwrap();
     let good = issue_document(CredentialType::Uptime, did(2), did(3));
     let cases = [
-        ("@context", json!("https://www.w3.org/2018/credentials/v1"), ErrorCode::Unsupported),
+        ("@context", json!("https://www.w3.org/2018/credentials/v1"), ErrorCode::InvalidArgument),
         ("@context", json!([{"a": "b"}, "https://www.w3.org/ns/credentials/v2"]), ErrorCode::InvalidArgument),
         ("id", json!(5), ErrorCode::InvalidArgument),
         ("id", json!(format!("urn:kwaai:vc:{}", "0".repeat(64))), ErrorCode::CorruptData),
@@ -272,6 +277,72 @@ async fn documents_that_are_no_credential_are_refused_even_when_well_signed() {
     assert_eq!(code(node.verify(&Value::Object(good).to_string())), ErrorCode::InvalidArgument, "unsigned");
     assert_eq!(code(node.verify("[]")), ErrorCode::InvalidArgument);
     assert!(node.credentials(&CredentialFilter::default()).unwrap().is_empty(), "nothing refused was kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_of_the_older_data_model_is_read_and_a_mixture_is_refused() {
+    let world = World::new();
+    let node = world.node(1);
+    let signer = Keypair::from_seed([2; 32]).signer().unwrap();
+    let mut old = issue_document(CredentialType::Uptime, did(2), did(3));
+    old.remove("validFrom");
+    old.insert("@context".into(), json!(["https://www.w3.org/2018/credentials/v1", "https://example.org/more"]));
+    old.insert("issuanceDate".into(), "2026-05-01T00:00:00Z".into());
+    old.insert("expirationDate".into(), "2026-07-01T00:00:00Z".into());
+    let read = async |document: &Map<String, Value>| {
+        let signed = proof::sign(document, &*signer, world.now()).await.unwrap();
+        node.import_credential(&Value::Object(signed).to_string()).await
+    };
+    let summary = read(&old).await.unwrap();
+    assert_eq!(summary.kind, Some(CredentialType::Uptime));
+    assert_eq!(summary.valid_from, Some("2026-05-01T00:00:00Z".parse().unwrap()));
+    assert_eq!(summary.valid_until, Some("2026-07-01T00:00:00Z".parse().unwrap()));
+    node.trust_issuer(did(2), &[CredentialType::Uptime]).unwrap();
+    assert_eq!(node.score(&did(3)).unwrap().reasons[0].age_days, 31, "its age counts from issuanceDate");
+
+    let new = issue_document(CredentialType::Uptime, did(2), did(3));
+    let both = json!(["https://www.w3.org/2018/credentials/v1", "https://www.w3.org/ns/credentials/v2"]);
+    let turned = json!(["https://www.w3.org/ns/credentials/v2", "https://www.w3.org/2018/credentials/v1"]);
+    for (document, name, value, rule) in [
+        (&old, "validFrom", json!("2026-05-01T00:00:00Z"), "version"),
+        (&old, "validUntil", json!("2026-07-01T00:00:00Z"), "version"),
+        (&old, "@context", both, "version"),
+        (&old, "issuanceDate", json!("2026-05-01"), "dates"),
+        (&old, "expirationDate", json!("2026-04-01T00:00:00Z"), "dates"),
+        (&new, "issuanceDate", json!("2026-05-01T00:00:00Z"), "version"),
+        (&new, "expirationDate", json!("2026-07-01T00:00:00Z"), "version"),
+        (&new, "@context", turned, "version"),
+        (&new, "@context", json!(["https://www.w3.org/ns/credentials/v2", 5]), "context"),
+    ] {
+        let mut document = document.clone();
+        document.insert(name.into(), value);
+        let refused = read(&document).await.unwrap_err();
+        assert_eq!((refused.code(), refused.context()["rule"].as_str()), (ErrorCode::InvalidArgument, rule), "{name}");
+    }
+    old.remove("issuanceDate");
+    assert_eq!(read(&old).await.unwrap_err().context()["rule"], "dates", "version 1.1 requires it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_may_sign_beside_the_issuer_and_not_in_its_place() {
+    let world = World::new();
+    let node = world.node(1);
+    let document = issue_document(CredentialType::Uptime, did(2), did(3));
+    let add = async |document: &Map<String, Value>, seed: u8| {
+        let signer = Keypair::from_seed([seed; 32]).signer().unwrap();
+        let options = ProofOptions::new(ProofPurpose::AssertionMethod, world.now());
+        proof::add(document, &*signer, &options).await.unwrap()
+    };
+    let witnessed = add(&add(&document, 4).await, 5).await;
+    let refused = node.verify(&Value::Object(witnessed.clone()).to_string()).unwrap_err();
+    assert_eq!((refused.code(), refused.context()["rule"].as_str()), (ErrorCode::CorruptData, "controller"));
+    let mut issued = add(&witnessed, 2).await;
+    let credential = node.verify(&Value::Object(issued.clone()).to_string()).unwrap();
+    let signers: Vec<Did> = credential.proofs(world.now()).unwrap().iter().map(|proof| proof.signer).collect();
+    assert_eq!(signers, [did(4), did(5), did(2)]);
+    issued["proof"][0]["proofValue"] = issued["proof"][1]["proofValue"].clone();
+    let refused = node.verify(&Value::Object(issued).to_string()).unwrap_err();
+    assert_eq!(refused.context()["rule"], "signature", "every proof must hold, whoever made it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use kwaai_core::ErrorCode;
 use kwaai_core::identity::{Did, Keypair};
+use kwaai_core::trust::proof::{Expected, ProofOptions, ProofPurpose};
 use kwaai_core::trust::{Credential, CredentialType, Tier, formula, json, proof};
 use serde_json::{Map, Value};
 
@@ -88,7 +89,7 @@ async fn the_w3c_vector_of_eddsa_jcs_2022_is_reproduced_with_every_intermediate(
     let ours = proof::sign(&document, &*signer, created).await.unwrap();
     assert_eq!(ours, signed);
     assert_eq!(text(&ours["proof"], "proofValue"), read(jcs("sigBTC58JCS.txt")));
-    assert_eq!(proof::verify(&signed, now()).unwrap().document, document);
+    assert_eq!(proof::verify(&signed, &Expected::assertion(now())).unwrap()[0].document, document);
     // Its issuer is a web address and its signer a did:key: a good proof, but no credential of that issuer.
     let error = Credential::verify(&Value::Object(signed).to_string(), now()).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unsupported);
@@ -103,7 +104,8 @@ fn any_flipped_byte_of_the_w3c_vector_fails() {
         let mut bytes = signed.clone().into_bytes();
         bytes[place] ^= 1;
         let Ok(changed) = String::from_utf8(bytes) else { continue };
-        let outcome = json::parse(&changed).and_then(|value| proof::verify(value.as_object().unwrap(), now()));
+        let expected = Expected::assertion(now());
+        let outcome = json::parse(&changed).and_then(|value| proof::verify(value.as_object().unwrap(), &expected));
         assert!(outcome.is_err(), "byte {place}: {changed}");
     }
 }
@@ -121,11 +123,55 @@ fn proofs_of_other_suites_in_the_w3c_vectors_are_unsupported_and_not_unverified(
         "proof-set-chain/signedProofChain1.json",
         "proof-set-chain/signedProofChain2.json",
     ] {
-        assert_eq!(
-            proof::verify(&object(folder.join(name)), now()).unwrap_err().code(),
-            ErrorCode::Unsupported,
-            "{name}"
-        );
+        let error = proof::verify(&object(folder.join(name)), &Expected::assertion(now())).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unsupported, "{name}");
+        assert_eq!(error.context()["rule"], "cryptosuite", "{name}");
+    }
+}
+
+/// The W3C publishes sets and chains with another suite only. The same documents, keys, dates and identifiers are signed here
+/// with `eddsa-jcs-2022`, and checked to have the published structure.
+#[tokio::test]
+async fn the_w3cs_sets_and_chains_are_rebuilt_with_eddsa_jcs_2022() {
+    let Some(vectors) = vectors() else { return };
+    let folder = vectors.join("vc-di-eddsa/TestVectors/proof-set-chain");
+    let keys = value(folder.join("multiKeyPairs.json"));
+    let published = object(folder.join("signedProofChain2.json"));
+    let mut document = object(folder.join("unsigned.json"));
+    for (at, published) in published["proof"].as_array().unwrap().iter().enumerate() {
+        let pair = &keys[format!("keyPair{}", at + 1)];
+        let secret = bs58::decode(&text(pair, "privateKeyMultibase")[1..]).into_vec().unwrap();
+        let signer = Keypair::from_seed(secret[2..].try_into().unwrap()).signer().unwrap();
+        let previous = match published.get("previousProof") {
+            Some(Value::Array(ids)) => ids.iter().map(|id| id.as_str().unwrap().to_string()).collect(),
+            Some(id) => vec![id.as_str().unwrap().to_string()],
+            None => Vec::new(),
+        };
+        let options = ProofOptions {
+            id: published.get("id").map(|id| id.as_str().unwrap().to_string()),
+            previous,
+            ..ProofOptions::new(ProofPurpose::AssertionMethod, text(published, "created").parse().unwrap())
+        };
+        document = proof::add(&document, &*signer, &options).await.unwrap();
+        let mut ours = document["proof"].as_array().map_or(&document["proof"], |proofs| &proofs[at]).clone();
+        let (ours, mut theirs) = (ours.as_object_mut().unwrap(), published.as_object().unwrap().clone());
+        assert_eq!(ours.remove("@context"), Some(document["@context"].clone()));
+        ours["proofValue"] = theirs["proofValue"].clone();
+        theirs["cryptosuite"] = "eddsa-jcs-2022".into();
+        assert_eq!(*ours, theirs);
+    }
+    let proofs = proof::verify(&document, &Expected::assertion(now())).unwrap();
+    assert_eq!(proofs.len(), 4);
+    // What the third and the fourth proof cover besides the document are the published references, not all earlier proofs.
+    for (at, temporary) in [(2, "proofChainTempDoc1.json"), (3, "proofChainTempDoc2.json")] {
+        let mut covered = document.clone();
+        let wanted = value(folder.join(temporary));
+        let ids: Vec<&Value> = wanted["proof"].as_array().unwrap().iter().map(|proof| &proof["id"]).collect();
+        covered["proof"].as_array_mut().unwrap().retain(|proof| ids.contains(&&proof["id"]));
+        let mut config = document["proof"][at].as_object().unwrap().clone();
+        let value = config.remove("proofValue").unwrap();
+        let signature = bs58::decode(&value.as_str().unwrap()[1..]).into_vec().unwrap().try_into().unwrap();
+        assert!(proofs[at].signer.verify(&proof::hash_data(&covered, &config).unwrap(), &signature), "{temporary}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Credentials: W3C Verifiable Credentials Data Model 2.0, with KwaaiNet's types.
+//! Credentials: W3C Verifiable Credentials Data Model 2.0, and 1.1 on reading, with KwaaiNet's types.
 
 mod kind;
 
@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::proof::{Expected, Verified};
+use super::rule::Rule;
 use super::{json, proof};
 use crate::identity::{Did, Signer};
 use crate::{Error, Result};
@@ -16,6 +18,9 @@ pub use kind::CredentialType;
 
 /// The first context of every credential of the data model's version 2.0 (§4.3).
 pub const CREDENTIALS_V2: &str = "https://www.w3.org/ns/credentials/v2";
+
+/// The first context of every credential of the data model's version 1.1 (§4.1).
+pub const CREDENTIALS_V1: &str = "https://www.w3.org/2018/credentials/v1";
 
 /// The W3C's context for terms that have no published definition, as KwaaiNet's claims have none. A definition inside
 /// the credential would do in theory; widespread verifiers compare contexts as strings and refuse it.
@@ -88,7 +93,8 @@ impl Credential {
         now: Timestamp,
     ) -> Result<Credential> {
         if let Some(name) = claims.keys().find(|name| *name == "id" || name.starts_with('@')) {
-            return Err(Error::invalid_argument(format!("a claim cannot be called {name:.60?}"))
+            return Err(Rule::Subject
+                .invalid(format!("a claim cannot be called {name:.60?}"))
                 .with_remedy("`id` is the subject, and names with @ belong to JSON-LD; choose another name"));
         }
         // The claims stand two levels deep in the credential, inside `credentialSubject`.
@@ -114,45 +120,57 @@ impl Credential {
         Credential::verify(&Value::Object(signed).to_string(), now)
     }
 
-    /// Reads a credential and checks its form and its proof. Whether it is in force is a question for
-    /// [`validity`](CredentialSummary::validity): a credential may be kept before and after.
+    /// Reads a credential and checks its form and its proofs. All of them must hold, and the issuer's key must have made
+    /// one of them; the others may be of anybody. It must not be from the future; whether it is still in force is a
+    /// question for [`validity`](CredentialSummary::validity), because a credential may be kept when it has ended.
+    ///
+    /// Credentials of the data model 1.1 are read too, with the same proofs.
     ///
     /// # Errors
-    /// `invalid_argument` when it is malformed or its proof has expired; `resource_exhausted` when it is too long or nested
-    /// too deeply; `unsupported` for an older data model, other suites and other DIDs; `corrupt_data` when anything in it
-    /// was changed, or when someone else than its issuer signed it.
+    /// `invalid_argument` when it is malformed or from the future, or when its proof has expired; `resource_exhausted` when it
+    /// is too long or nested too deeply; `unsupported` for other suites and other DIDs; `corrupt_data` when anything in it
+    /// was changed, or when its issuer did not sign it. The context names the [`Rule`].
     pub fn verify(text: &str, now: Timestamp) -> Result<Credential> {
-        let credential = Credential::parse(text)?;
-        credential.check_proof(now)?;
-        Ok(credential)
+        Credential::parse(text)?.verified(now)
+    }
+
+    /// The credential, once its proofs hold and it is not from the future.
+    pub(super) fn verified(self, now: Timestamp) -> Result<Credential> {
+        if let Some(from) = self.summary.valid_from.filter(|from| proof::is_future(*from, now)) {
+            return Err(Rule::Dates
+                .invalid(format!("the credential is from the future: it holds only from {from}"))
+                .with_remedy("read it again when it holds, or set this machine's clock"));
+        }
+        self.check_proof(now)?;
+        Ok(self)
     }
 
     /// Reads a credential and checks its form alone.
     pub(super) fn parse(text: &str) -> Result<Credential> {
-        let Value::Object(document) = json::parse(text)? else {
-            return Err(Error::invalid_argument("a credential is a JSON object"));
-        };
+        match json::parse(text)? {
+            Value::Object(document) => Credential::read(document),
+            _ => Err(Rule::Json.invalid("a credential is a JSON object")),
+        }
+    }
+
+    /// Checks the form of a document whose JSON was read strictly.
+    pub(super) fn read(document: Map<String, Value>) -> Result<Credential> {
+        let (valid_from, valid_until) = dates(&document, model(&document)?)?;
         let mut summary = CredentialSummary {
             id: content_id(&document)?,
             kind: None,
-            types: types(&document)?,
+            types: types(&document, "VerifiableCredential")?,
             issuer: issuer(&document)?,
             subject: subject(&document)?,
-            valid_from: date(&document, "validFrom")?,
-            valid_until: date(&document, "validUntil")?,
+            valid_from,
+            valid_until,
         };
-        check_context(&document)?;
         check_id(&document, &summary.id)?;
         let mut kinds = summary.types.iter().filter_map(|name| name.parse().ok());
         summary.kind = kinds.next();
         // A credential may name the summit's type in both of its spellings.
         if kinds.any(|other| Some(other) != summary.kind) {
-            return Err(Error::invalid_argument("a credential has one of KwaaiNet's types, not several"));
-        }
-        if let (Some(from), Some(until)) = (summary.valid_from, summary.valid_until)
-            && until < from
-        {
-            return Err(Error::invalid_argument("validUntil lies before validFrom"));
+            return Err(Rule::Type.invalid("a credential has one of KwaaiNet's types, not several"));
         }
         let revocable = document.contains_key("credentialStatus");
         Ok(Credential { document, summary, revocable })
@@ -160,16 +178,24 @@ impl Credential {
 
     /// Checks that the issuer signed all of it. Stricter than the suite: contexts that are not signed are refused too.
     pub(super) fn check_proof(&self, now: Timestamp) -> Result<()> {
-        let verified = proof::verify(&self.document, now)?;
-        if verified.signer != self.summary.issuer {
-            return Err(Error::corrupt_data("someone else than its issuer signed the credential")
+        self.proofs(now).map(|_| ())
+    }
+
+    /// Checks every proof, and returns what each says, in their order: the issuer's, and those of others that stand beside
+    /// it or build on it.
+    ///
+    /// # Errors
+    /// As [`Credential::verify`].
+    pub fn proofs(&self, now: Timestamp) -> Result<Vec<Verified>> {
+        let proofs = proof::verify(&self.document, &Expected::assertion(now))?;
+        if proofs.iter().all(|proof| proof.signer != self.summary.issuer) {
+            return Err(Rule::Controller
+                .corrupt("someone else than its issuer signed the credential")
                 .with("issuer", self.summary.issuer)
-                .with("signer", verified.signer));
+                .with("signer", proofs.iter().map(|proof| proof.signer.to_string()).collect::<Vec<_>>().join(", ")));
         }
-        if verified.document.get("@context") != self.document.get("@context") {
-            return Err(Error::corrupt_data("the credential has contexts that its issuer did not sign"));
-        }
-        Ok(())
+        check_contexts_signed(&self.document, &proofs)?;
+        Ok(proofs)
     }
 
     /// What the credential says, without claims and proof.
@@ -239,30 +265,66 @@ fn check_id(document: &Map<String, Value>, content_id: &str) -> Result<()> {
     match document.get("id") {
         None => Ok(()),
         Some(Value::String(id)) if id.starts_with(CONTENT_ID) && id != content_id => {
-            Err(Error::corrupt_data("the credential's id is not the hash of its content"))
+            Err(Rule::Id.corrupt("the credential's id is not the hash of its content"))
         }
         Some(Value::String(id)) if !id.is_empty() => Ok(()),
-        Some(_) => Err(Error::invalid_argument("the credential's id is no text")),
+        Some(_) => Err(Rule::Id.invalid("the credential's id is no text")),
     }
 }
 
-fn check_context(document: &Map<String, Value>) -> Result<()> {
-    let first = match document.get("@context") {
-        Some(Value::Array(list)) => list.first(),
-        single => single,
+/// A version of the W3C's data model, and what its members are called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Model {
+    context: &'static str,
+    valid_from: &'static str,
+    valid_until: &'static str,
+}
+
+pub(super) const MODEL_2: Model = Model { context: CREDENTIALS_V2, valid_from: "validFrom", valid_until: "validUntil" };
+const MODEL_1: Model = Model { context: CREDENTIALS_V1, valid_from: "issuanceDate", valid_until: "expirationDate" };
+
+/// The version of the data model, which the first context tells. A document that has contexts or dates of both is refused,
+/// because readers of one version would not see what the other says.
+pub(super) fn model(document: &Map<String, Value>) -> Result<Model> {
+    let contexts = match document.get("@context") {
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(single) => std::slice::from_ref(single),
+        None => &[],
     };
-    match first.and_then(Value::as_str) {
-        Some(CREDENTIALS_V2) => Ok(()),
-        Some("https://www.w3.org/2018/credentials/v1") => {
-            Err(Error::unsupported("the credential follows version 1.1 of the data model; version 2.0 is read here")
-                .with_remedy("ask its issuer for one of version 2.0"))
+    let (model, other) = match contexts.first().and_then(Value::as_str) {
+        Some(CREDENTIALS_V2) => (MODEL_2, MODEL_1),
+        Some(CREDENTIALS_V1) => (MODEL_1, MODEL_2),
+        _ => {
+            return Err(Rule::Context
+                .invalid(format!("the document's first context is neither {CREDENTIALS_V2} nor {CREDENTIALS_V1}")));
         }
-        _ => Err(Error::invalid_argument(format!("the credential's first context is not {CREDENTIALS_V2}"))),
+    };
+    if contexts.iter().any(|context| !context.is_string() && !context.is_object()) {
+        return Err(Rule::Context.invalid("one of the document's contexts is neither a URL nor an object"));
+    }
+    if contexts[1..].iter().any(|context| context == other.context) {
+        return Err(Rule::Version.invalid("the document has the contexts of two versions of the data model"));
+    }
+    match [other.valid_from, other.valid_until].into_iter().find(|name| document.contains_key(*name)) {
+        Some(name) => Err(Rule::Version.invalid(format!(
+            "{name} belongs to another version of the data model than the context {}",
+            model.context
+        ))),
+        None => Ok(model),
     }
 }
 
-fn types(document: &Map<String, Value>) -> Result<Vec<String>> {
-    let invalid = || Error::invalid_argument("the credential's type does not name VerifiableCredential");
+/// Refuses a document with contexts that one of its proofs does not cover.
+pub(super) fn check_contexts_signed(document: &Map<String, Value>, proofs: &[Verified]) -> Result<()> {
+    if proofs.iter().any(|proof| proof.document.get("@context") != document.get("@context")) {
+        return Err(Rule::Context.corrupt("the document has contexts that were not signed"));
+    }
+    Ok(())
+}
+
+/// The types of a document, one of which must say what it is.
+pub(super) fn types(document: &Map<String, Value>, wanted: &str) -> Result<Vec<String>> {
+    let invalid = || Rule::Type.invalid(format!("the document's type does not name {wanted}"));
     let names: Vec<String> = match document.get("type") {
         Some(Value::String(name)) => vec![name.clone()],
         Some(Value::Array(names)) => {
@@ -270,24 +332,29 @@ fn types(document: &Map<String, Value>) -> Result<Vec<String>> {
         }
         _ => return Err(invalid()),
     };
-    if names.iter().any(|name| name == "VerifiableCredential") { Ok(names) } else { Err(invalid()) }
+    if names.iter().any(|name| name == wanted) { Ok(names) } else { Err(invalid()) }
 }
 
 fn issuer(document: &Map<String, Value>) -> Result<Did> {
-    let id = match document.get("issuer") {
-        Some(Value::Object(issuer)) => issuer.get("id"),
+    party(document, "issuer", Rule::Issuer)
+}
+
+/// Somebody who signs the document: a did:key, or an object with one as its `id`.
+pub(super) fn party(document: &Map<String, Value>, name: &str, rule: Rule) -> Result<Did> {
+    let id = match document.get(name) {
+        Some(Value::Object(party)) => party.get("id"),
         plain => plain,
     };
-    let id = id.and_then(Value::as_str).ok_or_else(|| Error::invalid_argument("the credential names no issuer"))?;
+    let id = id.and_then(Value::as_str).ok_or_else(|| rule.invalid(format!("the document names no {name}")))?;
     if !id.starts_with("did:key:") {
-        return Err(Error::unsupported(format!("the credential's issuer {id:.80?} is not a did:key")));
+        return Err(rule.unsupported(format!("the document's {name} {id:.80?} is not a did:key")));
     }
-    id.parse()
+    id.parse().map_err(|error: Error| error.with("rule", rule))
 }
 
 /// The one subject, when it has a did:key. Others are legal, and about nobody that this node can meet.
 fn subject(document: &Map<String, Value>) -> Result<Option<Did>> {
-    let invalid = || Error::invalid_argument("the credential's credentialSubject is no object with a textual id");
+    let invalid = || Rule::Subject.invalid("the credential's credentialSubject is no object with a textual id");
     let subjects = match document.get("credentialSubject") {
         Some(Value::Array(list)) if !list.is_empty() => list.as_slice(),
         Some(single @ Value::Object(_)) => std::slice::from_ref(single),
@@ -311,16 +378,26 @@ fn only_object(subject: &Value) -> Option<&Map<String, Value>> {
     }
 }
 
-fn date(document: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>> {
-    document.get(name).map(|value| proof::date_time(name, value)).transpose()
+/// From when until when the credential holds. Version 1.1 requires the first date (§4.6).
+fn dates(document: &Map<String, Value>, model: Model) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+    let date = |name: &str| document.get(name).map(|value| proof::date_time(name, value)).transpose();
+    let (from, until) = (date(model.valid_from)?, date(model.valid_until)?);
+    if from.is_none() && model == MODEL_1 {
+        return Err(Rule::Dates.invalid(format!("the credential has no {}", model.valid_from)));
+    }
+    if from.zip(until).is_some_and(|(from, until)| until < from) {
+        let message = format!("{} lies before {}", model.valid_until, model.valid_from);
+        return Err(Rule::Dates.invalid(message));
+    }
+    Ok((from, until))
 }
 
 fn end_of(start: Timestamp, lifetime: Duration) -> Result<Timestamp> {
     let seconds = lifetime.as_secs();
     if seconds == 0 {
-        return Err(Error::invalid_argument("a credential holds for a second at least"));
+        return Err(Rule::Dates.invalid("a credential holds for a second at least"));
     }
     start
         .checked_add(Duration::from_secs(seconds))
-        .map_err(|error| Error::invalid_argument("the credential would end after the year 9999").with_source(error))
+        .map_err(|error| Rule::Dates.invalid("the credential would end after the year 9999").with_source(error))
 }

@@ -3,6 +3,7 @@
 //! A signature covers the canonical form of a document (RFC 8785), so a document must mean the same to every reader:
 //! no member twice (I-JSON, RFC 7493 §2.3), no integer that a double cannot hold (§2.2), no lone surrogate (§2.1).
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
 
+use super::rule::Rule;
 use crate::{Error, Result};
 
 /// The longest document that is read, in bytes of its text.
@@ -21,16 +23,27 @@ pub const MAX_DOCUMENT_DEPTH: usize = 32;
 /// 2^53 - 1, the largest integer that every reader takes for the same (RFC 7493 §2.2).
 const MAX_INTEGER: u64 = (1 << 53) - 1;
 
+/// From here on the canonical form writes a number with an exponent, below it as an integer (RFC 8785 §3.2.2.3).
+const FIRST_WITH_EXPONENT: f64 = 1e21;
+
 /// Reads one JSON value, and refuses what two readers could read differently.
 ///
 /// # Errors
 /// `resource_exhausted` when the text is longer than [`MAX_DOCUMENT_BYTES`] or nested deeper than
-/// [`MAX_DOCUMENT_DEPTH`]; `invalid_argument` for everything else, with the place where the text went wrong.
+/// [`MAX_DOCUMENT_DEPTH`]; `invalid_argument` for everything else, with the place where the text went wrong. The
+/// [rule](super::Rule) in the context is one of `size`, `depth`, `duplicate-key`, `integer-range` and `json`.
 pub fn parse(text: &str) -> Result<Value> {
-    scan(text)?;
+    parse_within(text, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH)
+}
+
+/// As [`parse`], for a document that holds several and so has other limits.
+pub(super) fn parse_within(text: &str, max_bytes: usize, max_depth: usize) -> Result<Value> {
+    scan(text, max_bytes, max_depth)?;
+    let broken = Cell::new(Rule::Json);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let read = StrictValue.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-    read.map_err(|error| Error::invalid_argument(format!("not acceptable JSON: {error}")).with_source(error))
+    let read = StrictValue(&broken).deserialize(&mut deserializer);
+    read.and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| broken.get().invalid(format!("not acceptable JSON: {error}")).with_source(error))
 }
 
 /// The canonical form of a value (JCS, RFC 8785), in UTF-8.
@@ -72,32 +85,35 @@ pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// Refuses a value that is nested deeper than `levels`, before anything recurses into it without a bound.
 pub(super) fn check_depth(value: &Value, levels: usize) -> Result<()> {
-    let too_deep = || {
-        Error::resource_exhausted(format!("the document is nested deeper than {MAX_DOCUMENT_DEPTH} levels"))
-            .with("limit", MAX_DOCUMENT_DEPTH)
-    };
     match value {
         Value::Array(list) => {
-            let inner = levels.checked_sub(1).ok_or_else(too_deep)?;
+            let inner = levels.checked_sub(1).ok_or_else(|| too_deep(MAX_DOCUMENT_DEPTH))?;
             list.iter().try_for_each(|element| check_depth(element, inner))
         }
         Value::Object(members) => {
-            let inner = levels.checked_sub(1).ok_or_else(too_deep)?;
+            let inner = levels.checked_sub(1).ok_or_else(|| too_deep(MAX_DOCUMENT_DEPTH))?;
             members.values().try_for_each(|member| check_depth(member, inner))
         }
         _ => Ok(()),
     }
 }
 
-/// Checks what the reader behind it no longer sees: the length, the depth, and how integers were spelt.
-fn scan(text: &str) -> Result<()> {
-    if text.len() > MAX_DOCUMENT_BYTES {
-        return Err(Error::resource_exhausted(format!(
-            "the document has {} bytes, {MAX_DOCUMENT_BYTES} are the limit",
-            text.len()
-        ))
-        .with("limit", MAX_DOCUMENT_BYTES));
+/// Refuses a text of more bytes than the limit.
+pub(super) fn check_size(text: &str, max_bytes: usize) -> Result<()> {
+    if text.len() > max_bytes {
+        let message = format!("the document has {} bytes, {max_bytes} are the limit", text.len());
+        return Err(Rule::Size.exceeded(max_bytes, message));
     }
+    Ok(())
+}
+
+fn too_deep(limit: usize) -> Error {
+    Rule::Depth.exceeded(limit, format!("the document is nested deeper than {limit} levels"))
+}
+
+/// Checks what the reader behind it no longer sees: the length, the depth, and how integers were spelt.
+fn scan(text: &str, max_bytes: usize, max_depth: usize) -> Result<()> {
+    check_size(text, max_bytes)?;
     let bytes = text.as_bytes();
     let mut depth = 0usize;
     let mut at = 0;
@@ -111,11 +127,8 @@ fn scan(text: &str) -> Result<()> {
             }
             b'[' | b'{' => {
                 depth += 1;
-                if depth > MAX_DOCUMENT_DEPTH {
-                    return Err(Error::resource_exhausted(format!(
-                        "the document is nested deeper than {MAX_DOCUMENT_DEPTH} levels"
-                    ))
-                    .with("limit", MAX_DOCUMENT_DEPTH));
+                if depth > max_depth {
+                    return Err(too_deep(max_depth));
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
@@ -134,22 +147,28 @@ fn scan(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses integers beyond 2^53, whether written plainly, with a fraction of zeros, or with an exponent though the
+/// canonical form would write them plainly.
 fn check_number(literal: &str) -> Result<()> {
-    if literal.contains(['.', 'e', 'E']) {
+    let exact = if literal.contains(['.', 'e', 'E']) {
+        // What is no number at all is left to the reader, which says where it stands.
+        let magnitude = literal.parse::<f64>().unwrap_or(0.0).abs();
+        magnitude <= MAX_INTEGER as f64 || magnitude >= FIRST_WITH_EXPONENT && literal.contains(['e', 'E'])
+    } else {
+        literal.trim_start_matches('-').parse::<u64>().is_ok_and(|magnitude| magnitude <= MAX_INTEGER)
+    };
+    if exact {
         return Ok(());
     }
-    match literal.trim_start_matches('-').parse::<u64>() {
-        Ok(magnitude) if magnitude <= MAX_INTEGER => Ok(()),
-        _ => Err(Error::invalid_argument(format!(
-            "the integer {literal:.40} lies beyond 2^53, where readers round it differently"
-        ))
-        .with_remedy("write it as a string")),
-    }
+    let message = format!("the integer {literal:.40} lies beyond 2^53, where readers round it differently");
+    Err(Rule::IntegerRange.invalid(message).with_remedy("write it as a string"))
 }
 
-struct StrictValue;
+/// Reads any value, and notes the rule that was broken where the reader's error does not tell.
+#[derive(Clone, Copy)]
+struct StrictValue<'a>(&'a Cell<Rule>);
 
-impl<'de> DeserializeSeed<'de> for StrictValue {
+impl<'de> DeserializeSeed<'de> for StrictValue<'_> {
     type Value = Value;
 
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Value, D::Error> {
@@ -157,7 +176,7 @@ impl<'de> DeserializeSeed<'de> for StrictValue {
     }
 }
 
-impl<'de> Visitor<'de> for StrictValue {
+impl<'de> Visitor<'de> for StrictValue<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -194,7 +213,7 @@ impl<'de> Visitor<'de> for StrictValue {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> std::result::Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(StrictValue)? {
+        while let Some(element) = elements.next_element_seed(self)? {
             array.push(element);
         }
         Ok(Value::Array(array))
@@ -203,8 +222,9 @@ impl<'de> Visitor<'de> for StrictValue {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> std::result::Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(StrictValue)?;
+            let value = members.next_value_seed(self)?;
             if object.contains_key(&name) {
+                self.0.set(Rule::DuplicateKey);
                 return Err(de::Error::custom(format!("the member {name:?} stands there twice")));
             }
             object.insert(name, value);
@@ -218,26 +238,36 @@ mod tests {
     use super::*;
     use crate::ErrorCode;
 
+    fn rule(text: &str) -> String {
+        parse(text).unwrap_err().context()["rule"].clone()
+    }
+
     #[test]
-    fn what_two_readers_could_read_differently_is_refused() {
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":{"b":1,"\u0062":2}}"#,
-            r#"{"a":9007199254740992}"#,
-            r#"{"a":-9007199254740993}"#,
-            r#"[123456789012345678901234567890]"#,
-            r#"{"a":"\ud800"}"#,
-            r#"{"a":"\udc00\ud800"}"#,
-            r#"{"a":1e999}"#,
-            r#"{"a":NaN}"#,
-            r#"{"a":01}"#,
-            r#"{"a":1}x"#,
-            r#"{"a":1,}"#,
-            r#"{"a":"unfinished\"#,
-            "{\"a\":\"\u{1}\"}",
-            "",
+    fn what_two_readers_could_read_differently_is_refused_with_its_rule() {
+        for (text, broken) in [
+            (r#"{"a":1,"a":1}"#, Rule::DuplicateKey),
+            (r#"{"a":{"b":1,"\u0062":2}}"#, Rule::DuplicateKey),
+            (r#"{"a":9007199254740992}"#, Rule::IntegerRange),
+            (r#"{"a":-9007199254740993}"#, Rule::IntegerRange),
+            (r#"{"a":9007199254740993.0}"#, Rule::IntegerRange),
+            (r#"{"a":9007199254740993e0}"#, Rule::IntegerRange),
+            (r#"{"a":1e17}"#, Rule::IntegerRange),
+            (r#"{"a":1234567890123456789012.0}"#, Rule::IntegerRange),
+            (r#"[123456789012345678901234567890]"#, Rule::IntegerRange),
+            (r#"{"a":"\ud800"}"#, Rule::Json),
+            (r#"{"a":"\udc00\ud800"}"#, Rule::Json),
+            (r#"{"a":1e999}"#, Rule::Json),
+            (r#"{"a":NaN}"#, Rule::Json),
+            (r#"{"a":01}"#, Rule::Json),
+            (r#"{"a":1.e}"#, Rule::Json),
+            (r#"{"a":1}x"#, Rule::Json),
+            (r#"{"a":1,}"#, Rule::Json),
+            (r#"{"a":"unfinished\"#, Rule::Json),
+            ("{\"a\":\"\u{1}\"}", Rule::Json),
+            ("", Rule::Json),
         ] {
             assert_eq!(parse(text).unwrap_err().code(), ErrorCode::InvalidArgument, "{text}");
+            assert_eq!(rule(text), broken.as_str(), "{text}");
         }
     }
 
@@ -254,10 +284,12 @@ mod tests {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         parse(&nested(MAX_DOCUMENT_DEPTH)).unwrap();
         assert_eq!(parse(&nested(MAX_DOCUMENT_DEPTH + 1)).unwrap_err().code(), ErrorCode::ResourceExhausted);
+        assert_eq!(rule(&nested(MAX_DOCUMENT_DEPTH + 1)), "depth");
         assert_eq!(parse(&"[".repeat(60_000)).unwrap_err().code(), ErrorCode::ResourceExhausted);
         let long = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
         parse(&long(MAX_DOCUMENT_BYTES)).unwrap();
         assert_eq!(parse(&long(MAX_DOCUMENT_BYTES + 1)).unwrap_err().code(), ErrorCode::ResourceExhausted);
+        assert_eq!(rule(&long(MAX_DOCUMENT_BYTES + 1)), "size");
         parse(r#""[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"[[[[""#).unwrap();
     }
 }

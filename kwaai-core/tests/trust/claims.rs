@@ -16,7 +16,8 @@ fn portable(number: f64) -> bool {
     number.is_finite() && !(9_007_199_254_740_991.0..1e21).contains(&number.abs())
 }
 
-fn value() -> impl Strategy<Value = Value> {
+/// Any value of JSON.
+pub fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -1,0 +1,76 @@
+//! Instants as XML Schema writes them.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::trust::rule::Rule;
+use crate::{Error, Result};
+
+/// Reads an XML Schema `dateTimeStamp` (XML Schema 1.1 part 2 §3.4.28): a four-digit year, a zone, nothing else.
+pub(in crate::trust) fn date_time(name: &str, value: &Value) -> Result<Timestamp> {
+    let invalid = || {
+        Rule::Dates
+            .invalid(format!("{name} is not an instant such as 2026-01-31T12:00:00Z"))
+            .with_remedy("write date, time and time zone as XML Schema's dateTimeStamp")
+    };
+    let text = value.as_str().filter(|text| is_date_time(text.as_bytes())).ok_or_else(invalid)?;
+    text.parse().map_err(|_| invalid())
+}
+
+fn is_date_time(text: &[u8]) -> bool {
+    const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+    let fits = |text: &[u8], shape: &[u8]| {
+        text.len() == shape.len()
+            && text.iter().zip(shape).all(|(byte, wanted)| match wanted {
+                b'0' => byte.is_ascii_digit(),
+                sign => byte == sign,
+            })
+    };
+    let Some((head, mut tail)) = text.split_at_checked(SHAPE.len()) else { return false };
+    // A leap second is no value of XML Schema, and would be read as the second before it.
+    if !fits(head, SHAPE) || head.ends_with(b":60") {
+        return false;
+    }
+    if let Some(fraction) = tail.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !(1..=9).contains(&digits) {
+            return false;
+        }
+        tail = &fraction[digits..];
+    }
+    tail == b"Z" || fits(tail, b"+00:00") || fits(tail, b"-00:00")
+}
+
+/// The instant without its fraction of a second.
+pub(in crate::trust) fn whole_seconds(instant: Timestamp) -> Result<Timestamp> {
+    Timestamp::from_second(instant.as_nanosecond().div_euclid(1_000_000_000) as i64)
+        .map_err(|error| Error::invalid_argument("the clock shows a date that cannot be written").with_source(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+
+    #[test]
+    fn only_an_xml_schema_instant_with_its_zone_is_a_date() {
+        let read = |text: &str| date_time("created", &text.into());
+        for text in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.123+02:00", "0001-01-01T00:00:00-05:30"] {
+            read(text).unwrap();
+        }
+        for text in [
+            "",
+            "2026-01-31",
+            "2026-01-31T12:00:00",
+            "2026-01-31 12:00:00Z",
+            "2026-01-31T12:00:60Z",
+            "2026-02-30T12:00:00Z",
+            "2026-01-31T12:00:00.Z",
+            "2026-01-31T12:00:00z",
+            "2026-01-31T12:00:00Z[UTC]",
+            "+002026-01-31T12:00:00Z",
+        ] {
+            assert_eq!(read(text).unwrap_err().code(), ErrorCode::InvalidArgument, "{text}");
+        }
+    }
+}
