@@ -5,10 +5,14 @@
 //! of its credentials.
 
 mod credential;
+mod endorsement;
+mod experience;
 mod issuer;
 pub mod json;
 mod policy;
 pub mod proof;
+pub mod propagation;
+mod reputation;
 mod score;
 mod wallet;
 
@@ -27,12 +31,18 @@ use crate::clock::{Clock, SystemClock};
 use crate::identity::{Did, Keypair, Signer};
 use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
+use reputation::Ledger;
 use wallet::Wallet;
 
 pub use credential::{CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
+pub use endorsement::{ENDORSEMENT_BUDGET, MAX_ENDORSED, answer_for, endorsed_score, worth};
+pub use experience::{EXPERIENCE_HALF_LIFE_DAYS, Evidence, Experience, Observation, Outcome};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use policy::{Gate, Policy, Purpose, Tier};
-pub use score::{Reason, Score, formula};
+pub use reputation::{
+    FLUSH_AFTER, FLUSH_COUNT, MAX_EXPERIENCED, MAX_PER_RECOMMENDER, MAX_RECOMMENDATIONS, Recommendation, Reputation,
+};
+pub use score::{Blend, HYSTERESIS, PRIOR_ANSWERS, Reason, Score, ScoreParts, blend, formula};
 pub use wallet::{CredentialFilter, MAX_PER_SUBJECT};
 
 /// Issuer → the names of the types it is trusted for, as a JSON array.
@@ -50,6 +60,7 @@ pub const KEY_FILE: &str = "identity.key";
 pub struct TrustGraph {
     store: Store,
     wallet: Wallet,
+    ledger: Arc<Ledger>,
     signer: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
 }
@@ -60,9 +71,11 @@ impl TrustGraph {
     /// # Errors
     /// `corrupt_data` when the stored policy or issuers cannot be read.
     pub fn open(store: Store, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Result<TrustGraph> {
-        let graph = TrustGraph { wallet: Wallet::new(store.clone()), store, signer, clock };
+        let ledger = Arc::new(Ledger::open(store.clone())?);
+        let graph = TrustGraph { wallet: Wallet::new(store.clone()), ledger, store, signer, clock };
         graph.policy()?;
         graph.issuers()?;
+        score::facts::complete(&graph.store, || graph.wallet.list(&CredentialFilter::default()), graph.clock.now())?;
         Ok(graph)
     }
 
@@ -217,12 +230,11 @@ impl TrustGraph {
         })
     }
 
-    /// How far this node trusts a peer, with the arithmetic of every credential that it keeps about it. A node scores
-    /// itself by the same rules.
+    /// How far this node trusts a peer, with the arithmetic of every credential that it keeps about it, of its own
+    /// experience and of what others say. A node scores itself by the same rules.
     pub fn score(&self, peer: &Did) -> Result<Score> {
-        let trusted = self.trusted_types()?;
-        let about = self.wallet.list(&CredentialFilter { subject: Some(*peer), ..CredentialFilter::default() })?;
-        Ok(score::score(&about, self.clock.now(), |issuer, kind| trusts(&trusted, issuer, kind)))
+        let mut scores = self.scores(std::slice::from_ref(peer))?;
+        scores.pop().ok_or_else(|| Error::internal("a peer has no score"))
     }
 
     /// The minimum tier of each purpose.

@@ -3,6 +3,7 @@
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::credential::{Credential, CredentialSummary, CredentialType};
+use super::score::facts;
 use crate::identity::Did;
 use crate::store::Store;
 use crate::{Error, Result};
@@ -48,8 +49,8 @@ impl Wallet {
 
     /// Keeps a credential whose proof the caller has checked. One with the same content is replaced.
     pub(super) async fn keep(&self, credential: &Credential) -> Result<()> {
-        let (summary, text) = (credential.summary().clone(), credential.to_json());
-        self.store.write_async(move |transaction| insert(transaction, &summary, &text)).await
+        let credential = credential.clone();
+        self.store.write_async(move |transaction| insert(transaction, &credential)).await
     }
 
     pub(super) fn get(&self, id: &str) -> Result<Credential> {
@@ -82,14 +83,14 @@ impl Wallet {
             if let Some(subject) = credential.subject() {
                 transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
             }
-            Ok(())
+            facts::remove(transaction, &credential)
         })
     }
 }
 
-fn insert(transaction: &WriteTransaction, summary: &CredentialSummary, text: &str) -> Result<()> {
-    let id = summary.id.as_str();
-    if let Some(subject) = summary.subject {
+fn insert(transaction: &WriteTransaction, credential: &Credential) -> Result<()> {
+    let id = credential.id();
+    if let Some(subject) = credential.subject() {
         let subject = subject.to_string();
         let mut subjects = transaction.open_table(SUBJECTS)?;
         subjects.insert((subject.as_str(), id), ())?;
@@ -102,8 +103,8 @@ fn insert(transaction: &WriteTransaction, summary: &CredentialSummary, text: &st
             .with_remedy("remove some of them first"));
         }
     }
-    transaction.open_table(CREDENTIALS)?.insert(id, text)?;
-    Ok(())
+    transaction.open_table(CREDENTIALS)?.insert(id, credential.to_json().as_str())?;
+    facts::put(transaction, credential)
 }
 
 fn everything(transaction: &ReadTransaction) -> Result<Vec<Credential>> {
