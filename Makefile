@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi install notices package package-c package-crates package-kotlin package-node package-python package-swift clean
+.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi bench-trust install notices package package-c package-crates package-kotlin package-node package-python package-swift clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ guide: ## write docs/guide anew from the guide's files in examples
 bench-ffi: ## what crossing a language border costs, each language against Rust (release build)
 	@.ci/setup --test
 	@$(PYTHON) tests/bench/ffi.py
+
+bench-trust: ## threat simulations beside EigenTrust, and the speed of trust beside OpenSSL (release build)
+	@.ci/setup
+	@$(PYTHON) tests/bench/trust.py
 
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header

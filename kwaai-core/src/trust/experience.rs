@@ -228,7 +228,9 @@ impl Experience {
             let (mut good, mut bad) = (counts.good, counts.bad);
             if *day == today {
                 // Of a day that has not ended at the instant, what is known to have come later is left out.
-                for (_, right) in self.recent.iter().filter(|(at, _)| *at > until && at.div_euclid(MILLIS_PER_DAY) == today) {
+                for (_, right) in
+                    self.recent.iter().filter(|(at, _)| *at > until && at.div_euclid(MILLIS_PER_DAY) == today)
+                {
                     let count = if *right { &mut good } else { &mut bad };
                     *count = count.saturating_sub(1);
                 }

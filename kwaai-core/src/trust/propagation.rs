@@ -48,8 +48,9 @@ impl EigenTrust {
     /// The trust in a graph; see [`eigentrust`] for arguments and errors.
     pub fn new(ratings: &[Rating], pretrusted: &[f64], alpha: f64, epsilon: f64) -> Result<EigenTrust> {
         if pretrusted.len() > MAX_PEERS {
-            return Err(Error::resource_exhausted(format!("a graph has at most {MAX_PEERS} peers"))
-                .with("limit", MAX_PEERS));
+            return Err(
+                Error::resource_exhausted(format!("a graph has at most {MAX_PEERS} peers")).with("limit", MAX_PEERS)
+            );
         }
         if !(alpha > 0.0 && alpha <= 1.0) {
             return Err(Error::invalid_argument("alpha lies above 0 and is at most 1").with("argument", "alpha"));
@@ -59,8 +60,10 @@ impl EigenTrust {
         }
         let sum: f64 = pretrusted.iter().sum();
         if !(sum > 0.0 && sum.is_finite()) || pretrusted.iter().any(|weight| *weight < 0.0) {
-            return Err(Error::invalid_argument("the pre-trusted peers have weights of 0 and more, one of them above 0")
-                .with("argument", "pretrusted"));
+            return Err(Error::invalid_argument(
+                "the pre-trusted peers have weights of 0 and more, one of them above 0",
+            )
+            .with("argument", "pretrusted"));
         }
         let pretrusted: Vec<f64> = pretrusted.iter().map(|weight| weight / sum).collect();
         check(ratings, pretrusted.len())?;

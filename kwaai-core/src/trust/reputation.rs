@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::TrustGraph;
-use super::experience::{Evidence, Experience, Observation, decay, day_of};
+use super::experience::{Evidence, Experience, Observation, day_of, decay};
 use super::propagation::recommender_weights;
 use crate::identity::Did;
 use crate::store::Store;
@@ -151,8 +151,7 @@ impl Ledger {
             state.revision += 1;
             state.pending.changes += 1;
             let since = *state.flushed.get_or_insert(now);
-            state.pending.changes >= FLUSH_COUNT
-                || now.duration_since(since).unsigned_abs() >= FLUSH_AFTER
+            state.pending.changes >= FLUSH_COUNT || now.duration_since(since).unsigned_abs() >= FLUSH_AFTER
         };
         if due { self.flush(now) } else { Ok(()) }
     }
@@ -224,32 +223,33 @@ impl State {
         !self.experience.is_empty()
     }
 
-    /// How much each recommender counts now, and what each says; kept until something changes.
-    pub(super) fn weighed(&mut self, anchors: &BTreeSet<Did>, now: Timestamp) -> (&BTreeMap<Did, f64>, &Word) {
+    /// How much each recommender counts, and what each says, as found by [`weigh`](State::weigh).
+    pub(super) fn weighed(&self) -> Option<(&BTreeMap<Did, f64>, &Word)> {
+        self.weighed.as_ref().map(|kept| (&kept.weights, &kept.word))
+    }
+
+    /// Finds how much each recommender counts now; that is kept until something changes.
+    pub(super) fn weigh(&mut self, anchors: &BTreeSet<Did>, now: Timestamp) {
         let day = day_of(now);
         let holds = |kept: &Weighed| kept.revision == self.revision && kept.day == day && kept.anchors == *anchors;
-        if self.weighed.as_ref().is_none_or(|kept| !holds(kept)) {
+        if self.said.is_empty() {
             self.weighed = None;
+            return;
         }
-        let (experience, said, revision) = (&self.experience, &self.said, self.revision);
-        let kept = self.weighed.get_or_insert_with(|| {
-            let own: BTreeMap<Did, Evidence> = match said.is_empty() {
-                true => BTreeMap::new(),
-                false => experience.iter().map(|(peer, seen)| (*peer, seen.evidence(now))).collect(),
-            };
-            let word: Word = said
-                .iter()
-                .map(|(recommender, about)| {
-                    let now = about.iter().map(|(peer, said)| {
-                        (*peer, said.evidence.times(decay(day - day_of(said.at))))
-                    });
-                    (*recommender, now.collect())
-                })
-                .collect();
-            let weights = recommender_weights(&own, &word, |recommender| anchors.contains(&recommender));
-            Weighed { revision, day, anchors: anchors.clone(), weights, word }
-        });
-        (&kept.weights, &kept.word)
+        if self.weighed.as_ref().is_some_and(holds) {
+            return;
+        }
+        let own = self.experience.iter().map(|(peer, seen)| (*peer, seen.evidence(now))).collect();
+        let word: Word = self
+            .said
+            .iter()
+            .map(|(recommender, about)| {
+                let now = about.iter().map(|(peer, said)| (*peer, said.evidence.times(decay(day - day_of(said.at)))));
+                (*recommender, now.collect())
+            })
+            .collect();
+        let weights = recommender_weights(&own, &word, |recommender| anchors.contains(&recommender));
+        self.weighed = Some(Weighed { revision: self.revision, day, anchors: anchors.clone(), weights, word });
     }
 
     /// Makes room by forgetting a sixteenth of the peers: those of whom the experience weighs least, the longest unseen first.

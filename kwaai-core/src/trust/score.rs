@@ -25,7 +25,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::TrustGraph;
-use super::credential::{CredentialType, Validity};
+use super::credential::{Credential, CredentialSummary, CredentialType, Validity};
 use super::endorsement::{MAX_ENDORSED, answer_for, worth};
 use super::experience::{Evidence, Experience};
 use super::policy::Tier;
@@ -52,8 +52,8 @@ pub struct Score {
     pub lower_bound: f64,
     /// The tier that the lower bound reaches, or reached and lies less than 0.02 below.
     pub tier: Tier,
-    /// The share of good answers to expect, one good and one bad one being supposed beforehand. It orders peers that are alike in
-    /// value, such as a stranger and one who has only disappointed.
+    /// The share of good answers to expect; see [`Blend::expectation`]. It is what to choose by: it orders peers that are
+    /// alike in value, such as a stranger and one that has only disappointed, and lets peers with credentials be tried.
     pub expectation: f64,
     /// What the value is made of.
     pub parts: ScoreParts,
@@ -137,6 +137,17 @@ pub fn formula(credentials: impl IntoIterator<Item = (CredentialType, u64)>) -> 
 }
 
 impl TrustGraph {
+    /// Verifies credentials, then keeps them all in one transaction, or none when one is refused.
+    ///
+    /// # Errors
+    /// As [`TrustGraph::import_credential`], for the first that is refused.
+    pub async fn import_credentials(&self, texts: &[String]) -> Result<Vec<CredentialSummary>> {
+        let credentials: Vec<Credential> = texts.iter().map(|text| self.verify(text)).collect::<Result<_>>()?;
+        let summaries = credentials.iter().map(|credential| credential.summary().clone()).collect();
+        self.wallet.keep_all(credentials).await?;
+        Ok(summaries)
+    }
+
     /// The scores of several peers, in their order and from one view of the database: faster than one by one, and
     /// consistent with each other.
     pub fn scores(&self, peers: &[Did]) -> Result<Vec<Score>> {
@@ -150,8 +161,10 @@ impl TrustGraph {
         self.store.read(|transaction| {
             let table = FactsTable::open(transaction)?;
             let mut state = self.ledger.state();
-            let mut judge = Judge { table, trusted, now, keys: Keys::default(), endorsers: BTreeMap::new() };
-            peers.iter().map(|peer| judge.score(peer, &mut state, &anchors)).collect()
+            state.weigh(&anchors, now);
+            let mut judge =
+                Judge { table, trusted, now, keys: Keys::default(), own: BTreeMap::new(), endorsers: BTreeMap::new() };
+            peers.iter().map(|peer| judge.score(peer, &state)).collect()
         })
     }
 }
@@ -162,6 +175,8 @@ struct Judge {
     trusted: BTreeMap<Did, Vec<CredentialType>>,
     now: Timestamp,
     keys: Keys,
+    /// What peers have from credentials of named issuers, endorsements left out, found once.
+    own: BTreeMap<Did, f64>,
     /// The worth of endorsers, found once.
     endorsers: BTreeMap<Did, f64>,
 }
@@ -184,14 +199,28 @@ struct Sum {
 }
 
 impl Judge {
-    fn score(&mut self, peer: &Did, state: &mut State, anchors: &BTreeSet<Did>) -> Result<Score> {
+    fn score(&mut self, peer: &Did, state: &State) -> Result<Score> {
         let mut weighed = Vec::new();
         for facts in self.table.about(peer.public_key())? {
             weighed.push(self.weigh(facts, peer, state)?);
         }
         let sum = settle(&mut weighed);
-        let (weights, word) = state.weighed(anchors, self.now);
-        let heard = recommended(weights, word, *peer);
+        let heard = match state.weighed() {
+            Some((weights, word)) => {
+                let mut failed = None;
+                let heard = recommended(weights, word, *peer, |recommender| {
+                    self.is_stranger(&recommender, state).unwrap_or_else(|error| {
+                        failed = Some(error);
+                        true
+                    })
+                });
+                match failed {
+                    Some(error) => return Err(error),
+                    None => heard,
+                }
+            }
+            None => Evidence::default(),
+        };
         let nothing = Experience::default();
         let seen = state.experience(peer).unwrap_or(&nothing);
         let credentials = in_points(sum.credentials);
@@ -218,10 +247,18 @@ impl Judge {
 
     /// Walks back through the instants at which the lower bound turned, to the one at which the newest credential that counts
     /// came into force, and shows the bound at each until `done`.
-    fn replay(&self, weighed: &[Weighed], sum: &Sum, seen: &Experience, heard: Evidence, done: &mut dyn FnMut(f64) -> bool) {
+    fn replay(
+        &self,
+        weighed: &[Weighed],
+        sum: &Sum,
+        seen: &Experience,
+        heard: Evidence,
+        done: &mut dyn FnMut(f64) -> bool,
+    ) {
         let counted = || weighed.iter().filter(|one| one.verdict.is_ok());
         let start = counted().filter_map(|one| one.facts.valid_from).max();
-        let mut instants = if seen.is_empty() { Vec::new() } else { seen.turns(start.unwrap_or(Timestamp::MIN), self.now) };
+        let mut instants =
+            if seen.is_empty() { Vec::new() } else { seen.turns(start.unwrap_or(Timestamp::MIN), self.now) };
         instants.extend(start);
         for instant in instants {
             // Endorsements are taken for what they are worth now: an endorser's past is not reckoned again.
@@ -297,20 +334,10 @@ impl Judge {
         if let Some(known) = self.endorsers.get(endorser) {
             return Ok(*known);
         }
-        let mut best: BTreeMap<CredentialType, i64> = BTreeMap::new();
-        for facts in self.table.about(endorser.public_key())? {
-            let issuer = self.keys.did(&facts.issuer)?;
-            if let (Some(kind), Some(from), Ok(Word::Named)) =
-                (facts.kind, facts.valid_from, self.admissible(&facts, endorser, &issuer))
-                && kind != CredentialType::PeerEndorsement
-            {
-                let amount = best.entry(kind).or_default();
-                *amount = units(kind, age_in_days(from, self.now)).max(*amount);
-            }
-        }
-        let credentials = in_points(best.values().sum::<i64>().min(UNITS));
-        let (own, standing) =
-            state.experience(endorser).map_or((Evidence::default(), 1.0), |seen| (seen.evidence(self.now), seen.standing(self.now)));
+        let credentials = self.own_credentials(endorser)?;
+        let (own, standing) = state
+            .experience(endorser)
+            .map_or((Evidence::default(), 1.0), |seen| (seen.evidence(self.now), seen.standing(self.now)));
         let score = blend(credentials, own, Evidence::default(), standing).lower_bound;
         let found = if score > 0.0 {
             let endorsed = self.table.endorsed_by(endorser.public_key(), MAX_ENDORSED + 1)?.len();
@@ -320,6 +347,32 @@ impl Judge {
         };
         self.endorsers.insert(*endorser, found);
         Ok(found)
+    }
+
+    /// What a peer has from credentials of named issuers, endorsements left out.
+    fn own_credentials(&mut self, peer: &Did) -> Result<f64> {
+        if let Some(known) = self.own.get(peer) {
+            return Ok(*known);
+        }
+        let mut best: BTreeMap<CredentialType, i64> = BTreeMap::new();
+        for facts in self.table.about(peer.public_key())? {
+            let issuer = self.keys.did(&facts.issuer)?;
+            if let (Some(kind), Some(from), Ok(Word::Named)) =
+                (facts.kind, facts.valid_from, self.admissible(&facts, peer, &issuer))
+                && kind != CredentialType::PeerEndorsement
+            {
+                let amount = best.entry(kind).or_default();
+                *amount = units(kind, age_in_days(from, self.now)).max(*amount);
+            }
+        }
+        let found = in_points(best.values().sum::<i64>().min(UNITS));
+        self.own.insert(*peer, found);
+        Ok(found)
+    }
+
+    /// Whether a recommender has neither credentials that make it known nor a history with this node.
+    fn is_stranger(&mut self, recommender: &Did, state: &State) -> Result<bool> {
+        Ok(state.experience(recommender).is_none() && Tier::of(self.own_credentials(recommender)?) == Tier::Unknown)
     }
 
     /// This node's experience with the peers that an endorser endorsed.
@@ -374,7 +427,8 @@ fn settle(weighed: &mut [Weighed]) -> Sum {
             one.verdict = Err("a better credential of this type counts already".into());
         } else {
             best.push(kind);
-            let part = if kind == CredentialType::PeerEndorsement { &mut sum.endorsements } else { &mut sum.credentials };
+            let part =
+                if kind == CredentialType::PeerEndorsement { &mut sum.endorsements } else { &mut sum.credentials };
             *part += one.amount;
         }
     }

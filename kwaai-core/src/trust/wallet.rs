@@ -53,6 +53,11 @@ impl Wallet {
         self.store.write_async(move |transaction| insert(transaction, &credential)).await
     }
 
+    /// Keeps several at once, all or none; see [`keep`](Wallet::keep).
+    pub(super) async fn keep_all(&self, credentials: Vec<Credential>) -> Result<()> {
+        self.store.write_async(move |transaction| credentials.iter().try_for_each(|one| insert(transaction, one))).await
+    }
+
     pub(super) fn get(&self, id: &str) -> Result<Credential> {
         self.store.read(|transaction| {
             let found = match transaction.open_table(CREDENTIALS) {

@@ -95,11 +95,7 @@ pub fn recommended<K: Ord + Copy>(
 
 /// How well two voices agree over the peers that both judged, from 0 to 1; `None` when those are fewer than
 /// [`MIN_COMMON`]. What a voice says about `except` does not count: that is the other voice itself.
-fn agreement<K: Ord + Copy>(
-    one: &BTreeMap<K, Evidence>,
-    other: &BTreeMap<K, Evidence>,
-    except: K,
-) -> Option<f64> {
+fn agreement<K: Ord + Copy>(one: &BTreeMap<K, Evidence>, other: &BTreeMap<K, Evidence>, except: K) -> Option<f64> {
     let (fewer, more) = if one.len() <= other.len() { (one, other) } else { (other, one) };
     let (mut common, mut distance) = (0usize, 0.0);
     for (peer, evidence) in fewer.iter().filter(|(peer, _)| **peer != except) {

@@ -16,8 +16,8 @@ pub struct Blend {
     pub value: f64,
     /// The value with the evidence read with caution.
     pub lower_bound: f64,
-    /// The share of good answers to expect of the peer, two answers being supposed beforehand: both good with full
-    /// credentials, one good and one bad without any.
+    /// The share of good answers to expect of the peer, one answer being supposed beforehand: half good without
+    /// credentials, and good when they give a third or more.
     pub expectation: f64,
 }
 
@@ -37,7 +37,8 @@ pub fn blend(credentials: f64, own: Evidence, recommended: Evidence, standing: f
         let share = (prior + evidence.good) / (PRIOR_ANSWERS + evidence.total());
         ((standing * share).clamp(0.0, 1.0) * 1e15).round() / 1e15
     };
-    let expectation = standing * (1.0 + credentials + evidence.good) / (2.0 + evidence.total());
+    let supposed = (0.5 + 1.5 * credentials).min(1.0);
+    let expectation = standing * (supposed + evidence.good) / (1.0 + evidence.total());
     if evidence.total() <= 0.0 && standing >= 1.0 {
         return Blend { value: credentials, lower_bound: credentials, expectation };
     }

@@ -10,7 +10,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+};
 use serde_json::Value;
 
 use super::super::credential::{Credential, CredentialType, Validity};
@@ -118,7 +120,11 @@ pub(crate) fn remove(transaction: &WriteTransaction, credential: &Credential) ->
 }
 
 /// Writes the rows of a database that has none, as one of an earlier version.
-pub(crate) fn complete(store: &Store, credentials: impl FnOnce() -> Result<Vec<Credential>>, now: Timestamp) -> Result<()> {
+pub(crate) fn complete(
+    store: &Store,
+    credentials: impl FnOnce() -> Result<Vec<Credential>>,
+    now: Timestamp,
+) -> Result<()> {
     let missing = store.read(|transaction| match transaction.open_table(FACTS) {
         Ok(_) => Ok(false),
         Err(TableError::TableDoesNotExist(_)) => Ok(true),
@@ -197,10 +203,13 @@ fn encode(all: &[Facts]) -> Vec<u8> {
         let name = facts.kind.map_or("", CredentialType::as_str);
         bytes.push(name.len() as u8);
         bytes.extend(name.as_bytes());
-        let instants =
-            [(FROM, facts.valid_from), (UNTIL, facts.valid_until), (PROOF_UNTIL, facts.proof_until)];
+        let instants = [(FROM, facts.valid_from), (UNTIL, facts.valid_until), (PROOF_UNTIL, facts.proof_until)];
         let revocable = if facts.revocable { REVOCABLE } else { 0 };
-        bytes.push(instants.iter().fold(revocable, |flags, (flag, instant)| if instant.is_some() { flags | flag } else { flags }));
+        bytes.push(
+            instants
+                .iter()
+                .fold(revocable, |flags, (flag, instant)| if instant.is_some() { flags | flag } else { flags }),
+        );
         for instant in instants.into_iter().filter_map(|(_, instant)| instant) {
             bytes.extend(instant.as_second().to_le_bytes());
             bytes.extend(instant.subsec_nanosecond().to_le_bytes());
