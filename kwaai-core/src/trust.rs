@@ -9,6 +9,8 @@ mod binding;
 mod claims;
 mod credential;
 mod dtg;
+mod endorsement;
+mod experience;
 mod issuer;
 pub mod json;
 mod legacy;
@@ -16,7 +18,9 @@ mod pledge;
 mod policy;
 mod presentation;
 pub mod proof;
+pub mod propagation;
 mod query;
+mod reputation;
 mod rule;
 mod score;
 mod statement;
@@ -39,6 +43,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::identity::{Did, Keypair, Signer};
 use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
+use reputation::Ledger;
 use wallet::Wallet;
 
 pub use attestation::{
@@ -51,6 +56,8 @@ pub use claims::{
 };
 pub use credential::{CREDENTIALS_V1, CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use dtg::{DTG_CONTEXT, DtgCredential, DtgShape};
+pub use endorsement::{ENDORSEMENT_BUDGET, MAX_ENDORSED, answer_for, endorsed_score, worth};
+pub use experience::{EXPERIENCE_HALF_LIFE_DAYS, Evidence, Experience, Observation, Outcome};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use legacy::{LegacyCredential, LegacyProof, MAX_LEGACY_BYTES, MAX_ORDERED_CLAIMS, Reissue};
 pub use pledge::{PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME, Pledge, PledgeRequest, PledgeWithdrawal};
@@ -63,8 +70,11 @@ pub use query::{
     Askers, Disclosure, Disclosures, MAX_STATEMENT_BYTES, QUESTIONS_PER_HOUR, STATEMENT_LIFETIME, TrustAnswer,
     TrustQuestion, TrustStatement,
 };
+pub use reputation::{
+    FLUSH_AFTER, FLUSH_COUNT, MAX_EXPERIENCED, MAX_PER_RECOMMENDER, MAX_RECOMMENDATIONS, Recommendation, Reputation,
+};
 pub use rule::Rule;
-pub use score::{Reason, Score, formula};
+pub use score::{Blend, HYSTERESIS, PRIOR_ANSWERS, Reason, Score, ScoreParts, blend, formula};
 pub use status_list::{
     Bitstring, DEFAULT_TTL, KeptStatusList, MAX_STATUS_LIST_BYTES, MIN_STATUS_ENTRIES, Status, StatusListUrl,
     StatusPurpose, UNKNOWN_STATUS_SHARE, WantedStatusList,
@@ -87,6 +97,7 @@ pub const KEY_FILE: &str = "identity.key";
 pub struct TrustGraph {
     store: Store,
     wallet: Wallet,
+    ledger: Arc<Ledger>,
     signer: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
 }
@@ -97,9 +108,11 @@ impl TrustGraph {
     /// # Errors
     /// `corrupt_data` when the stored policy or issuers cannot be read.
     pub fn open(store: Store, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Result<TrustGraph> {
-        let graph = TrustGraph { wallet: Wallet::new(store.clone()), store, signer, clock };
+        let ledger = Arc::new(Ledger::open(store.clone())?);
+        let graph = TrustGraph { wallet: Wallet::new(store.clone()), ledger, store, signer, clock };
         graph.policy()?;
         graph.issuers()?;
+        graph.wallet.complete_facts(graph.clock.now())?;
         Ok(graph)
     }
 
@@ -257,20 +270,14 @@ impl TrustGraph {
     }
 
     /// How far this node trusts a peer, with the arithmetic of every credential that it keeps about it, and about the
-    /// person and the organisation that it is [linked](TrustGraph::bindings) to. A node scores itself by the same rules.
+    /// person and the organisation that it is [linked](TrustGraph::bindings) to, of its own experience and of what others
+    /// say. A node scores itself by the same rules.
+    ///
+    /// # Errors
+    /// `permission_denied` when the wallet is locked.
     pub fn score(&self, peer: &Did) -> Result<Score> {
-        let trusted = self.trusted_types()?;
-        // Its person and its organisation lend a node what others say of them, not what they say themselves.
-        let circle = [vec![*peer], self.bound_identities(peer)?].concat();
-        let mut about = Vec::new();
-        for subject in &circle {
-            let filter = CredentialFilter { subject: Some(*subject), ..CredentialFilter::default() };
-            for credential in self.wallet.list(&filter)? {
-                let status = self.status(&credential)?;
-                about.push((credential, status));
-            }
-        }
-        Ok(score::score(&about, &circle, self.clock.now(), |issuer, kind| trusts(&trusted, issuer, kind)))
+        let mut scores = self.scores(std::slice::from_ref(peer))?;
+        scores.pop().ok_or_else(|| Error::internal("a peer has no score"))
     }
 
     /// The minimum of each purpose.

@@ -69,7 +69,7 @@ const FIRST_THREE: [CredentialType; 3] =
     [CredentialType::FiduciaryPledge, CredentialType::VerifiedNode, CredentialType::Uptime];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pledge_verified_node_and_uptime_are_trusted_on_the_first_day_and_verified_after_it() {
+async fn pledge_verified_node_and_uptime_are_trusted_until_their_score_lies_well_below_the_threshold() {
     let world = World::new();
     let (node, issuer) = (world.node(1), world.node(2));
     vouch(&node, &issuer, &FIRST_THREE, did(3)).await;
@@ -82,14 +82,18 @@ async fn pledge_verified_node_and_uptime_are_trusted_on_the_first_day_and_verifi
     let score = node.score(&did(3)).unwrap();
     assert!((score.value - 0.7 * 0.5f64.powf(1.0 / 365.0)).abs() < 1e-12);
     assert_eq!(format!("{:.4}", score.value), "0.6987");
-    assert_eq!(score.tier, Tier::Verified);
+    assert_eq!((Tier::of(score.value), score.tier), (Tier::Verified, Tier::Trusted), "reached, and held below");
     let text = score.to_string();
     assert!(text.contains("FiduciaryPledgeVC: 0.30 × 0.5^(1/365) = 0.2994, counted"), "{text}");
     for reason in &score.reasons {
         assert_eq!((reason.age_days, reason.issuer, reason.counted), (1, issuer.did(), true));
         assert!((reason.contribution - reason.weight * reason.factor).abs() < 1e-12);
     }
-    world.clock.advance(DAY * 364);
+    world.clock.advance(DAY * 14);
+    assert_eq!(node.score(&did(3)).unwrap().tier, Tier::Trusted, "0.6803 after 15 days");
+    world.clock.advance(DAY);
+    assert_eq!(node.score(&did(3)).unwrap().tier, Tier::Verified, "0.6790 after 16 days");
+    world.clock.advance(DAY * 349);
     assert_eq!(node.score(&did(3)).unwrap().value, 0.35, "half after 365 days");
 }
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "trust.md"
+HELD = 0.02
 
 
 def weights(text: str) -> dict[str, float]:
@@ -26,7 +27,8 @@ def computed(text: str, day: int) -> list[str]:
     parts = [weight[name] * factor for name in ("FiduciaryPledge", "VerifiedNode", "Uptime")]
     # Rounded as the library keeps it, in units of 10^-15.
     score = round(sum(round(part * 1e15) for part in parts)) / 1e15
-    tier = next((tier for tier, least in thresholds(text) if score >= least), "Unknown")
+    # Each tier was reached on the first day, and is held until the score lies 0.02 below its threshold.
+    tier = next((tier for tier, least in thresholds(text) if score >= least - HELD), "Unknown")
     return [str(day), *(f"{value:.4f}" for value in (factor, *parts, score)), tier]
 
 
@@ -47,11 +49,15 @@ def test_the_weights_are_kwaainets():
 def test_the_sentences_below_the_example_are_right():
     text = PAGE.read_text(encoding="utf-8")
     weight = weights(text)
-    assert weight["SummitAttendee"] >= 0.10 > weight["SummitAttendee"] * 0.5 ** (1 / 365)
+
+    def days(score: float, least: float) -> int:
+        return next(day for day in range(10_000) if score * 0.5 ** (day / 365) < least - HELD) - 1
+
+    said = [int(days) for days in re.findall(r"(?:Trusted|Known) for (\d+) days", text)]
+    assert said == [days(0.70, 0.70), days(weight["SummitAttendee"], 0.10), days(weight["VerifiedNode"], 0.10)]
     assert weight["VerifiedNode"] < 0.40
-    assert weight["VerifiedNode"] * 0.5 >= 0.10 > weight["VerifiedNode"] * 0.5 ** (366 / 365)
 
 
 def test_a_wrong_digit_is_found():
-    text = PAGE.read_text(encoding="utf-8").replace("0.6987 | Verified", "0.6988 | Verified")
+    text = PAGE.read_text(encoding="utf-8").replace("0.6987 | Trusted", "0.6988 | Trusted")
     assert any(row != computed(text, int(row[0])) for row in example(text))

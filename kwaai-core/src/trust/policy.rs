@@ -293,9 +293,12 @@ pub trait Gate: Send + Sync + 'static {
 mod tests {
     use super::*;
     use crate::ErrorCode;
+    use crate::trust::ScoreParts;
 
     fn standing(value: f64) -> Score {
-        Score { value, tier: Tier::of(value), reasons: Vec::new() }
+        let parts =
+            ScoreParts { credentials: value, endorsements: 0.0, experience: None, recommended: None, standing: 1.0 };
+        Score { value, lower_bound: value, expectation: value, tier: Tier::of(value), parts, reasons: Vec::new() }
     }
 
     #[test]

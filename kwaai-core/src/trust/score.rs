@@ -1,21 +1,43 @@
-//! KwaaiNet's score: the sum of weight × 0.5^(age in days / 365) over the credentials that count, at most 1.
+//! How far this node trusts a peer, from what it keeps: credentials, its own experience, and the word of others.
 //!
-//! A credential counts when its proof holds, its type has a weight, this node trusts its issuer for that type, its
+//! The credential part is KwaaiNet's: the sum of weight × 0.5^(age in days / 365) over the credentials that count, at most
+//! 1. A credential counts when its proof holds, its type has a weight, this node trusts its issuer for that type, its
 //! subject did not issue it, it is in force, and its issuer did not withdraw it. One whose withdrawal cannot be looked up
-//! counts half. Of several credentials of one type only the best counts, whoever issued them: twenty endorsements weigh as
-//! much as one.
+//! counts half. Of several credentials of one type
+//! only the best counts, whoever issued them. Endorsements by peers who are no named issuers fill what is left of the 0.05
+//! for endorsements; see [`worth`](super::worth).
+//!
+//! Evidence moves it: see [`blend`]. Without evidence the score is the credential part to the last bit.
 //!
 //! Age is counted in whole days of 86 400 seconds since `validFrom`. Sums are kept in whole units of 10^-15, so that
 //! 0.30 + 0.20 + 0.20 is 0.70 and not a little less, and a tier does not depend on the order of addition.
+//!
+//! A score is a function of what is stored and the time; nothing is remembered from one call to the next. That holds for
+//! the tier too, which is kept 0.02 below the threshold at which it was reached: whether it was reached is reckoned
+//! again from the stored credentials and observations. What expired, was revoked or lost its issuer's trust is left out of
+//! that as well, so the tier that stood on it falls at once.
 
+mod blend;
+pub(super) mod facts;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 
-use super::credential::{Credential, CredentialType, Validity};
+use super::TrustGraph;
+use super::credential::{Credential, CredentialSummary, CredentialType, Validity};
+use super::endorsement::{MAX_ENDORSED, answer_for, worth};
+use super::experience::{Evidence, Experience};
 use super::policy::Tier;
+use super::propagation::recommended;
+use super::reputation::State;
 use super::status_list::{Status, UNKNOWN_STATUS_SHARE};
+use crate::Result;
 use crate::identity::Did;
+use facts::{Facts, FactsTable, Keys};
+
+pub use blend::{Blend, HYSTERESIS, PRIOR_ANSWERS, blend};
 
 /// One whole point of score.
 const UNITS: i64 = 1_000_000_000_000_000;
@@ -28,10 +50,32 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub struct Score {
     /// From 0 to 1.
     pub value: f64,
-    /// The tier that the value reaches.
+    /// The same with the evidence read with caution; the value itself without evidence.
+    pub lower_bound: f64,
+    /// The tier that the lower bound reaches, or reached and lies less than 0.02 below.
     pub tier: Tier,
+    /// The share of good answers to expect; see [`Blend::expectation`]. It is what to choose by: it orders peers that are
+    /// alike in value, such as a stranger and one that has only disappointed, and lets peers with credentials be tried.
+    pub expectation: f64,
+    /// What the value is made of.
+    pub parts: ScoreParts,
     /// Every credential about the peer: those that count first, the heaviest first.
     pub reasons: Vec<Reason>,
+}
+
+/// What a score is made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScoreParts {
+    /// KwaaiNet's score of the credentials that count, endorsements included.
+    pub credentials: f64,
+    /// What of it comes from endorsements, at most 0.05.
+    pub endorsements: f64,
+    /// This node's own dealings with the peer; `None` when there were none.
+    pub experience: Option<Evidence>,
+    /// What recommenders say, worth at most three answers; `None` when nobody who is believed says anything.
+    pub recommended: Option<Evidence>,
+    /// What the newest answers leave of the value: 1, or less for a peer that has just turned bad.
+    pub standing: f64,
 }
 
 /// What one credential adds to a score, or why it adds nothing.
@@ -49,7 +93,10 @@ pub struct Reason {
     pub age_days: u64,
     /// 0.5^(age_days / 365).
     pub factor: f64,
-    /// weight × factor, or [half](super::UNKNOWN_STATUS_SHARE) of it while its status is unknown: what it adds if it counts.
+    /// What its issuer's word is worth: 1, and for endorsements less when the endorser is no named issuer or has endorsed
+    /// peers that disappointed this node; [half](super::UNKNOWN_STATUS_SHARE) of it while its status is unknown.
+    pub share: f64,
+    /// weight × factor × share, cut to what is left of the 0.05 for endorsements: what it adds if it counts.
     pub contribution: f64,
     /// Whether it counts.
     pub counted: bool,
@@ -60,6 +107,15 @@ pub struct Reason {
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.4} = {}", self.value, self.tier)?;
+        let evidence = [("own experience", self.parts.experience), ("recommended", self.parts.recommended)];
+        for (name, evidence) in evidence {
+            if let Some(Evidence { good, bad }) = evidence {
+                write!(f, "\n  {name}: {good:.2} good and {bad:.2} bad answers")?;
+            }
+        }
+        if self.parts.standing < 1.0 {
+            write!(f, "\n  its newest answers leave {:.4} of it", self.parts.standing)?;
+        }
         self.reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
     }
 }
@@ -67,15 +123,12 @@ impl fmt::Display for Score {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.map_or("another type", CredentialType::as_str);
-        write!(
-            f,
-            "{kind}: {:.2} × 0.5^({}/365) = {:.4}, {}: {}",
-            self.weight,
-            self.age_days,
-            self.contribution,
-            if self.counted { "counted" } else { "not counted" },
-            self.why
-        )
+        write!(f, "{kind}: {:.2} × 0.5^({}/365)", self.weight, self.age_days)?;
+        if self.share < 1.0 {
+            write!(f, " × {:.4}", self.share)?;
+        }
+        let verdict = if self.counted { "counted" } else { "not counted" };
+        write!(f, " = {:.4}, {verdict}: {}", self.contribution, self.why)
     }
 }
 
@@ -85,99 +138,373 @@ pub fn formula(credentials: impl IntoIterator<Item = (CredentialType, u64)>) -> 
     in_points(sum.min(UNITS))
 }
 
-/// The score of the credentials about one peer and the identities that it is linked to, who are its `circle`, each with
-/// its status. `trusts` says whether this node trusts an issuer for a type.
-pub(super) fn score(
-    credentials: &[(Credential, Status)],
-    circle: &[Did],
+impl TrustGraph {
+    /// Verifies credentials, then keeps them all in one transaction, or none when one is refused.
+    ///
+    /// # Errors
+    /// As [`TrustGraph::import_credential`], for the first that is refused.
+    pub async fn import_all(&self, texts: &[String]) -> Result<Vec<CredentialSummary>> {
+        let credentials: Vec<Credential> = texts.iter().map(|text| self.verify(text)).collect::<Result<_>>()?;
+        let summaries = credentials.iter().map(|credential| credential.summary().clone()).collect();
+        self.wallet.keep_all(credentials).await?;
+        Ok(summaries)
+    }
+
+    /// The scores of several peers, in their order and from one view of the database: faster than one by one, and
+    /// consistent with each other.
+    pub fn scores(&self, peers: &[Did]) -> Result<Vec<Score>> {
+        let trusted = self.trusted_types()?;
+        let anchors: BTreeSet<Did> = trusted
+            .iter()
+            .filter(|(_, types)| types.contains(&CredentialType::PeerEndorsement))
+            .map(|(issuer, _)| *issuer)
+            .collect();
+        let now = self.clock.now();
+        self.store.read(|transaction| {
+            let table = self.wallet.facts(transaction)?;
+            let mut state = self.ledger.state();
+            state.weigh(&anchors, now);
+            let mut judge = Judge {
+                graph: self,
+                table,
+                trusted,
+                now,
+                keys: Keys::default(),
+                own: BTreeMap::new(),
+                endorsers: BTreeMap::new(),
+            };
+            peers.iter().map(|peer| judge.score(peer, &state)).collect()
+        })
+    }
+}
+
+/// What one view of the database and one instant say.
+struct Judge<'graph> {
+    graph: &'graph TrustGraph,
+    table: FactsTable,
+    trusted: BTreeMap<Did, Vec<CredentialType>>,
     now: Timestamp,
-    trusts: impl Fn(&Did, CredentialType) -> bool,
-) -> Score {
-    let mut weighed: Vec<(i64, Reason)> =
-        credentials.iter().map(|(one, status)| weigh(one, status, circle, now, &trusts)).collect();
-    weighed.sort_by(|(units_a, a), (units_b, b)| {
-        b.counted.cmp(&a.counted).then(units_b.cmp(units_a)).then(a.credential_id.cmp(&b.credential_id))
-    });
-    let mut best: Vec<CredentialType> = Vec::new();
-    for (_, reason) in weighed.iter_mut().filter(|(_, reason)| reason.counted) {
-        match reason.kind {
-            Some(kind) if !best.contains(&kind) => best.push(kind),
-            _ => {
-                reason.counted = false;
-                reason.why = "a better credential of this type counts already".into();
+    keys: Keys,
+    /// What peers have from credentials of named issuers, endorsements left out, found once.
+    own: BTreeMap<Did, f64>,
+    /// The worth of endorsers, found once.
+    endorsers: BTreeMap<Did, f64>,
+}
+
+/// One credential, weighed.
+struct Weighed {
+    facts: Facts,
+    issuer: Did,
+    age_days: u64,
+    share: f64,
+    /// What it adds, in units.
+    amount: i64,
+    verdict: std::result::Result<&'static str, String>,
+    /// Why it counts half.
+    doubt: Option<String>,
+}
+
+/// What the credentials that count add up to.
+struct Sum {
+    credentials: i64,
+    endorsements: i64,
+}
+
+impl Judge<'_> {
+    fn score(&mut self, peer: &Did, state: &State) -> Result<Score> {
+        // Its person and its organisation lend a node what others say of them, not what they say themselves.
+        let circle = [vec![*peer], self.graph.bound_identities(peer)?].concat();
+        let mut weighed = Vec::new();
+        for subject in &circle {
+            for facts in self.table.about(subject.public_key())? {
+                weighed.push(self.weigh(facts, subject, &circle, state)?);
+            }
+        }
+        let sum = settle(&mut weighed);
+        let heard = match state.weighed() {
+            Some((weights, word)) => {
+                let mut failed = None;
+                let heard = recommended(weights, word, *peer, |recommender| {
+                    self.is_stranger(&recommender, state).unwrap_or_else(|error| {
+                        failed = Some(error);
+                        true
+                    })
+                });
+                match failed {
+                    Some(error) => return Err(error),
+                    None => heard,
+                }
+            }
+            None => Evidence::default(),
+        };
+        let nothing = Experience::default();
+        let seen = state.experience(peer).unwrap_or(&nothing);
+        let credentials = in_points(sum.credentials);
+        let own = seen.evidence(self.now);
+        let standing = seen.standing(self.now);
+        let Blend { value, lower_bound, expectation } = blend(credentials, own, heard, standing);
+        let tier = blend::tier(lower_bound, |done| self.replay(&weighed, &sum, seen, heard, done));
+        let kept = |evidence: Evidence| (evidence.total() > 0.0).then_some(evidence);
+        Ok(Score {
+            value,
+            lower_bound,
+            tier,
+            expectation,
+            parts: ScoreParts {
+                credentials,
+                endorsements: in_points(sum.endorsements),
+                experience: kept(own),
+                recommended: kept(heard),
+                standing,
+            },
+            reasons: weighed.into_iter().map(Weighed::into_reason).collect(),
+        })
+    }
+
+    /// Walks back through the instants at which the lower bound turned, to the one at which the newest credential that counts
+    /// came into force, and shows the bound at each until `done`.
+    fn replay(
+        &self,
+        weighed: &[Weighed],
+        sum: &Sum,
+        seen: &Experience,
+        heard: Evidence,
+        done: &mut dyn FnMut(f64) -> bool,
+    ) {
+        let counted = || weighed.iter().filter(|one| one.verdict.is_ok());
+        let start = counted().filter_map(|one| one.facts.valid_from).max();
+        let mut instants =
+            if seen.is_empty() { Vec::new() } else { seen.turns(start.unwrap_or(Timestamp::MIN), self.now) };
+        instants.extend(start);
+        for instant in instants {
+            // Endorsements are taken for what they are worth now: an endorser's past is not reckoned again.
+            let credentials: i64 = counted()
+                .filter_map(|one| {
+                    let kind = one.facts.kind.filter(|kind| *kind != CredentialType::PeerEndorsement)?;
+                    Some(part(units(kind, age_in_days(one.facts.valid_from?, instant)), one.share))
+                })
+                .sum();
+            let credentials = in_points((credentials + sum.endorsements).min(UNITS));
+            let then = blend(credentials, seen.evidence(instant), heard, seen.standing(instant));
+            if done(then.lower_bound) {
+                break;
             }
         }
     }
-    weighed.sort_by_key(|(_, reason)| !reason.counted);
-    let sum: i64 = weighed.iter().filter(|(_, reason)| reason.counted).map(|(units, _)| units).sum();
-    let value = in_points(sum.min(UNITS));
-    Score { value, tier: Tier::of(value), reasons: weighed.into_iter().map(|(_, reason)| reason).collect() }
-}
 
-fn weigh(
-    credential: &Credential,
-    status: &Status,
-    circle: &[Did],
-    now: Timestamp,
-    trusts: &impl Fn(&Did, CredentialType) -> bool,
-) -> (i64, Reason) {
-    let summary = credential.summary();
-    let age_days = summary.valid_from.map_or(0, |from| age_in_days(from, now));
-    let whole = summary.kind.map_or(0, |kind| units(kind, age_days));
-    let (amount, doubt) = match status {
-        Status::Unknown { why } => {
-            ((whole as f64 * UNKNOWN_STATUS_SHARE).round() as i64, format!("; it counts half, because {why}"))
+    fn weigh(&mut self, facts: Facts, subject: &Did, circle: &[Did], state: &State) -> Result<Weighed> {
+        let issuer = self.keys.did(&facts.issuer)?;
+        let age_days = facts.valid_from.map_or(0, |from| age_in_days(from, self.now));
+        let mut share = 1.0;
+        let mut doubt = None;
+        let mut verdict = match self.admissible(&facts, subject, circle, &issuer) {
+            Ok(Word::Named) if facts.kind == Some(CredentialType::PeerEndorsement) => {
+                share = answer_for(self.endorsed(&issuer, state)?);
+                Ok("its proof holds, and this node trusts its issuer for this type")
+            }
+            Ok(Word::Named) => Ok("its proof holds, and this node trusts its issuer for this type"),
+            Ok(Word::Peer) => {
+                share = self.worth_of(&issuer, state)?;
+                if share > 0.0 {
+                    Ok(PEERS_WORD)
+                } else {
+                    Err("this node does not trust its issuer for PeerEndorsementVC".into())
+                }
+            }
+            Err(why) => Err(why),
+        };
+        if verdict.is_ok() {
+            match self.withdrawn(&facts)? {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    share *= UNKNOWN_STATUS_SHARE;
+                    doubt = Some(why);
+                }
+                Err(why) => verdict = Err(why),
+            }
         }
-        _ => (whole, String::new()),
-    };
-    let (counted, why) = match admissible(credential, status, circle, now, trusts) {
-        Ok(()) => (true, format!("its proof holds, and this node trusts its issuer for this type{doubt}")),
-        Err(why) => (false, why),
-    };
-    let reason = Reason {
-        credential_id: summary.id.clone(),
-        kind: summary.kind,
-        issuer: summary.issuer,
-        weight: summary.kind.map_or(0.0, CredentialType::weight),
-        age_days,
-        factor: factor(age_days),
-        contribution: in_points(amount),
-        counted,
-        why,
-    };
-    (amount, reason)
+        if verdict.is_err() {
+            share = 1.0;
+        }
+        let amount = facts.kind.map_or(0, |kind| part(units(kind, age_days), share));
+        Ok(Weighed { facts, issuer, age_days, share, amount, verdict, doubt })
+    }
+
+    /// Whether the issuer withdrew a credential, and why that is not known where it is not.
+    fn withdrawn(&self, facts: &Facts) -> Result<std::result::Result<Option<String>, String>> {
+        if !facts.revocable {
+            return Ok(Ok(None));
+        }
+        Ok(match self.graph.status(&self.graph.wallet.get(&facts.credential_id())?)? {
+            Status::Revoked => Err("its issuer revoked it".into()),
+            Status::Suspended => Err("its issuer suspended it".into()),
+            Status::Unknown { why } => Ok(Some(why)),
+            Status::NotRevocable | Status::Clear { .. } => Ok(None),
+        })
+    }
+
+    fn admissible(
+        &self,
+        facts: &Facts,
+        subject: &Did,
+        circle: &[Did],
+        issuer: &Did,
+    ) -> std::result::Result<Word, String> {
+        let kind = facts.kind.filter(|kind| kind.weight_in_thousandths() > 0).ok_or("its type has no weight")?;
+        if issuer == subject {
+            return Err("its subject issued it".into());
+        }
+        if circle.contains(issuer) {
+            return Err("the peer, or whom it is linked to, issued it".into());
+        }
+        let word = match self.trusted.get(issuer) {
+            Some(types) if types.contains(&kind) => Word::Named,
+            _ if kind == CredentialType::PeerEndorsement => Word::Peer,
+            _ => return Err(format!("this node does not trust its issuer for {kind}")),
+        };
+        let from = facts.valid_from.ok_or("it has no validFrom to count its age from")?;
+        match facts.validity(self.now) {
+            Validity::NotYet => return Err(format!("it holds only from {from} on")),
+            Validity::Expired => return Err("it has expired".into()),
+            Validity::InForce => {}
+        }
+        match facts.proof_until.filter(|until| *until <= self.now) {
+            Some(until) => Err(format!("its proof does not hold: the proof expired at {until}")),
+            None => Ok(word),
+        }
+    }
+
+    /// What an endorsement by a peer that is no named issuer is worth: its score from credentials of named issuers and from
+    /// own experience, times how it answers for what it endorsed.
+    fn worth_of(&mut self, endorser: &Did, state: &State) -> Result<f64> {
+        if let Some(known) = self.endorsers.get(endorser) {
+            return Ok(*known);
+        }
+        let credentials = self.own_credentials(endorser)?;
+        let (own, standing) = state
+            .experience(endorser)
+            .map_or((Evidence::default(), 1.0), |seen| (seen.evidence(self.now), seen.standing(self.now)));
+        let score = blend(credentials, own, Evidence::default(), standing).lower_bound;
+        let found = if score > 0.0 {
+            let endorsed = self.table.endorsed_by(endorser.public_key(), MAX_ENDORSED + 1)?.len();
+            worth(score, answer_for(self.endorsed(endorser, state)?), endorsed)
+        } else {
+            0.0
+        };
+        self.endorsers.insert(*endorser, found);
+        Ok(found)
+    }
+
+    /// What a peer has from credentials of named issuers, endorsements left out.
+    fn own_credentials(&mut self, peer: &Did) -> Result<f64> {
+        if let Some(known) = self.own.get(peer) {
+            return Ok(*known);
+        }
+        let mut best: BTreeMap<CredentialType, i64> = BTreeMap::new();
+        for facts in self.table.about(peer.public_key())? {
+            let issuer = self.keys.did(&facts.issuer)?;
+            if let (Some(kind), Some(from), Ok(Word::Named)) =
+                (facts.kind, facts.valid_from, self.admissible(&facts, peer, &[], &issuer))
+                && kind != CredentialType::PeerEndorsement
+                && let Ok(doubt) = self.withdrawn(&facts)?
+            {
+                let share = if doubt.is_some() { UNKNOWN_STATUS_SHARE } else { 1.0 };
+                let amount = best.entry(kind).or_default();
+                *amount = part(units(kind, age_in_days(from, self.now)), share).max(*amount);
+            }
+        }
+        let found = in_points(best.values().sum::<i64>().min(UNITS));
+        self.own.insert(*peer, found);
+        Ok(found)
+    }
+
+    /// Whether a recommender has neither credentials that make it known nor a history with this node.
+    fn is_stranger(&mut self, recommender: &Did, state: &State) -> Result<bool> {
+        Ok(state.experience(recommender).is_none() && Tier::of(self.own_credentials(recommender)?) == Tier::Unknown)
+    }
+
+    /// This node's experience with the peers that an endorser endorsed.
+    fn endorsed(&mut self, endorser: &Did, state: &State) -> Result<Vec<Evidence>> {
+        let mut found = Vec::new();
+        if state.has_experience() {
+            for key in self.table.endorsed_by(endorser.public_key(), MAX_ENDORSED)? {
+                found.extend(state.experience(&self.keys.did(&key)?).map(|seen| seen.evidence(self.now)));
+            }
+        }
+        Ok(found)
+    }
 }
 
-fn admissible(
-    credential: &Credential,
-    status: &Status,
-    circle: &[Did],
-    now: Timestamp,
-    trusts: &impl Fn(&Did, CredentialType) -> bool,
-) -> Result<(), String> {
-    let summary = credential.summary();
-    let kind = summary.kind.filter(|kind| kind.weight_in_thousandths() > 0).ok_or("its type has no weight")?;
-    if summary.subject == Some(summary.issuer) {
-        return Err("its subject issued it".into());
+/// Whose word a credential is.
+enum Word {
+    /// An issuer's that this node named for the type.
+    Named,
+    /// An endorsement by somebody else.
+    Peer,
+}
+
+const PEERS_WORD: &str = "its proof holds, and its issuer has a score of its own";
+
+/// Lets of each type the best count, and fills what is left for endorsements with those of peers; orders them for people.
+fn settle(weighed: &mut [Weighed]) -> Sum {
+    let by_peer = |one: &Weighed| one.verdict == Ok(PEERS_WORD);
+    weighed.sort_by(|a, b| {
+        b.verdict
+            .is_ok()
+            .cmp(&a.verdict.is_ok())
+            .then(by_peer(a).cmp(&by_peer(b)))
+            .then(b.amount.cmp(&a.amount))
+            .then(a.facts.id.cmp(&b.facts.id))
+    });
+    let mut best: Vec<CredentialType> = Vec::new();
+    let mut endorsers: BTreeSet<Did> = BTreeSet::new();
+    let mut sum = Sum { credentials: 0, endorsements: 0 };
+    let full = units(CredentialType::PeerEndorsement, 0);
+    for one in weighed.iter_mut().filter(|one| one.verdict.is_ok()) {
+        let Some(kind) = one.facts.kind else { continue };
+        if by_peer(one) {
+            if !endorsers.insert(one.issuer) {
+                one.verdict = Err("its issuer endorses this peer already".into());
+            } else if sum.endorsements >= full {
+                one.verdict = Err("endorsements add no more than 0.05 together".into());
+            } else {
+                one.amount = one.amount.min(full - sum.endorsements);
+                sum.endorsements += one.amount;
+            }
+        } else if best.contains(&kind) {
+            one.verdict = Err("a better credential of this type counts already".into());
+        } else {
+            best.push(kind);
+            let part =
+                if kind == CredentialType::PeerEndorsement { &mut sum.endorsements } else { &mut sum.credentials };
+            *part += one.amount;
+        }
     }
-    if circle.contains(&summary.issuer) {
-        return Err("the peer, or whom it is linked to, issued it".into());
+    sum.credentials = (sum.credentials + sum.endorsements).min(UNITS);
+    weighed.sort_by(|a, b| b.verdict.is_ok().cmp(&a.verdict.is_ok()).then(b.amount.cmp(&a.amount)));
+    sum
+}
+
+impl Weighed {
+    fn into_reason(self) -> Reason {
+        let counted = self.verdict.is_ok();
+        Reason {
+            credential_id: self.facts.credential_id(),
+            kind: self.facts.kind,
+            issuer: self.issuer,
+            weight: self.facts.kind.map_or(0.0, CredentialType::weight),
+            age_days: self.age_days,
+            factor: factor(self.age_days),
+            share: self.share,
+            contribution: in_points(self.amount),
+            counted,
+            why: match (self.verdict, self.doubt) {
+                (Ok(why), Some(doubt)) => format!("{why}; it counts half, because {doubt}"),
+                (Ok(why), None) => why.into(),
+                (Err(why), _) => why,
+            },
+        }
     }
-    if !trusts(&summary.issuer, kind) {
-        return Err(format!("this node does not trust its issuer for {kind}"));
-    }
-    let from = summary.valid_from.ok_or("it has no validFrom to count its age from")?;
-    match summary.validity(now) {
-        Validity::NotYet => return Err(format!("it holds only from {from} on")),
-        Validity::Expired => return Err("it has expired".into()),
-        Validity::InForce => {}
-    }
-    match status {
-        Status::Revoked => return Err("its issuer revoked it".into()),
-        Status::Suspended => return Err("its issuer suspended it".into()),
-        Status::NotRevocable | Status::Clear { .. } | Status::Unknown { .. } => {}
-    }
-    credential.check_proof(now).map_err(|error| format!("its proof does not hold: {error}"))
 }
 
 fn age_in_days(from: Timestamp, now: Timestamp) -> u64 {
@@ -192,6 +519,11 @@ fn factor(age_days: u64) -> f64 {
 
 fn units(kind: CredentialType, age_days: u64) -> i64 {
     (f64::from(kind.weight_in_thousandths()) * UNITS_PER_THOUSANDTH * factor(age_days)).round() as i64
+}
+
+/// This share of an amount.
+fn part(units: i64, share: f64) -> i64 {
+    (units as f64 * share).round() as i64
 }
 
 fn in_points(units: i64) -> f64 {

@@ -6,9 +6,11 @@
 mod bundle;
 mod passphrase;
 
+use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::credential::{Credential, CredentialSummary, CredentialType};
+use super::score::facts::{self, FactsTable};
 use super::{TrustGraph, status_list};
 use crate::identity::Did;
 use crate::store::Store;
@@ -67,7 +69,7 @@ impl Wallet {
     }
 
     /// Keeps all of these or, when one cannot be kept, none.
-    async fn keep_all(&self, credentials: Vec<Credential>) -> Result<()> {
+    pub(super) async fn keep_all(&self, credentials: Vec<Credential>) -> Result<()> {
         let keys = self.keys.clone();
         self.store
             .write_async(move |transaction| {
@@ -97,6 +99,23 @@ impl Wallet {
         Ok(all.into_iter().filter(|credential| filter.fits(credential.summary())).collect())
     }
 
+    /// What scores need of the credentials, as one transaction sees it. Under a passphrase it is not written down, and made
+    /// anew from the credentials each time.
+    pub(super) fn facts(&self, transaction: &ReadTransaction) -> Result<FactsTable> {
+        match self.keys.for_reading(transaction)? {
+            None => FactsTable::open(transaction),
+            Some(key) => Ok(FactsTable::of(&Shelf::open(transaction, Some(&key))?.all()?)),
+        }
+    }
+
+    /// Writes down what scores need, for a database of a version that did not.
+    pub(super) fn complete_facts(&self, now: Timestamp) -> Result<()> {
+        if self.store.read(|transaction| self.keys.state(transaction))? != WalletState::Plain {
+            return Ok(());
+        }
+        facts::complete(&self.store, || self.list(&CredentialFilter::default()), now)
+    }
+
     pub(super) fn remove(&self, id: &str) -> Result<()> {
         self.store.write(|transaction| {
             let removed = match self.keys.for_writing(transaction)? {
@@ -113,6 +132,7 @@ impl Wallet {
             if let Some(subject) = credential.subject() {
                 transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
             }
+            facts::remove(transaction, &credential)?;
             status_list::unlink(transaction, &credential)
         })
     }
@@ -185,7 +205,10 @@ fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Creden
     let text = credential.to_json();
     match key {
         Some(key) => drop(transaction.open_table(SEALED)?.insert(id, key.seal(id, &text)?.as_slice())?),
-        None => drop(transaction.open_table(CREDENTIALS)?.insert(id, text.as_str())?),
+        None => {
+            transaction.open_table(CREDENTIALS)?.insert(id, text.as_str())?;
+            facts::put(transaction, credential)?;
+        }
     }
     status_list::link(transaction, credential)
 }

@@ -11,6 +11,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTra
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::super::score::facts;
 use super::super::{decode, encode};
 use super::{CREDENTIALS, SEALED, Wallet, read, unsealed};
 use crate::{Error, Result};
@@ -212,6 +213,7 @@ impl Wallet {
                     let (id, sealed) = entry?;
                     let credential = unsealed(&key, id.value(), sealed.value())?;
                     plain.insert(id.value(), credential.to_json().as_str())?;
+                    facts::put(transaction, &credential)?;
                 }
                 drop(sealed);
                 transaction.delete_table(SEALED)?;
@@ -252,7 +254,7 @@ fn seal_all(transaction: &WriteTransaction, key: &Key) -> Result<()> {
     }
     drop(plain);
     transaction.delete_table(CREDENTIALS)?;
-    Ok(())
+    facts::clear(transaction)
 }
 
 fn has_vault(transaction: &ReadTransaction) -> Result<bool> {

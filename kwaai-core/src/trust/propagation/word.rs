@@ -1,0 +1,117 @@
+//! What others say about a peer, and how much of it this node believes.
+//!
+//! A recommender is believed as far as it agrees with what this node saw itself: with d, the mean distance between its word
+//! and this node's over the peers that both judged, it weighs max(0, 1 - slope × d)². One with whom this node shares
+//! fewer than two peers is compared, at half weight, with the recommenders that have a weight already; there it ends. So a liar needs to be right about
+//! what this node can check, and gains no more than one honest voice by it.
+
+use std::collections::BTreeMap;
+
+use crate::trust::experience::Evidence;
+
+/// With fewer peers that both judged, two voices cannot be compared.
+pub const MIN_COMMON: usize = 2;
+
+/// The evidence of one recommender about one peer counts as at most so many answers.
+pub const RECOMMENDER_CAP: f64 = 20.0;
+
+/// All recommendations of a peer together count as at most so many answers.
+pub const RECOMMENDED_CAP: f64 = 3.0;
+
+/// What strangers recommend counts as at most so many answers, all of them together.
+pub const STRANGERS_CAP: f64 = 1.0;
+
+/// The least weight of a recommender whose endorsements this node trusts by decree.
+const ANCHOR_WEIGHT: f64 = 0.8;
+
+/// What a voice loses at each hop.
+const HOP: f64 = 0.5;
+
+/// What a distance between two opinions costs: none is left at a quarter.
+const SLOPE: f64 = 4.0;
+
+/// How much each recommender's word counts, from 0 to 1, those without weight left out.
+///
+/// `own` is this node's evidence of the peers that it dealt with; `word` is what each recommender says; `anchor` tells
+/// whether this node named a recommender as one whose word counts, whose weight is then at least 0.8. Without own evidence
+/// of two peers nobody is believed, because nobody can be compared. The result depends on nothing else and not on order.
+pub fn recommender_weights<K: Ord + Copy>(
+    own: &BTreeMap<K, Evidence>,
+    word: &BTreeMap<K, BTreeMap<K, Evidence>>,
+    anchor: impl Fn(K) -> bool,
+) -> BTreeMap<K, f64> {
+    if own.values().filter(|evidence| evidence.total() > 0.0).count() < MIN_COMMON {
+        return BTreeMap::new();
+    }
+    let mut direct: BTreeMap<K, f64> = BTreeMap::new();
+    let mut unmet: Vec<K> = Vec::new();
+    for (recommender, said) in word {
+        let floor = if anchor(*recommender) { ANCHOR_WEIGHT } else { 0.0 };
+        match agreement(own, said, *recommender) {
+            Some(weight) => drop(direct.insert(*recommender, weight.max(floor))),
+            None if floor > 0.0 => drop(direct.insert(*recommender, floor)),
+            None => unmet.push(*recommender),
+        }
+    }
+    direct.retain(|_, weight| *weight > 0.0);
+    let mut weights = direct.clone();
+    for recommender in unmet {
+        let said = &word[&recommender];
+        let through = direct
+            .iter()
+            .filter_map(|(other, weight)| Some(HOP * weight * agreement(&word[other], said, recommender)?));
+        let best = through.fold(0.0, f64::max);
+        if best > 0.0 {
+            weights.insert(recommender, best);
+        }
+    }
+    weights
+}
+
+/// What the recommenders say about a peer, as evidence of at most [`RECOMMENDED_CAP`] answers: their evidence, each cut to
+/// [`RECOMMENDER_CAP`] answers and weighed. What those say whom `stranger` names, who have neither credentials nor a
+/// history with this node, comes to [`STRANGERS_CAP`] answers at most, so that a million of them gain what one does.
+pub fn recommended<K: Ord + Copy>(
+    weights: &BTreeMap<K, f64>,
+    word: &BTreeMap<K, BTreeMap<K, Evidence>>,
+    about: K,
+    mut stranger: impl FnMut(K) -> bool,
+) -> Evidence {
+    let capped = |evidence: Evidence, cap: f64| {
+        if evidence.total() > cap { evidence.times(cap / evidence.total()) } else { evidence }
+    };
+    let (mut known, mut strange) = (Evidence::default(), Evidence::default());
+    // Nobody is heard about itself.
+    for (recommender, weight) in weights.iter().filter(|(recommender, _)| **recommender != about) {
+        let said = word.get(recommender).and_then(|said| said.get(&about)).filter(|said| said.total() > 0.0);
+        if let Some(said) = said {
+            let heard = capped(*said, RECOMMENDER_CAP).times(*weight);
+            let sum = if stranger(*recommender) { &mut strange } else { &mut known };
+            *sum = sum.and(heard);
+        }
+    }
+    capped(known.and(capped(strange, STRANGERS_CAP)), RECOMMENDED_CAP)
+}
+
+/// How well two voices agree over the peers that both judged, from 0 to 1; `None` when those are fewer than
+/// [`MIN_COMMON`]. What a voice says about `except` does not count: that is the other voice itself.
+fn agreement<K: Ord + Copy>(one: &BTreeMap<K, Evidence>, other: &BTreeMap<K, Evidence>, except: K) -> Option<f64> {
+    let (fewer, more) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let (mut common, mut distance) = (0usize, 0.0);
+    for (peer, evidence) in fewer.iter().filter(|(peer, _)| **peer != except) {
+        let Some(against) = more.get(peer) else { continue };
+        if evidence.total() > 0.0 && against.total() > 0.0 {
+            common += 1;
+            distance += apart(*evidence, *against);
+        }
+    }
+    (common >= MIN_COMMON).then(|| (1.0 - SLOPE * distance / common as f64).max(0.0).powi(2))
+}
+
+/// How far two opinions of one peer lie apart beyond what chance explains, from 0 to 1: the distance of their means less one
+/// standard deviation of it, the variance of a mean being mean × (1 - mean) / (total + 3). Two honest voices that saw a few answers
+/// each are not held against each other.
+fn apart(one: Evidence, other: Evidence) -> f64 {
+    let variance = |evidence: Evidence| evidence.mean() * (1.0 - evidence.mean()) / (evidence.total() + 3.0);
+    ((one.mean() - other.mean()).abs() - (variance(one) + variance(other)).sqrt()).max(0.0)
+}

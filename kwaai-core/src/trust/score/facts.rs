@@ -1,0 +1,368 @@
+//! What a score needs of each kept credential, in one row for each subject.
+//!
+//! Under a passphrase nothing is written down here, since a row says in the clear who issued what about whom.
+//!
+//! A proof is checked when its credential is kept, and need not be checked again for every score: the row is written in
+//! the same transaction as the credential, so both are there or neither. Who can write the database could as well name
+//! himself an issuer.
+//!
+//! A row is a version, then for each credential its identifier and issuer (32 bytes each), the name of its type, flags,
+//! and the instants that the flags announce; numbers are little-endian.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+};
+use serde_json::Value;
+
+use super::super::credential::{Credential, CredentialType, Validity};
+use super::super::experience::Reader;
+use super::super::{json, proof};
+use crate::identity::Did;
+use crate::store::Store;
+use crate::{Error, Result};
+
+/// Subject → the facts of the credentials about it.
+const FACTS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("trust.facts");
+
+/// (issuer, subject) of every kept endorsement.
+const ENDORSED: TableDefinition<(&[u8; 32], &[u8; 32]), ()> = TableDefinition::new("trust.endorsed");
+
+const VERSION: u8 = 1;
+const ID_PREFIX: &str = "urn:kwaai:vc:";
+
+const REVOCABLE: u8 = 1;
+const FROM: u8 = 2;
+const UNTIL: u8 = 4;
+const PROOF_UNTIL: u8 = 8;
+
+/// What a score needs of one credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) id: [u8; 32],
+    pub(crate) issuer: [u8; 32],
+    pub(crate) kind: Option<CredentialType>,
+    pub(crate) revocable: bool,
+    pub(crate) valid_from: Option<Timestamp>,
+    pub(crate) valid_until: Option<Timestamp>,
+    pub(crate) proof_until: Option<Timestamp>,
+}
+
+impl Facts {
+    fn of(credential: &Credential) -> Option<Facts> {
+        let summary = credential.summary();
+        Some(Facts {
+            id: unhex(summary.id.strip_prefix(ID_PREFIX)?)?,
+            issuer: *summary.issuer.public_key(),
+            kind: summary.kind,
+            revocable: credential.is_revocable(),
+            valid_from: summary.valid_from,
+            valid_until: summary.valid_until,
+            proof_until: proof_until(credential),
+        })
+    }
+
+    /// The identifier in the wallet.
+    pub(crate) fn credential_id(&self) -> String {
+        format!("{ID_PREFIX}{}", json::hex(&self.id))
+    }
+
+    pub(crate) fn validity(&self, now: Timestamp) -> Validity {
+        if self.valid_from.is_some_and(|from| now < from) {
+            Validity::NotYet
+        } else if self.valid_until.is_some_and(|until| now > until) {
+            Validity::Expired
+        } else {
+            Validity::InForce
+        }
+    }
+}
+
+/// The earliest end of the credential's proofs.
+fn proof_until(credential: &Credential) -> Option<Timestamp> {
+    let proofs = match credential.document().get("proof") {
+        Some(Value::Array(proofs)) => proofs.as_slice(),
+        Some(single) => std::slice::from_ref(single),
+        None => &[],
+    };
+    proofs
+        .iter()
+        .filter_map(|one| one.get("expires"))
+        .filter_map(|expires| proof::date_time("expires", expires).ok())
+        .min()
+}
+
+/// Notes a credential that is being kept, in place of an older copy of it.
+pub(crate) fn put(transaction: &WriteTransaction, credential: &Credential) -> Result<()> {
+    let (Some(subject), Some(facts)) = (credential.subject(), Facts::of(credential)) else { return Ok(()) };
+    if facts.kind == Some(CredentialType::PeerEndorsement) {
+        transaction.open_table(ENDORSED)?.insert((&facts.issuer, subject.public_key()), ())?;
+    }
+    change(transaction, &subject, |all| {
+        all.retain(|other| other.id != facts.id);
+        all.push(facts);
+    })
+}
+
+/// Forgets a credential that is being removed.
+pub(crate) fn remove(transaction: &WriteTransaction, credential: &Credential) -> Result<()> {
+    let (Some(subject), Some(facts)) = (credential.subject(), Facts::of(credential)) else { return Ok(()) };
+    let endorsement = |one: &Facts| one.kind == Some(CredentialType::PeerEndorsement) && one.issuer == facts.issuer;
+    let mut endorsed = false;
+    change(transaction, &subject, |all| {
+        all.retain(|other| other.id != facts.id);
+        endorsed = all.iter().any(endorsement);
+    })?;
+    if !endorsed {
+        transaction.open_table(ENDORSED)?.remove((&facts.issuer, subject.public_key()))?;
+    }
+    Ok(())
+}
+
+/// Writes the rows of a database that has none, as one of an earlier version.
+pub(crate) fn complete(
+    store: &Store,
+    credentials: impl FnOnce() -> Result<Vec<Credential>>,
+    now: Timestamp,
+) -> Result<()> {
+    let missing = store.read(|transaction| match transaction.open_table(FACTS) {
+        Ok(_) => Ok(false),
+        Err(TableError::TableDoesNotExist(_)) => Ok(true),
+        Err(error) => Err(error.into()),
+    })?;
+    if !missing {
+        return Ok(());
+    }
+    let sound: Vec<Credential> = credentials()?.into_iter().filter(|one| one.check_proof(now).is_ok()).collect();
+    if sound.is_empty() {
+        return Ok(());
+    }
+    store.write(|transaction| sound.iter().try_for_each(|credential| put(transaction, credential)))
+}
+
+fn change(transaction: &WriteTransaction, subject: &Did, work: impl FnOnce(&mut Vec<Facts>)) -> Result<()> {
+    let mut table = transaction.open_table(FACTS)?;
+    let mut all = match table.get(subject.public_key())? {
+        Some(row) => decode(row.value()).ok_or_else(|| damaged(subject.public_key()))?,
+        None => Vec::new(),
+    };
+    work(&mut all);
+    all.sort_by_key(|facts| facts.id);
+    if all.is_empty() {
+        table.remove(subject.public_key())?;
+    } else {
+        table.insert(subject.public_key(), encode(&all).as_slice())?;
+    }
+    Ok(())
+}
+
+/// Forgets every row, because the credentials are going to be encrypted.
+pub(crate) fn clear(transaction: &WriteTransaction) -> Result<()> {
+    transaction.delete_table(FACTS)?;
+    transaction.delete_table(ENDORSED)?;
+    Ok(())
+}
+
+/// The facts as one transaction sees them: written down, or made of credentials that are kept encrypted.
+pub(crate) enum FactsTable {
+    Written {
+        facts: Option<ReadOnlyTable<&'static [u8; 32], &'static [u8]>>,
+        endorsed: Option<ReadOnlyTable<(&'static [u8; 32], &'static [u8; 32]), ()>>,
+    },
+    Made {
+        facts: BTreeMap<[u8; 32], Vec<Facts>>,
+        endorsed: BTreeSet<([u8; 32], [u8; 32])>,
+    },
+}
+
+impl FactsTable {
+    pub(crate) fn open(transaction: &ReadTransaction) -> Result<FactsTable> {
+        let facts = match transaction.open_table(FACTS) {
+            Err(TableError::TableDoesNotExist(_)) => None,
+            table => Some(table?),
+        };
+        let endorsed = match transaction.open_table(ENDORSED) {
+            Err(TableError::TableDoesNotExist(_)) => None,
+            table => Some(table?).filter(|table| !table.is_empty().unwrap_or(false)),
+        };
+        Ok(FactsTable::Written { facts, endorsed })
+    }
+
+    /// The facts of these credentials, which are in the order of their identifiers.
+    pub(crate) fn of(credentials: &[Credential]) -> FactsTable {
+        let mut facts: BTreeMap<[u8; 32], Vec<Facts>> = BTreeMap::new();
+        let mut endorsed = BTreeSet::new();
+        for credential in credentials {
+            let (Some(subject), Some(one)) = (credential.subject(), Facts::of(credential)) else { continue };
+            if one.kind == Some(CredentialType::PeerEndorsement) {
+                endorsed.insert((one.issuer, *subject.public_key()));
+            }
+            facts.entry(*subject.public_key()).or_default().push(one);
+        }
+        FactsTable::Made { facts, endorsed }
+    }
+
+    /// The facts of the credentials about a subject, in the order of their identifiers.
+    pub(crate) fn about(&self, subject: &[u8; 32]) -> Result<Vec<Facts>> {
+        match self {
+            FactsTable::Made { facts, .. } => Ok(facts.get(subject).cloned().unwrap_or_default()),
+            FactsTable::Written { facts: None, .. } => Ok(Vec::new()),
+            FactsTable::Written { facts: Some(table), .. } => match table.get(subject)? {
+                Some(row) => decode(row.value()).ok_or_else(|| damaged(subject)),
+                None => Ok(Vec::new()),
+            },
+        }
+    }
+
+    /// Whom an issuer endorses, in order, and at most `most` of them.
+    pub(crate) fn endorsed_by(&self, issuer: &[u8; 32], most: usize) -> Result<Vec<[u8; 32]>> {
+        let all = (*issuer, [0; 32])..=(*issuer, [255; 32]);
+        match self {
+            FactsTable::Made { endorsed, .. } => {
+                Ok(endorsed.range(all).take(most).map(|(_, subject)| *subject).collect())
+            }
+            FactsTable::Written { endorsed: None, .. } => Ok(Vec::new()),
+            FactsTable::Written { endorsed: Some(table), .. } => table
+                .range((issuer, &[0; 32])..=(issuer, &[255; 32]))?
+                .take(most)
+                .map(|entry| Ok(*entry?.0.value().1))
+                .collect(),
+        }
+    }
+}
+
+fn encode(all: &[Facts]) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    for facts in all {
+        bytes.extend(facts.id);
+        bytes.extend(facts.issuer);
+        let name = facts.kind.map_or("", CredentialType::as_str);
+        bytes.push(name.len() as u8);
+        bytes.extend(name.as_bytes());
+        let instants = [(FROM, facts.valid_from), (UNTIL, facts.valid_until), (PROOF_UNTIL, facts.proof_until)];
+        let revocable = if facts.revocable { REVOCABLE } else { 0 };
+        bytes.push(
+            instants
+                .iter()
+                .fold(revocable, |flags, (flag, instant)| if instant.is_some() { flags | flag } else { flags }),
+        );
+        for instant in instants.into_iter().filter_map(|(_, instant)| instant) {
+            bytes.extend(instant.as_second().to_le_bytes());
+            bytes.extend(instant.subsec_nanosecond().to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn decode(row: &[u8]) -> Option<Vec<Facts>> {
+    let mut reader = Reader(row);
+    if reader.u8()? != VERSION {
+        return None;
+    }
+    let mut all: Vec<Facts> = Vec::new();
+    while !reader.0.is_empty() {
+        let (id, issuer) = (reader.array()?, reader.array()?);
+        let length = reader.u8()?;
+        let kind = match reader.take(usize::from(length))? {
+            [] => None,
+            name => Some(std::str::from_utf8(name).ok()?.parse().ok()?),
+        };
+        let flags = reader.u8()?;
+        if flags > (REVOCABLE | FROM | UNTIL | PROOF_UNTIL) || all.last().is_some_and(|before| before.id >= id) {
+            return None;
+        }
+        let mut instant = |flag: u8| -> Option<Option<Timestamp>> {
+            if flags & flag == 0 {
+                return Some(None);
+            }
+            Some(Some(Timestamp::new(reader.i64()?, reader.i32()?).ok()?))
+        };
+        let (valid_from, valid_until, proof_until) = (instant(FROM)?, instant(UNTIL)?, instant(PROOF_UNTIL)?);
+        all.push(Facts { id, issuer, kind, revocable: flags & REVOCABLE != 0, valid_from, valid_until, proof_until });
+    }
+    Some(all)
+}
+
+/// Keys that were checked to be points on the curve, so that each costs that check once in a run.
+#[derive(Default)]
+pub(crate) struct Keys(BTreeMap<[u8; 32], Did>);
+
+impl Keys {
+    pub(crate) fn did(&mut self, key: &[u8; 32]) -> Result<Did> {
+        if let Some(did) = self.0.get(key) {
+            return Ok(*did);
+        }
+        let did = Did::from_public_key(*key).map_err(|_| damaged(key))?;
+        self.0.insert(*key, did);
+        Ok(did)
+    }
+}
+
+fn unhex(digits: &str) -> Option<[u8; 32]> {
+    let bytes: Vec<u8> = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect::<Option<_>>()?;
+    bytes.try_into().ok()
+}
+
+fn damaged(subject: &[u8; 32]) -> Error {
+    Error::corrupt_data(format!("the facts about the credentials of {} are damaged", json::hex(subject)))
+        .with_remedy("restore the data directory from a backup")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> Facts {
+        Facts {
+            id: [1; 32],
+            issuer: [2; 32],
+            kind: Some(CredentialType::Uptime),
+            revocable: true,
+            valid_from: Some("2026-06-01T00:00:00.5Z".parse().unwrap()),
+            valid_until: None,
+            proof_until: Some("2027-06-01T00:00:00Z".parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_row_is_written_as_it_was_laid_down() {
+        let mut expected = vec![1u8];
+        expected.extend([1; 32]);
+        expected.extend([2; 32]);
+        expected.extend(b"\x08UptimeVC\x0b");
+        expected.extend(1_780_272_000i64.to_le_bytes());
+        expected.extend(500_000_000i32.to_le_bytes());
+        expected.extend(1_811_808_000i64.to_le_bytes());
+        expected.extend(0i32.to_le_bytes());
+        assert_eq!(encode(&[sample()]), expected);
+        assert_eq!(decode(&expected).unwrap(), [sample()]);
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_a_row_of_facts_is_read_or_refused(
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            place in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let other = Facts { id: [3; 32], kind: None, valid_until: sample().proof_until, ..sample() };
+            let mut changed = encode(&[sample(), other]);
+            let place = place.index(changed.len());
+            changed[place] = byte;
+            changed.truncate(cut.index(changed.len()) + 1);
+            for bytes in [noise, changed] {
+                if let Some(facts) = decode(&bytes) {
+                    prop_assert_eq!(encode(&facts), bytes);
+                }
+            }
+        }
+    }
+}

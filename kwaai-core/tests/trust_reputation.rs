@@ -1,0 +1,146 @@
+//! What a node measures of its peers is kept, shared by its handles, and forgotten on demand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwaai_core::ErrorCode;
+use kwaai_core::clock::{Clock, ManualClock};
+use kwaai_core::identity::{Did, Keypair};
+use kwaai_core::store::Store;
+use kwaai_core::trust::{Evidence, FLUSH_AFTER, FLUSH_COUNT, Observation, Outcome, Recommendation, TrustGraph};
+
+fn clock() -> ManualClock {
+    ManualClock::at("2026-06-01T10:30:00Z".parse().unwrap())
+}
+
+fn open(store: &Store, clock: &ManualClock) -> TrustGraph {
+    let signer = Keypair::from_seed([1; 32]).signer().unwrap();
+    TrustGraph::open(store.clone(), signer, Arc::new(clock.clone())).unwrap()
+}
+
+fn did(seed: u8) -> Did {
+    Keypair::from_seed([seed; 32]).did().unwrap()
+}
+
+fn good(graph: &TrustGraph, peer: Did, clock: &ManualClock) {
+    graph.record(&peer, Observation::new(Outcome::Good, clock.now())).unwrap();
+}
+
+/// How many good answers the database has, as another handle finds it.
+fn stored(store: &Store, clock: &ManualClock, peer: Did) -> f64 {
+    open(store, clock).reputation(&peer).unwrap().map_or(0.0, |reputation| reputation.evidence.good)
+}
+
+#[test]
+fn measurements_are_means_weighed_by_age() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let graph = open(&store, &clock);
+    let seen = |outcome, latency, delivered| Observation {
+        latency_ms: Some(latency),
+        promised: Some(10.0),
+        delivered: Some(delivered),
+        ..Observation::new(outcome, clock.now())
+    };
+    graph.record(&did(2), seen(Outcome::Good, 100.0, 9.0)).unwrap();
+    graph.record(&did(2), seen(Outcome::Good, 300.0, 6.0)).unwrap();
+    graph.record(&did(2), Observation::new(Outcome::TransportFault, clock.now())).unwrap();
+    let reputation = graph.reputation(&did(2)).unwrap().unwrap();
+    assert_eq!(reputation.evidence, Evidence { good: 2.0, bad: 0.0 });
+    assert_eq!((reputation.latency_ms, reputation.throughput), (Some(200.0), Some(0.75)));
+    assert_eq!((reputation.success, reputation.reliability, reputation.uptime), (0.75, Some(2.0 / 3.0), Some(1.0)));
+    clock.advance(Duration::from_secs(86_400 * 30));
+    graph.record(&did(2), Observation::new(Outcome::TransportFault, clock.now())).unwrap();
+    let reputation = graph.reputation(&did(2)).unwrap().unwrap();
+    assert_eq!(reputation.evidence, Evidence { good: 1.0, bad: 0.0 });
+    assert_eq!((reputation.transport_faults, reputation.uptime), (1.5, Some(0.5 / 1.5)));
+    assert_eq!(graph.reputations().unwrap(), [reputation]);
+    for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e10] {
+        let observation = Observation { latency_ms: Some(wrong), ..Observation::new(Outcome::Good, clock.now()) };
+        assert_eq!(graph.record(&did(2), observation).unwrap_err().code(), ErrorCode::InvalidArgument);
+    }
+    let own = graph.did();
+    let refused = graph.record(&own, Observation::new(Outcome::Good, clock.now()));
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::InvalidArgument);
+}
+
+#[test]
+fn observations_reach_the_database_in_batches_and_not_one_by_one() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let graph = open(&store, &clock);
+    for count in 1..FLUSH_COUNT {
+        good(&graph, did(2), &clock);
+        if count == 1 || count == FLUSH_COUNT - 1 {
+            assert_eq!(stored(&store, &clock, did(2)), 0.0, "after {count}");
+        }
+    }
+    good(&graph, did(2), &clock);
+    assert_eq!(stored(&store, &clock, did(2)), FLUSH_COUNT as f64);
+    good(&graph, did(2), &clock);
+    clock.advance(FLUSH_AFTER);
+    good(&graph, did(2), &clock);
+    assert_eq!(stored(&store, &clock, did(2)), FLUSH_COUNT as f64 + 2.0);
+    good(&graph, did(2), &clock);
+    graph.flush().unwrap();
+    assert_eq!(stored(&store, &clock, did(2)), FLUSH_COUNT as f64 + 3.0);
+}
+
+#[test]
+fn the_last_handle_writes_what_is_left_when_it_is_dropped() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let graph = open(&store, &clock);
+    let clone = graph.clone();
+    good(&graph, did(2), &clock);
+    drop(graph);
+    assert_eq!(stored(&store, &clock, did(2)), 0.0);
+    drop(clone);
+    assert_eq!(stored(&store, &clock, did(2)), 1.0);
+}
+
+#[test]
+fn handles_on_several_threads_lose_nothing() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let graph = open(&store, &clock);
+    let other = open(&store, &clock);
+    std::thread::scope(|scope| {
+        for handle in [graph.clone(), graph.clone(), other.clone(), other.clone()] {
+            let clock = &clock;
+            scope.spawn(move || (0..500).for_each(|_| good(&handle, did(2), clock)));
+        }
+    });
+    graph.flush().unwrap();
+    other.flush().unwrap();
+    assert_eq!(stored(&store, &clock, did(2)), 2000.0, "clones share a buffer, and two graphs add up");
+}
+
+#[test]
+fn what_is_reset_is_gone_for_good() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let graph = open(&store, &clock);
+    good(&graph, did(2), &clock);
+    graph.flush().unwrap();
+    good(&graph, did(2), &clock);
+    graph.reset_reputation(&did(2)).unwrap();
+    assert_eq!(graph.reputation(&did(2)).unwrap(), None);
+    assert_eq!(stored(&store, &clock, did(2)), 0.0);
+    assert_eq!(graph.reset_reputation(&did(2)).unwrap_err().code(), ErrorCode::NotFound);
+    good(&graph, did(2), &clock);
+    drop(graph);
+    assert_eq!(stored(&store, &clock, did(2)), 1.0);
+}
+
+#[test]
+fn recommendations_survive_and_the_later_word_holds() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let graph = open(&store, &clock);
+    let say = |good: f64, at| {
+        let evidence = Evidence { good, bad: 1.0 };
+        graph.add_recommendation(Recommendation { recommender: did(3), about: did(4), evidence, at }).unwrap();
+    };
+    let now = clock.now();
+    say(5.0, now);
+    say(9.0, now - Duration::from_secs(60));
+    graph.flush().unwrap();
+    let kept = open(&store, &clock).recommendations().unwrap();
+    assert_eq!(kept, graph.recommendations().unwrap());
+    assert_eq!((kept.len(), kept[0].evidence.good), (1, 5.0));
+}

@@ -1,0 +1,65 @@
+//! How many bad answers get through when many peers are malicious. `make bench-trust` prints the whole table, with more
+//! seeds and beside EigenTrust.
+
+#[path = "trust_score/simulation.rs"]
+mod simulation;
+
+use simulation::{Choice, MALICIOUS, Metric, Network, Outcomes, Threat};
+
+fn runs(threat: Threat, metric: Metric) -> Vec<Outcomes> {
+    (0..2).map(|seed| Network::run(threat, metric, Choice::Greedy, seed)).collect()
+}
+
+fn mean(runs: &[Outcomes], share: impl Fn(&Outcomes) -> f64) -> f64 {
+    runs.iter().map(share).sum::<f64>() / runs.len() as f64
+}
+
+/// At most `bar` of the answers are bad, and never a point more than without any trust.
+fn holds(threat: Threat, bar: f64) {
+    let ours = mean(&runs(threat, Metric::Ours), Outcomes::bad_share);
+    let none = mean(&runs(threat, Metric::Nothing), Outcomes::bad_share);
+    println!("{threat:?}: {ours:.3} bad answers, {none:.3} without trust");
+    assert!(ours <= bar && ours <= none + 0.01, "{threat:?}: {ours:.3} bad answers, {none:.3} without trust");
+}
+
+#[test]
+fn at_most_eight_percent_of_answers_are_bad_under_threats_a_and_b() {
+    holds(Threat::Individuals { malicious: MALICIOUS }, 0.08);
+    holds(Threat::Collective { malicious: MALICIOUS }, 0.08);
+}
+
+#[test]
+fn at_most_ten_percent_are_bad_under_camouflage() {
+    for honest_share in [0.2, 0.5, 0.8] {
+        holds(Threat::Camouflage { honest_share }, 0.10);
+    }
+}
+
+#[test]
+fn at_most_ten_percent_are_bad_with_spies() {
+    for spies in [10, 25] {
+        holds(Threat::Spies { spies }, 0.10);
+    }
+}
+
+#[test]
+fn whitewashers_get_at_most_two_percent_of_the_traffic() {
+    let share = mean(&runs(Threat::Whitewash, Metric::Ours), Outcomes::malicious_share);
+    assert!(share <= 0.02, "{share:.3}");
+}
+
+#[test]
+fn threats_that_nothing_was_tuned_on_do_no_more_harm_than_no_trust_would() {
+    holds(Threat::TwoFaced, 0.10);
+    // Credentialed peers that copy everybody's word and praise each other are seen through only one by one.
+    holds(Threat::Mimics, 0.40);
+}
+
+#[test]
+fn eigentrust_with_the_papers_choice_is_misled_by_spies_and_camouflage() {
+    // The figures that make the case for agreement with own experience; see docs/trust.md.
+    for threat in [Threat::Spies { spies: 25 }, Threat::Camouflage { honest_share: 0.5 }] {
+        let run = Network::run(threat, Metric::EigenTrust { alpha_percent: 10 }, Choice::Proportional, 0);
+        assert!(run.bad_share() > 0.2, "{threat:?}: {:.3}", run.bad_share());
+    }
+}
