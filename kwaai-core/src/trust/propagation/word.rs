@@ -55,12 +55,20 @@ pub fn recommender_weights<K: Ord + Copy>(
     }
     direct.retain(|_, weight| *weight > 0.0);
     let mut weights = direct.clone();
+    let mut heaviest: Vec<(f64, K)> = direct.into_iter().map(|(recommender, weight)| (weight, recommender)).collect();
+    heaviest.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for recommender in unmet {
         let said = &word[&recommender];
-        let through = direct
-            .iter()
-            .filter_map(|(other, weight)| Some(HOP * weight * agreement(&word[other], said, recommender)?));
-        let best = through.fold(0.0, f64::max);
+        let mut best = 0.0f64;
+        for (weight, other) in &heaviest {
+            // No agreement gives more than this, and the others weigh less.
+            if best >= HOP * weight {
+                break;
+            }
+            if let Some(agreement) = agreement(&word[other], said, recommender) {
+                best = best.max(HOP * weight * agreement);
+            }
+        }
         if best > 0.0 {
             weights.insert(recommender, best);
         }
