@@ -56,7 +56,7 @@ waiting! {
         let (kind, subject) = (text("type", r#type)?, text("subject", subject)?);
         let claims = optional_text("claims_json", claims_json)?.unwrap_or_else(|| "{}".into());
         let valid_for = optional_ms(valid_for_ms);
-        move |cancel| async move { Ok(Text(trust.issue(kind, subject, claims, valid_for, cancel).await?.json)) }
+        move |cancel| async move { Ok(Text(trust.issue(kind, subject, claims, valid_for, false, cancel).await?.json)) }
     }
 
     /// Checks the form and the proof of a credential, the signed document, and says what it says. It is not kept.

@@ -283,7 +283,7 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
         "TrustGraph.issue" => {
             let claims = args.data.get("claims").cloned().unwrap_or(json!({})).to_string();
             let (kind, subject) = (args.get("type")?, args.get("subject")?);
-            data(graph.issue(kind, subject, claims, args.get("valid_for_ms")?, cancel).await?)
+            data(graph.issue(kind, subject, claims, args.get("valid_for_ms")?, false, cancel).await?)
         }
         "TrustGraph.verify" => data(graph.verify(args.get("credential")?, cancel).await?),
         "TrustGraph.import_credential" => data(graph.import_credential(args.get("credential")?, cancel).await?),
