@@ -59,7 +59,8 @@ static bool trust(kwaai_node_t *alice, kwaai_trust_t *issuer, const char *bob_di
     char *issuer_did = NULL, *credential = NULL, *summary = NULL, *reasons = NULL;
     double score = 0;
     bool failed = kwaai_node_trust(alice, &graph, error) || kwaai_trust_did(issuer, &issuer_did, error) ||
-                  kwaai_trust_issue(issuer, "VerifiedNodeVC", bob_did, NULL, KWAAI_UNSET, WAIT, &credential, error) ||
+                  kwaai_trust_issue(issuer, "VerifiedNodeVC", bob_did, NULL, KWAAI_UNSET, false, WAIT, &credential,
+                                    error) ||
                   kwaai_trust_import_credential(graph, credential, WAIT, &summary, error) ||
                   kwaai_trust_trust_issuer(graph, issuer_did, "[\"VerifiedNodeVC\"]", WAIT, error) ||
                   kwaai_trust_score(graph, bob_did, WAIT, &score, &reasons, error);

@@ -40,7 +40,7 @@ func trust(node: Node, issuer: TrustGraph, peer: String) async throws {
 // anchor: policy
 func policy(node: Node, stranger: String) async throws {
     let trust = node.trust()
-    try await trust.setPolicy(policy: [.useBlocks: .verified])
+    try await trust.setPolicy(policy: [.useBlocks: .tier(.verified)])
     do {
         try await trust.require(peer: stranger, purpose: .useBlocks)
     } catch let error as KwaaiError {

@@ -12,6 +12,7 @@ mod clock;
 mod error;
 mod fork;
 mod handle;
+mod identity;
 pub mod log;
 mod matrix;
 #[cfg(feature = "uniffi")]
@@ -31,6 +32,7 @@ mod validate;
 
 pub use cancel::CancelToken;
 pub use error::{KwaaiError, Result};
+pub use identity::{ResolvedDid, resolve_did};
 pub use kwaai_core::ErrorCode;
 pub use kwaai_core::event::Item;
 pub use log::{LogRecord, LogSink, init_logging};

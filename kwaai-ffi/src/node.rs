@@ -18,7 +18,7 @@ use crate::handle::Handle;
 use crate::provide::Supplies;
 use crate::rag::Options;
 use crate::shard::Offer;
-use crate::trust::Reason;
+use crate::trust::{Minimum, Reason, TrustStatement};
 use crate::{CancelToken, Rag, Result, ShardEngine, Stream, TrustGraph, rt, validate};
 
 /// A running node. Dropping it aborts what is under way; [`Node::shutdown`] lets it finish.
@@ -172,6 +172,8 @@ pub struct PeerInfo {
     pub score: f64,
     /// The arithmetic of the score.
     pub reasons: Vec<Reason>,
+    /// Whether a fiduciary pledge of the peer counts here.
+    pub pledged: bool,
 }
 
 /// A text that a peer sent.
@@ -317,6 +319,26 @@ impl Node {
         Ok(addresses.iter().map(ToString::to_string).collect())
     }
 
+    /// Asks a peer where somebody stands with it, or whether somebody reaches a minimum with it. The answer is the peer's
+    /// opinion and changes no score here.
+    pub async fn ask_trust(
+        &self,
+        peer: String,
+        about: String,
+        at_least: Option<Minimum>,
+        cancel: CancelToken,
+    ) -> Result<TrustStatement> {
+        let (node, peer, about) = (self.handle.get()?, validate::peer(&peer)?, validate::did(&about)?);
+        let at_least = at_least.map(|minimum| minimum.read()).transpose()?;
+        let ask = async move {
+            match at_least {
+                Some(minimum) => node.ask_trust_at_least(peer, about, minimum).await,
+                None => node.ask_trust(peer, about).await,
+            }
+        };
+        rt::run(&cancel, ask).await.map(TrustStatement::from)
+    }
+
     /// Sends a text to a peer; returns when it has arrived.
     pub async fn send_message(&self, peer: String, text: String, cancel: CancelToken) -> Result<()> {
         let (node, peer) = (self.handle.get()?, validate::peer(&peer)?);
@@ -450,6 +472,7 @@ impl From<node::PeerInfo> for PeerInfo {
             tier: peer.tier.to_string(),
             score: peer.score,
             reasons: peer.reasons.into_iter().map(Reason::from).collect(),
+            pledged: peer.pledged,
         }
     }
 }

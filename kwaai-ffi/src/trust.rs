@@ -1,13 +1,24 @@
 //! Who may do what, as an object.
 
+mod pledge;
+mod query;
+mod status;
+mod wallet;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use kwaai_core::Error;
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::{self, CredentialFilter, CredentialType, KEY_FILE, Minimum, Policy, Purpose};
-use serde::{Deserialize, Serialize};
+use kwaai_core::trust::{self, CredentialFilter, CredentialType, KEY_FILE, Policy, Purpose};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+
+pub use query::TrustStatement;
+pub use status::{KeptStatusList, Status, WantedStatusList};
+pub use wallet::{ImportedCredentials, RefusedCredential};
 
 use crate::clock::{SetClock, check_seed, seeded};
 use crate::handle::Handle;
@@ -114,6 +125,17 @@ pub struct TrustedIssuer {
     pub types: Vec<String>,
 }
 
+/// The least that a purpose asks for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
+#[serde(untagged)]
+pub enum Minimum {
+    /// At least the tier of this name.
+    Tier(String),
+    /// At least this score, from 0 to 1.
+    Score(f64),
+}
+
 /// Which credentials are wanted; every part may be left out.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -184,13 +206,15 @@ impl TrustGraph {
         &self.did
     }
 
-    /// Issues a credential about a subject. `claims` is a JSON object. The credential is returned and not kept.
+    /// Issues a credential about a subject. `claims` is a JSON object. The credential is returned and not kept. Only a
+    /// `revocable` one can be withdrawn later.
     pub async fn issue(
         &self,
         kind: String,
         subject: String,
         claims: String,
         valid_for_ms: Option<u64>,
+        revocable: bool,
         cancel: CancelToken,
     ) -> Result<Credential> {
         let graph = self.handle.get()?;
@@ -198,7 +222,13 @@ impl TrustGraph {
         let subject = validate::did(&subject)?;
         let claims: Map<String, Value> = validate::json("claims", &claims)?;
         let valid_for = valid_for_ms.map(std::time::Duration::from_millis);
-        rt::run(&cancel, async move { graph.issue(kind, subject, claims, valid_for).await }).await.map(Credential::from)
+        let issue = async move {
+            match revocable {
+                true => graph.issue_revocable(kind, subject, claims, valid_for).await,
+                false => graph.issue(kind, subject, claims, valid_for).await,
+            }
+        };
+        rt::run(&cancel, issue).await.map(Credential::from)
     }
 
     /// Checks a credential's form and proof, and says what it says. It is not kept.
@@ -273,18 +303,19 @@ impl TrustGraph {
         rt::blocking(&cancel, move || graph.score(&peer)).await.map(Score::from)
     }
 
-    /// The minimum of each purpose: the name of a tier, or a score in decimal digits.
-    pub async fn policy(&self, cancel: CancelToken) -> Result<BTreeMap<&'static str, String>> {
+    /// The minimum of each purpose.
+    pub async fn policy(&self, cancel: CancelToken) -> Result<BTreeMap<&'static str, Minimum>> {
         let graph = self.handle.get()?;
         let policy = rt::blocking(&cancel, move || graph.policy()).await?;
-        Ok(Purpose::ALL.into_iter().map(|purpose| (purpose.as_str(), policy.minimum(purpose).to_string())).collect())
+        let minimum = |purpose: Purpose| (purpose.as_str(), policy.minimum(purpose).into());
+        Ok(Purpose::ALL.into_iter().map(minimum).collect())
     }
 
-    /// Replaces the minimum of each purpose, `verified` or `0.55`, durably. A purpose that is left out gets its default.
-    pub async fn set_policy(&self, minimum: BTreeMap<String, String>, cancel: CancelToken) -> Result<()> {
+    /// Replaces the minimum of each purpose, durably. A purpose that is left out gets its default.
+    pub async fn set_policy(&self, minimum: BTreeMap<String, Minimum>, cancel: CancelToken) -> Result<()> {
         let graph = self.handle.get()?;
         let policy = minimum.iter().try_fold(Policy::default(), |policy, (purpose, minimum)| {
-            policy.with_minimum(purpose.parse()?, minimum.parse::<Minimum>()?)
+            policy.with_minimum(purpose.parse()?, minimum.read()?)
         })?;
         rt::blocking(&cancel, move || graph.set_policy(policy)).await
     }
@@ -304,6 +335,57 @@ impl TrustGraph {
         if !self.of_node {
             self.close();
         }
+    }
+}
+
+impl Minimum {
+    pub(crate) fn read(&self) -> kwaai_core::Result<trust::Minimum> {
+        match self {
+            Minimum::Tier(name) => name.parse().map(trust::Minimum::Tier),
+            Minimum::Score(value) => trust::Minimum::score(*value),
+        }
+    }
+}
+
+impl From<trust::Minimum> for Minimum {
+    fn from(minimum: trust::Minimum) -> Minimum {
+        match minimum {
+            trust::Minimum::Tier(tier) => Minimum::Tier(tier.to_string()),
+            trust::Minimum::Score(points) => Minimum::Score(points.value()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Minimum {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Minimum, D::Error> {
+        deserializer.deserialize_any(MinimumVisitor)
+    }
+}
+
+/// Reads what an untagged enum would read, with an error that says what is allowed.
+struct MinimumVisitor;
+
+impl Visitor<'_> for MinimumVisitor {
+    type Value = Minimum;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a tier or a score from 0 to 1")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> std::result::Result<Minimum, E> {
+        Ok(Minimum::Tier(name.to_owned()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> std::result::Result<Minimum, E> {
+        Ok(Minimum::Score(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> std::result::Result<Minimum, E> {
+        Ok(Minimum::Score(value as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> std::result::Result<Minimum, E> {
+        Ok(Minimum::Score(value as f64))
     }
 }
 

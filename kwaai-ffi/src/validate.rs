@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kwaai_core::Error;
-use kwaai_core::identity::{Did, PeerId};
+use kwaai_core::identity::{Did, PeerId, peer_id};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,35 +20,14 @@ const MAX_JSON_BYTES: usize = 16 * 1024 * 1024;
 /// Longer waits are a mistake in the unit. About 49 days, which is also what 32 bits of milliseconds hold.
 const MAX_MILLIS: u64 = u32::MAX as u64;
 
-/// No PeerId and no DID of a key is nearly as long. Reading base58 takes time that grows with the square of the length.
-const MAX_NAME_BYTES: usize = 1024;
-
-/// A peer, named by its PeerId or by its DID.
+/// A peer, named by its PeerId or by its DID, in any spelling of either.
 pub(crate) fn peer(text: &str) -> Result<PeerId> {
-    let text = name(text)?;
-    if text.starts_with("did:") {
-        return Ok(text.parse::<Did>()?.to_peer_id()?);
-    }
-    text.parse().map_err(|error| {
-        Error::invalid_argument(format!("{:?} is neither a PeerId nor a DID", shorten(text))).with_source(error).into()
-    })
+    Ok(peer_id::parse_any(text.trim())?)
 }
 
-/// An identity, named by its DID or by its PeerId.
+/// An identity, named by its DID or by its PeerId, in any spelling of either.
 pub(crate) fn did(text: &str) -> Result<Did> {
-    let text = name(text)?;
-    if text.starts_with("did:") {
-        return Ok(text.parse()?);
-    }
-    Ok(Did::from_peer_id(&peer(text)?)?)
-}
-
-fn name(text: &str) -> Result<&str> {
-    let text = text.trim();
-    if text.len() > MAX_NAME_BYTES {
-        return Err(Error::invalid_argument(format!("{:?} is neither a PeerId nor a DID", shorten(text))).into());
-    }
-    Ok(text)
+    Ok(Did::parse_any(text.trim())?)
 }
 
 /// A path that is there at all.
@@ -94,14 +73,6 @@ where
     D: serde::Deserializer<'de>,
 {
     Ok(Option::deserialize(value)?.unwrap_or_default())
-}
-
-fn shorten(text: &str) -> String {
-    const SHOWN: usize = 64;
-    if text.chars().count() <= SHOWN {
-        return text.to_string();
-    }
-    text.chars().take(SHOWN).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -100,6 +100,12 @@ static uint64_t u64_of(call *made, const char *key)
     return (uint64_t)number_of(made, key, 9007199254740992.0);
 }
 
+static bool bool_of(call *made, const char *key)
+{
+    json *value = argument(made, key, JSON_BOOL);
+    return value != NULL && value->number != 0;
+}
+
 /* A number of milliseconds that may be left out. */
 static uint64_t ms_of(call *made, const char *key)
 {
@@ -297,6 +303,9 @@ static kwaai_status_t call_node(call *made)
         return kwaai_node_disconnect(H, text_of(made, "peer"), T, E);
     } else if (IS("Node.find_peer")) {
         return JSON_OF(kwaai_node_find_peer(H, text_of(made, "peer"), T, &text, E));
+    } else if (IS("Node.ask_trust")) {
+        return JSON_OF(kwaai_node_ask_trust(H, text_of(made, "peer"), text_of(made, "about"), written(made, "at_least"), T,
+                                            &text, E));
     } else if (IS("Node.send_message")) {
         return kwaai_node_send_message(H, text_of(made, "peer"), text_of(made, "text"), T, E);
     } else if (IS("Node.messages")) {
@@ -325,16 +334,83 @@ static kwaai_status_t call_node(call *made)
     return KWAAI_UNSUPPORTED;
 }
 
-static kwaai_status_t issue(call *made)
+/* What issues answers the document alone; the scenarios want what it says too. */
+static kwaai_status_t issued(call *made, kwaai_status_t status, char *document)
 {
-    char *document = NULL, *text = NULL;
-    kwaai_status_t status = kwaai_trust_issue(H, text_of(made, "type"), text_of(made, "subject"), written(made, "claims"),
-                                              ms_of(made, "valid_for_ms"), T, &document, E);
+    char *text = NULL;
     if (status == KWAAI_OK) {
         status = kwaai_trust_verify(H, document, T, &text, E);
         kwaai_string_free(document);
     }
     return as_json(made, status, text);
+}
+
+static kwaai_status_t call_status(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("TrustGraph.revoke")) {
+        return kwaai_trust_revoke(H, text_of(made, "credential_id"), T, E);
+    } else if (IS("TrustGraph.suspend")) {
+        return kwaai_trust_suspend(H, text_of(made, "credential_id"), T, E);
+    } else if (IS("TrustGraph.reinstate")) {
+        return kwaai_trust_reinstate(H, text_of(made, "credential_id"), T, E);
+    } else if (IS("TrustGraph.status")) {
+        return JSON_OF(kwaai_trust_status(H, text_of(made, "credential"), T, &text, E));
+    } else if (IS("TrustGraph.status_lists")) {
+        return JSON_OF(kwaai_trust_status_lists(H, T, &text, E));
+    } else if (IS("TrustGraph.status_list")) {
+        return TEXT_OF(kwaai_trust_status_list(H, text_of(made, "url"), T, &text, E));
+    } else if (IS("TrustGraph.keep_status_list")) {
+        return JSON_OF(kwaai_trust_keep_status_list(H, text_of(made, "list"), T, &text, E));
+    } else if (IS("TrustGraph.wanted_status_lists")) {
+        return JSON_OF(kwaai_trust_wanted_status_lists(H, T, &text, E));
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_wallet(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("TrustGraph.export_credentials")) {
+        return TEXT_OF(kwaai_trust_export_credentials(H, T, &text, E));
+    } else if (IS("TrustGraph.import_credentials")) {
+        return JSON_OF(kwaai_trust_import_credentials(H, text_of(made, "bundle"), T, &text, E));
+    } else if (IS("TrustGraph.set_passphrase")) {
+        return kwaai_trust_set_passphrase(H, text_of(made, "passphrase"), T, E);
+    } else if (IS("TrustGraph.remove_passphrase")) {
+        return kwaai_trust_remove_passphrase(H, T, E);
+    } else if (IS("TrustGraph.unlock")) {
+        return kwaai_trust_unlock(H, text_of(made, "passphrase"), T, E);
+    } else if (IS("TrustGraph.lock")) {
+        return kwaai_trust_lock(H, T, E);
+    } else if (IS("TrustGraph.wallet_state")) {
+        return TEXT_OF(kwaai_trust_wallet_state(H, T, &text, E));
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_pledge(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("TrustGraph.request_pledge")) {
+        return TEXT_OF(kwaai_trust_request_pledge(H, text_of(made, "issuer"), text_of(made, "text"), text_of(made, "name"),
+                                                  T, &text, E));
+    } else if (IS("TrustGraph.issue_pledge")) {
+        status = kwaai_trust_issue_pledge(H, text_of(made, "request"), text_of(made, "text"), text_of(made, "name"),
+                                          ms_of(made, "valid_for_ms"), T, &text, E);
+        return issued(made, status, text);
+    } else if (IS("TrustGraph.accept_pledge")) {
+        return JSON_OF(kwaai_trust_accept_pledge(H, text_of(made, "credential"), text_of(made, "text"),
+                                                 text_of(made, "name"), T, &text, E));
+    } else if (IS("TrustGraph.withdraw_pledge")) {
+        return TEXT_OF(kwaai_trust_withdraw_pledge(H, text_of(made, "credential_id"), T, &text, E));
+    } else if (IS("TrustGraph.import_withdrawal")) {
+        return TEXT_OF(kwaai_trust_import_withdrawal(H, text_of(made, "withdrawal"), T, &text, E));
+    }
+    return KWAAI_UNSUPPORTED;
 }
 
 static kwaai_status_t call_trust(call *made)
@@ -349,7 +425,9 @@ static kwaai_status_t call_trust(call *made)
     } else if (IS("TrustGraph.did")) {
         return TEXT_OF(kwaai_trust_did(H, &text, E));
     } else if (IS("TrustGraph.issue")) {
-        return issue(made);
+        status = kwaai_trust_issue(H, text_of(made, "type"), text_of(made, "subject"), written(made, "claims"),
+                                   ms_of(made, "valid_for_ms"), bool_of(made, "revocable"), T, &text, E);
+        return issued(made, status, text);
     } else if (IS("TrustGraph.verify")) {
         return JSON_OF(kwaai_trust_verify(H, text_of(made, "credential"), T, &text, E));
     } else if (IS("TrustGraph.import_credential")) {
@@ -376,10 +454,21 @@ static kwaai_status_t call_trust(call *made)
         return kwaai_trust_set_policy(H, written(made, "policy"), T, E);
     } else if (IS("TrustGraph.require")) {
         return kwaai_trust_require(H, text_of(made, "peer"), text_of(made, "purpose"), T, E);
+    } else if (IS("TrustGraph.disclosures")) {
+        return JSON_OF(kwaai_trust_disclosures(H, T, &text, E));
+    } else if (IS("TrustGraph.set_disclosures")) {
+        return kwaai_trust_set_disclosures(H, written(made, "disclosures"), T, E);
     } else if (IS("TrustGraph.advance_clock")) {
         return kwaai_trust_advance_clock(H, u64_of(made, "by_ms"), E);
     } else if (IS("TrustGraph.shutdown")) {
         return kwaai_trust_shutdown(H, E);
+    }
+    kwaai_status_t (*const others[])(call *) = {call_status, call_wallet, call_pledge};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        status = others[i](made);
+        if (status != KWAAI_UNSUPPORTED || made->error != NULL) {
+            return status;
+        }
     }
     return KWAAI_UNSUPPORTED;
 }
@@ -524,6 +613,9 @@ static kwaai_status_t call_provide(call *made)
     } else if (IS("Library.init_logging")) {
         kwaai_log_t sink = {NULL, keep_record, NULL};
         return kwaai_library_init_logging(text_of(made, "filter"), sink, E);
+    } else if (IS("Library.resolve_did")) {
+        char *text = NULL;
+        return JSON_OF(kwaai_library_resolve_did(text_of(made, "did"), &text, E));
     } else if (IS("Library.version")) {
         made->out.data = json_string(kwaai_library_version());
         return KWAAI_OK;

@@ -288,10 +288,11 @@ static void a_span_of_time_of_nothing(void)
     const char *extensions[] = {"cards"};
     kwaai_read_t code = {&none, read_nothing, count_drop};
     MUST(kwaai_trust_did(trust, &did, &error));
-    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_trust_issue(trust, "UptimeVC", did, NULL, 0, PATIENCE_MS, &credential, &error));
+    EXPECT(KWAAI_INVALID_ARGUMENT,
+           kwaai_trust_issue(trust, "UptimeVC", did, NULL, 0, false, PATIENCE_MS, &credential, &error));
     EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_reader_new(extensions, 1, 0, code, &reader, &error));
     REQUIRE(credential == NULL && reader == NULL);
-    MUST(kwaai_trust_issue(trust, "UptimeVC", did, NULL, KWAAI_UNSET, PATIENCE_MS, &credential, &error));
+    MUST(kwaai_trust_issue(trust, "UptimeVC", did, NULL, KWAAI_UNSET, false, PATIENCE_MS, &credential, &error));
     MUST(kwaai_reader_new(extensions, 1, KWAAI_UNSET, code, &reader, &error));
     MUST(kwaai_reader_free(reader));
     MUST(kwaai_string_free(credential));

@@ -151,7 +151,7 @@ static void the_error_of_the_program_keeps_its_code_and_its_cause(void)
     MUST(kwaai_signer_new(did, KWAAI_UNSET, code, &signer, &error));
     MUST(kwaai_trust_open(NULL, NULL, signer, PATIENCE_MS, &trust, &error));
     MUST(kwaai_signer_free(signer));
-    REQUIRE(kwaai_trust_issue(trust, "UptimeVC", did, NULL, KWAAI_UNSET, PATIENCE_MS, &credential, &failure) ==
+    REQUIRE(kwaai_trust_issue(trust, "UptimeVC", did, NULL, KWAAI_UNSET, false, PATIENCE_MS, &credential, &failure) ==
             KWAAI_PERMISSION_DENIED);
     REQUIRE(strstr(kwaai_error_json(failure), "the keychain is locked") != NULL);
     REQUIRE(strstr(kwaai_error_json(failure), "no finger") != NULL);

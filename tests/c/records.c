@@ -74,10 +74,10 @@ int main(int count, char **arguments)
 {
     REQUIRE(count == 3);
     header = read_header(arguments[2]);
-    char model_dir[1024], *text = NULL, *address = NULL, *did = NULL;
+    char model_dir[1024], *text = NULL, *address = NULL, *did = NULL, *credential = NULL, *list = NULL;
     snprintf(model_dir, sizeof model_dir, "%s/examples/models/tiny-kwaai", arguments[2]);
     kwaai_node_t *alice = NULL, *bob = NULL;
-    kwaai_trust_t *trust = NULL;
+    kwaai_trust_t *trust = NULL, *reader = NULL;
     kwaai_shards_t *shards = NULL;
     kwaai_model_t *model = NULL;
     kwaai_stream_t *inbox = NULL;
@@ -101,6 +101,25 @@ int main(int count, char **arguments)
     MUST(kwaai_node_trust(alice, &trust, &error));
     MUST(kwaai_trust_score(trust, did, PATIENCE_MS, &score, &text, &error));
     fields_are("kwaai_trust_score", took(text));
+    MUST(kwaai_trust_issue(trust, "UptimeVC", did, NULL, KWAAI_UNSET, true, PATIENCE_MS, &credential, &error));
+    MUST(kwaai_trust_status(trust, credential, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_status", took(text));
+    MUST(kwaai_trust_open(NULL, NULL, NULL, PATIENCE_MS, &reader, &error));
+    MUST(kwaai_trust_import_credential(reader, credential, PATIENCE_MS, &text, &error));
+    kwaai_string_free(text);
+    MUST(kwaai_trust_wanted_status_lists(reader, PATIENCE_MS, &text, &error));
+    json *wanted = took(text)->items[0];
+    fields_are("kwaai_trust_wanted_status_lists", wanted);
+    MUST(kwaai_trust_status_list(trust, json_get(wanted, "url")->text, PATIENCE_MS, &list, &error));
+    MUST(kwaai_trust_keep_status_list(reader, list, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_keep_status_list", took(text));
+    MUST(kwaai_trust_import_credentials(reader, "{\"format\": \"kwaainet-credentials\", \"version\": 1, \"credentials\": []}",
+                                        PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_import_credentials", took(text));
+    MUST(kwaai_node_ask_trust(alice, did, json_get(wanted, "issuer")->text, NULL, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_ask_trust", took(text));
+    MUST(kwaai_library_resolve_did(did, &text, &error));
+    fields_are("kwaai_library_resolve_did", took(text));
     MUST(kwaai_trust_trust_issuer(trust, did, "[\"UptimeVC\"]", PATIENCE_MS, &error));
     MUST(kwaai_trust_issuers(trust, PATIENCE_MS, &text, &error));
     fields_are("kwaai_trust_issuers", took(text)->items[0]);
@@ -117,11 +136,14 @@ int main(int count, char **arguments)
     MUST(kwaai_node_shutdown(alice, 0, PATIENCE_MS, &error));
     MUST(kwaai_node_shutdown(bob, 0, PATIENCE_MS, &error));
     kwaai_string_free(did);
+    kwaai_string_free(credential);
+    kwaai_string_free(list);
     kwaai_string_free(address);
     kwaai_stream_free(inbox);
     kwaai_model_free(model);
     kwaai_shards_free(shards);
     kwaai_trust_free(trust);
+    kwaai_trust_free(reader);
     kwaai_node_free(alice);
     kwaai_node_free(bob);
     REQUIRE(kwaai_live_handles() == 0);

@@ -67,8 +67,8 @@ int main(void)
     kwaai_string_free(arithmetic);
     check(kwaai_trust_did(issuer, &issuer_did, &error), error, "the issuer's DID");
     check(kwaai_trust_trust_issuer(trust, issuer_did, "[\"VerifiedNodeVC\"]", PATIENCE_MS, &error), error, "trust");
-    check(kwaai_trust_issue(issuer, "VerifiedNodeVC", bob_did, NULL, KWAAI_UNSET, PATIENCE_MS, &credential, &error), error,
-          "issue");
+    check(kwaai_trust_issue(issuer, "VerifiedNodeVC", bob_did, NULL, KWAAI_UNSET, false, PATIENCE_MS, &credential, &error),
+          error, "issue");
     check(kwaai_trust_import_credential(trust, credential, PATIENCE_MS, &summary, &error), error, "import");
     check(kwaai_trust_score(trust, bob_id, PATIENCE_MS, &score, &arithmetic, &error), error, "score again");
     require(score == 0.2, "a verified node is worth 0.2");

@@ -73,6 +73,14 @@ impl Node {
     }
 
     #[napi]
+    pub fn ask_trust(&self, peer: String, about: String, at_least: String) -> Result<Operation> {
+        let (node, at_least) = (self.0.clone(), parse("atLeast", &at_least)?);
+        Ok(Operation::new(
+            move |cancel| async move { node.ask_trust(peer, about, at_least, cancel).await.and_then(json) },
+        ))
+    }
+
+    #[napi]
     pub fn send_message(&self, peer: String, text: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.send_message(peer, text, cancel).await })

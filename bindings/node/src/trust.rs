@@ -1,6 +1,5 @@
 //! `TrustGraph`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kwaai_ffi::trust::{Filter, TrustOptions};
@@ -31,11 +30,66 @@ impl TrustGraph {
     }
 
     #[napi]
-    pub fn issue(&self, kind: String, subject: String, claims: String, valid_for_ms: Option<f64>) -> Operation {
+    pub fn issue(
+        &self,
+        kind: String,
+        subject: String,
+        claims: String,
+        valid_for_ms: Option<f64>,
+        revocable: bool,
+    ) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move {
-            graph.issue(kind, subject, claims, valid_for_ms.map(whole), cancel).await.and_then(json)
+            graph.issue(kind, subject, claims, valid_for_ms.map(whole), revocable, cancel).await.and_then(json)
         })
+    }
+
+    #[napi]
+    pub fn revoke(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.revoke(credential_id, cancel).await })
+    }
+
+    #[napi]
+    pub fn suspend(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.suspend(credential_id, cancel).await })
+    }
+
+    #[napi]
+    pub fn reinstate(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reinstate(credential_id, cancel).await })
+    }
+
+    #[napi]
+    pub fn status(&self, credential: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.status(credential, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn status_lists(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.status_lists(cancel).await })
+    }
+
+    #[napi]
+    pub fn status_list(&self, url: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.status_list(url, cancel).await })
+    }
+
+    #[napi]
+    pub fn keep_status_list(&self, list: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.keep_status_list(list, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn wanted_status_lists(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.wanted_status_lists(cancel).await.and_then(json) })
     }
 
     #[napi]
@@ -66,6 +120,48 @@ impl TrustGraph {
     pub fn remove_credential(&self, id: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.remove_credential(id, cancel).await })
+    }
+
+    #[napi]
+    pub fn export_credentials(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.export_credentials(cancel).await })
+    }
+
+    #[napi]
+    pub fn import_credentials(&self, bundle: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.import_credentials(bundle, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn set_passphrase(&self, passphrase: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.set_passphrase(passphrase, cancel).await })
+    }
+
+    #[napi]
+    pub fn remove_passphrase(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.remove_passphrase(cancel).await })
+    }
+
+    #[napi]
+    pub fn unlock(&self, passphrase: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.unlock(passphrase, cancel).await })
+    }
+
+    #[napi]
+    pub fn lock(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.lock(cancel).await })
+    }
+
+    #[napi]
+    pub fn wallet_state(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.wallet_state(cancel).await })
     }
 
     #[napi]
@@ -100,7 +196,7 @@ impl TrustGraph {
 
     #[napi]
     pub fn set_policy(&self, policy: String) -> Result<Operation> {
-        let (graph, policy) = (self.0.clone(), parse::<BTreeMap<String, String>>("policy", &policy)?);
+        let (graph, policy) = (self.0.clone(), parse("policy", &policy)?);
         Ok(Operation::new(move |cancel| async move { graph.set_policy(policy, cancel).await }))
     }
 
@@ -108,6 +204,58 @@ impl TrustGraph {
     pub fn require(&self, peer: String, purpose: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.require(peer, purpose, cancel).await })
+    }
+
+    #[napi]
+    pub fn disclosures(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.disclosures(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn set_disclosures(&self, disclosures: String) -> Result<Operation> {
+        let (graph, disclosures) = (self.0.clone(), parse("disclosures", &disclosures)?);
+        Ok(Operation::new(move |cancel| async move { graph.set_disclosures(disclosures, cancel).await }))
+    }
+
+    #[napi]
+    pub fn request_pledge(&self, issuer: String, text: String, name: Option<String>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.request_pledge(issuer, text, name, cancel).await })
+    }
+
+    #[napi]
+    pub fn issue_pledge(
+        &self,
+        request: String,
+        text: String,
+        name: Option<String>,
+        valid_for_ms: Option<f64>,
+    ) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.issue_pledge(request, text, name, valid_for_ms.map(whole), cancel).await.and_then(json)
+        })
+    }
+
+    #[napi]
+    pub fn accept_pledge(&self, credential: String, text: String, name: Option<String>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(
+            move |cancel| async move { graph.accept_pledge(credential, text, name, cancel).await.and_then(json) },
+        )
+    }
+
+    #[napi]
+    pub fn withdraw_pledge(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.withdraw_pledge(credential_id, cancel).await })
+    }
+
+    #[napi]
+    pub fn import_withdrawal(&self, withdrawal: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.import_withdrawal(withdrawal, cancel).await })
     }
 
     #[napi]

@@ -30,7 +30,7 @@ const FOLDER = process.env.KWAAI_SCENARIOS ?? path.join(ROOT, 'tests', 'conforma
 const SURFACE = toml(readFileSync(path.join(ROOT, 'tests', 'surface.toml'), 'utf8'));
 
 /** Arguments that hold the app's own keys, which are not spelled anew. */
-const OWN_KEYS = new Set(['claims', 'policy', 'fields']);
+const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document']);
 /** Instants that the object layer writes as milliseconds since 1970. */
 const EPOCH: Record<string, string> = { ingestedAt: 'ingested_at_ms', at: 'at_ms' };
 

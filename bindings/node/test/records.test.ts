@@ -14,6 +14,7 @@ const { module: native } = facade('native.js');
 const { snake } = facade('values.js');
 const node = facade('node.js').shapes;
 const trust = facade('trust.js').shapes;
+const { resolvedDid } = facade('identity.js');
 const shard = facade('shard.js').shapes;
 const rag = facade('rag.js').shapes;
 
@@ -56,7 +57,7 @@ test('records and events of a node', async () => {
   await call(two.sendMessage(one.did(), 'hello'));
   same(node.message, (await read(inbox.nextBatch(1)))[0][0], 'message');
   const graph = one.trust();
-  const credential = await read(graph.issue('VerifiedNodeVC', two.did(), '{}', undefined));
+  const credential = await read(graph.issue('VerifiedNodeVC', two.did(), '{}', undefined, false));
   same(trust.credential, credential, 'credential');
   same(trust.summary, await read(graph.importCredential(credential.json)), 'summary');
   await call(graph.trustIssuer(one.did(), ['VerifiedNodeVC']));
@@ -67,11 +68,26 @@ test('records and events of a node', async () => {
   const [peer] = await read(one.peers());
   assert.equal(peer.reasons.length, 1);
   same(node.peerInfo, peer, 'peer');
+  same(trust.statement, await read(two.askTrust(one.did(), two.did(), 'null')), 'statement');
+  same(resolvedDid, JSON.parse(native.resolveDid(one.did())), 'resolved');
   await Promise.all([call(two.shutdown(0)), call(one.shutdown(0))]);
   const seen = await drain(events);
   for (const event of seen) same(node.events[event.kind], event, event.kind);
   const kinds = new Set(seen.map((event) => event.kind));
   for (const kind of ['peer_connected', 'message_received']) assert.ok(kinds.has(kind), `${kind} of ${[...kinds].join()}`);
+});
+
+test('records of withdrawal and of bundles', async () => {
+  const [issuer, holder] = await Promise.all([call(native.TrustGraph.open('{}')), call(native.TrustGraph.open('{}'))]);
+  const credential = await read(issuer.issue('VerifiedNodeVC', holder.did(), '{}', undefined, true));
+  const bundle = { format: 'kwaainet-credentials', version: 1, credentials: [credential.json, '{}'] };
+  const imported = await read(holder.importCredentials(JSON.stringify(bundle)));
+  assert.deepEqual([imported.kept.length, imported.refused.length], [1, 1]);
+  same(trust.imported, imported, 'imported');
+  const [wanted] = await read(holder.wantedStatusLists());
+  same(trust.wantedList, wanted, 'wanted');
+  same(trust.keptList, await read(holder.keepStatusList(await call(issuer.statusList(wanted.url)))), 'kept');
+  same(trust.status, await read(holder.status(credential.json)), 'status');
 });
 
 test('records of models', async () => {

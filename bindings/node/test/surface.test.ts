@@ -58,7 +58,7 @@ function argumentsOf(signature: ts.Signature): [string[], string[]] {
 }
 
 /** What the list and this package call the same thing, where a parameter's name differs for the reader's sake. */
-const SAME: Record<string, string> = { credentialJson: 'credential', message: 'text', query: 'text', inputs: 'texts' };
+const SAME: Record<string, string> = { credentialJson: 'credential', message: 'text', query: 'text', inputs: 'texts', pledged: 'text' };
 
 for (const name of CLASSES) {
   test(`${name} has exactly the listed verbs with the listed arguments`, () => {
@@ -87,7 +87,12 @@ for (const name of CLASSES) {
 }
 
 test('the package has the listed functions, and every class that holds something native is listed', () => {
-  for (const verb of listed('Library').keys()) assert.ok(verb in package_, verb);
+  for (const [name, verb] of listed('Library')) {
+    assert.ok(name in package_, name);
+    const [signature] = checker.getTypeOfSymbol(exported.get(name) as ts.Symbol).getCallSignatures();
+    assert.equal(signature === undefined, verb.property ?? false, name);
+    if (signature !== undefined) assert.deepEqual(argumentsOf(signature)[0], verb.args, name);
+  }
   const classes = [...exported].filter(([, symbol]) => symbol.flags & ts.SymbolFlags.Class).map(([name]) => name);
   const handles = classes.filter((name) => !name.endsWith('Error'));
   assert.deepEqual(handles.sort(), [...CLASSES, 'EventStream', 'Asking', 'Generation', 'Ingestion'].sort());

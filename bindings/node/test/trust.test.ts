@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { Node, TrustGraph, UntrustedPeerError } from 'kwaainet';
+import { Node, TrustGraph, UntrustedPeerError, resolveDid } from 'kwaainet';
 import { seedDid, seedSign } from 'kwaainet/testing';
 
 import { fails, leavesNothingBehind, withFolder } from './support.js';
@@ -86,4 +86,128 @@ test('after its end a trust graph answers closed', async () => {
   await graph.shutdown();
   await fails('closed', () => graph.policy());
   assert.match(graph.did, /^did:key:/);
+});
+
+test('a revoked credential counts no more where the list arrives', async () => {
+  const clock = '2026-01-31T12:00:00Z';
+  await using issuer = await TrustGraph.open({ seed: 1, clock });
+  await using app = await TrustGraph.open({ seed: 2, clock });
+  const lasting = await issuer.issue('UptimeVC', app.did);
+  assert.deepEqual(await app.status(lasting.json), { state: 'not_revocable', asOf: null, why: null });
+  const credential = await issuer.issue('VerifiedNodeVC', app.did, { revocable: true });
+  await app.importCredential(credential.json);
+  const wanted = await app.wantedStatusLists();
+  assert.deepEqual(wanted.map((list) => list.url).sort(), (await issuer.statusLists()).sort());
+  assert.equal((await app.status(credential.json)).state, 'unknown');
+  const renew = async (): Promise<void> => {
+    for (const { url } of wanted) {
+      const kept = await app.keepStatusList(await issuer.statusList(url));
+      assert.deepEqual([kept.issuer, kept.url], [issuer.did, url]);
+      assert.ok(kept.freshUntil > kept.asOf && kept.entries >= 131072);
+    }
+  };
+  await renew();
+  assert.deepEqual(await app.status(credential.json), { state: 'clear', asOf: new Date(clock), why: null });
+  for (const [verb, state] of [['suspend', 'suspended'], ['reinstate', 'clear'], ['revoke', 'revoked']] as const) {
+    await Promise.all([issuer, app].map((graph) => graph.advanceClock(3_600_000)));
+    await issuer[verb](credential.id);
+    await renew();
+    assert.equal((await app.status(credential.json)).state, state);
+  }
+  await fails('invalid_argument', () => issuer.reinstate(credential.id));
+  await fails('not_found', () => issuer.revoke(lasting.id));
+  await fails('invalid_argument', () => issuer.issue('UptimeVC', app.did, { revocable: 'yes' as never }));
+});
+
+test('a bundle moves what holds and says what does not', async () => {
+  await using one = await TrustGraph.open();
+  await using other = await TrustGraph.open();
+  const kept = await one.importCredential((await one.issue('UptimeVC', one.did, { claims: { days: 3 } })).json);
+  const bundle = JSON.parse(await one.exportCredentials());
+  bundle.credentials.push(bundle.credentials[0].replace('"days":3', '"days":4'));
+  const imported = await other.importCredentials(JSON.stringify(bundle));
+  assert.deepEqual(imported.kept, [kept]);
+  assert.deepEqual(imported.refused.map(({ place, code }) => [place, code]), [[1, 'corrupt_data']]);
+  await fails('invalid_argument', () => other.importCredentials('{}'));
+});
+
+test('a passphrase keeps credentials out of reach', async () => {
+  await using graph = await TrustGraph.open();
+  const kept = await graph.importCredential((await graph.issue('UptimeVC', graph.did)).json);
+  assert.equal(await graph.walletState(), 'plain');
+  await graph.setPassphrase('correct horse');
+  assert.equal(await graph.walletState(), 'unlocked');
+  await graph.lock();
+  assert.equal(await graph.walletState(), 'locked');
+  await fails('permission_denied', () => graph.credentials());
+  await fails('permission_denied', () => graph.unlock('wrong horse'));
+  await graph.unlock('correct horse');
+  assert.deepEqual(await graph.credentials(), [kept]);
+  await graph.removePassphrase();
+  assert.equal(await graph.walletState(), 'plain');
+});
+
+test('a pledge is requested, certified, carried and taken back', async () => {
+  const pledge = 'We serve the interests of those whose data we hold.';
+  await using issuer = await TrustGraph.open();
+  await using holder = await TrustGraph.open();
+  const request = await holder.requestPledge(issuer.did, pledge);
+  await fails('invalid_argument', () => issuer.issuePledge(request, `${pledge} Perhaps.`));
+  await fails('invalid_argument', () => issuer.issuePledge(request, pledge, { name: 'Another pledge' }));
+  const credential = await issuer.issuePledge(request, pledge, { validForMs: 86_400_000 });
+  assert.deepEqual([credential.type, credential.subject], ['FiduciaryPledgeVC', holder.did]);
+  assert.equal((await holder.acceptPledge(credential.json, pledge)).id, credential.id);
+  const withdrawal = await holder.withdrawPledge(credential.id);
+  assert.deepEqual(await holder.credentials(), []);
+  assert.equal(await issuer.importWithdrawal(withdrawal), credential.id);
+  await fails('not_found', () => holder.withdrawPledge(credential.id));
+});
+
+test('a peer says no more than its owner allows', async () => {
+  await using issuer = await TrustGraph.open();
+  await using asker = await Node.start({ preset: 'ephemeral' });
+  await using asked = await Node.start({ preset: 'ephemeral' });
+  const about = seedDid(3);
+  const graph = asked.trust();
+  await graph.importCredential((await issuer.issue('VerifiedNodeVC', about)).json);
+  await graph.trustIssuer(issuer.did, ['VerifiedNodeVC']);
+  await asker.connect((await asked.info()).addresses[0]!);
+  const silent = await asker.askTrust(asked.peerId, about);
+  assert.deepEqual([silent.answer, silent.value, silent.tier, silent.holds], ['unknown', null, null, null]);
+  await graph.setDisclosures({ unknown: 'value' });
+  assert.deepEqual(await graph.disclosures(), { unknown: 'value', known: 'value', verified: 'value', trusted: 'value' });
+  const told = await asker.askTrust(asked.did, about);
+  assert.deepEqual([told.responder, told.asker, told.about], [asked.did, asker.did, about]);
+  assert.deepEqual([told.answer, told.value, told.tier, told.holds], ['score', 0.2, 'known', null]);
+  assert.equal(told.expiresAt.getTime() - told.madeAt.getTime(), 600_000);
+  assert.equal((await asker.askTrust(asked.did, about, { atLeast: 'known' })).holds, true);
+  assert.equal((await asker.askTrust(asked.did, about, { atLeast: 0.5 })).holds, false);
+  await fails('invalid_argument', () => asker.askTrust(asked.did, asked.did));
+  for (const atLeast of [2, NaN, 'royal', [], true]) {
+    await fails('invalid_argument', () => asker.askTrust(asked.did, about, { atLeast: atLeast as never }));
+  }
+  await fails('invalid_argument', () => graph.setDisclosures({ known: 'all' as never }));
+});
+
+test('a policy may ask for a score between the tiers', async () => {
+  await using graph = await TrustGraph.open();
+  await graph.setPolicy({ message: 0.55, use_blocks: 'verified' });
+  const policy = await graph.policy();
+  assert.deepEqual([policy.message, policy.use_blocks], [0.55, 'verified']);
+  await fails('untrusted_peer', () => graph.require(seedDid(2), 'message'));
+  await fails('invalid_argument', () => graph.setPolicy({ message: 1.5 }));
+});
+
+test('a DID is read in every spelling', async () => {
+  const did = seedDid(4);
+  const key = resolveDid(did);
+  assert.deepEqual([key.spelling, key.did, key.addresses, key.document?.['id']], ['key', did, [], did]);
+  const byPeer = resolveDid(key.peerId!);
+  assert.deepEqual([byPeer.spelling, byPeer.did], ['peer_id', did]);
+  const own = resolveDid(`did:peer:${key.peerId}`);
+  assert.deepEqual([own.spelling, own.did, own.peerId], ['kwaainet', did, key.peerId]);
+  for (const wrong of ['nobody', 7, null, undefined, '\ud800', 'x'.repeat(1_000_000)]) {
+    await fails('invalid_argument', () => resolveDid(wrong as never));
+  }
+  await fails('unsupported', () => resolveDid('did:web:example.org'));
 });

@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type EventStream, type IngestEvent, type Message, type NodeEvent, Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
+import { type Answer, type Disclosure, type EventStream, type IngestEvent, type Message, type NodeEvent, Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -28,8 +28,18 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   holds<Same<typeof swarm.nodes, readonly Node[]>>(true);
   await node.rag('notes', { embedder: { id: 'x', dimension: 3, embed: async (texts) => texts.map(() => [1, 2, 3]) } });
   await node.rag('notes', { model: { name: 'x', async *generate() { yield 'a'; return { finishReason: 'stop' }; } } });
+  const graph = node.trust();
+  holds<Same<Awaited<ReturnType<TrustGraph['walletState']>>, 'plain' | 'locked' | 'unlocked'>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['disclosures']>>['known'], Disclosure>>(true);
+  await graph.setPolicy({ open: 'known', message: 0.55 });
+  const { holds: reached } = await node.askTrust(node.did, node.did, { atLeast: 'verified' });
+  holds<Same<typeof reached, boolean | null>>(true);
   await TrustGraph.open({ signer: { did: 'did:key:z', sign: (message) => message } });
 
+  // @ts-expect-error no level of that name
+  await graph.setDisclosures({ known: 'all' });
+  // @ts-expect-error no tier of that name
+  await node.askTrust(node.did, node.did, { atLeast: 'royal' });
   // @ts-expect-error a node is started, not made
   new Node();
   // @ts-expect-error no preset of that name

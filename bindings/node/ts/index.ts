@@ -14,8 +14,10 @@ export const version: string = module.version();
 
 export type { CallOptions } from './bridge.js';
 export * from './errors.js';
+export { type ResolvedDid, resolveDid } from './identity.js';
 export { type LogRecord, type LogSink, initLogging } from './logging.js';
 export {
+  type AskTrustOptions,
   type BlockShare,
   type ContributeOptions,
   type Limits,
@@ -89,14 +91,26 @@ export {
   type Credential,
   type CredentialFilter,
   type CredentialSummary,
+  type Disclosure,
+  type Disclosures,
+  type ImportedCredentials,
   type IssueOptions,
+  type IssuePledgeOptions,
+  type KeptStatusList,
+  type Minimum,
+  type PledgeOptions,
   type Policy,
   type Purpose,
   type Reason,
+  type RefusedCredential,
   type Score,
+  type Status,
   type Tier,
   TrustGraph,
   type TrustGraphOptions,
+  type TrustStatement,
   type TrustedIssuer,
+  type WalletState,
+  type WantedStatusList,
 } from './trust.js';
 export type { Path } from './values.js';

@@ -51,6 +51,7 @@ export interface NativeNode {
   connect(address: string): NativeOperation;
   disconnect(peer: string): NativeOperation;
   findPeer(peer: string): NativeOperation;
+  askTrust(peer: string, about: string, atLeast: string): NativeOperation;
   sendMessage(peer: string, text: string): NativeOperation;
   messages(): NativeStream;
   events(): NativeStream;
@@ -64,12 +65,27 @@ export interface NativeNode {
 
 export interface NativeTrustGraph {
   did(): string;
-  issue(type: string, subject: string, claims: string, validForMs: number | undefined): NativeOperation;
+  issue(type: string, subject: string, claims: string, validForMs: number | undefined, revocable: boolean): NativeOperation;
+  revoke(credentialId: string): NativeOperation;
+  suspend(credentialId: string): NativeOperation;
+  reinstate(credentialId: string): NativeOperation;
+  status(credential: string): NativeOperation;
+  statusLists(): NativeOperation;
+  statusList(url: string): NativeOperation;
+  keepStatusList(list: string): NativeOperation;
+  wantedStatusLists(): NativeOperation;
   verify(credential: string): NativeOperation;
   importCredential(credential: string): NativeOperation;
   credentials(filter: string): NativeOperation;
   credential(id: string): NativeOperation;
   removeCredential(id: string): NativeOperation;
+  exportCredentials(): NativeOperation;
+  importCredentials(bundle: string): NativeOperation;
+  setPassphrase(passphrase: string): NativeOperation;
+  removePassphrase(): NativeOperation;
+  unlock(passphrase: string): NativeOperation;
+  lock(): NativeOperation;
+  walletState(): NativeOperation;
   issuers(): NativeOperation;
   trustIssuer(did: string, types: string[]): NativeOperation;
   distrustIssuer(did: string): NativeOperation;
@@ -77,6 +93,13 @@ export interface NativeTrustGraph {
   policy(): NativeOperation;
   setPolicy(policy: string): NativeOperation;
   require(peer: string, purpose: string): NativeOperation;
+  disclosures(): NativeOperation;
+  setDisclosures(disclosures: string): NativeOperation;
+  requestPledge(issuer: string, text: string, name: string | undefined): NativeOperation;
+  issuePledge(request: string, text: string, name: string | undefined, validForMs: number | undefined): NativeOperation;
+  acceptPledge(credential: string, text: string, name: string | undefined): NativeOperation;
+  withdrawPledge(credentialId: string): NativeOperation;
+  importWithdrawal(withdrawal: string): NativeOperation;
   advanceClock(byMs: number): void;
   shutdown(): void;
 }
@@ -127,6 +150,7 @@ export interface Native extends Partial<NativeTesting> {
   version(): string;
   errorCodes(): string;
   shutdown(): void;
+  resolveDid(did: string): string;
   initLogging(filter: string, sink: (record: string) => void): void;
   Node: { start(config: string): NativeOperation };
   TrustGraph: { open(options: string, signer: NativeSigner | undefined): NativeOperation };

@@ -7,8 +7,8 @@ import { Rag, type RagOptions, ragOptions } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
 import { type Offer, ShardEngine, offer } from './shard.js';
 import { EventStream } from './streams.js';
-import { type Reason, type Tier, TrustGraph, clockOf, reason } from './trust.js';
-import { type Path, count, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
+import { type Minimum, type Reason, type Tier, TrustGraph, type TrustStatement, clockOf, reason, statement } from './trust.js';
+import { type Path, count, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 
 /** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
 export type Preset = 'ephemeral' | 'desktop' | 'mobile' | 'server';
@@ -89,6 +89,8 @@ export interface PeerInfo {
   tier: Tier;
   score: number;
   reasons: Reason[];
+  /** Whether a fiduciary pledge of this peer counts: verified, in force, and from an issuer trusted for it. */
+  pledged: boolean;
 }
 
 /** A text that a peer sent. */
@@ -114,6 +116,12 @@ export interface BlockShare {
   model: Path;
   startBlock: number;
   endBlock: number;
+}
+
+/** What a peer is asked about somebody. */
+export interface AskTrustOptions extends CallOptions {
+  /** Only whether this tier or score is reached, which peers tell more askers. */
+  atLeast?: Minimum | undefined;
 }
 
 /** What a node shares. Everything that is not named is not shared. */
@@ -144,6 +152,7 @@ const peerInfo: Shape<PeerInfo> = {
   tier: plain,
   score: plain,
   reasons: many(reason),
+  pledged: plain,
 };
 const message: Shape<Message> = { sender: plain, text: plain, receivedAt: instant };
 const events: Kinds<NodeEvent> = {
@@ -219,6 +228,17 @@ export class Node implements AsyncDisposable {
   /** Asks the network where a peer, a PeerId or a DID, can be reached. */
   async findPeer(peer: string, options?: CallOptions): Promise<string[]> {
     return finished(this.#native.findPeer(text('peer', peer)), options);
+  }
+
+  /**
+   * Asks a peer how far it trusts somebody else. The statement is the peer's opinion, signed and checked; it is not kept.
+   */
+  async askTrust(peer: string, about: string, options?: AskTrustOptions): Promise<TrustStatement> {
+    const { atLeast } = checked(options, ['atLeast']);
+    const operation = native(() =>
+      this.#native.askTrust(text('peer', peer), text('about', about), json('atLeast', atLeast)),
+    );
+    return reads(statement)(await finished(operation, options));
   }
 
   /** Sends a text of at most 64 KiB to a peer. Resolves when it has arrived. */

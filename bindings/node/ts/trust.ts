@@ -1,11 +1,11 @@
 /** Who may do what: credentials, trusted issuers, scores and minimum tiers. */
 
 import { type CallOptions, finished } from './bridge.js';
-import { native } from './errors.js';
+import { type ErrorCode, native } from './errors.js';
 import { module, type NativeTrustGraph } from './native.js';
 import { type Signer, signerOf } from './provide.js';
 import { type Shape, instant, many, plain, reads, readsAll } from './records.js';
-import { type Path, count, instant as written, json, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
+import { type Path, count, instant as written, json, optional, options as checked, path, recordJson, text, texts, truth, wrong } from './values.js';
 
 /** How far a peer is trusted. */
 export type Tier = 'unknown' | 'known' | 'verified' | 'trusted';
@@ -62,8 +62,77 @@ export interface TrustedIssuer {
   types: string[];
 }
 
-/** The minimum tier of each purpose. */
-export type Policy = Record<Purpose, Tier>;
+/** The least that a purpose asks for: a tier, or a score from 0 to 1. */
+export type Minimum = Tier | number;
+
+/** The minimum of each purpose. */
+export type Policy = Record<Purpose, Minimum>;
+
+/** What is known about a credential's withdrawal. */
+export interface Status {
+  state: 'not_revocable' | 'clear' | 'revoked' | 'suspended' | 'unknown';
+  /** With `clear`, when the oldest list that says so was signed. */
+  asOf: Date | null;
+  /** With `unknown`, the reason. */
+  why: string | null;
+}
+
+/** A status list of another issuer that this node keeps. */
+export interface KeptStatusList {
+  issuer: string;
+  /** Its name, as credentials write it. */
+  url: string;
+  purposes: ('revocation' | 'suspension')[];
+  asOf: Date;
+  freshUntil: Date;
+  entries: number;
+}
+
+/** A status list that a kept credential names, and of which this node has no copy or one that grows old. */
+export interface WantedStatusList {
+  issuer: string;
+  url: string;
+}
+
+/** A credential of a bundle that was not kept. */
+export interface RefusedCredential {
+  /** Its place in the bundle, from 0. */
+  place: number;
+  code: ErrorCode;
+  message: string;
+}
+
+/** What became of a bundle of credentials. */
+export interface ImportedCredentials {
+  kept: CredentialSummary[];
+  refused: RefusedCredential[];
+}
+
+/** Whether credentials are kept under a passphrase, and whether it was given. */
+export type WalletState = 'plain' | 'locked' | 'unlocked';
+
+/** How much an asker may learn of a score. Each level includes those before it. */
+export type Disclosure = 'nothing' | 'threshold' | 'tier' | 'value';
+
+/** How much an asker of each tier may learn. */
+export type Disclosures = Record<Tier, Disclosure>;
+
+/** What a peer says about somebody, signed for this node alone: its opinion, which changes no score here. */
+export interface TrustStatement {
+  responder: string;
+  asker: string;
+  about: string;
+  /** `unknown` also when the peer does not want to say. */
+  answer: 'unknown' | 'at_least' | 'tier' | 'score';
+  /** With `at_least`, whether the minimum that was asked for is reached. */
+  holds: boolean | null;
+  /** With `tier` and `score`. */
+  tier: Tier | null;
+  /** With `score`, from 0 to 1. */
+  value: number | null;
+  madeAt: Date;
+  expiresAt: Date;
+}
 
 /** How a trust graph is opened. */
 export interface TrustGraphOptions extends CallOptions {
@@ -81,6 +150,20 @@ export interface TrustGraphOptions extends CallOptions {
 export interface IssueOptions extends CallOptions {
   /** A JSON object about the subject. */
   claims?: Record<string, unknown> | undefined;
+  /** Milliseconds until it expires; without it, it does not. */
+  validForMs?: number | undefined;
+  /** Whether it can be withdrawn, with `revoke` or `suspend`. */
+  revocable?: boolean | undefined;
+}
+
+/** What a pledged text is called. */
+export interface PledgeOptions extends CallOptions {
+  /** The GliaNet Fiduciary Pledge unless set. */
+  name?: string | undefined;
+}
+
+/** How a pledge is certified. */
+export interface IssuePledgeOptions extends PledgeOptions {
   /** Milliseconds until it expires; without it, it does not. */
   validForMs?: number | undefined;
 }
@@ -117,9 +200,33 @@ export const reason: Shape<Reason> = {
 };
 const score: Shape<Score> = { value: plain, tier: plain, reasons: many(reason) };
 const issuer: Shape<TrustedIssuer> = { did: plain, types: plain };
+const status: Shape<Status> = { state: plain, asOf: instant, why: plain };
+const keptList: Shape<KeptStatusList> = {
+  issuer: plain,
+  url: plain,
+  purposes: plain,
+  asOf: instant,
+  freshUntil: instant,
+  entries: plain,
+};
+const wantedList: Shape<WantedStatusList> = { issuer: plain, url: plain };
+const refused: Shape<RefusedCredential> = { place: plain, code: plain, message: plain };
+const imported: Shape<ImportedCredentials> = { kept: many(summary), refused: many(refused) };
+/** @internal */
+export const statement: Shape<TrustStatement> = {
+  responder: plain,
+  asker: plain,
+  about: plain,
+  answer: plain,
+  holds: plain,
+  tier: plain,
+  value: plain,
+  madeAt: instant,
+  expiresAt: instant,
+};
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { summary, credential, score, issuer };
+export const shapes = { summary, credential, score, issuer, status, keptList, wantedList, imported, statement };
 
 /** Credentials, trusted issuers, scores and minimum tiers. */
 export class TrustGraph implements AsyncDisposable {
@@ -153,14 +260,55 @@ export class TrustGraph implements AsyncDisposable {
 
   /** Issues a credential about a subject, a DID or a PeerId. It is returned and not kept. */
   async issue(type: string, subject: string, options?: IssueOptions): Promise<Credential> {
-    const { claims, validForMs } = checked(options, ['claims', 'validForMs']);
+    const { claims, validForMs, revocable } = checked(options, ['claims', 'validForMs', 'revocable']);
     const operation = this.#native.issue(
       text('type', type),
       text('subject', subject),
       json('claims', claims ?? {}),
       optional(validForMs, (ms) => count('validForMs', ms)),
+      optional(revocable, (revocable) => truth('revocable', revocable)) ?? false,
     );
     return reads(credential)(await finished(operation, options));
+  }
+
+  /** Withdraws a revocable credential of this node for good: here at once, elsewhere when this node's list arrives. */
+  async revoke(credentialId: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.revoke(text('credentialId', credentialId)), options);
+  }
+
+  /** Withdraws a revocable credential of this node until `reinstate`. */
+  async suspend(credentialId: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.suspend(text('credentialId', credentialId)), options);
+  }
+
+  /** Ends the suspension of a credential. What was revoked stays so, and is an error. */
+  async reinstate(credentialId: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.reinstate(text('credentialId', credentialId)), options);
+  }
+
+  /** What is known here about the withdrawal of a credential, which is verified first. */
+  async status(credential: string, options?: CallOptions): Promise<Status> {
+    return reads(status)(await finished(this.#native.status(text('credential', credential)), options));
+  }
+
+  /** The names of this node's own status lists: none before its first revocable credential. */
+  async statusLists(options?: CallOptions): Promise<string[]> {
+    return finished(this.#native.statusLists(), options);
+  }
+
+  /** A signed status list to hand out: one of this node's own, or one that it keeps. */
+  async statusList(url: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.statusList(text('url', url)), options);
+  }
+
+  /** Checks a signed status list and keeps it, wherever it came from, when a kept credential names it. */
+  async keepStatusList(list: string, options?: CallOptions): Promise<KeptStatusList> {
+    return reads(keptList)(await finished(this.#native.keepStatusList(text('list', list)), options));
+  }
+
+  /** The status lists that kept credentials name, and of which this node has no copy or one that grows old. */
+  async wantedStatusLists(options?: CallOptions): Promise<WantedStatusList[]> {
+    return readsAll(wantedList)(await finished(this.#native.wantedStatusLists(), options));
   }
 
   /** Checks a credential's form and proof, and says what it says. It is not kept. */
@@ -190,6 +338,44 @@ export class TrustGraph implements AsyncDisposable {
     await finished(this.#native.removeCredential(text('id', id)), options);
   }
 
+  /** Every kept credential as one text for `importCredentials` elsewhere. It is not encrypted. */
+  async exportCredentials(options?: CallOptions): Promise<string> {
+    return finished(this.#native.exportCredentials(), options);
+  }
+
+  /** Verifies every credential of a bundle, then keeps those that hold, all in one step. */
+  async importCredentials(bundle: string, options?: CallOptions): Promise<ImportedCredentials> {
+    return reads(imported)(await finished(this.#native.importCredentials(text('bundle', bundle)), options));
+  }
+
+  /**
+   * Encrypts the kept credentials under a passphrase of at most 1024 bytes, or replaces the one before. It cannot be
+   * recovered. From the next opening on, credentials are out of reach until `unlock`.
+   */
+  async setPassphrase(passphrase: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.setPassphrase(text('passphrase', passphrase)), options);
+  }
+
+  /** Keeps credentials unencrypted again. The wallet must be unlocked. */
+  async removePassphrase(options?: CallOptions): Promise<void> {
+    await finished(this.#native.removePassphrase(), options);
+  }
+
+  /** Brings encrypted credentials within reach. Rejects with `permission_denied` for another passphrase. */
+  async unlock(passphrase: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.unlock(text('passphrase', passphrase)), options);
+  }
+
+  /** Puts encrypted credentials out of reach until `unlock`. */
+  async lock(options?: CallOptions): Promise<void> {
+    await finished(this.#native.lock(), options);
+  }
+
+  /** Whether there is a passphrase, and whether it was given. */
+  async walletState(options?: CallOptions): Promise<WalletState> {
+    return finished(this.#native.walletState(), options);
+  }
+
   /** The issuers that this node trusts. */
   async issuers(options?: CallOptions): Promise<TrustedIssuer[]> {
     return readsAll(issuer)(await finished(this.#native.issuers(), options));
@@ -210,20 +396,66 @@ export class TrustGraph implements AsyncDisposable {
     return reads(score)(await finished(this.#native.score(text('peer', peer)), options));
   }
 
-  /** The minimum tier of each purpose. */
+  /** The minimum of each purpose: a tier, or a score. */
   async policy(options?: CallOptions): Promise<Policy> {
     return JSON.parse(await finished<string>(this.#native.policy(), options)) as Policy;
   }
 
-  /** Replaces the minimum tier of each purpose, durably. A purpose that is left out gets its default. */
+  /** Replaces the minimum of each purpose, durably. A purpose that is left out gets its default. */
   async setPolicy(policy: Partial<Policy>, options?: CallOptions): Promise<void> {
     const operation = native(() => this.#native.setPolicy(json('policy', policy)));
     await finished(operation, options);
   }
 
-  /** Rejects with `untrusted_peer` unless a peer reaches the minimum tier of a purpose. */
+  /** Rejects with `untrusted_peer` unless a peer reaches the minimum of a purpose. */
   async require(peer: string, purpose: Purpose, options?: CallOptions): Promise<void> {
     await finished(this.#native.require(text('peer', peer), text('purpose', purpose)), options);
+  }
+
+  /** How much others may learn of this node's scores when they ask, by their own tier. At first nothing. */
+  async disclosures(options?: CallOptions): Promise<Disclosures> {
+    return JSON.parse(await finished<string>(this.#native.disclosures(), options)) as Disclosures;
+  }
+
+  /** Replaces how much others may learn, durably. Who has a higher tier learns at least as much as those below. */
+  async setDisclosures(disclosures: Partial<Disclosures>, options?: CallOptions): Promise<void> {
+    const operation = native(() => this.#native.setDisclosures(json('disclosures', disclosures)));
+    await finished(operation, options);
+  }
+
+  /** Asks an issuer to certify that this node pledges a text; the signed request is for the issuer. */
+  async requestPledge(issuer: string, pledged: string, options?: PledgeOptions): Promise<string> {
+    const name = optional(checked(options, ['name']).name, (name) => text('name', name));
+    return finished(this.#native.requestPledge(text('issuer', issuer), text('text', pledged), name), options);
+  }
+
+  /** Issues the credential that a request asks for, when it asks for exactly this pledge. It can be revoked. */
+  async issuePledge(request: string, pledged: string, options?: IssuePledgeOptions): Promise<Credential> {
+    const { name, validForMs } = checked(options, ['name', 'validForMs']);
+    const operation = this.#native.issuePledge(
+      text('request', request),
+      text('text', pledged),
+      optional(name, (name) => text('name', name)),
+      optional(validForMs, (ms) => count('validForMs', ms)),
+    );
+    return reads(credential)(await finished(operation, options));
+  }
+
+  /** Keeps the credential of this node's own pledge, and shows it to peers who ask. */
+  async acceptPledge(credential: string, pledged: string, options?: PledgeOptions): Promise<CredentialSummary> {
+    const name = optional(checked(options, ['name']).name, (name) => text('name', name));
+    const operation = this.#native.acceptPledge(text('credential', credential), text('text', pledged), name);
+    return reads(summary)(await finished(operation, options));
+  }
+
+  /** Takes back a pledge of this node; the signed withdrawal is for the issuer and for peers. */
+  async withdrawPledge(credentialId: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.withdrawPledge(text('credentialId', credentialId)), options);
+  }
+
+  /** Takes note that somebody withdrew its pledge; resolves to the identifier of the credential that counts no more. */
+  async importWithdrawal(withdrawal: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.importWithdrawal(text('withdrawal', withdrawal)), options);
   }
 
   /** For tests: moves the clock that it was opened with, or that of its node. */

@@ -36,6 +36,12 @@ export function list(what: string, value: unknown): unknown[] {
   return [...(value as Iterable<unknown>)];
 }
 
+/** @internal */
+export function truth(what: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw wrong(what, 'true or false', value);
+  return value;
+}
+
 /** @internal A whole number from 0 to `max`. */
 export function count(what: string, value: unknown, max: number = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== 'number') throw wrong(what, 'a number', value);

@@ -18,7 +18,7 @@ from .provide import Embedder, LanguageModel, Readers, running_host
 from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
 from .shard import Offer, ShardEngine
 from .streams import EventStream
-from .trust import Reason, Tier, TrustGraph, instant, shown
+from .trust import Minimum, Reason, Tier, TrustGraph, TrustStatement, instant, shown
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
 Path: TypeAlias = str | PathLike[str]
@@ -56,6 +56,8 @@ class PeerInfo:
     tier: Tier
     score: float
     reasons: tuple[Reason, ...]
+    pledged: bool
+    """Whether a fiduciary pledge of this peer counts: verified, in force, and from an issuer trusted for it."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,14 @@ class Node:
     async def find_peer(self, peer: str) -> list[str]:
         """Asks the network where a peer, a PeerId or a DID, can be reached."""
         return await finished(self._native.find_peer(peer))
+
+    async def ask_trust(self, peer: str, about: str, *, at_least: Minimum | None = None) -> TrustStatement:
+        """Asks a peer how far it trusts somebody else, or only whether that reaches a tier or a score.
+
+        Peers answer the second to more askers, because it tells less. The statement is the peer's opinion, signed and
+        checked; it is not kept.
+        """
+        return record(TrustStatement, await finished(self._native.ask_trust(peer, about, to_json("at_least", at_least))))
 
     async def send_message(self, peer: str, text: str) -> None:
         """Sends a text of at most 64 KiB to a peer. Returns when it has arrived."""

@@ -77,10 +77,18 @@ from .streams import BATCH, Source
 from .trust import (
     Credential,
     CredentialSummary,
+    Disclosure,
+    ImportedCredentials,
+    KeptStatusList,
+    Minimum,
     Purpose,
     Score,
+    Status,
     Tier,
     TrustedIssuer,
+    TrustStatement,
+    WalletState,
+    WantedStatusList,
     issue_arguments,
     shown_graph,
     trust_options,
@@ -234,8 +242,34 @@ class TrustGraph(_Closing):
         claims: Mapping[str, Any] | None = None,
         *,
         valid_for: timedelta | None = None,
+        revocable: bool = False,
     ) -> Credential:
-        return record(Credential, waited(self._native.issue(*issue_arguments(type, subject, claims, valid_for))))
+        arguments = issue_arguments(type, subject, claims, valid_for)
+        return record(Credential, waited(self._native.issue(*arguments, revocable)))
+
+    def revoke(self, credential_id: str) -> None:
+        waited(self._native.revoke(credential_id))
+
+    def suspend(self, credential_id: str) -> None:
+        waited(self._native.suspend(credential_id))
+
+    def reinstate(self, credential_id: str) -> None:
+        waited(self._native.reinstate(credential_id))
+
+    def status(self, credential: str) -> Status:
+        return record(Status, waited(self._native.status(credential)))
+
+    def status_lists(self) -> list[str]:
+        return waited(self._native.status_lists())
+
+    def status_list(self, url: str) -> str:
+        return waited(self._native.status_list(url))
+
+    def keep_status_list(self, list: str) -> KeptStatusList:
+        return record(KeptStatusList, waited(self._native.keep_status_list(list)))
+
+    def wanted_status_lists(self) -> list[WantedStatusList]:
+        return records(WantedStatusList, waited(self._native.wanted_status_lists()))
 
     def verify(self, credential: str) -> Credential:
         return record(Credential, waited(self._native.verify(credential)))
@@ -254,6 +288,27 @@ class TrustGraph(_Closing):
     def remove_credential(self, id: str) -> None:
         waited(self._native.remove_credential(id))
 
+    def export_credentials(self) -> str:
+        return waited(self._native.export_credentials())
+
+    def import_credentials(self, bundle: str) -> ImportedCredentials:
+        return record(ImportedCredentials, waited(self._native.import_credentials(bundle)))
+
+    def set_passphrase(self, passphrase: str) -> None:
+        waited(self._native.set_passphrase(passphrase))
+
+    def remove_passphrase(self) -> None:
+        waited(self._native.remove_passphrase())
+
+    def unlock(self, passphrase: str) -> None:
+        waited(self._native.unlock(passphrase))
+
+    def lock(self) -> None:
+        waited(self._native.lock())
+
+    def wallet_state(self) -> WalletState:
+        return cast(WalletState, waited(self._native.wallet_state()))
+
     def issuers(self) -> list[TrustedIssuer]:
         return records(TrustedIssuer, waited(self._native.issuers()))
 
@@ -266,14 +321,38 @@ class TrustGraph(_Closing):
     def score(self, peer: str) -> Score:
         return record(Score, waited(self._native.score(peer)))
 
-    def policy(self) -> dict[Purpose, Tier]:
-        return cast(dict[Purpose, Tier], waited(self._native.policy()))
+    def policy(self) -> dict[Purpose, Minimum]:
+        return cast(dict[Purpose, Minimum], waited(self._native.policy()))
 
-    def set_policy(self, policy: Mapping[Purpose, Tier]) -> None:
-        waited(self._native.set_policy(dict(policy)))
+    def set_policy(self, policy: Mapping[Purpose, Minimum]) -> None:
+        waited(self._native.set_policy(to_json("policy", dict(policy))))
 
     def require(self, peer: str, purpose: Purpose) -> None:
         waited(self._native.require(peer, purpose))
+
+    def disclosures(self) -> dict[Tier, Disclosure]:
+        return cast(dict[Tier, Disclosure], waited(self._native.disclosures()))
+
+    def set_disclosures(self, disclosures: Mapping[Tier, Disclosure]) -> None:
+        waited(self._native.set_disclosures(dict(disclosures)))
+
+    def request_pledge(self, issuer: str, text: str, *, name: str | None = None) -> str:
+        return waited(self._native.request_pledge(issuer, text, name))
+
+    def issue_pledge(
+        self, request: str, text: str, *, name: str | None = None, valid_for: timedelta | None = None
+    ) -> Credential:
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        return record(Credential, waited(self._native.issue_pledge(request, text, name, valid_for_ms)))
+
+    def accept_pledge(self, credential: str, text: str, *, name: str | None = None) -> CredentialSummary:
+        return record(CredentialSummary, waited(self._native.accept_pledge(credential, text, name)))
+
+    def withdraw_pledge(self, credential_id: str) -> str:
+        return waited(self._native.withdraw_pledge(credential_id))
+
+    def import_withdrawal(self, withdrawal: str) -> str:
+        return waited(self._native.import_withdrawal(withdrawal))
 
     def advance_clock(self, by: timedelta) -> None:
         self._native.advance_clock(milliseconds(by))
@@ -526,6 +605,9 @@ class Node(_Closing):
 
     def find_peer(self, peer: str) -> list[str]:
         return waited(self._native.find_peer(peer))
+
+    def ask_trust(self, peer: str, about: str, *, at_least: Minimum | None = None) -> TrustStatement:
+        return record(TrustStatement, waited(self._native.ask_trust(peer, about, to_json("at_least", at_least))))
 
     def send_message(self, peer: str, text: str) -> None:
         waited(self._native.send_message(peer, text))

@@ -17,6 +17,11 @@ from .provide import Signer, native_signer, running_host
 Path: TypeAlias = str | PathLike[str]
 Tier: TypeAlias = Literal["unknown", "known", "verified", "trusted"]
 Purpose: TypeAlias = Literal["open", "message", "serve_blocks", "use_blocks"]
+#: A tier, or a score from 0 to 1.
+Minimum: TypeAlias = Tier | float
+#: How much an asker may learn of a score. Each level includes those before it.
+Disclosure: TypeAlias = Literal["nothing", "threshold", "tier", "value"]
+WalletState: TypeAlias = Literal["plain", "locked", "unlocked"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,76 @@ class TrustedIssuer:
     types: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Status:
+    """What is known about a credential's withdrawal."""
+
+    state: Literal["not_revocable", "clear", "revoked", "suspended", "unknown"]
+    as_of: datetime | None
+    """For ``clear``: when the oldest list that says so was signed."""
+    why: str | None
+    """For ``unknown``: the reason."""
+
+
+@dataclass(frozen=True)
+class KeptStatusList:
+    """A status list of another issuer that this node keeps."""
+
+    issuer: str
+    url: str
+    """Its name, as credentials write it."""
+    purposes: tuple[Literal["revocation", "suspension"], ...]
+    as_of: datetime
+    fresh_until: datetime
+    entries: int
+
+
+@dataclass(frozen=True)
+class WantedStatusList:
+    """A status list that a kept credential names, and of which this node has no copy or one that grows old."""
+
+    issuer: str
+    url: str
+
+
+@dataclass(frozen=True)
+class RefusedCredential:
+    """A credential of a bundle that was not kept."""
+
+    place: int
+    """Its place in the bundle, from 0."""
+    code: str
+    """The error's code, as ``KwaaiError.code`` has it."""
+    message: str
+
+
+@dataclass(frozen=True)
+class ImportedCredentials:
+    """What became of a bundle of credentials."""
+
+    kept: tuple[CredentialSummary, ...]
+    refused: tuple[RefusedCredential, ...]
+
+
+@dataclass(frozen=True)
+class TrustStatement:
+    """What a peer says about somebody, signed for this node alone: its opinion, which changes no score here."""
+
+    responder: str
+    asker: str
+    about: str
+    answer: Literal["unknown", "at_least", "tier", "score"]
+    """``unknown`` also when the peer does not want to say."""
+    holds: bool | None
+    """For ``at_least``: whether the minimum that was asked for is reached."""
+    tier: Tier | None
+    """For ``tier`` and ``score``."""
+    value: float | None
+    """For ``score``: from 0 to 1."""
+    made_at: datetime
+    expires_at: datetime
+
+
 @checked
 class TrustGraph:
     """What this node knows about the trustworthiness of others. Nobody is trusted at first."""
@@ -112,9 +187,46 @@ class TrustGraph:
         claims: Mapping[str, Any] | None = None,
         *,
         valid_for: timedelta | None = None,
+        revocable: bool = False,
     ) -> Credential:
-        """Issues a credential about a DID or a PeerId. It is returned, and not kept."""
-        return record(Credential, await finished(self._native.issue(*issue_arguments(type, subject, claims, valid_for))))
+        """Issues a credential about a DID or a PeerId. It is returned, and not kept.
+
+        One that is ``revocable`` can be withdrawn, with ``revoke`` for good or with ``suspend`` for a while.
+        """
+        arguments = issue_arguments(type, subject, claims, valid_for)
+        return record(Credential, await finished(self._native.issue(*arguments, revocable)))
+
+    async def revoke(self, credential_id: str) -> None:
+        """Withdraws a revocable credential of this node for good: here at once, elsewhere when this node's list arrives."""
+        await finished(self._native.revoke(credential_id))
+
+    async def suspend(self, credential_id: str) -> None:
+        """Withdraws a revocable credential of this node until ``reinstate``."""
+        await finished(self._native.suspend(credential_id))
+
+    async def reinstate(self, credential_id: str) -> None:
+        """Ends the suspension of a credential. What was revoked stays so, and is an error."""
+        await finished(self._native.reinstate(credential_id))
+
+    async def status(self, credential: str) -> Status:
+        """What is known here about the withdrawal of a credential, which is verified first."""
+        return record(Status, await finished(self._native.status(credential)))
+
+    async def status_lists(self) -> list[str]:
+        """The names of this node's own status lists: none before its first revocable credential."""
+        return await finished(self._native.status_lists())
+
+    async def status_list(self, url: str) -> str:
+        """A signed status list to hand out: one of this node's own, or one that it keeps."""
+        return await finished(self._native.status_list(url))
+
+    async def keep_status_list(self, list: str) -> KeptStatusList:
+        """Checks a signed status list and keeps it, wherever it came from, when a kept credential names it."""
+        return record(KeptStatusList, await finished(self._native.keep_status_list(list)))
+
+    async def wanted_status_lists(self) -> list[WantedStatusList]:
+        """The status lists that kept credentials name, and of which this node has no copy or one that grows old."""
+        return records(WantedStatusList, await finished(self._native.wanted_status_lists()))
 
     async def verify(self, credential: str) -> Credential:
         """Checks a credential's form and its proof, and says what it says. It is not kept."""
@@ -138,6 +250,37 @@ class TrustGraph:
         """Forgets a credential."""
         await finished(self._native.remove_credential(id))
 
+    async def export_credentials(self) -> str:
+        """Every kept credential as one text for ``import_credentials`` elsewhere. It is not encrypted."""
+        return await finished(self._native.export_credentials())
+
+    async def import_credentials(self, bundle: str) -> ImportedCredentials:
+        """Verifies every credential of a bundle, then keeps those that hold, all in one step."""
+        return record(ImportedCredentials, await finished(self._native.import_credentials(bundle)))
+
+    async def set_passphrase(self, passphrase: str) -> None:
+        """Encrypts the kept credentials under a passphrase of at most 1024 bytes, or replaces the one before.
+
+        It cannot be recovered. From the next opening on, credentials are out of reach until ``unlock``.
+        """
+        await finished(self._native.set_passphrase(passphrase))
+
+    async def remove_passphrase(self) -> None:
+        """Keeps credentials unencrypted again. The wallet must be unlocked."""
+        await finished(self._native.remove_passphrase())
+
+    async def unlock(self, passphrase: str) -> None:
+        """Brings encrypted credentials within reach. Raises ``PermissionDeniedError`` for another passphrase."""
+        await finished(self._native.unlock(passphrase))
+
+    async def lock(self) -> None:
+        """Puts encrypted credentials out of reach until ``unlock``."""
+        await finished(self._native.lock())
+
+    async def wallet_state(self) -> WalletState:
+        """Whether there is a passphrase, and whether it was given."""
+        return cast(WalletState, await finished(self._native.wallet_state()))
+
     async def issuers(self) -> list[TrustedIssuer]:
         """The issuers that this node trusts. None at first."""
         return records(TrustedIssuer, await finished(self._native.issuers()))
@@ -154,17 +297,51 @@ class TrustGraph:
         """How far this node trusts a peer, with the arithmetic of every credential that it keeps about it."""
         return record(Score, await finished(self._native.score(peer)))
 
-    async def policy(self) -> dict[Purpose, Tier]:
-        """The minimum tier of each purpose."""
-        return cast(dict[Purpose, Tier], await finished(self._native.policy()))
+    async def policy(self) -> dict[Purpose, Minimum]:
+        """The minimum of each purpose: a tier, or a score."""
+        return cast(dict[Purpose, Minimum], await finished(self._native.policy()))
 
-    async def set_policy(self, policy: Mapping[Purpose, Tier]) -> None:
-        """Replaces the minimum tier of each purpose. A purpose that is left out gets its default."""
-        await finished(self._native.set_policy(dict(policy)))
+    async def set_policy(self, policy: Mapping[Purpose, Minimum]) -> None:
+        """Replaces the minimum of each purpose. A purpose that is left out gets its default."""
+        await finished(self._native.set_policy(to_json("policy", dict(policy))))
 
     async def require(self, peer: str, purpose: Purpose) -> None:
-        """Raises ``UntrustedPeerError`` when a peer does not reach the minimum tier of a purpose."""
+        """Raises ``UntrustedPeerError`` when a peer does not reach the minimum of a purpose."""
         await finished(self._native.require(peer, purpose))
+
+    async def disclosures(self) -> dict[Tier, Disclosure]:
+        """How much others may learn of this node's scores when they ask, by their own tier. At first nothing."""
+        return cast(dict[Tier, Disclosure], await finished(self._native.disclosures()))
+
+    async def set_disclosures(self, disclosures: Mapping[Tier, Disclosure]) -> None:
+        """Replaces how much others may learn. Who has a higher tier learns at least as much as those below."""
+        await finished(self._native.set_disclosures(dict(disclosures)))
+
+    async def request_pledge(self, issuer: str, text: str, *, name: str | None = None) -> str:
+        """Asks an issuer to certify that this node pledges a text; the signed request is for the issuer.
+
+        ``name`` is what the text is called, unless it is the GliaNet Fiduciary Pledge.
+        """
+        return await finished(self._native.request_pledge(issuer, text, name))
+
+    async def issue_pledge(
+        self, request: str, text: str, *, name: str | None = None, valid_for: timedelta | None = None
+    ) -> Credential:
+        """Issues the credential that a request asks for, when it asks for exactly this pledge. It can be revoked."""
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        return record(Credential, await finished(self._native.issue_pledge(request, text, name, valid_for_ms)))
+
+    async def accept_pledge(self, credential: str, text: str, *, name: str | None = None) -> CredentialSummary:
+        """Keeps the credential of this node's own pledge, and shows it to peers who ask."""
+        return record(CredentialSummary, await finished(self._native.accept_pledge(credential, text, name)))
+
+    async def withdraw_pledge(self, credential_id: str) -> str:
+        """Takes back a pledge of this node; the signed withdrawal is for the issuer and for peers."""
+        return await finished(self._native.withdraw_pledge(credential_id))
+
+    async def import_withdrawal(self, withdrawal: str) -> str:
+        """Takes note that somebody withdrew its pledge; returns the identifier of the credential that counts no more."""
+        return await finished(self._native.import_withdrawal(withdrawal))
 
     async def advance_clock(self, by: timedelta) -> None:
         """For tests: moves the clock that it was opened with, or that of its node."""

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod array;
 mod delivery;
 mod error;
+mod identity;
 mod log;
 mod node;
 mod operation;
@@ -24,6 +25,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::delivery::shutdown;
+    #[pymodule_export]
+    use crate::identity::resolve_did;
     #[pymodule_export]
     use crate::log::{LogQueue, init_logging};
     #[pymodule_export]

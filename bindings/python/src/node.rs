@@ -67,6 +67,13 @@ impl Node {
         Operation::new(move |cancel| async move { node.find_peer(peer, cancel).await })
     }
 
+    fn ask_trust(&self, py: Python<'_>, peer: String, about: String, at_least: &str) -> PyResult<Operation> {
+        let (node, at_least) = (self.0.clone(), parse(py, "at_least", at_least)?);
+        Ok(Operation::new(move |cancel| async move {
+            node.ask_trust(peer, about, at_least, cancel).await.and_then(Record::of)
+        }))
+    }
+
     fn send_message(&self, peer: String, text: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.send_message(peer, text, cancel).await })

@@ -38,11 +38,58 @@ impl TrustGraph {
         self.0.did()
     }
 
-    fn issue(&self, kind: String, subject: String, claims: String, valid_for_ms: Option<u64>) -> Operation {
+    fn issue(
+        &self,
+        kind: String,
+        subject: String,
+        claims: String,
+        valid_for_ms: Option<u64>,
+        revocable: bool,
+    ) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move {
-            graph.issue(kind, subject, claims, valid_for_ms, cancel).await.and_then(Record::of)
+            graph.issue(kind, subject, claims, valid_for_ms, revocable, cancel).await.and_then(Record::of)
         })
+    }
+
+    fn revoke(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.revoke(credential_id, cancel).await })
+    }
+
+    fn suspend(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.suspend(credential_id, cancel).await })
+    }
+
+    fn reinstate(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reinstate(credential_id, cancel).await })
+    }
+
+    fn status(&self, json: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.status(json, cancel).await.and_then(Record::of) })
+    }
+
+    fn status_lists(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.status_lists(cancel).await })
+    }
+
+    fn status_list(&self, url: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.status_list(url, cancel).await })
+    }
+
+    fn keep_status_list(&self, json: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.keep_status_list(json, cancel).await.and_then(Record::of) })
+    }
+
+    fn wanted_status_lists(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.wanted_status_lists(cancel).await.and_then(Record::of) })
     }
 
     fn verify(&self, json: String) -> Operation {
@@ -71,6 +118,41 @@ impl TrustGraph {
         Operation::new(move |cancel| async move { graph.remove_credential(id, cancel).await })
     }
 
+    fn export_credentials(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.export_credentials(cancel).await })
+    }
+
+    fn import_credentials(&self, bundle: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.import_credentials(bundle, cancel).await.and_then(Record::of) })
+    }
+
+    fn set_passphrase(&self, passphrase: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.set_passphrase(passphrase, cancel).await })
+    }
+
+    fn remove_passphrase(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.remove_passphrase(cancel).await })
+    }
+
+    fn unlock(&self, passphrase: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.unlock(passphrase, cancel).await })
+    }
+
+    fn lock(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.lock(cancel).await })
+    }
+
+    fn wallet_state(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.wallet_state(cancel).await.and_then(Record::of) })
+    }
+
     fn issuers(&self) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.issuers(cancel).await.and_then(Record::of) })
@@ -96,14 +178,59 @@ impl TrustGraph {
         Operation::new(move |cancel| async move { graph.policy(cancel).await.and_then(Record::of) })
     }
 
-    fn set_policy(&self, minimum: BTreeMap<String, String>) -> Operation {
-        let graph = self.0.clone();
-        Operation::new(move |cancel| async move { graph.set_policy(minimum, cancel).await })
+    fn set_policy(&self, py: Python<'_>, policy: &str) -> PyResult<Operation> {
+        let (graph, policy) = (self.0.clone(), parse(py, "policy", policy)?);
+        Ok(Operation::new(move |cancel| async move { graph.set_policy(policy, cancel).await }))
     }
 
     fn require(&self, peer: String, purpose: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.require(peer, purpose, cancel).await })
+    }
+
+    fn disclosures(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.disclosures(cancel).await.and_then(Record::of) })
+    }
+
+    fn set_disclosures(&self, disclosures: BTreeMap<String, String>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.set_disclosures(disclosures, cancel).await })
+    }
+
+    fn request_pledge(&self, issuer: String, text: String, name: Option<String>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.request_pledge(issuer, text, name, cancel).await })
+    }
+
+    fn issue_pledge(
+        &self,
+        request: String,
+        text: String,
+        name: Option<String>,
+        valid_for_ms: Option<u64>,
+    ) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.issue_pledge(request, text, name, valid_for_ms, cancel).await.and_then(Record::of)
+        })
+    }
+
+    fn accept_pledge(&self, json: String, text: String, name: Option<String>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(
+            move |cancel| async move { graph.accept_pledge(json, text, name, cancel).await.and_then(Record::of) },
+        )
+    }
+
+    fn withdraw_pledge(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.withdraw_pledge(credential_id, cancel).await })
+    }
+
+    fn import_withdrawal(&self, json: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.import_withdrawal(json, cancel).await })
     }
 
     fn shutdown(&self) {

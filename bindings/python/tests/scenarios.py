@@ -221,6 +221,9 @@ class Scenario:
     async def library_version(self) -> str:
         return kwaainet.version
 
+    async def library_resolve_did(self, did: str) -> kwaainet.ResolvedDid:
+        return kwaainet.resolve_did(did)
+
     async def library_init_logging(self, filter: str, sink: Any) -> None:
         kwaainet.init_logging(filter, sink)
 

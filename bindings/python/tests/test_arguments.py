@@ -39,6 +39,11 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
         (lambda: sync.Node.start(preset="ephemeral", clock="noon"), "is no instant"),
         (lambda: sync.TrustGraph.open(3), "dir must be a str, not int"),
         (lambda: sync.TrustGraph.open(b"x"), "dir must be"),
+        (lambda: _of_graph(lambda graph: graph.set_policy({"open": "royal"})), 'policy.*open.* must be one of "unknown", '),
+        (lambda: _of_graph(lambda graph: graph.set_policy({"open": 1.5})), "score"),
+        (lambda: _of_graph(lambda graph: graph.set_disclosures({"known": "all"})), 'must be one of "nothing", "threshold", '),
+        (lambda: _of_graph(lambda graph: graph.issue("UptimeVC", graph.did, revocable=1)), "revocable must be True or False"),
+        (lambda: kwaainet.resolve_did(3), "did must be a str, not int"),  # type: ignore[arg-type]
     ],
 )
 def test_messages_name_the_argument_and_what_it_allows(call: Callable[[], object], message: str) -> None:
@@ -69,7 +74,9 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "model": model, "tokens": [1], "messages": "hi", "texts": ["hi"], "source": b"text", "peer": node.did,
             "did": node.did, "types": ["UptimeVC"], "type": "UptimeVC", "subject": node.did, "text": "x", "question": "x",
             "id": "x", "credential": "{}", "model_id": "x", "address": "/ip4/127.0.0.1/tcp/1", "name": "kb",
-            "policy": {}, "purpose": "open", "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1,
+            "policy": {}, "disclosures": {}, "purpose": "open", "credential_id": "x", "url": "x", "list": "{}",
+            "bundle": "{}", "passphrase": "x", "issuer": node.did, "request": "{}", "withdrawal": "{}", "about": node.did,
+            "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1,
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():
@@ -155,6 +162,11 @@ def test_opening_twice_gives_the_same_object_or_the_same_error() -> None:
         assert one.value is other.value
 
     run(main())
+
+
+def _of_graph(use: Callable[[Any], object]) -> object:
+    with sync.TrustGraph.open() as graph:
+        return use(graph)
 
 
 async def _opened(opening: kwaainet.Opening[TrustGraph]) -> TrustGraph:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +48,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[str]]]:
         return original(cls, data)
 
     monkeypatch.setattr(_records, "record", spy)
-    for module in (kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, provide):
+    for module in (kwaainet.identity, kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, provide):
         if hasattr(module, "record"):
             monkeypatch.setattr(module, "record", spy)
     yield keys
@@ -78,6 +79,14 @@ def test_a_field_that_drifts_is_noticed(seen: dict[str, set[str]]) -> None:
 async def scene(tmp_path: Path) -> None:
     """Calls that bring about every record."""
     issuer = await TrustGraph.open()
+    kwaainet.resolve_did(issuer.did)
+    async with TrustGraph.open() as holder:
+        revocable = await issuer.issue("VerifiedNodeVC", holder.did, revocable=True)
+        bundle = {"format": "kwaainet-credentials", "version": 1, "credentials": [revocable.json, "{}"]}
+        await holder.import_credentials(json.dumps(bundle))
+        (wanted, _) = await holder.wanted_status_lists()
+        await holder.keep_status_list(await issuer.status_list(wanted.url))
+        await holder.status(revocable.json)
     async with Node.start(preset="ephemeral") as one, Node.start(preset="ephemeral", listen=[]) as other:
         events = one.events()
         inbox = one.messages()
@@ -91,6 +100,7 @@ async def scene(tmp_path: Path) -> None:
         await other.send_message(one.peer_id, "hello")
         await anext(inbox)
         await one.peers()
+        await other.ask_trust(one.did, issuer.did)
         await one.contribute(blocks=[BlockShare(MODEL, 0, 4)], min_tier="unknown")
         model = await other.shards().load(MODEL, blocks="none")
         await other.shards().coverage(model)

@@ -66,8 +66,9 @@ def test_the_functions_of_the_package_are_the_listed_ones() -> None:
     }
     assert functions == set(listed("Library"))
     assert kwaainet.version == kwaainet.__version__
-    init = listed("Library")["init_logging"]["args"]
-    assert taken(kwaainet.init_logging) == [spelled("Library", "init_logging", argument) for argument in init]
+    for name in functions - {"version"}:
+        arguments = [spelled("Library", name, argument) for argument in listed("Library")[name]["args"]]
+        assert taken(getattr(kwaainet, name)) == arguments, name
 
 
 def test_no_class_with_verbs_is_missing_from_the_list() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from conftest import run
 
 import kwaainet
-from kwaainet import TrustGraph, sync
+from kwaainet import Node, TrustGraph, sync, testing
 
 
 def test_an_issuer_makes_a_stranger_known_with_arithmetic() -> None:
@@ -70,3 +71,153 @@ def test_what_is_kept_survives_and_the_directory_is_locked_meanwhile(tmp_path: P
         again.remove_credential(kept.id)
         with pytest.raises(kwaainet.NotFoundError):
             again.credential(kept.id)
+
+
+def test_a_revoked_credential_counts_no_more_where_the_list_arrives() -> None:
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    later = timedelta(hours=1)
+
+    async def main() -> None:
+        async with TrustGraph.open(seed=1, clock=noon) as issuer, TrustGraph.open(seed=2, clock=noon) as app:
+            plain = await issuer.issue("UptimeVC", app.did)
+            assert await app.status(plain.json) == kwaainet.Status("not_revocable", None, None)
+            assert await issuer.status_lists() == []
+            credential = await issuer.issue("VerifiedNodeVC", app.did, revocable=True)
+            await app.import_credential(credential.json)
+            wanted = await app.wanted_status_lists()
+            assert sorted(each.url for each in wanted) == sorted(await issuer.status_lists())
+            assert {each.issuer for each in wanted} == {issuer.did}
+            unknown = await app.status(credential.json)
+            assert unknown.state == "unknown" and unknown.why
+
+            async def renew() -> None:
+                for each in wanted:
+                    kept = await app.keep_status_list(await issuer.status_list(each.url))
+                    assert (kept.issuer, kept.url, len(kept.purposes)) == (issuer.did, each.url, 1)
+                    assert kept.entries >= 131072 and kept.fresh_until > kept.as_of
+
+            await renew()
+            assert await app.wanted_status_lists() == []
+            assert await app.status(credential.json) == kwaainet.Status("clear", noon, None)
+            for verb, state in [("suspend", "suspended"), ("reinstate", "clear"), ("revoke", "revoked")]:
+                for graph in (issuer, app):
+                    await graph.advance_clock(later)
+                await getattr(issuer, verb)(credential.id)
+                await renew()
+                assert (await app.status(credential.json)).state == state
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                await issuer.reinstate(credential.id)
+            with pytest.raises(kwaainet.NotFoundError):
+                await issuer.revoke(plain.id)
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                await app.keep_status_list(plain.json)
+
+    run(main())
+
+
+def test_a_bundle_moves_what_holds_and_says_what_does_not() -> None:
+    with sync.TrustGraph.open() as issuer, sync.TrustGraph.open() as one, sync.TrustGraph.open() as other:
+        kept = [one.import_credential(issuer.issue("UptimeVC", one.did, {"days": days}).json) for days in (1, 2)]
+        bundle = json.loads(one.export_credentials())
+        bundle["credentials"].append(bundle["credentials"][0].replace('"days":', '"days":1'))
+        imported = other.import_credentials(json.dumps(bundle))
+        assert sorted(imported.kept, key=lambda each: each.id) == sorted(kept, key=lambda each: each.id)
+        (refused,) = imported.refused
+        assert (refused.place, refused.code) == (2, "corrupt_data") and refused.message
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            other.import_credentials("{}")
+
+
+def test_a_passphrase_keeps_credentials_out_of_reach() -> None:
+    with sync.TrustGraph.open() as graph:
+        kept = graph.import_credential(graph.issue("UptimeVC", graph.did).json)
+        assert graph.wallet_state() == "plain"
+        graph.set_passphrase("correct horse")
+        assert graph.wallet_state() == "unlocked"
+        graph.lock()
+        assert graph.wallet_state() == "locked"
+        with pytest.raises(kwaainet.PermissionDeniedError) as raised:
+            graph.credentials()
+        assert isinstance(raised.value, PermissionError)
+        with pytest.raises(kwaainet.PermissionDeniedError):
+            graph.unlock("wrong horse")
+        graph.unlock("correct horse")
+        assert graph.credentials() == [kept]
+        graph.remove_passphrase()
+        assert graph.wallet_state() == "plain"
+
+
+def test_a_pledge_is_requested_certified_carried_and_taken_back() -> None:
+    text = "We serve the interests of those whose data we hold."
+    with sync.TrustGraph.open() as issuer, sync.TrustGraph.open() as holder:
+        request = holder.request_pledge(issuer.did, text)
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            issuer.issue_pledge(request, text + " Perhaps.")
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            issuer.issue_pledge(request, text, name="Another pledge")
+        credential = issuer.issue_pledge(request, text, valid_for=timedelta(days=365))
+        assert (credential.type, credential.subject) == ("FiduciaryPledgeVC", holder.did)
+        kept = holder.accept_pledge(credential.json, text)
+        assert kept.id == credential.id
+        withdrawal = holder.withdraw_pledge(kept.id)
+        assert holder.credentials() == []
+        assert issuer.import_withdrawal(withdrawal) == credential.id
+        with pytest.raises(kwaainet.NotFoundError):
+            holder.withdraw_pledge(kept.id)
+        named = holder.request_pledge(issuer.did, text, name="Our own pledge")
+        assert issuer.issue_pledge(named, text, name="Our own pledge").subject == holder.did
+
+
+def test_a_peer_says_no_more_than_its_owner_allows() -> None:
+    async def main() -> None:
+        quiet = {"preset": "ephemeral"}
+        async with TrustGraph.open() as issuer, Node.start(**quiet) as asker, Node.start(**quiet) as asked:  # type: ignore[arg-type]
+            about = testing.seed_did(3)
+            graph = asked.trust()
+            await graph.import_credential((await issuer.issue("VerifiedNodeVC", about)).json)
+            await graph.trust_issuer(issuer.did, ["VerifiedNodeVC"])
+            await asker.connect((await asked.info()).addresses[0])
+            assert set((await graph.disclosures()).values()) == {"nothing"}
+            silent = await asker.ask_trust(asked.peer_id, about)
+            assert (silent.answer, silent.value, silent.tier, silent.holds) == ("unknown", None, None, None)
+            await graph.set_disclosures({"unknown": "value"})
+            assert await graph.disclosures() == dict.fromkeys(("unknown", "known", "verified", "trusted"), "value")
+            told = await asker.ask_trust(asked.did, about)
+            assert (told.responder, told.asker, told.about) == (asked.did, asker.did, about)
+            assert (told.answer, told.value, told.tier, told.holds) == ("score", 0.2, "known", None)
+            assert told.expires_at - told.made_at == timedelta(minutes=10)
+            assert (await asker.ask_trust(asked.did, about, at_least="known")).holds is True
+            assert (await asker.ask_trust(asked.did, about, at_least=0.5)).holds is False
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                await asker.ask_trust(asked.did, asked.did)
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                await asker.ask_trust(asked.did, about, at_least=2.0)
+
+    run(main())
+
+
+def test_a_policy_may_ask_for_a_score_between_the_tiers() -> None:
+    with sync.TrustGraph.open() as graph:
+        graph.set_policy({"message": 0.55, "use_blocks": "verified"})
+        policy = graph.policy()
+        assert (policy["message"], policy["use_blocks"]) == (0.55, "verified")
+        with pytest.raises(kwaainet.UntrustedPeerError):
+            graph.require(testing.seed_did(3), "message")
+        graph.set_policy({"message": 0})
+        graph.require(testing.seed_did(3), "message")
+
+
+def test_a_did_is_read_in_every_spelling() -> None:
+    with sync.TrustGraph.open(seed=4) as graph:
+        key = kwaainet.resolve_did(graph.did)
+    assert (key.spelling, key.did, key.addresses) == ("key", graph.did, ())
+    assert key.document is not None and key.document["id"] == graph.did
+    assert key.peer_id is not None
+    by_peer = kwaainet.resolve_did(key.peer_id)
+    assert (by_peer.spelling, by_peer.did) == ("peer_id", graph.did)
+    own = kwaainet.resolve_did(f"did:peer:{key.peer_id}")
+    assert (own.spelling, own.did, own.peer_id) == ("kwaainet", graph.did, key.peer_id)
+    with pytest.raises(kwaainet.InvalidArgumentError):
+        kwaainet.resolve_did("nobody")
+    with pytest.raises(kwaainet.UnsupportedError):
+        kwaainet.resolve_did("did:web:example.org")

@@ -47,6 +47,9 @@ async def nodes() -> None:
             if isinstance(event, kwaainet.PeerConnected):
                 assert_type(event.peer, str)
         assert_type(node.trust(), TrustGraph)
+        statement = await node.ask_trust(node.did, node.did, at_least="known")
+        assert_type(statement, kwaainet.TrustStatement)
+        assert_type(statement.holds, bool | None)
         assert_type(await node.contribute(blocks=[kwaainet.BlockShare("model", 0, 2)]), list[Offer])
     Node.start(preset="huge")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Node.start("ephemeral")  # type: ignore[misc] # pyright: ignore[reportCallIssue]
@@ -57,6 +60,13 @@ async def trust(graph: TrustGraph) -> None:
     score = await graph.score(graph.did)
     assert_type(score, Score)
     assert_type(score.tier, kwaainet.Tier)
+    assert_type(await graph.status("{}"), kwaainet.Status)
+    assert_type(await graph.wallet_state(), kwaainet.WalletState)
+    assert_type((await graph.import_credentials("{}")).kept, tuple[kwaainet.CredentialSummary, ...])
+    assert_type((await graph.policy())["open"], kwaainet.Tier | float)
+    await graph.set_policy({"open": "known", "message": 0.55})
+    await graph.set_disclosures({"known": "threshold"})
+    await graph.set_disclosures({"known": "all"})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
 
 
 async def models(engine: ShardEngine) -> None:

@@ -251,7 +251,8 @@ impl TrustGraph {
         PledgeRequest::sign(&*self.signer, issuer, pledge, self.clock.now()).await
     }
 
-    /// Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned and not kept.
+    /// Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned and not kept, and can
+    /// be [revoked](TrustGraph::revoke).
     ///
     /// # Errors
     /// Those of [`PledgeRequest::read`]; `invalid_argument` with the rule `audience` when another issuer is asked,
@@ -275,7 +276,8 @@ impl TrustGraph {
                 return Err(refused(ErrorCode::InvalidArgument, rule, why).with("pledger", request.pledger));
             }
         }
-        self.issue(CredentialType::FiduciaryPledge, request.pledger, request.pledge.claims(), valid_for).await
+        let (kind, claims) = (CredentialType::FiduciaryPledge, request.pledge.claims());
+        self.issue_revocable(kind, request.pledger, claims, valid_for).await
     }
 
     /// Takes a pledge credential that an issuer made for this node, and carries it from now on: peers who ask are shown it.

@@ -122,7 +122,7 @@ impl Minimum {
     pub fn is_met_by(self, score: &Score) -> bool {
         match self {
             Minimum::Tier(tier) => score.tier >= tier,
-            Minimum::Score(points) => in_units(score.value) >= points.0 as f64,
+            Minimum::Score(points) => in_units(score.lower_bound) >= points.0 as f64,
         }
     }
 }

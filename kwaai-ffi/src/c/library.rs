@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::time::Duration;
 
-use super::call::{boundary, text};
+use super::call::{Out, boundary, text};
 use super::provide::{Code, Context, c_text};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use crate::log::{LogRecord, LogSink};
@@ -70,6 +70,30 @@ pub unsafe extern "C" fn kwaai_floats_free(values: *mut f32) -> kwaai_status_t {
     }
     // SAFETY: no error object is asked for.
     unsafe { boundary(std::ptr::null_mut(), || process().registry.remove_array(values)) }
+}
+
+/// Reads any spelling of a DID, or a PeerId in either of its text forms. As JSON: its `spelling` ("key", "peer_0" to
+/// "peer_3", "peer_4_short", "peer_4_long", "kwaainet" or "peer_id"), the identity as `did` and `peer_id`, `addresses` that
+/// nobody vouches for, and the DID `document`; null where the text does not carry it. Nothing is asked of the network.
+///
+/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// not applicable.
+///
+/// # Safety
+/// Texts end with NUL; output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_library_resolve_did(
+    did: *const c_char,
+    out_json: *mut *mut c_char,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let (out, did) = unsafe { (Out::empty("out_json", out_json)?, text("did", did)?) };
+        out.set_json(&crate::resolve_did(&did)?)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
 }
 
 /// Takes log records.

@@ -59,7 +59,8 @@ waiting! {
         }
     }
 
-    /// The connected peers as a JSON array, each with its tier, its score and the arithmetic.
+    /// The connected peers as a JSON array, each with its tier, its score and the arithmetic, and whether a fiduciary
+    /// pledge of it counts here.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
     /// Lifetime: the handle must not have been freed.
@@ -95,6 +96,26 @@ waiting! {
         -> (out_json: *mut c_char) {
         let (node, peer) = (resolve::<Node>(node)?, text("peer", peer)?);
         |cancel| async move { Text::json(&node.find_peer(peer, cancel).await?) }
+    }
+
+    /// Asks a peer where somebody stands with it, both of them a PeerId or a DID. The statement is the peer's opinion, signed
+    /// for this node and checked; as JSON: `responder`, `asker`, `about`, `answer` ("unknown", "at_least", "tier" or
+    /// "score"), `holds`, `tier`, `value`, `made_at`, `expires_at`; null where the answer has none.
+    ///
+    /// `at_least_json`, the name of a tier in quotes or a score from 0 to 1, asks whether somebody reaches that instead,
+    /// which peers tell to more askers.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `at_least_json` and `error`
+    /// may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_node_ask_trust / kwaai_node_ask_trust_async(
+        node: *const kwaai_node_t,
+        peer: *const c_char,
+        about: *const c_char,
+        at_least_json: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (node, at_least) = (resolve::<Node>(node)?, record("at_least_json", at_least_json)?);
+        let (peer, about) = (text("peer", peer)?, text("about", about)?);
+        |cancel| async move { Text::json(&node.ask_trust(peer, about, at_least, cancel).await?) }
     }
 
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::call::{Out, boundary, free, optional, optional_ms, optional_text, record, resolve, text};
+use super::call::{self, Out, boundary, free, optional, optional_ms, optional_text, record, resolve, text};
 use super::provide::kwaai_signer_t;
 use super::reply::{Scored, Text};
 use super::status::{kwaai_error_t, kwaai_status_t};
@@ -41,7 +41,8 @@ waiting! {
 
     /// Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is
     /// a JSON object, or NULL for none. `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's own span.
-    /// `*out_credential` is the signed document, to be given to others. It is not kept.
+    /// Only a `revocable` one can be withdrawn later. `*out_credential` is the signed document, to be given to others. It is
+    /// not kept.
     ///
     /// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `claims_json` and
     /// `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -51,12 +52,15 @@ waiting! {
         subject: *const c_char,
         claims_json: *const c_char,
         valid_for_ms: u64,
+        revocable: bool,
     ) -> (out_credential: *mut c_char) {
         let trust = resolve::<TrustGraph>(trust)?;
         let (kind, subject) = (text("type", r#type)?, text("subject", subject)?);
         let claims = optional_text("claims_json", claims_json)?.unwrap_or_else(|| "{}".into());
         let valid_for = optional_ms(valid_for_ms);
-        move |cancel| async move { Ok(Text(trust.issue(kind, subject, claims, valid_for, cancel).await?.json)) }
+        move |cancel| async move {
+            Ok(Text(trust.issue(kind, subject, claims, valid_for, revocable, cancel).await?.json))
+        }
     }
 
     /// Checks the form and the proof of a credential, the signed document, and says what it says. It is not kept.
@@ -161,7 +165,7 @@ waiting! {
         }
     }
 
-    /// The minimum tier of each purpose, as a JSON object.
+    /// The minimum of each purpose, as a JSON object from purposes to names of tiers or scores from 0 to 1.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
     /// Lifetime: the handle must not have been freed.
@@ -170,8 +174,8 @@ waiting! {
         |cancel| async move { Text::json(&trust.policy(cancel).await?) }
     }
 
-    /// Replaces the minimum tier of each purpose, durably. `policy_json` is a JSON object from purposes to tiers; a
-    /// purpose that is left out gets its default.
+    /// Replaces the minimum of each purpose, durably. `policy_json` is a JSON object from purposes to names of tiers or
+    /// scores from 0 to 1; a purpose that is left out gets its default.
     ///
     /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
     /// freed.
@@ -182,7 +186,7 @@ waiting! {
         |cancel| async move { trust.set_policy(policy, cancel).await }
     }
 
-    /// Checks that a peer reaches the minimum tier of a purpose: "message", "serve_blocks" or "use_blocks". Answers
+    /// Checks that a peer reaches the minimum of a purpose: "message", "serve_blocks" or "use_blocks". Answers
     /// `KWAAI_UNTRUSTED_PEER` when it does not.
     ///
     /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -195,6 +199,269 @@ waiting! {
         let trust = resolve::<TrustGraph>(trust)?;
         let (peer, purpose) = (text("peer", peer)?, text("purpose", purpose)?);
         |cancel| async move { trust.require(peer, purpose, cancel).await }
+    }
+
+    /// Withdraws a credential that this node issued as a revocable one, for good. Doing it twice changes nothing.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_revoke / kwaai_trust_revoke_async(trust: *const kwaai_trust_t, credential_id: *const c_char) -> () {
+        let (trust, credential_id) = (resolve::<TrustGraph>(trust)?, text("credential_id", credential_id)?);
+        |cancel| async move { trust.revoke(credential_id, cancel).await }
+    }
+
+    /// Withdraws a revocable credential of this node until `kwaai_trust_reinstate`.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_suspend / kwaai_trust_suspend_async(trust: *const kwaai_trust_t, credential_id: *const c_char)
+        -> () {
+        let (trust, credential_id) = (resolve::<TrustGraph>(trust)?, text("credential_id", credential_id)?);
+        |cancel| async move { trust.suspend(credential_id, cancel).await }
+    }
+
+    /// Ends the suspension of a credential. `KWAAI_INVALID_ARGUMENT` when it was revoked, which is for good.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_reinstate / kwaai_trust_reinstate_async(trust: *const kwaai_trust_t, credential_id: *const c_char)
+        -> () {
+        let (trust, credential_id) = (resolve::<TrustGraph>(trust)?, text("credential_id", credential_id)?);
+        |cancel| async move { trust.reinstate(credential_id, cancel).await }
+    }
+
+    /// Verifies a credential, the signed document, and says what is known about its withdrawal: `state` is
+    /// "not_revocable", "clear" since `as_of`, "revoked", "suspended", or "unknown" with the reason as `why`. It is not
+    /// kept.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_status / kwaai_trust_status_async(trust: *const kwaai_trust_t, credential: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, credential) = (resolve::<TrustGraph>(trust)?, text("credential", credential)?);
+        |cancel| async move { Text::json(&trust.status(credential, cancel).await?) }
+    }
+
+    /// The names of the status lists of this node, as a JSON array: none before the first revocable credential.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_status_lists / kwaai_trust_status_lists_async(trust: *const kwaai_trust_t)
+        -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Text::json(&trust.status_lists(cancel).await?) }
+    }
+
+    /// A signed status list to hand out: one of this node's own, or one that it keeps. `url` is a name as
+    /// `kwaai_trust_status_lists` and `kwaai_trust_wanted_status_lists` give them, "urn:kwaai:status:..."; a list with a
+    /// web address is fetched there.
+    ///
+    /// Ownership: the caller frees `*out_list` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_status_list / kwaai_trust_status_list_async(trust: *const kwaai_trust_t, url: *const c_char)
+        -> (out_list: *mut c_char) {
+        let (trust, url) = (resolve::<TrustGraph>(trust)?, text("url", url)?);
+        |cancel| async move { trust.status_list(url, cancel).await.map(Text) }
+    }
+
+    /// Checks a signed status list and keeps it, wherever it came from, when a kept credential names it. As JSON:
+    /// `issuer`, `url`, `purposes`, since when it holds as `as_of`, `fresh_until`, and the number of its `entries`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_keep_status_list / kwaai_trust_keep_status_list_async(
+        trust: *const kwaai_trust_t,
+        list: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (trust, list) = (resolve::<TrustGraph>(trust)?, text("list", list)?);
+        |cancel| async move { Text::json(&trust.keep_status_list(list, cancel).await?) }
+    }
+
+    /// The status lists that this node wants, because its credentials name them and it has no fresh copy: a JSON array,
+    /// each with its `issuer` and `url`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_wanted_status_lists / kwaai_trust_wanted_status_lists_async(trust: *const kwaai_trust_t)
+        -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Text::json(&trust.wanted_status_lists(cancel).await?) }
+    }
+
+    /// Every credential that is kept, as one text for `kwaai_trust_import_credentials`. It is not encrypted.
+    ///
+    /// Ownership: the caller frees `*out_bundle` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_export_credentials / kwaai_trust_export_credentials_async(trust: *const kwaai_trust_t)
+        -> (out_bundle: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { trust.export_credentials(cancel).await.map(Text) }
+    }
+
+    /// Verifies every credential of a bundle, then keeps those that hold, all in one step. As JSON: summaries of those
+    /// that are `kept`, and those that were `refused`, each with its place in the bundle, the code of the error and a
+    /// message.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_import_credentials / kwaai_trust_import_credentials_async(
+        trust: *const kwaai_trust_t,
+        bundle: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (trust, bundle) = (resolve::<TrustGraph>(trust)?, text("bundle", bundle)?);
+        |cancel| async move { Text::json(&trust.import_credentials(bundle, cancel).await?) }
+    }
+
+    /// Keeps the credentials encrypted under a passphrase from now on, or under another one than before. A forgotten one
+    /// cannot be recovered.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_set_passphrase / kwaai_trust_set_passphrase_async(
+        trust: *const kwaai_trust_t,
+        passphrase: *const c_char,
+    ) -> () {
+        let (trust, passphrase) = (resolve::<TrustGraph>(trust)?, text("passphrase", passphrase)?);
+        |cancel| async move { trust.set_passphrase(passphrase, cancel).await }
+    }
+
+    /// Takes the passphrase away: the credentials lie in the clear again.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_remove_passphrase / kwaai_trust_remove_passphrase_async(trust: *const kwaai_trust_t) -> () {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { trust.remove_passphrase(cancel).await }
+    }
+
+    /// Makes the credentials readable until `kwaai_trust_lock` or the end. `KWAAI_PERMISSION_DENIED` for a wrong
+    /// passphrase.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_unlock / kwaai_trust_unlock_async(trust: *const kwaai_trust_t, passphrase: *const c_char) -> () {
+        let (trust, passphrase) = (resolve::<TrustGraph>(trust)?, text("passphrase", passphrase)?);
+        |cancel| async move { trust.unlock(passphrase, cancel).await }
+    }
+
+    /// Forgets the key of the passphrase: whatever needs the credentials, scores included, answers
+    /// `KWAAI_PERMISSION_DENIED` from now on.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_lock / kwaai_trust_lock_async(trust: *const kwaai_trust_t) -> () {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { trust.lock(cancel).await }
+    }
+
+    /// "plain" without a passphrase; with one "locked", or "unlocked" once it was given.
+    ///
+    /// Ownership: the caller frees `*out_state` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_wallet_state / kwaai_trust_wallet_state_async(trust: *const kwaai_trust_t)
+        -> (out_state: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Ok(Text(trust.wallet_state(cancel).await?.into())) }
+    }
+
+    /// Asks an issuer, a DID or a PeerId, to certify that this node pledges a text. `*out_request` is signed, to be given
+    /// to the issuer. `name` is what people call the pledge; NULL takes KwaaiNet's.
+    ///
+    /// Ownership: the caller frees `*out_request` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+    /// NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_trust_request_pledge / kwaai_trust_request_pledge_async(
+        trust: *const kwaai_trust_t,
+        issuer: *const c_char,
+        text: *const c_char,
+        name: *const c_char,
+    ) -> (out_request: *mut c_char) {
+        let (trust, issuer) = (resolve::<TrustGraph>(trust)?, call::text("issuer", issuer)?);
+        let (text, name) = (call::text("text", text)?, optional_text("name", name)?);
+        |cancel| async move { trust.request_pledge(issuer, text, name, cancel).await.map(Text) }
+    }
+
+    /// Issues the credential that a request asks for, when it asks for exactly this pledge. `valid_for_ms` is a second at
+    /// least, and `KWAAI_UNSET` takes the type's own span. `*out_credential` is the signed document, to be given to who
+    /// asked. It is not kept.
+    ///
+    /// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may
+    /// be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_trust_issue_pledge / kwaai_trust_issue_pledge_async(
+        trust: *const kwaai_trust_t,
+        request: *const c_char,
+        text: *const c_char,
+        name: *const c_char,
+        valid_for_ms: u64,
+    ) -> (out_credential: *mut c_char) {
+        let (trust, request) = (resolve::<TrustGraph>(trust)?, call::text("request", request)?);
+        let (text, name) = (call::text("text", text)?, optional_text("name", name)?);
+        let valid_for = optional_ms(valid_for_ms);
+        move |cancel| async move { Ok(Text(trust.issue_pledge(request, text, name, valid_for, cancel).await?.json)) }
+    }
+
+    /// Takes the credential, the signed document, that an issuer made of this node's pledge, and carries it from now on.
+    /// `*out_json` is a summary.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+    /// NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_trust_accept_pledge / kwaai_trust_accept_pledge_async(
+        trust: *const kwaai_trust_t,
+        credential: *const c_char,
+        text: *const c_char,
+        name: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (trust, credential) = (resolve::<TrustGraph>(trust)?, call::text("credential", credential)?);
+        let (text, name) = (call::text("text", text)?, optional_text("name", name)?);
+        |cancel| async move { Text::json(&trust.accept_pledge(credential, text, name, cancel).await?) }
+    }
+
+    /// Takes back a pledge that this node carries. `*out_withdrawal` is signed, to be given to the issuer and to peers.
+    ///
+    /// Ownership: the caller frees `*out_withdrawal` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_withdraw_pledge / kwaai_trust_withdraw_pledge_async(
+        trust: *const kwaai_trust_t,
+        credential_id: *const c_char,
+    ) -> (out_withdrawal: *mut c_char) {
+        let (trust, credential_id) = (resolve::<TrustGraph>(trust)?, text("credential_id", credential_id)?);
+        |cancel| async move { trust.withdraw_pledge(credential_id, cancel).await.map(Text) }
+    }
+
+    /// Takes note that somebody withdrew its pledge: the credential is forgotten and taken no more. `*out_id` is its
+    /// identifier.
+    ///
+    /// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+    /// the handle must not have been freed.
+    fn kwaai_trust_import_withdrawal / kwaai_trust_import_withdrawal_async(
+        trust: *const kwaai_trust_t,
+        withdrawal: *const c_char,
+    ) -> (out_id: *mut c_char) {
+        let (trust, withdrawal) = (resolve::<TrustGraph>(trust)?, text("withdrawal", withdrawal)?);
+        |cancel| async move { trust.import_withdrawal(withdrawal, cancel).await.map(Text) }
+    }
+
+    /// How much an asker of each tier may learn of this node's scores, as a JSON object from tiers to "nothing",
+    /// "threshold", "tier" or "value".
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_disclosures / kwaai_trust_disclosures_async(trust: *const kwaai_trust_t) -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Text::json(&trust.disclosures(cancel).await?) }
+    }
+
+    /// Replaces how much askers may learn, durably. `disclosures_json` is a JSON object from tiers to levels; who has a
+    /// tier learns what it and those below it allow, and nothing where none is named.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_set_disclosures / kwaai_trust_set_disclosures_async(
+        trust: *const kwaai_trust_t,
+        disclosures_json: *const c_char,
+    ) -> () {
+        let trust = resolve::<TrustGraph>(trust)?;
+        let disclosures = validate::json("disclosures_json", &text("disclosures_json", disclosures_json)?)?;
+        |cancel| async move { trust.set_disclosures(disclosures, cancel).await }
     }
 }
 

@@ -13,6 +13,15 @@ pub fn native_version() -> String {
     crate::VERSION.to_string()
 }
 
+/// Reads any spelling of a DID, or a PeerId.
+///
+/// # Errors
+/// Those of the core's readers.
+#[uniffi::export]
+pub fn resolve_native_did(did: String) -> Result<crate::ResolvedDid> {
+    crate::resolve_did(&did).map_err(NativeError::from)
+}
+
 /// Sends what the library says from now on to a sink; `filter` is written as for `RUST_LOG`.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use super::{
 use crate::Node;
 use crate::node::{Contribution, NodeInfo, PeerInfo};
 use crate::shard::Offer;
+use crate::trust::{Minimum, TrustStatement};
 
 /// A running node.
 #[derive(uniffi::Object)]
@@ -61,6 +62,17 @@ impl NativeNode {
     /// Asks the network where a peer can be reached.
     pub async fn find_peer(&self, peer: String, cancel: Cancel) -> Result<Vec<String>> {
         Ok(self.0.find_peer(peer, token(cancel)).await?)
+    }
+
+    /// Asks a peer where somebody stands with it.
+    pub async fn ask_trust(
+        &self,
+        peer: String,
+        about: String,
+        at_least: Option<Minimum>,
+        cancel: Cancel,
+    ) -> Result<TrustStatement> {
+        Ok(self.0.ask_trust(peer, about, at_least, token(cancel)).await?)
     }
 
     /// Sends a text to a peer.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use super::number::{maybe, whole};
 use super::{Cancel, NativeSigner, Result, token};
 use crate::TrustGraph;
-use crate::trust::{Credential, CredentialSummary, Filter, Score, TrustOptions, TrustedIssuer};
+use crate::trust::{
+    Credential, CredentialSummary, Filter, ImportedCredentials, KeptStatusList, Minimum, Score, Status, TrustOptions,
+    TrustedIssuer, WantedStatusList,
+};
 
 /// Credentials, trusted issuers, scores and minimum tiers.
 #[derive(uniffi::Object)]
@@ -41,10 +44,11 @@ impl NativeTrustGraph {
         subject: String,
         claims: String,
         valid_for_ms: Option<i64>,
+        revocable: bool,
         cancel: Cancel,
     ) -> Result<Credential> {
         let valid_for_ms = maybe("valid_for_ms", valid_for_ms)?;
-        Ok(self.0.issue(kind, subject, claims, valid_for_ms, token(cancel)).await?)
+        Ok(self.0.issue(kind, subject, claims, valid_for_ms, revocable, token(cancel)).await?)
     }
 
     /// Checks a credential without keeping it.
@@ -78,6 +82,137 @@ impl NativeTrustGraph {
         Ok(self.0.remove_credential(id, token(cancel)).await?)
     }
 
+    /// Withdraws a credential that was issued here, for good.
+    pub async fn revoke(&self, credential_id: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.revoke(credential_id, token(cancel)).await?)
+    }
+
+    /// Withdraws a credential that was issued here, for a while.
+    pub async fn suspend(&self, credential_id: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.suspend(credential_id, token(cancel)).await?)
+    }
+
+    /// Ends a suspension.
+    pub async fn reinstate(&self, credential_id: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.reinstate(credential_id, token(cancel)).await?)
+    }
+
+    /// Verifies a credential, and says what is known about its withdrawal.
+    pub async fn status(&self, credential: String, cancel: Cancel) -> Result<Status> {
+        Ok(self.0.status(credential, token(cancel)).await?)
+    }
+
+    /// The names of the status lists that are signed here.
+    pub async fn status_lists(&self, cancel: Cancel) -> Result<Vec<String>> {
+        Ok(self.0.status_lists(token(cancel)).await?)
+    }
+
+    /// A signed status list to hand out.
+    pub async fn status_list(&self, url: String, cancel: Cancel) -> Result<String> {
+        Ok(self.0.status_list(url, token(cancel)).await?)
+    }
+
+    /// Checks a status list and keeps it.
+    pub async fn keep_status_list(&self, list: String, cancel: Cancel) -> Result<KeptStatusList> {
+        Ok(self.0.keep_status_list(list, token(cancel)).await?)
+    }
+
+    /// The status lists that are wanted.
+    pub async fn wanted_status_lists(&self, cancel: Cancel) -> Result<Vec<WantedStatusList>> {
+        Ok(self.0.wanted_status_lists(token(cancel)).await?)
+    }
+
+    /// Every kept credential, as one text.
+    pub async fn export_credentials(&self, cancel: Cancel) -> Result<String> {
+        Ok(self.0.export_credentials(token(cancel)).await?)
+    }
+
+    /// Verifies every credential of a bundle, then keeps those that hold.
+    pub async fn import_credentials(&self, bundle: String, cancel: Cancel) -> Result<ImportedCredentials> {
+        Ok(self.0.import_credentials(bundle, token(cancel)).await?)
+    }
+
+    /// Keeps the credentials encrypted under a passphrase.
+    pub async fn set_passphrase(&self, passphrase: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.set_passphrase(passphrase, token(cancel)).await?)
+    }
+
+    /// Takes the passphrase away.
+    pub async fn remove_passphrase(&self, cancel: Cancel) -> Result<()> {
+        Ok(self.0.remove_passphrase(token(cancel)).await?)
+    }
+
+    /// Makes the credentials readable.
+    pub async fn unlock(&self, passphrase: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.unlock(passphrase, token(cancel)).await?)
+    }
+
+    /// Forgets the key of the passphrase.
+    pub async fn lock(&self, cancel: Cancel) -> Result<()> {
+        Ok(self.0.lock(token(cancel)).await?)
+    }
+
+    /// Whether there is a passphrase, and whether it was given.
+    pub async fn wallet_state(&self, cancel: Cancel) -> Result<String> {
+        Ok(self.0.wallet_state(token(cancel)).await?.to_string())
+    }
+
+    /// Asks an issuer to certify a pledge.
+    pub async fn request_pledge(
+        &self,
+        issuer: String,
+        text: String,
+        name: Option<String>,
+        cancel: Cancel,
+    ) -> Result<String> {
+        Ok(self.0.request_pledge(issuer, text, name, token(cancel)).await?)
+    }
+
+    /// Issues the credential that a request asks for.
+    pub async fn issue_pledge(
+        &self,
+        request: String,
+        text: String,
+        name: Option<String>,
+        valid_for_ms: Option<i64>,
+        cancel: Cancel,
+    ) -> Result<Credential> {
+        let valid_for_ms = maybe("valid_for_ms", valid_for_ms)?;
+        Ok(self.0.issue_pledge(request, text, name, valid_for_ms, token(cancel)).await?)
+    }
+
+    /// Takes the credential of this node's pledge, and carries it.
+    pub async fn accept_pledge(
+        &self,
+        credential: String,
+        text: String,
+        name: Option<String>,
+        cancel: Cancel,
+    ) -> Result<CredentialSummary> {
+        Ok(self.0.accept_pledge(credential, text, name, token(cancel)).await?)
+    }
+
+    /// Takes back a pledge.
+    pub async fn withdraw_pledge(&self, credential_id: String, cancel: Cancel) -> Result<String> {
+        Ok(self.0.withdraw_pledge(credential_id, token(cancel)).await?)
+    }
+
+    /// Takes note that somebody withdrew its pledge.
+    pub async fn import_withdrawal(&self, withdrawal: String, cancel: Cancel) -> Result<String> {
+        Ok(self.0.import_withdrawal(withdrawal, token(cancel)).await?)
+    }
+
+    /// How much an asker of each tier may learn.
+    pub async fn disclosures(&self, cancel: Cancel) -> Result<HashMap<String, String>> {
+        let disclosures = self.0.disclosures(token(cancel)).await?;
+        Ok(disclosures.into_iter().map(|(tier, level)| (tier.to_string(), level.to_string())).collect())
+    }
+
+    /// Replaces how much askers may learn.
+    pub async fn set_disclosures(&self, disclosures: HashMap<String, String>, cancel: Cancel) -> Result<()> {
+        Ok(self.0.set_disclosures(disclosures.into_iter().collect(), token(cancel)).await?)
+    }
+
     /// The issuers that are trusted.
     pub async fn issuers(&self, cancel: Cancel) -> Result<Vec<TrustedIssuer>> {
         Ok(self.0.issuers(token(cancel)).await?)
@@ -99,13 +234,13 @@ impl NativeTrustGraph {
     }
 
     /// The minimum tier of each purpose.
-    pub async fn policy(&self, cancel: Cancel) -> Result<HashMap<String, String>> {
+    pub async fn policy(&self, cancel: Cancel) -> Result<HashMap<String, Minimum>> {
         let policy = self.0.policy(token(cancel)).await?;
-        Ok(policy.into_iter().map(|(purpose, tier)| (purpose.to_string(), tier.to_string())).collect())
+        Ok(policy.into_iter().map(|(purpose, minimum)| (purpose.to_string(), minimum)).collect())
     }
 
     /// Replaces the minimum tier of each purpose.
-    pub async fn set_policy(&self, policy: HashMap<String, String>, cancel: Cancel) -> Result<()> {
+    pub async fn set_policy(&self, policy: HashMap<String, Minimum>, cancel: Cancel) -> Result<()> {
         Ok(self.0.set_policy(policy.into_iter().collect(), token(cancel)).await?)
     }
 

@@ -227,6 +227,7 @@ async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer
             object(Object::Rag(Arc::new(Rag::open(args.get("dir")?, options, args.supplies()?, cancel).await?)))
         }
         "Library.version" => data(kwaai_ffi::VERSION),
+        "Library.resolve_did" => data(kwaai_ffi::resolve_did(&args.get::<String>("did")?)?),
         "Library.init_logging" => data(kwaai_ffi::init_logging(&args.get::<String>("filter")?, SINK.clone())?),
         "Provide.embedder" => {
             let code = Letters { dimension: args.get("dimension")?, fails: Failing(args.get("fails")?) };
@@ -263,6 +264,9 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
         "Node.connect" => data(node.connect(args.get("address")?, cancel).await?),
         "Node.disconnect" => data(node.disconnect(args.get("peer")?, cancel).await?),
         "Node.find_peer" => data(node.find_peer(args.get("peer")?, cancel).await?),
+        "Node.ask_trust" => {
+            data(node.ask_trust(args.get("peer")?, args.get("about")?, args.get("at_least")?, cancel).await?)
+        }
         "Node.send_message" => data(node.send_message(args.get("peer")?, args.get("text")?, cancel).await?),
         "Node.messages" => Ok(stream(node.messages()?)),
         "Node.events" => Ok(stream(node.events()?)),
@@ -284,7 +288,9 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
         "TrustGraph.issue" => {
             let claims = args.data.get("claims").cloned().unwrap_or(json!({})).to_string();
             let (kind, subject) = (args.get("type")?, args.get("subject")?);
-            data(graph.issue(kind, subject, claims, args.get("valid_for_ms")?, cancel).await?)
+            let revocable: Option<bool> = args.get("revocable")?;
+            let valid_for = args.get("valid_for_ms")?;
+            data(graph.issue(kind, subject, claims, valid_for, revocable.unwrap_or_default(), cancel).await?)
         }
         "TrustGraph.verify" => data(graph.verify(args.get("credential")?, cancel).await?),
         "TrustGraph.import_credential" => data(graph.import_credential(args.get("credential")?, cancel).await?),
@@ -298,6 +304,35 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
         "TrustGraph.policy" => data(graph.policy(cancel).await?),
         "TrustGraph.set_policy" => data(graph.set_policy(args.get("policy")?, cancel).await?),
         "TrustGraph.require" => data(graph.require(args.get("peer")?, args.get("purpose")?, cancel).await?),
+        "TrustGraph.revoke" => data(graph.revoke(args.get("credential_id")?, cancel).await?),
+        "TrustGraph.suspend" => data(graph.suspend(args.get("credential_id")?, cancel).await?),
+        "TrustGraph.reinstate" => data(graph.reinstate(args.get("credential_id")?, cancel).await?),
+        "TrustGraph.status" => data(graph.status(args.get("credential")?, cancel).await?),
+        "TrustGraph.status_lists" => data(graph.status_lists(cancel).await?),
+        "TrustGraph.status_list" => data(graph.status_list(args.get("url")?, cancel).await?),
+        "TrustGraph.keep_status_list" => data(graph.keep_status_list(args.get("list")?, cancel).await?),
+        "TrustGraph.wanted_status_lists" => data(graph.wanted_status_lists(cancel).await?),
+        "TrustGraph.export_credentials" => data(graph.export_credentials(cancel).await?),
+        "TrustGraph.import_credentials" => data(graph.import_credentials(args.get("bundle")?, cancel).await?),
+        "TrustGraph.set_passphrase" => data(graph.set_passphrase(args.get("passphrase")?, cancel).await?),
+        "TrustGraph.remove_passphrase" => data(graph.remove_passphrase(cancel).await?),
+        "TrustGraph.unlock" => data(graph.unlock(args.get("passphrase")?, cancel).await?),
+        "TrustGraph.lock" => data(graph.lock(cancel).await?),
+        "TrustGraph.wallet_state" => data(graph.wallet_state(cancel).await?),
+        "TrustGraph.request_pledge" => {
+            data(graph.request_pledge(args.get("issuer")?, args.get("text")?, args.get("name")?, cancel).await?)
+        }
+        "TrustGraph.issue_pledge" => {
+            let (request, text, name) = (args.get("request")?, args.get("text")?, args.get("name")?);
+            data(graph.issue_pledge(request, text, name, args.get("valid_for_ms")?, cancel).await?)
+        }
+        "TrustGraph.accept_pledge" => {
+            data(graph.accept_pledge(args.get("credential")?, args.get("text")?, args.get("name")?, cancel).await?)
+        }
+        "TrustGraph.withdraw_pledge" => data(graph.withdraw_pledge(args.get("credential_id")?, cancel).await?),
+        "TrustGraph.import_withdrawal" => data(graph.import_withdrawal(args.get("withdrawal")?, cancel).await?),
+        "TrustGraph.disclosures" => data(graph.disclosures(cancel).await?),
+        "TrustGraph.set_disclosures" => data(graph.set_disclosures(args.get("disclosures")?, cancel).await?),
         "TrustGraph.advance_clock" => data(graph.advance_clock(args.get("by_ms")?)?),
         "TrustGraph.shutdown" => data(graph.shutdown()),
         _ => unknown(name),

@@ -75,6 +75,12 @@ public final class Node: Sendable {
         try await call { try await native.findPeer(peer: peer, cancel: $0) }
     }
 
+    /// Asks a peer where somebody stands with it, or whether somebody reaches a minimum with it. The answer is the peer's opinion,
+    /// within what its owner allows, and changes no score here.
+    public func askTrust(peer: String, about: String, atLeast: Minimum? = nil) async throws -> TrustStatement {
+        try await call { try await native.askTrust(peer: peer, about: about, atLeast: atLeast?.native, cancel: $0) }
+    }
+
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
     public func sendMessage(peer: String, text: String) async throws {
         try await call { try await native.sendMessage(peer: peer, text: text, cancel: $0) }

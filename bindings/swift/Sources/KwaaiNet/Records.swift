@@ -25,7 +25,9 @@ public typealias GenerateEvent = KwaaiNetNative.GenerateEvent
 public typealias GenerateRequest = KwaaiNetNative.GenerateRequest
 public typealias Hit = KwaaiNetNative.Hit
 public typealias Hop = KwaaiNetNative.Hop
+public typealias ImportedCredentials = KwaaiNetNative.ImportedCredentials
 public typealias IngestEvent = KwaaiNetNative.IngestEvent
+public typealias KeptStatusList = KwaaiNetNative.KeptStatusList
 public typealias Limits = KwaaiNetNative.NodeLimits
 public typealias LogRecord = KwaaiNetNative.LogRecord
 public typealias Message = KwaaiNetNative.MessageRecord
@@ -37,13 +39,18 @@ public typealias Offer = KwaaiNetNative.Offer
 public typealias PeerInfo = KwaaiNetNative.PeerInfo
 public typealias Rank = KwaaiNetNative.Rank
 public typealias Reason = KwaaiNetNative.Reason
+public typealias RefusedCredential = KwaaiNetNative.RefusedCredential
+public typealias ResolvedDid = KwaaiNetNative.ResolvedDid
 public typealias Role = KwaaiNetNative.Role
 public typealias Score = KwaaiNetNative.Score
 public typealias SearchResult = KwaaiNetNative.SearchResult
 public typealias Span = KwaaiNetNative.Span
 public typealias Stats = KwaaiNetNative.Stats
+public typealias Status = KwaaiNetNative.Status
 public typealias TrustedIssuer = KwaaiNetNative.TrustedIssuer
+public typealias TrustStatement = KwaaiNetNative.TrustStatement
 public typealias Usage = KwaaiNetNative.Usage
+public typealias WantedStatusList = KwaaiNetNative.WantedStatusList
 
 /// What a node is meant for.
 public enum Preset: String, Sendable {
@@ -55,11 +62,44 @@ public enum Tier: String, Sendable, CaseIterable {
     case unknown, known, verified, trusted
 }
 
+/// The least that a purpose asks for: a tier, or a score from 0 to 1 where four tiers are too coarse.
+public enum Minimum: Sendable, Equatable {
+    case tier(Tier)
+    case score(Double)
+
+    init?(_ native: KwaaiNetNative.Minimum) {
+        switch native {
+        case .tier(let name):
+            guard let tier = Tier(rawValue: name) else { return nil }
+            self = .tier(tier)
+        case .score(let value):
+            self = .score(value)
+        }
+    }
+
+    var native: KwaaiNetNative.Minimum {
+        switch self {
+        case .tier(let tier): return .tier(tier.rawValue)
+        case .score(let value): return .score(value)
+        }
+    }
+}
+
 /// What a peer wants to do, or what this node wants of a peer.
 public enum Purpose: String, Sendable, CaseIterable {
     case open, message
     case serveBlocks = "serve_blocks"
     case useBlocks = "use_blocks"
+}
+
+/// How much an asker may learn of a score. Each level includes those before it.
+public enum Disclosure: String, Sendable, CaseIterable {
+    case nothing, threshold, tier, value
+}
+
+/// Whether the credentials are kept under a passphrase, and whether it was given.
+public enum WalletState: String, Sendable, CaseIterable {
+    case plain, locked, unlocked
 }
 
 /// Where a model runs: here, or block by block on peers.
@@ -98,6 +138,11 @@ public struct Matrix: Sendable {
 public enum Library {
     /// The version of the library.
     public static var version: String { nativeVersion() }
+
+    /// Reads any spelling of a DID, or a PeerId in either of its text forms. Nothing is asked of the network.
+    public static func resolveDid(did: String) throws -> ResolvedDid {
+        try ask { try resolveNativeDid(did: did) }
+    }
 
     /// Sends what the library says from now on to a sink, once in a process; without this it is silent. The filter is written
     /// as for `RUST_LOG`, for example `info` or `warn,kwaai_core::net=debug`.

@@ -27,13 +27,15 @@ public final class TrustGraph: Sendable {
     /// The identity that signs what it issues.
     public var did: String { native.did() }
 
-    /// Issues a credential about a DID or a PeerId. `claims` is a JSON object. It is returned, and not kept.
+    /// Issues a credential about a DID or a PeerId. `claims` is a JSON object. It is returned, and not kept. Only a revocable one
+    /// can be withdrawn.
     public func issue(
-        type: String, subject: String, claims: String = "{}", validFor: Duration? = nil
+        type: String, subject: String, claims: String = "{}", validFor: Duration? = nil, revocable: Bool = false
     ) async throws -> Credential {
         try await call { cancel in
             try await native.issue(
-                kind: type, subject: subject, claims: claims, validForMs: validFor?.milliseconds, cancel: cancel)
+                kind: type, subject: subject, claims: claims, validForMs: validFor?.milliseconds, revocable: revocable,
+                cancel: cancel)
         }
     }
 
@@ -65,6 +67,130 @@ public final class TrustGraph: Sendable {
         try await call { try await native.removeCredential(id: id, cancel: $0) }
     }
 
+    /// Withdraws a credential that was issued here as a revocable one, for good.
+    public func revoke(credentialId: String) async throws {
+        try await call { try await native.revoke(credentialId: credentialId, cancel: $0) }
+    }
+
+    /// Withdraws such a credential until it is reinstated.
+    public func suspend(credentialId: String) async throws {
+        try await call { try await native.suspend(credentialId: credentialId, cancel: $0) }
+    }
+
+    /// Ends the suspension of a credential.
+    public func reinstate(credentialId: String) async throws {
+        try await call { try await native.reinstate(credentialId: credentialId, cancel: $0) }
+    }
+
+    /// Verifies a credential, and says what is known about its withdrawal. It is not kept.
+    public func status(credential: String) async throws -> Status {
+        try await call { try await native.status(credential: credential, cancel: $0) }
+    }
+
+    /// The names of the status lists that are signed here, in order.
+    public func statusLists() async throws -> [String] {
+        try await call { try await native.statusLists(cancel: $0) }
+    }
+
+    /// A signed status list to hand out: one that is signed here, or one that is kept.
+    public func statusList(url: String) async throws -> String {
+        try await call { try await native.statusList(url: url, cancel: $0) }
+    }
+
+    /// Checks a status list and keeps it, wherever it came from, when a kept credential names it.
+    @discardableResult
+    public func keepStatusList(list: String) async throws -> KeptStatusList {
+        try await call { try await native.keepStatusList(list: list, cancel: $0) }
+    }
+
+    /// The status lists that kept credentials name, and of which there is no fresh copy.
+    public func wantedStatusLists() async throws -> [WantedStatusList] {
+        try await call { try await native.wantedStatusLists(cancel: $0) }
+    }
+
+    /// Every kept credential as one text for `importCredentials`. It is not encrypted.
+    public func exportCredentials() async throws -> String {
+        try await call { try await native.exportCredentials(cancel: $0) }
+    }
+
+    /// Verifies every credential of a bundle, then keeps those that hold, all in one step.
+    public func importCredentials(bundle: String) async throws -> ImportedCredentials {
+        try await call { try await native.importCredentials(bundle: bundle, cancel: $0) }
+    }
+
+    /// Keeps the credentials encrypted under a passphrase from now on, or under another one than before.
+    public func setPassphrase(passphrase: String) async throws {
+        try await call { try await native.setPassphrase(passphrase: passphrase, cancel: $0) }
+    }
+
+    /// Takes the passphrase away: the credentials lie in the clear again.
+    public func removePassphrase() async throws {
+        try await call { try await native.removePassphrase(cancel: $0) }
+    }
+
+    /// Makes the credentials readable until `lock` or the end.
+    public func unlock(passphrase: String) async throws {
+        try await call { try await native.unlock(passphrase: passphrase, cancel: $0) }
+    }
+
+    /// Forgets the key of the passphrase: what needs the credentials throws `KwaaiError.permissionDenied` from now on.
+    public func lock() async throws {
+        try await call { try await native.lock(cancel: $0) }
+    }
+
+    /// Whether the credentials are kept under a passphrase, and whether it was given.
+    public func walletState() async throws -> WalletState {
+        let state = try await call { try await native.walletState(cancel: $0) }
+        return WalletState(rawValue: state) ?? .plain
+    }
+
+    /// Asks an issuer to certify that this node pledges a text, of which only the hash travels. The request is returned.
+    public func requestPledge(issuer: String, text: String, name: String? = nil) async throws -> String {
+        try await call { try await native.requestPledge(issuer: issuer, text: text, name: name, cancel: $0) }
+    }
+
+    /// Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned, and not kept.
+    public func issuePledge(
+        request: String, text: String, name: String? = nil, validFor: Duration? = nil
+    ) async throws -> Credential {
+        try await call { cancel in
+            try await native.issuePledge(
+                request: request, text: text, name: name, validForMs: validFor?.milliseconds, cancel: cancel)
+        }
+    }
+
+    /// Takes the credential that an issuer made of this node's pledge, and carries it from now on.
+    @discardableResult
+    public func acceptPledge(credential: String, text: String, name: String? = nil) async throws -> CredentialSummary {
+        try await call { try await native.acceptPledge(credential: credential, text: text, name: name, cancel: $0) }
+    }
+
+    /// Takes back a pledge that this node carries. The signed withdrawal is returned, for the issuer and for peers.
+    public func withdrawPledge(credentialId: String) async throws -> String {
+        try await call { try await native.withdrawPledge(credentialId: credentialId, cancel: $0) }
+    }
+
+    /// Takes note that somebody withdrew its pledge; returns the identifier of the credential.
+    @discardableResult
+    public func importWithdrawal(withdrawal: String) async throws -> String {
+        try await call { try await native.importWithdrawal(withdrawal: withdrawal, cancel: $0) }
+    }
+
+    /// How much an asker of each tier may learn of this node's scores.
+    public func disclosures() async throws -> [Tier: Disclosure] {
+        let levels = try await call { try await native.disclosures(cancel: $0) }
+        return Dictionary(uniqueKeysWithValues: levels.compactMap { tier, level in
+            guard let tier = Tier(rawValue: tier), let level = Disclosure(rawValue: level) else { return nil }
+            return (tier, level)
+        })
+    }
+
+    /// Replaces how much askers may learn: from each tier on at least its level. Without any, they learn nothing.
+    public func setDisclosures(disclosures: [Tier: Disclosure]) async throws {
+        let names = Dictionary(uniqueKeysWithValues: disclosures.map { ($0.key.rawValue, $0.value.rawValue) })
+        try await call { try await native.setDisclosures(disclosures: names, cancel: $0) }
+    }
+
     /// The issuers that this node trusts. None at first.
     public func issuers() async throws -> [TrustedIssuer] {
         try await call { try await native.issuers(cancel: $0) }
@@ -85,18 +211,18 @@ public final class TrustGraph: Sendable {
         try await call { try await native.score(peer: peer, cancel: $0) }
     }
 
-    /// The minimum tier of each purpose.
-    public func policy() async throws -> [Purpose: Tier] {
+    /// The minimum of each purpose: a tier, or a score.
+    public func policy() async throws -> [Purpose: Minimum] {
         let policy = try await call { try await native.policy(cancel: $0) }
-        return Dictionary(uniqueKeysWithValues: policy.compactMap { purpose, tier in
-            guard let purpose = Purpose(rawValue: purpose), let tier = Tier(rawValue: tier) else { return nil }
-            return (purpose, tier)
+        return Dictionary(uniqueKeysWithValues: policy.compactMap { purpose, minimum in
+            guard let purpose = Purpose(rawValue: purpose), let minimum = Minimum(minimum) else { return nil }
+            return (purpose, minimum)
         })
     }
 
-    /// Replaces the minimum tier of each purpose. A purpose that is left out gets its default.
-    public func setPolicy(policy: [Purpose: Tier]) async throws {
-        let names = Dictionary(uniqueKeysWithValues: policy.map { ($0.key.rawValue, $0.value.rawValue) })
+    /// Replaces the minimum of each purpose. A purpose that is left out gets its default.
+    public func setPolicy(policy: [Purpose: Minimum]) async throws {
+        let names = Dictionary(uniqueKeysWithValues: policy.map { ($0.key.rawValue, $0.value.native) })
         try await call { try await native.setPolicy(policy: names, cancel: $0) }
     }
 

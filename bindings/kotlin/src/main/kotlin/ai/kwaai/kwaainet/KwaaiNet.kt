@@ -3,6 +3,7 @@ package ai.kwaai.kwaainet
 import ai.kwaai.kwaainet.internal.SinkCode
 import ai.kwaai.kwaainet.internal.initNativeLogging
 import ai.kwaai.kwaainet.internal.nativeVersion
+import ai.kwaai.kwaainet.internal.resolveNativeDid
 import java.time.Instant
 import ai.kwaai.kwaainet.internal.LogRecord as NativeLogRecord
 
@@ -29,6 +30,9 @@ public fun interface LogSink {
 public object KwaaiNet {
     /** The version of the library. */
     public val version: String get() = call { nativeVersion() }
+
+    /** Reads any spelling of a DID, or a PeerId in either of its text forms. Nothing is asked of the network. */
+    public fun resolveDid(did: String): ResolvedDid = call { resolveNativeDid(did.sound("did")).read() }
 
     /**
      * Sends what the library says from now on to [sink], once in a process; without this it is silent. [filter] is written

@@ -105,6 +105,8 @@ public data class PeerInfo(
     val tier: Tier,
     val score: Double,
     val reasons: List<Reason>,
+    /** Whether a fiduciary pledge of the peer counts here. */
+    val pledged: Boolean,
 )
 
 /** A text that a peer sent. */
@@ -170,7 +172,7 @@ internal fun NativeNodeInfo.read() = NodeInfo(
 
 internal fun NativePeerInfo.read() = PeerInfo(
     peerId, did, name, agent, direction(direction), addresses, rttMs?.milliseconds, Tier.of(tier), score,
-    reasons.map { it.read() },
+    reasons.map { it.read() }, pledged,
 )
 
 internal fun NativeMessage.read() = Message(sender, text, Instant.parse(receivedAt))

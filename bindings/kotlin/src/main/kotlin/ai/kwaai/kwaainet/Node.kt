@@ -33,6 +33,13 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     /** Asks the network where a peer, a PeerId or a DID, can be reached. */
     public suspend fun findPeer(peer: String): List<String> = call { native.findPeer(peer.sound("peer"), null) }
 
+    /**
+     * Asks a peer where somebody stands with it, or whether [about] reaches a minimum with it. The answer is the peer's opinion,
+     * within what its owner allows, and changes no score here.
+     */
+    public suspend fun askTrust(peer: String, about: String, atLeast: Minimum? = null): TrustStatement =
+        call { native.askTrust(peer.sound("peer"), about.sound("about"), atLeast?.native(), null).read() }
+
     /** Sends a text of at most 64 KiB to a peer. Returns when it has arrived. */
     public suspend fun sendMessage(peer: String, text: String): Unit =
         call { native.sendMessage(peer.sound("peer"), text.sound("text"), null) }

@@ -6,12 +6,26 @@ import kotlinx.serialization.json.jsonObject
 import java.time.Instant
 import ai.kwaai.kwaainet.internal.Credential as NativeCredential
 import ai.kwaai.kwaainet.internal.CredentialSummary as NativeCredentialSummary
+import ai.kwaai.kwaainet.internal.ImportedCredentials as NativeImportedCredentials
+import ai.kwaai.kwaainet.internal.KeptStatusList as NativeKeptStatusList
+import ai.kwaai.kwaainet.internal.Minimum as NativeMinimum
 import ai.kwaai.kwaainet.internal.Reason as NativeReason
+import ai.kwaai.kwaainet.internal.RefusedCredential as NativeRefusedCredential
+import ai.kwaai.kwaainet.internal.ResolvedDid as NativeResolvedDid
 import ai.kwaai.kwaainet.internal.Score as NativeScore
+import ai.kwaai.kwaainet.internal.Status as NativeStatus
+import ai.kwaai.kwaainet.internal.TrustStatement as NativeTrustStatement
 import ai.kwaai.kwaainet.internal.TrustedIssuer as NativeTrustedIssuer
+import ai.kwaai.kwaainet.internal.WantedStatusList as NativeWantedStatusList
+
+/** The least that a purpose asks for: a [Tier], or a score where four tiers are too coarse. */
+public sealed interface Minimum
+
+/** At least this score, from 0 to 1. */
+public data class MinimumScore(val value: Double) : Minimum
 
 /** How far a peer is trusted, from nothing known to trusted. */
-public enum class Tier {
+public enum class Tier : Minimum {
     UNKNOWN,
     KNOWN,
     VERIFIED,
@@ -106,6 +120,132 @@ public data class Score(
     val reasons: List<Reason>,
 )
 
+/** What is known about a credential's withdrawal. */
+public data class Status(
+    val state: State,
+    /** With [State.CLEAR], when the oldest list that says so was signed. */
+    val asOf: Instant?,
+    /** With [State.UNKNOWN], the reason in a short phrase. */
+    val why: String?,
+) {
+    /** Where a credential stands. */
+    public enum class State {
+        /** Its issuer cannot withdraw it. */
+        NOT_REVOCABLE,
+
+        /** Every list that it names is at hand and fresh, and none speaks against it. */
+        CLEAR,
+
+        /** It was withdrawn for good. */
+        REVOKED,
+
+        /** It does not hold for now. */
+        SUSPENDED,
+
+        /** A list that it names is missing or stale. */
+        UNKNOWN,
+    }
+}
+
+/** A status list of another issuer that is kept. */
+public data class KeptStatusList(
+    /** The DID of who signed it. */
+    val issuer: String,
+    /** Its name, as credentials write it. */
+    val url: String,
+    /** What its bits may mean: `revocation`, `suspension`. */
+    val purposes: List<String>,
+    /** Since when it holds. */
+    val asOf: Instant,
+    val freshUntil: Instant,
+    val entries: Long,
+)
+
+/** A status list that a kept credential names, and of which there is no fresh copy. */
+public data class WantedStatusList(val issuer: String, val url: String)
+
+/** What became of a bundle of credentials. */
+public data class ImportedCredentials(val kept: List<CredentialSummary>, val refused: List<RefusedCredential>)
+
+/** A credential of a bundle that was refused, and why. */
+public data class RefusedCredential(
+    /** Its place in the bundle, from 0. */
+    val place: Long,
+    /** The code of the error, for example `corrupt_data`. */
+    val code: String,
+    val message: String,
+)
+
+/** Whether the credentials are kept under a passphrase. */
+public enum class WalletState {
+    /** There is no passphrase. */
+    PLAIN,
+
+    /** There is one, and it was not given yet. */
+    LOCKED,
+
+    /** There is one, and it was given. */
+    UNLOCKED,
+}
+
+/** How much an asker may learn of a score. Each level includes those before it. */
+public enum class Disclosure {
+    /** Nothing: every answer is [TrustStatement.Answer.UNKNOWN]. */
+    NOTHING,
+
+    /** Whether the score reaches one threshold of the asker's choice, for each subject and day. */
+    THRESHOLD,
+    TIER,
+    VALUE;
+
+    public companion object {
+        /** The level of a name such as `threshold`. */
+        public fun of(name: String): Disclosure = named(entries, "disclosure", name)
+    }
+}
+
+/** A peer's signed opinion on somebody, which was checked. */
+public data class TrustStatement(
+    /** The DID of who says it. */
+    val responder: String,
+    /** The DID of whom it was made for. */
+    val asker: String,
+    /** The DID of whom it is about. */
+    val about: String,
+    val answer: Answer,
+    /** With [Answer.AT_LEAST], whether the minimum that was asked for is reached. */
+    val holds: Boolean?,
+    /** With [Answer.TIER] and [Answer.SCORE]. */
+    val tier: Tier?,
+    /** With [Answer.SCORE], from 0 to 1. */
+    val value: Double?,
+    val madeAt: Instant,
+    val expiresAt: Instant,
+) {
+    /** What kind of answer it is. */
+    public enum class Answer {
+        /** Nothing that counts is known, or the asker may not know. */
+        UNKNOWN,
+        AT_LEAST,
+        TIER,
+        SCORE,
+    }
+}
+
+/** What a name of a peer says by itself. */
+public data class ResolvedDid(
+    /** How it is spelt, for example `key`, `peer_2`, `kwaainet` or `peer_id`. */
+    val spelling: String,
+    /** The identity as did:key, when the name carries its key. */
+    val did: String?,
+    /** The identity on the network, when the name carries it or its key. */
+    val peerId: String?,
+    /** Where the peer says that it can be dialled. Nobody vouches for them. */
+    val addresses: List<String>,
+    /** The DID document, when it can be made from the name alone. */
+    val document: JsonObject?,
+)
+
 /** An issuer that this node trusts, and for what. */
 public data class TrustedIssuer(val did: String, val types: List<String>)
 
@@ -131,3 +271,32 @@ internal fun NativeReason.read() =
 internal fun NativeScore.read() = Score(value, Tier.of(tier), reasons.map { it.read() })
 
 internal fun NativeTrustedIssuer.read() = TrustedIssuer(did, types)
+
+internal fun Minimum.native(): NativeMinimum = when (this) {
+    is Tier -> NativeMinimum.Tier(wire())
+    is MinimumScore -> NativeMinimum.Score(value)
+}
+
+internal fun NativeMinimum.read(): Minimum = when (this) {
+    is NativeMinimum.Tier -> Tier.of(v1)
+    is NativeMinimum.Score -> MinimumScore(v1)
+}
+
+internal fun NativeStatus.read() = Status(named(Status.State.entries, "state", state), asOf?.let(Instant::parse), why)
+
+internal fun NativeKeptStatusList.read() =
+    KeptStatusList(issuer, url, purposes, Instant.parse(asOf), Instant.parse(freshUntil), entries.toLong())
+
+internal fun NativeWantedStatusList.read() = WantedStatusList(issuer, url)
+
+internal fun NativeImportedCredentials.read() = ImportedCredentials(kept.map { it.read() }, refused.map { it.read() })
+
+internal fun NativeRefusedCredential.read() = RefusedCredential(place.toLong(), code, message)
+
+internal fun NativeTrustStatement.read() = TrustStatement(
+    responder, asker, about, named(TrustStatement.Answer.entries, "answer", answer), holds, tier?.let(Tier::of), value,
+    Instant.parse(madeAt), Instant.parse(expiresAt),
+)
+
+internal fun NativeResolvedDid.read() =
+    ResolvedDid(spelling, did, peerId, addresses, document?.let { Json.parseToJsonElement(it).jsonObject })

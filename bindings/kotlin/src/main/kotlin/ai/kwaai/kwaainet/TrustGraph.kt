@@ -11,15 +11,17 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     /** The identity that signs what it issues. */
     public val did: String get() = call { native.did() }
 
-    /** Issues a credential about [subject], a DID or a PeerId. It is returned, and not kept. */
+    /** Issues a credential about [subject], a DID or a PeerId. It is returned, and not kept. Only a [revocable] one can be withdrawn. */
     public suspend fun issue(
         type: String,
         subject: String,
         claims: JsonObject = JsonObject(emptyMap()),
         validFor: Duration? = null,
+        revocable: Boolean = false,
     ): Credential = call {
         val text = claims.toString().sound("claims")
-        native.issue(type.sound("type"), subject.sound("subject"), text, validFor?.millis("validFor"), null).read()
+        val lifetime = validFor?.millis("validFor")
+        native.issue(type.sound("type"), subject.sound("subject"), text, lifetime, revocable, null).read()
     }
 
     /** Checks a credential's form and its proof, and says what it says. It is not kept. */
@@ -46,6 +48,95 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     /** Forgets a credential. */
     public suspend fun removeCredential(id: String): Unit = call { native.removeCredential(id.sound("id"), null) }
 
+    /** Withdraws a credential that was issued here as a revocable one, for good. */
+    public suspend fun revoke(credentialId: String): Unit = call { native.revoke(credentialId.sound("credentialId"), null) }
+
+    /** Withdraws such a credential until it is reinstated. */
+    public suspend fun suspend(credentialId: String): Unit = call { native.suspend(credentialId.sound("credentialId"), null) }
+
+    /** Ends the suspension of a credential. */
+    public suspend fun reinstate(credentialId: String): Unit =
+        call { native.reinstate(credentialId.sound("credentialId"), null) }
+
+    /** Verifies a credential, and says what is known about its withdrawal. It is not kept. */
+    public suspend fun status(credential: String): Status =
+        call { native.status(credential.sound("credential"), null).read() }
+
+    /** The names of the status lists that are signed here, in order. */
+    public suspend fun statusLists(): List<String> = call { native.statusLists(null) }
+
+    /** A signed status list to hand out: one that is signed here, or one that is kept. */
+    public suspend fun statusList(url: String): String = call { native.statusList(url.sound("url"), null) }
+
+    /** Checks a status list and keeps it, wherever it came from, when a kept credential names it. */
+    public suspend fun keepStatusList(list: String): KeptStatusList =
+        call { native.keepStatusList(list.sound("list"), null).read() }
+
+    /** The status lists that kept credentials name, and of which there is no fresh copy. */
+    public suspend fun wantedStatusLists(): List<WantedStatusList> =
+        call { native.wantedStatusLists(null).map { it.read() } }
+
+    /** Every kept credential as one text for [importCredentials]. It is not encrypted. */
+    public suspend fun exportCredentials(): String = call { native.exportCredentials(null) }
+
+    /** Verifies every credential of a bundle, then keeps those that hold, all in one step. */
+    public suspend fun importCredentials(bundle: String): ImportedCredentials =
+        call { native.importCredentials(bundle.sound("bundle"), null).read() }
+
+    /** Keeps the credentials encrypted under a passphrase from now on, or under another one than before. */
+    public suspend fun setPassphrase(passphrase: String): Unit =
+        call { native.setPassphrase(passphrase.sound("passphrase"), null) }
+
+    /** Takes the passphrase away: the credentials lie in the clear again. */
+    public suspend fun removePassphrase(): Unit = call { native.removePassphrase(null) }
+
+    /** Makes the credentials readable until [lock] or the end. */
+    public suspend fun unlock(passphrase: String): Unit = call { native.unlock(passphrase.sound("passphrase"), null) }
+
+    /** Forgets the key of the passphrase: what needs the credentials throws [KwaaiException.PermissionDenied] from now on. */
+    public suspend fun lock(): Unit = call { native.lock(null) }
+
+    /** Whether the credentials are kept under a passphrase, and whether it was given. */
+    public suspend fun walletState(): WalletState =
+        call { named(WalletState.entries, "wallet state", native.walletState(null)) }
+
+    /** Asks an issuer to certify that this node pledges a text, of which only the hash travels. The request is returned. */
+    public suspend fun requestPledge(issuer: String, text: String, name: String? = null): String =
+        call { native.requestPledge(issuer.sound("issuer"), text.sound("text"), name?.sound("name"), null) }
+
+    /** Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned, and not kept. */
+    public suspend fun issuePledge(
+        request: String,
+        text: String,
+        name: String? = null,
+        validFor: Duration? = null,
+    ): Credential = call {
+        val lifetime = validFor?.millis("validFor")
+        native.issuePledge(request.sound("request"), text.sound("text"), name?.sound("name"), lifetime, null).read()
+    }
+
+    /** Takes the credential that an issuer made of this node's pledge, and carries it from now on. */
+    public suspend fun acceptPledge(credential: String, text: String, name: String? = null): CredentialSummary =
+        call { native.acceptPledge(credential.sound("credential"), text.sound("text"), name?.sound("name"), null).read() }
+
+    /** Takes back a pledge that this node carries. The signed withdrawal is returned, for the issuer and for peers. */
+    public suspend fun withdrawPledge(credentialId: String): String =
+        call { native.withdrawPledge(credentialId.sound("credentialId"), null) }
+
+    /** Takes note that somebody withdrew its pledge; returns the identifier of the credential. */
+    public suspend fun importWithdrawal(withdrawal: String): String =
+        call { native.importWithdrawal(withdrawal.sound("withdrawal"), null) }
+
+    /** How much an asker of each tier may learn of this node's scores. */
+    public suspend fun disclosures(): Map<Tier, Disclosure> = call {
+        native.disclosures(null).map { (tier, level) -> Tier.of(tier) to Disclosure.of(level) }.toMap()
+    }
+
+    /** Replaces how much askers may learn: from each tier on at least its level. Without any, they learn nothing. */
+    public suspend fun setDisclosures(disclosures: Map<Tier, Disclosure>): Unit = call {
+        native.setDisclosures(disclosures.map { (tier, level) -> tier.wire() to level.wire() }.toMap(), null)
+    }
+
     /** The issuers that this node trusts. None at first. */
     public suspend fun issuers(): List<TrustedIssuer> = call { native.issuers(null).map { it.read() } }
 
@@ -59,14 +150,14 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     /** How far this node trusts [peer], a DID or a PeerId, with the arithmetic of every credential about it. */
     public suspend fun score(peer: String): Score = call { native.score(peer.sound("peer"), null).read() }
 
-    /** The minimum tier of each purpose. */
-    public suspend fun policy(): Map<Purpose, Tier> = call {
-        native.policy(null).map { (purpose, tier) -> Purpose.of(purpose) to Tier.of(tier) }.toMap()
+    /** The minimum of each purpose: a [Tier] or a [MinimumScore]. */
+    public suspend fun policy(): Map<Purpose, Minimum> = call {
+        native.policy(null).map { (purpose, minimum) -> Purpose.of(purpose) to minimum.read() }.toMap()
     }
 
-    /** Replaces the minimum tier of each purpose. A purpose that is left out gets its default. */
-    public suspend fun setPolicy(policy: Map<Purpose, Tier>): Unit = call {
-        native.setPolicy(policy.map { (purpose, tier) -> purpose.wire() to tier.wire() }.toMap(), null)
+    /** Replaces the minimum of each purpose. A purpose that is left out gets its default. */
+    public suspend fun setPolicy(policy: Map<Purpose, Minimum>): Unit = call {
+        native.setPolicy(policy.map { (purpose, minimum) -> purpose.wire() to minimum.native() }.toMap(), null)
     }
 
     /** Throws [KwaaiException.UntrustedPeer] when a peer does not reach the minimum tier of a purpose. */

@@ -28,6 +28,7 @@ fun plain(value: Any?): Any? = when (value) {
     null, is String, is Boolean, is Number -> value
     is JsonElement -> fromJson(value)
     is Enum<*> -> value.name.lowercase()
+    is MinimumScore -> value.value
     is Instant, is Path -> value.toString()
     is List<*> -> value.map(::plain)
     is Map<*, *> -> value.entries.associate { (key, item) -> plain(key) as String to plain(item) }

@@ -12,6 +12,7 @@ import kotlin.time.Duration.Companion.milliseconds
 /** The verbs as scenarios call them. */
 val VERBS: Map<String, Call> = mapOf(
     "Library.version" to { _, _ -> KwaaiNet.version },
+    "Library.resolve_did" to { _, a -> KwaaiNet.resolveDid(a.need("did")) },
     "Library.init_logging" to { _, a -> KwaaiNet.initLogging(a.need("filter"), a.need("sink")) },
     "Node.start" to { _, a ->
         Node.start(
@@ -28,6 +29,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.connect" to { on, a -> (on as Node).connect(a.need("address")) },
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
+    "Node.ask_trust" to { on, a -> (on as Node).askTrust(a.need("peer"), a.need("about"), a["at_least"]?.let(::minimum)) },
     "Node.send_message" to { on, a -> (on as Node).sendMessage(a.need("peer"), a.need("text")) },
     "Node.messages" to { on, _ -> (on as Node).messages() },
     "Node.events" to { on, _ -> (on as Node).events() },
@@ -52,7 +54,8 @@ val VERBS: Map<String, Call> = mapOf(
     "TrustGraph.did" to { on, _ -> (on as TrustGraph).did },
     "TrustGraph.issue" to { on, a ->
         val claims = JsonObject(a.map("claims").orEmpty().mapValues { toJson(it.value) })
-        (on as TrustGraph).issue(a.need("type"), a.need("subject"), claims, a.long("valid_for_ms")?.milliseconds)
+        val lifetime = a.long("valid_for_ms")?.milliseconds
+        (on as TrustGraph).issue(a.need("type"), a.need("subject"), claims, lifetime, a.maybe<Boolean>("revocable") ?: false)
     },
     "TrustGraph.verify" to { on, a -> (on as TrustGraph).verify(a.need("credential")) },
     "TrustGraph.import_credential" to { on, a -> (on as TrustGraph).importCredential(a.need("credential")) },
@@ -61,14 +64,46 @@ val VERBS: Map<String, Call> = mapOf(
     },
     "TrustGraph.credential" to { on, a -> (on as TrustGraph).credential(a.need("id")) },
     "TrustGraph.remove_credential" to { on, a -> (on as TrustGraph).removeCredential(a.need("id")) },
+    "TrustGraph.revoke" to { on, a -> (on as TrustGraph).revoke(a.need("credential_id")) },
+    "TrustGraph.suspend" to { on, a -> (on as TrustGraph).suspend(a.need("credential_id")) },
+    "TrustGraph.reinstate" to { on, a -> (on as TrustGraph).reinstate(a.need("credential_id")) },
+    "TrustGraph.status" to { on, a -> (on as TrustGraph).status(a.need("credential")) },
+    "TrustGraph.status_lists" to { on, _ -> (on as TrustGraph).statusLists() },
+    "TrustGraph.status_list" to { on, a -> (on as TrustGraph).statusList(a.need("url")) },
+    "TrustGraph.keep_status_list" to { on, a -> (on as TrustGraph).keepStatusList(a.need("list")) },
+    "TrustGraph.wanted_status_lists" to { on, _ -> (on as TrustGraph).wantedStatusLists() },
+    "TrustGraph.export_credentials" to { on, _ -> (on as TrustGraph).exportCredentials() },
+    "TrustGraph.import_credentials" to { on, a -> (on as TrustGraph).importCredentials(a.need("bundle")) },
+    "TrustGraph.set_passphrase" to { on, a -> (on as TrustGraph).setPassphrase(a.need("passphrase")) },
+    "TrustGraph.remove_passphrase" to { on, _ -> (on as TrustGraph).removePassphrase() },
+    "TrustGraph.unlock" to { on, a -> (on as TrustGraph).unlock(a.need("passphrase")) },
+    "TrustGraph.lock" to { on, _ -> (on as TrustGraph).lock() },
+    "TrustGraph.wallet_state" to { on, _ -> (on as TrustGraph).walletState() },
+    "TrustGraph.request_pledge" to { on, a ->
+        (on as TrustGraph).requestPledge(a.need("issuer"), a.need("text"), a.text("name"))
+    },
+    "TrustGraph.issue_pledge" to { on, a ->
+        val lifetime = a.long("valid_for_ms")?.milliseconds
+        (on as TrustGraph).issuePledge(a.need("request"), a.need("text"), a.text("name"), lifetime)
+    },
+    "TrustGraph.accept_pledge" to { on, a ->
+        (on as TrustGraph).acceptPledge(a.need("credential"), a.need("text"), a.text("name"))
+    },
+    "TrustGraph.withdraw_pledge" to { on, a -> (on as TrustGraph).withdrawPledge(a.need("credential_id")) },
+    "TrustGraph.import_withdrawal" to { on, a -> (on as TrustGraph).importWithdrawal(a.need("withdrawal")) },
+    "TrustGraph.disclosures" to { on, _ -> (on as TrustGraph).disclosures() },
+    "TrustGraph.set_disclosures" to { on, a ->
+        val levels = Arguments(a.need("disclosures"))
+        val disclosures = a.map("disclosures").orEmpty().keys.associate { Tier.of(it) to Disclosure.of(levels.need(it)) }
+        (on as TrustGraph).setDisclosures(disclosures)
+    },
     "TrustGraph.issuers" to { on, _ -> (on as TrustGraph).issuers() },
     "TrustGraph.trust_issuer" to { on, a -> (on as TrustGraph).trustIssuer(a.need("did"), a.needTexts("types")) },
     "TrustGraph.distrust_issuer" to { on, a -> (on as TrustGraph).distrustIssuer(a.need("did")) },
     "TrustGraph.score" to { on, a -> (on as TrustGraph).score(a.need("peer")) },
     "TrustGraph.policy" to { on, _ -> (on as TrustGraph).policy() },
     "TrustGraph.set_policy" to { on, a ->
-        val tiers = Arguments(a.need("policy"))
-        val policy = a.map("policy").orEmpty().keys.associate { Purpose.of(it) to Tier.of(tiers.need(it)) }
+        val policy = a.map("policy").orEmpty().entries.associate { (purpose, least) -> Purpose.of(purpose) to minimum(least) }
         (on as TrustGraph).setPolicy(policy)
     },
     "TrustGraph.require" to { on, a -> (on as TrustGraph).require(a.need("peer"), Purpose.of(a.need("purpose"))) },
@@ -242,4 +277,11 @@ private fun seeded(a: Arguments) = object : Signer {
         fail(a.text("fails"))
         return Testing.seedSign(a.needLong("seed"), message)
     }
+}
+
+/** A tier by its name, or a score. */
+private fun minimum(value: Any?): Minimum = when (value) {
+    is String -> Tier.of(value)
+    is Number -> MinimumScore(value.toDouble())
+    else -> throw KwaaiException.InvalidArgument("a minimum is the name of a tier or a score from 0 to 1, not $value")
 }
