@@ -8,16 +8,16 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::document::Relation;
 use super::multikey::Multikey;
-use super::refusal::{INVALID_KEY, NOT_FOUND, UNSUPPORTED_KEY};
+use super::refusal::{INVALID_DID, INVALID_KEY, INVALID_LENGTH, NOT_FOUND, UNSUPPORTED_KEY};
 use super::{DidText, address, peer_id, peer2, peer4};
 use crate::{Error, Result};
 
 /// An Ed25519 identity, written as `did:key:z6Mk…` (W3C CCG did:key v0.9). Compared by key, never by spelling: whatever
 /// text it was read from, two are equal when their keys are.
 ///
-/// A hashed PeerId, as RSA keys have, carries no key, so there is no `Did` of it and it equals none, not even as the hash
-/// of the same key. Such a peer can be connected to and recognised by its PeerId. It cannot issue or sign, no credential
-/// is about it by key, and its tier is never above Unknown.
+/// A hashed PeerId, as RSA keys have, carries no key, so there is no `Did` of it and it equals none, not even as the
+/// hash of the same key. Such a peer can be connected to and recognised by its PeerId. It cannot issue or sign, no
+/// credential is about it by key, and its tier is never above Unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Did([u8; 32]);
 
@@ -32,7 +32,7 @@ impl Did {
         Ok(Did(bytes))
     }
 
-    /// The identity behind a PeerId.
+    /// The identity behind a PeerId, which carries its key in the one protobuf encoding that libp2p allows.
     ///
     /// # Errors
     /// `unsupported` for a hashed PeerId, which carries no key, and for another kind of key; `invalid_argument` when
@@ -44,16 +44,17 @@ impl Did {
                 .unsupported("this PeerId is a hash and carries no key, so it can neither sign nor be matched by key")
                 .with("peer", peer));
         }
-        let key = PublicKey::try_decode_protobuf(multihash.digest())
-            .map_err(|error| INVALID_KEY.invalid("the PeerId carries no readable key").with_source(error))?;
-        let key = key.try_into_ed25519().map_err(|_| {
-            UNSUPPORTED_KEY.unsupported("the PeerId carries a key that is not Ed25519").with("peer", peer)
-        })?;
-        let did = Did::from_public_key(key.to_bytes())?;
-        if did.to_peer_id()? != *peer {
-            return Err(INVALID_KEY.invalid("the PeerId carries more than a key"));
+        match multihash.digest() {
+            [0x08, 0x01, 0x12, 0x20, key @ ..] => {
+                let key =
+                    key.try_into().map_err(|_| INVALID_LENGTH.invalid("the PeerId carries no key of 32 bytes"))?;
+                Did::from_public_key(key)
+            }
+            [0x08, 0x00 | 0x02 | 0x03, 0x12, ..] => {
+                Err(UNSUPPORTED_KEY.unsupported("the PeerId carries a key that is not Ed25519").with("peer", peer))
+            }
+            _ => Err(INVALID_DID.invalid("the PeerId carries no key in the encoding of libp2p")),
         }
-        Ok(did)
     }
 
     /// The identity behind any name of a peer: a DID in any spelling, or a PeerId in either text form.
@@ -195,10 +196,12 @@ mod tests {
     #[test]
     fn a_peer_id_that_carries_more_than_a_key_is_not_the_peer_id_of_that_key() {
         let peer = DID.parse::<Did>().unwrap().to_peer_id().unwrap();
-        // An unknown protobuf field behind the key: libp2p's reader skips it, and the text is another.
-        let padded = [peer.as_ref().digest(), &[0x18, 0x00]].concat();
-        let padded = libp2p::multihash::Multihash::<64>::wrap(0, &padded).unwrap();
-        let padded = PeerId::from_multihash(padded).unwrap();
-        assert_eq!(Did::from_peer_id(&padded).unwrap_err().code(), ErrorCode::InvalidArgument);
+        let key = peer.as_ref().digest();
+        // An unknown protobuf field at either end, which a protobuf reader skips, and the key cut short.
+        for other in [[key, &[0x18, 0x00]].concat(), [&[0x18, 0x00], key].concat(), key[..35].to_vec(), Vec::new()] {
+            let multihash = libp2p::multihash::Multihash::<64>::wrap(0, &other).unwrap();
+            let other = PeerId::from_multihash(multihash).unwrap();
+            assert_eq!(Did::from_peer_id(&other).unwrap_err().code(), ErrorCode::InvalidArgument);
+        }
     }
 }

@@ -94,8 +94,8 @@ impl Multikey {
     /// Reads the multibase form, `z…`.
     ///
     /// # Errors
-    /// `invalid_argument` when the text is not base58btc, its length does not fit the kind, or an Ed25519 key is no
-    /// point on the curve; `unsupported` for a multicodec that is none of [`KeyKind`].
+    /// `invalid_argument` when the text is not base58btc, its multicodec is none of [`KeyKind`], its length does not fit
+    /// the kind, or an Ed25519 key is no point on the curve.
     pub fn parse(text: &str) -> Result<Multikey> {
         let encoded = text
             .strip_prefix('z')
@@ -111,7 +111,7 @@ impl Multikey {
         };
         let kind = *KeyKind::ALL.iter().find(|kind| kind.prefix() == prefix).ok_or_else(|| {
             UNSUPPORTED_KEY
-                .unsupported(format!("the multicodec {:02x}{:02x} is no known kind of key", prefix[0], prefix[1]))
+                .invalid(format!("the multicodec {:02x}{:02x} is no known kind of key", prefix[0], prefix[1]))
         })?;
         bytes.drain(..2);
         let found = bytes.len();
