@@ -106,7 +106,7 @@ async fn a_pledge_is_asked_for_issued_carried_seen_withdrawn_and_gone() {
 
     let withdrawal = world.pledger.withdraw_pledge(credential.id()).await.unwrap();
     assert!(world.pledger.presentable().unwrap().is_empty(), "it is shown no more");
-    assert_eq!(world.pledger.withdrawals().unwrap(), [withdrawal.clone()]);
+    assert_eq!(world.pledger.withdrawals().unwrap(), std::slice::from_ref(&withdrawal));
     let again = world.pledger.accept_pledge(&credential.to_json(), &pledge()).await;
     assert_eq!(rule(again), broken(ErrorCode::InvalidArgument, "withdrawn"));
     assert_eq!(world.issuer.pledge_to_revoke(withdrawal.to_json()).unwrap(), credential);
