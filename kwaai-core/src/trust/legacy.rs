@@ -216,7 +216,7 @@ fn any_order(parts: &mut [String], fits: &mut impl FnMut(&[String]) -> bool) -> 
             if go(parts, end - 1, fits) {
                 return true;
             }
-            parts.swap(if end % 2 == 0 { at } else { 0 }, end - 1);
+            parts.swap(if end.is_multiple_of(2) { at } else { 0 }, end - 1);
         }
         false
     }

@@ -1,11 +1,10 @@
 //! How far this node trusts a peer, from what it keeps: credentials, its own experience, and the word of others.
 //!
-//! The credential part is KwaaiNet's: the sum of weight × 0.5^(age in days / 365) over the credentials that count, at most
-//! 1. A credential counts when its proof holds, its type has a weight, this node trusts its issuer for that type, its
-//! subject did not issue it, it is in force, and its issuer did not withdraw it. One whose withdrawal cannot be looked up
-//! counts half. Of several credentials of one type
-//! only the best counts, whoever issued them. Endorsements by peers who are no named issuers fill what is left of the 0.05
-//! for endorsements; see [`worth`](super::worth).
+//! The credential part is KwaaiNet's: the sum of weight × 0.5^(age in days / 365) over the credentials that count, and no
+//! more than 1. A credential counts when its proof holds, its type has a weight, this node trusts its issuer for that type,
+//! its subject did not issue it, it is in force, and its issuer did not withdraw it. One whose withdrawal cannot be looked
+//! up counts half. Of several credentials of one type only the best counts, whoever issued them. Endorsements by peers who
+//! are no named issuers fill what is left of the 0.05 for endorsements; see [`worth`](super::worth).
 //!
 //! Evidence moves it: see [`blend`]. Without evidence the score is the credential part to the last bit.
 //!

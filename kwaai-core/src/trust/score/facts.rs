@@ -167,14 +167,20 @@ pub(crate) fn clear(transaction: &WriteTransaction) -> Result<()> {
 
 /// The facts as one transaction sees them: written down, or made of credentials that are kept encrypted.
 pub(crate) enum FactsTable {
-    Written {
-        facts: Option<ReadOnlyTable<&'static [u8; 32], &'static [u8]>>,
-        endorsed: Option<ReadOnlyTable<(&'static [u8; 32], &'static [u8; 32]), ()>>,
-    },
-    Made {
-        facts: BTreeMap<[u8; 32], Vec<Facts>>,
-        endorsed: BTreeSet<([u8; 32], [u8; 32])>,
-    },
+    Written(Box<Written>),
+    Made(Made),
+}
+
+type Pairs = ReadOnlyTable<(&'static [u8; 32], &'static [u8; 32]), ()>;
+
+pub(crate) struct Written {
+    facts: Option<ReadOnlyTable<&'static [u8; 32], &'static [u8]>>,
+    endorsed: Option<Pairs>,
+}
+
+pub(crate) struct Made {
+    facts: BTreeMap<[u8; 32], Vec<Facts>>,
+    endorsed: BTreeSet<([u8; 32], [u8; 32])>,
 }
 
 impl FactsTable {
@@ -187,7 +193,7 @@ impl FactsTable {
             Err(TableError::TableDoesNotExist(_)) => None,
             table => Some(table?).filter(|table| !table.is_empty().unwrap_or(false)),
         };
-        Ok(FactsTable::Written { facts, endorsed })
+        Ok(FactsTable::Written(Box::new(Written { facts, endorsed })))
     }
 
     /// The facts of these credentials, which are in the order of their identifiers.
@@ -201,34 +207,32 @@ impl FactsTable {
             }
             facts.entry(*subject.public_key()).or_default().push(one);
         }
-        FactsTable::Made { facts, endorsed }
+        FactsTable::Made(Made { facts, endorsed })
     }
 
     /// The facts of the credentials about a subject, in the order of their identifiers.
     pub(crate) fn about(&self, subject: &[u8; 32]) -> Result<Vec<Facts>> {
         match self {
-            FactsTable::Made { facts, .. } => Ok(facts.get(subject).cloned().unwrap_or_default()),
-            FactsTable::Written { facts: None, .. } => Ok(Vec::new()),
-            FactsTable::Written { facts: Some(table), .. } => match table.get(subject)? {
-                Some(row) => decode(row.value()).ok_or_else(|| damaged(subject)),
-                None => Ok(Vec::new()),
-            },
+            FactsTable::Made(made) => Ok(made.facts.get(subject).cloned().unwrap_or_default()),
+            FactsTable::Written(written) => {
+                let row = written.facts.as_ref().map(|table| table.get(subject)).transpose()?.flatten();
+                row.map_or(Ok(Vec::new()), |row| decode(row.value()).ok_or_else(|| damaged(subject)))
+            }
         }
     }
 
     /// Whom an issuer endorses, in order, and at most `most` of them.
     pub(crate) fn endorsed_by(&self, issuer: &[u8; 32], most: usize) -> Result<Vec<[u8; 32]>> {
-        let all = (*issuer, [0; 32])..=(*issuer, [255; 32]);
         match self {
-            FactsTable::Made { endorsed, .. } => {
-                Ok(endorsed.range(all).take(most).map(|(_, subject)| *subject).collect())
+            FactsTable::Made(made) => {
+                let all = made.endorsed.range((*issuer, [0; 32])..=(*issuer, [255; 32]));
+                Ok(all.take(most).map(|(_, subject)| *subject).collect())
             }
-            FactsTable::Written { endorsed: None, .. } => Ok(Vec::new()),
-            FactsTable::Written { endorsed: Some(table), .. } => table
-                .range((issuer, &[0; 32])..=(issuer, &[255; 32]))?
-                .take(most)
-                .map(|entry| Ok(*entry?.0.value().1))
-                .collect(),
+            FactsTable::Written(written) => {
+                let Some(table) = &written.endorsed else { return Ok(Vec::new()) };
+                let all = table.range((issuer, &[0; 32])..=(issuer, &[255; 32]))?;
+                all.take(most).map(|entry| Ok(*entry?.0.value().1)).collect()
+            }
         }
     }
 }

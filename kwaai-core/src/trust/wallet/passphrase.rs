@@ -228,7 +228,7 @@ impl Wallet {
     }
 
     pub(super) async fn unlock(&self, passphrase: &str) -> Result<()> {
-        let vault = self.store.read_async(|transaction| vault(transaction)).await?.ok_or_else(none)?;
+        let vault = self.store.read_async(vault).await?.ok_or_else(none)?;
         let passphrase = Zeroizing::new(passphrase.to_owned());
         let key = blocking(move || vault.open(passphrase.as_bytes())).await?;
         self.keys.hold(Some(key));
