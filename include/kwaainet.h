@@ -9,6 +9,7 @@
 // - A handle is not an address. Using one that was freed, is of another kind, or was never one gives a status.
 // - Calls that wait take `timeout_ms`; KWAAI_WAIT_FOREVER waits without a limit. Any thread of the program may make them.
 //   Each has a twin that ends in `_async`: it has the same arguments, answers a kwaai_op_t at once, and never waits.
+// - A number of milliseconds that may be left out is KWAAI_UNSET then; 0 is 0 milliseconds.
 // - After a fork the parent's handles answer KWAAI_CLOSED in the child, and new ones work there: nodes and models only
 //   when the parent had none.
 
@@ -21,6 +22,9 @@
 
 // As `timeout_ms`: wait without a limit.
 #define KWAAI_WAIT_FOREVER UINT32_MAX
+
+// As a number of milliseconds that may be left out: leaves it out. 0 is 0 milliseconds, as in every language.
+#define KWAAI_UNSET UINT64_MAX
 
 // The number of this interface. It changes only when a program compiled against another one would break.
 #define KWAAI_ABI_VERSION 1
@@ -306,6 +310,16 @@ enum kwaai_status_t kwaai_string_free(char *text);
 // not of this library, answer `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_floats_free(float *values);
 
+// Reads any spelling of a DID, or a PeerId in either of its text forms. As JSON: its `spelling` ("key", "peer_0" to
+// "peer_3", "peer_4_short", "peer_4_long", "kwaainet" or "peer_id"), the identity as `did` and `peer_id`, `addresses` that
+// nobody vouches for, and the DID `document`; null where the text does not carry it. Nothing is asked of the network.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// not applicable.
+enum kwaai_status_t kwaai_library_resolve_did(const char *did,
+                                              char **out_json,
+                                              struct kwaai_error_t **error);
+
 // Sends what the library says from now on to a function. `filter` is written as for `RUST_LOG`, for example "info" or
 // "warn,kwaai_core::net=debug". `KWAAI_ALREADY_EXISTS` when the process has a sink already.
 //
@@ -427,7 +441,8 @@ enum kwaai_status_t kwaai_node_address_async(const struct kwaai_node_t *node,
                                              struct kwaai_op_t **out_op,
                                              struct kwaai_error_t **error);
 
-// The connected peers as a JSON array, each with its tier, its score and the arithmetic.
+// The connected peers as a JSON array, each with its tier, its score and the arithmetic, and whether a fiduciary
+// pledge of it counts here.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
@@ -500,6 +515,34 @@ enum kwaai_status_t kwaai_node_find_peer_async(const struct kwaai_node_t *node,
                                                struct kwaai_op_t **out_op,
                                                struct kwaai_error_t **error);
 
+// Asks a peer where somebody stands with it, both of them a PeerId or a DID. The statement is the peer's opinion, signed
+// for this node and checked; as JSON: `responder`, `asker`, `about`, `answer` ("unknown", "at_least", "tier" or
+// "score"), `holds`, `tier`, `value`, `made_at`, `expires_at`; null where the answer has none.
+//
+// `at_least_json`, the name of a tier in quotes or a score from 0 to 1, asks whether somebody reaches that instead,
+// which peers tell to more askers.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `at_least_json` and `error`
+// may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_ask_trust(const struct kwaai_node_t *node,
+                                         const char *peer,
+                                         const char *about,
+                                         const char *at_least_json,
+                                         uint32_t timeout_ms,
+                                         char **out_json,
+                                         struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_ask_trust` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_ask_trust`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_ask_trust_async(const struct kwaai_node_t *node,
+                                               const char *peer,
+                                               const char *about,
+                                               const char *at_least_json,
+                                               struct kwaai_op_t **out_op,
+                                               struct kwaai_error_t **error);
+
 // Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -567,14 +610,15 @@ enum kwaai_status_t kwaai_node_contribute_async(const struct kwaai_node_t *node,
                                                 struct kwaai_op_t **out_op,
                                                 struct kwaai_error_t **error);
 
-// Stops the node: what is under way may finish within `grace_ms`, then it is aborted. Returns when sockets and
+// Stops the node: what is under way may finish within `grace_ms`, five seconds where it is `KWAAI_UNSET`, then it is
+// aborted. Returns when sockets and
 // directory are free, at most about six seconds after that. Calling it again is fine. When the wait ends first, the
 // shutdown goes on.
 //
 // Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
 // have been freed.
 enum kwaai_status_t kwaai_node_shutdown(const struct kwaai_node_t *node,
-                                        uint32_t grace_ms,
+                                        uint64_t grace_ms,
                                         uint32_t timeout_ms,
                                         struct kwaai_error_t **error);
 
@@ -583,7 +627,7 @@ enum kwaai_status_t kwaai_node_shutdown(const struct kwaai_node_t *node,
 // Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
 // also in a callback. NULL: as for `kwaai_node_shutdown`. Lifetime: handles among the arguments may be freed at once.
 enum kwaai_status_t kwaai_node_shutdown_async(const struct kwaai_node_t *node,
-                                              uint32_t grace_ms,
+                                              uint64_t grace_ms,
                                               struct kwaai_op_t **out_op,
                                               struct kwaai_error_t **error);
 
@@ -703,7 +747,7 @@ enum kwaai_status_t kwaai_op_result(const struct kwaai_op_t *op,
 enum kwaai_status_t kwaai_op_free(struct kwaai_op_t *op);
 
 // Makes an embedder of a function. `id` changes whenever the vectors would; a knowledge base refuses to be opened with
-// another one. Who takes longer than `deadline_ms` for a call is given up; 0 gives two minutes.
+// another one. Who takes longer than `deadline_ms` for a call is given up; `KWAAI_UNSET` gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_embedder` with
 // `kwaai_embedder_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -711,25 +755,26 @@ enum kwaai_status_t kwaai_op_free(struct kwaai_op_t *op);
 // nothing uses it any more.
 enum kwaai_status_t kwaai_embedder_new(const char *id,
                                        uint32_t dimension,
-                                       uint32_t deadline_ms,
+                                       uint64_t deadline_ms,
                                        struct kwaai_embed_t code,
                                        struct kwaai_embedder_t **out_embedder,
                                        struct kwaai_error_t **error);
 
-// Makes a language model of a function. The deadline counts from one piece to the next; 0 gives two minutes.
+// Makes a language model of a function. The deadline counts from one piece to the next; `KWAAI_UNSET`
+// gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_writer` with
 // `kwaai_writer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
 // but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
 // nothing uses it any more.
 enum kwaai_status_t kwaai_writer_new(const char *name,
-                                     uint32_t deadline_ms,
+                                     uint64_t deadline_ms,
                                      struct kwaai_generate_t code,
                                      struct kwaai_writer_t **out_writer,
                                      struct kwaai_error_t **error);
 
-// Makes a document reader of a function, for files with these extensions, written without the dot. A deadline of 0 gives
-// two minutes.
+// Makes a document reader of a function, for files with these extensions, written without the dot. A deadline of
+// `KWAAI_UNSET` gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_reader` with
 // `kwaai_reader_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
@@ -737,19 +782,20 @@ enum kwaai_status_t kwaai_writer_new(const char *name,
 // nothing uses it any more.
 enum kwaai_status_t kwaai_reader_new(const char *const *extensions,
                                      size_t count,
-                                     uint32_t deadline_ms,
+                                     uint64_t deadline_ms,
                                      struct kwaai_read_t code,
                                      struct kwaai_reader_t **out_reader,
                                      struct kwaai_error_t **error);
 
-// Makes a signer of a function, for a DID whose key the program keeps. A deadline of 0 gives two minutes.
+// Makes a signer of a function, for a DID whose key the program keeps. A deadline of `KWAAI_UNSET`
+// gives two minutes.
 //
 // Ownership: takes `code` in any case; its `drop` is called exactly once. The caller frees `*out_signer` with
 // `kwaai_signer_free`. Threads: any; `code.call` is called on threads of the library, several at once, and may block,
 // but not wait for this library. NULL: `error` may be NULL. Lifetime: `code` is kept until the handle is freed and
 // nothing uses it any more.
 enum kwaai_status_t kwaai_signer_new(const char *did,
-                                     uint32_t deadline_ms,
+                                     uint64_t deadline_ms,
                                      struct kwaai_sign_t code,
                                      struct kwaai_signer_t **out_signer,
                                      struct kwaai_error_t **error);
@@ -1392,8 +1438,9 @@ enum kwaai_status_t kwaai_trust_open_async(const char *dir,
                                            struct kwaai_error_t **error);
 
 // Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is
-// a JSON object, or NULL for none. `valid_for_ms` of 0 takes the type's own span. `*out_credential` is the signed
-// document, to be given to others. It is not kept.
+// a JSON object, or NULL for none. `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's own span.
+// Only a `revocable` one can be withdrawn later. `*out_credential` is the signed document, to be given to others. It is
+// not kept.
 //
 // Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `claims_json` and
 // `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -1402,6 +1449,7 @@ enum kwaai_status_t kwaai_trust_issue(const struct kwaai_trust_t *trust,
                                       const char *subject,
                                       const char *claims_json,
                                       uint64_t valid_for_ms,
+                                      bool revocable,
                                       uint32_t timeout_ms,
                                       char **out_credential,
                                       struct kwaai_error_t **error);
@@ -1415,6 +1463,7 @@ enum kwaai_status_t kwaai_trust_issue_async(const struct kwaai_trust_t *trust,
                                             const char *subject,
                                             const char *claims_json,
                                             uint64_t valid_for_ms,
+                                            bool revocable,
                                             struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
@@ -1589,7 +1638,7 @@ enum kwaai_status_t kwaai_trust_score_async(const struct kwaai_trust_t *trust,
                                             struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
-// The minimum tier of each purpose, as a JSON object.
+// The minimum of each purpose, as a JSON object from purposes to names of tiers or scores from 0 to 1.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
@@ -1606,8 +1655,8 @@ enum kwaai_status_t kwaai_trust_policy_async(const struct kwaai_trust_t *trust,
                                              struct kwaai_op_t **out_op,
                                              struct kwaai_error_t **error);
 
-// Replaces the minimum tier of each purpose, durably. `policy_json` is a JSON object from purposes to tiers; a
-// purpose that is left out gets its default.
+// Replaces the minimum of each purpose, durably. `policy_json` is a JSON object from purposes to names of tiers or
+// scores from 0 to 1; a purpose that is left out gets its default.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
 // freed.
@@ -1625,7 +1674,7 @@ enum kwaai_status_t kwaai_trust_set_policy_async(const struct kwaai_trust_t *tru
                                                  struct kwaai_op_t **out_op,
                                                  struct kwaai_error_t **error);
 
-// Checks that a peer reaches the minimum tier of a purpose: "message", "serve_blocks" or "use_blocks". Answers
+// Checks that a peer reaches the minimum of a purpose: "message", "serve_blocks" or "use_blocks". Answers
 // `KWAAI_UNTRUSTED_PEER` when it does not.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -1645,6 +1694,434 @@ enum kwaai_status_t kwaai_trust_require_async(const struct kwaai_trust_t *trust,
                                               const char *purpose,
                                               struct kwaai_op_t **out_op,
                                               struct kwaai_error_t **error);
+
+// Withdraws a credential that this node issued as a revocable one, for good. Doing it twice changes nothing.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_revoke(const struct kwaai_trust_t *trust,
+                                       const char *credential_id,
+                                       uint32_t timeout_ms,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_revoke` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_revoke`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_revoke_async(const struct kwaai_trust_t *trust,
+                                             const char *credential_id,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Withdraws a revocable credential of this node until `kwaai_trust_reinstate`.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_suspend(const struct kwaai_trust_t *trust,
+                                        const char *credential_id,
+                                        uint32_t timeout_ms,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_suspend` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_suspend`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_suspend_async(const struct kwaai_trust_t *trust,
+                                              const char *credential_id,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// Ends the suspension of a credential. `KWAAI_INVALID_ARGUMENT` when it was revoked, which is for good.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_reinstate(const struct kwaai_trust_t *trust,
+                                          const char *credential_id,
+                                          uint32_t timeout_ms,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_reinstate` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_reinstate`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_reinstate_async(const struct kwaai_trust_t *trust,
+                                                const char *credential_id,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Verifies a credential, the signed document, and says what is known about its withdrawal: `state` is
+// "not_revocable", "clear" since `as_of`, "revoked", "suspended", or "unknown" with the reason as `why`. It is not
+// kept.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_status(const struct kwaai_trust_t *trust,
+                                       const char *credential,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_status` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_status`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_status_async(const struct kwaai_trust_t *trust,
+                                             const char *credential,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// The names of the status lists of this node, as a JSON array: none before the first revocable credential.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_status_lists(const struct kwaai_trust_t *trust,
+                                             uint32_t timeout_ms,
+                                             char **out_json,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_status_lists` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_status_lists`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_status_lists_async(const struct kwaai_trust_t *trust,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// A signed status list to hand out: one of this node's own, or one that it keeps. `url` is a name as
+// `kwaai_trust_status_lists` and `kwaai_trust_wanted_status_lists` give them, "urn:kwaai:status:..."; a list with a
+// web address is fetched there.
+//
+// Ownership: the caller frees `*out_list` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_status_list(const struct kwaai_trust_t *trust,
+                                            const char *url,
+                                            uint32_t timeout_ms,
+                                            char **out_list,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_status_list` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_status_list`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_status_list_async(const struct kwaai_trust_t *trust,
+                                                  const char *url,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Checks a signed status list and keeps it, wherever it came from, when a kept credential names it. As JSON:
+// `issuer`, `url`, `purposes`, since when it holds as `as_of`, `fresh_until`, and the number of its `entries`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_keep_status_list(const struct kwaai_trust_t *trust,
+                                                 const char *list,
+                                                 uint32_t timeout_ms,
+                                                 char **out_json,
+                                                 struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_keep_status_list` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_keep_status_list`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_keep_status_list_async(const struct kwaai_trust_t *trust,
+                                                       const char *list,
+                                                       struct kwaai_op_t **out_op,
+                                                       struct kwaai_error_t **error);
+
+// The status lists that this node wants, because its credentials name them and it has no fresh copy: a JSON array,
+// each with its `issuer` and `url`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_wanted_status_lists(const struct kwaai_trust_t *trust,
+                                                    uint32_t timeout_ms,
+                                                    char **out_json,
+                                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_wanted_status_lists` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_wanted_status_lists`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_wanted_status_lists_async(const struct kwaai_trust_t *trust,
+                                                          struct kwaai_op_t **out_op,
+                                                          struct kwaai_error_t **error);
+
+// Every credential that is kept, as one text for `kwaai_trust_import_credentials`. It is not encrypted.
+//
+// Ownership: the caller frees `*out_bundle` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_export_credentials(const struct kwaai_trust_t *trust,
+                                                   uint32_t timeout_ms,
+                                                   char **out_bundle,
+                                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_export_credentials` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_export_credentials`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_export_credentials_async(const struct kwaai_trust_t *trust,
+                                                         struct kwaai_op_t **out_op,
+                                                         struct kwaai_error_t **error);
+
+// Verifies every credential of a bundle, then keeps those that hold, all in one step. As JSON: summaries of those
+// that are `kept`, and those that were `refused`, each with its place in the bundle, the code of the error and a
+// message.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_import_credentials(const struct kwaai_trust_t *trust,
+                                                   const char *bundle,
+                                                   uint32_t timeout_ms,
+                                                   char **out_json,
+                                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_import_credentials` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_import_credentials`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_import_credentials_async(const struct kwaai_trust_t *trust,
+                                                         const char *bundle,
+                                                         struct kwaai_op_t **out_op,
+                                                         struct kwaai_error_t **error);
+
+// Keeps the credentials encrypted under a passphrase from now on, or under another one than before. A forgotten one
+// cannot be recovered.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_set_passphrase(const struct kwaai_trust_t *trust,
+                                               const char *passphrase,
+                                               uint32_t timeout_ms,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_set_passphrase` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_set_passphrase`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_set_passphrase_async(const struct kwaai_trust_t *trust,
+                                                     const char *passphrase,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// Takes the passphrase away: the credentials lie in the clear again.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_remove_passphrase(const struct kwaai_trust_t *trust,
+                                                  uint32_t timeout_ms,
+                                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_remove_passphrase` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_remove_passphrase`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_remove_passphrase_async(const struct kwaai_trust_t *trust,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// Makes the credentials readable until `kwaai_trust_lock` or the end. `KWAAI_PERMISSION_DENIED` for a wrong
+// passphrase.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_unlock(const struct kwaai_trust_t *trust,
+                                       const char *passphrase,
+                                       uint32_t timeout_ms,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_unlock` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_unlock`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_unlock_async(const struct kwaai_trust_t *trust,
+                                             const char *passphrase,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Forgets the key of the passphrase: whatever needs the credentials, scores included, answers
+// `KWAAI_PERMISSION_DENIED` from now on.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_lock(const struct kwaai_trust_t *trust,
+                                     uint32_t timeout_ms,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_lock` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_lock`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_lock_async(const struct kwaai_trust_t *trust,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// "plain" without a passphrase; with one "locked", or "unlocked" once it was given.
+//
+// Ownership: the caller frees `*out_state` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_wallet_state(const struct kwaai_trust_t *trust,
+                                             uint32_t timeout_ms,
+                                             char **out_state,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_wallet_state` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_wallet_state`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_wallet_state_async(const struct kwaai_trust_t *trust,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// Asks an issuer, a DID or a PeerId, to certify that this node pledges a text. `*out_request` is signed, to be given
+// to the issuer. `name` is what people call the pledge; NULL takes KwaaiNet's.
+//
+// Ownership: the caller frees `*out_request` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_request_pledge(const struct kwaai_trust_t *trust,
+                                               const char *issuer,
+                                               const char *text,
+                                               const char *name,
+                                               uint32_t timeout_ms,
+                                               char **out_request,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_request_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_request_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_request_pledge_async(const struct kwaai_trust_t *trust,
+                                                     const char *issuer,
+                                                     const char *text,
+                                                     const char *name,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// Issues the credential that a request asks for, when it asks for exactly this pledge. `valid_for_ms` is a second at
+// least, and `KWAAI_UNSET` takes the type's own span. `*out_credential` is the signed document, to be given to who
+// asked. It is not kept.
+//
+// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may
+// be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_issue_pledge(const struct kwaai_trust_t *trust,
+                                             const char *request,
+                                             const char *text,
+                                             const char *name,
+                                             uint64_t valid_for_ms,
+                                             uint32_t timeout_ms,
+                                             char **out_credential,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_issue_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_issue_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_issue_pledge_async(const struct kwaai_trust_t *trust,
+                                                   const char *request,
+                                                   const char *text,
+                                                   const char *name,
+                                                   uint64_t valid_for_ms,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// Takes the credential, the signed document, that an issuer made of this node's pledge, and carries it from now on.
+// `*out_json` is a summary.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_accept_pledge(const struct kwaai_trust_t *trust,
+                                              const char *credential,
+                                              const char *text,
+                                              const char *name,
+                                              uint32_t timeout_ms,
+                                              char **out_json,
+                                              struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_accept_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_accept_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_accept_pledge_async(const struct kwaai_trust_t *trust,
+                                                    const char *credential,
+                                                    const char *text,
+                                                    const char *name,
+                                                    struct kwaai_op_t **out_op,
+                                                    struct kwaai_error_t **error);
+
+// Takes back a pledge that this node carries. `*out_withdrawal` is signed, to be given to the issuer and to peers.
+//
+// Ownership: the caller frees `*out_withdrawal` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_withdraw_pledge(const struct kwaai_trust_t *trust,
+                                                const char *credential_id,
+                                                uint32_t timeout_ms,
+                                                char **out_withdrawal,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_withdraw_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_withdraw_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_withdraw_pledge_async(const struct kwaai_trust_t *trust,
+                                                      const char *credential_id,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
+
+// Takes note that somebody withdrew its pledge: the credential is forgotten and taken no more. `*out_id` is its
+// identifier.
+//
+// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_import_withdrawal(const struct kwaai_trust_t *trust,
+                                                  const char *withdrawal,
+                                                  uint32_t timeout_ms,
+                                                  char **out_id,
+                                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_import_withdrawal` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_import_withdrawal`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_import_withdrawal_async(const struct kwaai_trust_t *trust,
+                                                        const char *withdrawal,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// How much an asker of each tier may learn of this node's scores, as a JSON object from tiers to "nothing",
+// "threshold", "tier" or "value".
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_disclosures(const struct kwaai_trust_t *trust,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_disclosures` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_disclosures`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_disclosures_async(const struct kwaai_trust_t *trust,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Replaces how much askers may learn, durably. `disclosures_json` is a JSON object from tiers to levels; who has a
+// tier learns what it and those below it allow, and nothing where none is named.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_set_disclosures(const struct kwaai_trust_t *trust,
+                                                const char *disclosures_json,
+                                                uint32_t timeout_ms,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_set_disclosures` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_set_disclosures`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_set_disclosures_async(const struct kwaai_trust_t *trust,
+                                                      const char *disclosures_json,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
 
 // The DID that signs what this trust graph issues. It stays readable after the shutdown.
 //
