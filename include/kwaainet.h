@@ -310,6 +310,16 @@ enum kwaai_status_t kwaai_string_free(char *text);
 // not of this library, answer `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_floats_free(float *values);
 
+// Reads any spelling of a DID, or a PeerId in either of its text forms. As JSON: its `spelling` ("key", "peer_0" to
+// "peer_3", "peer_4_short", "peer_4_long", "kwaainet" or "peer_id"), the identity as `did` and `peer_id`, `addresses` that
+// nobody vouches for, and the DID `document`; null where the text does not carry it. Nothing is asked of the network.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// not applicable.
+enum kwaai_status_t kwaai_library_resolve_did(const char *did,
+                                              char **out_json,
+                                              struct kwaai_error_t **error);
+
 // Sends what the library says from now on to a function. `filter` is written as for `RUST_LOG`, for example "info" or
 // "warn,kwaai_core::net=debug". `KWAAI_ALREADY_EXISTS` when the process has a sink already.
 //
@@ -431,7 +441,8 @@ enum kwaai_status_t kwaai_node_address_async(const struct kwaai_node_t *node,
                                              struct kwaai_op_t **out_op,
                                              struct kwaai_error_t **error);
 
-// The connected peers as a JSON array, each with its tier, its score and the arithmetic.
+// The connected peers as a JSON array, each with its tier, its score and the arithmetic, and whether a fiduciary
+// pledge of it counts here.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
@@ -504,6 +515,34 @@ enum kwaai_status_t kwaai_node_find_peer_async(const struct kwaai_node_t *node,
                                                struct kwaai_op_t **out_op,
                                                struct kwaai_error_t **error);
 
+// Asks a peer where somebody stands with it, both of them a PeerId or a DID. The statement is the peer's opinion, signed
+// for this node and checked; as JSON: `responder`, `asker`, `about`, `answer` ("unknown", "at_least", "tier" or
+// "score"), `holds`, `tier`, `value`, `made_at`, `expires_at`; null where the answer has none.
+//
+// `at_least_json`, the name of a tier in quotes or a score from 0 to 1, asks whether somebody reaches that instead,
+// which peers tell to more askers.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `at_least_json` and `error`
+// may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_ask_trust(const struct kwaai_node_t *node,
+                                         const char *peer,
+                                         const char *about,
+                                         const char *at_least_json,
+                                         uint32_t timeout_ms,
+                                         char **out_json,
+                                         struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_ask_trust` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_ask_trust`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_ask_trust_async(const struct kwaai_node_t *node,
+                                               const char *peer,
+                                               const char *about,
+                                               const char *at_least_json,
+                                               struct kwaai_op_t **out_op,
+                                               struct kwaai_error_t **error);
+
 // Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -572,8 +611,9 @@ enum kwaai_status_t kwaai_node_contribute_async(const struct kwaai_node_t *node,
                                                 struct kwaai_error_t **error);
 
 // Stops the node: what is under way may finish within `grace_ms`, five seconds where it is `KWAAI_UNSET`, then it is
-// aborted. Returns when sockets and directory are free, at most about six seconds after that. Calling it again is
-// fine. When the wait ends first, the shutdown goes on.
+// aborted. Returns when sockets and
+// directory are free, at most about six seconds after that. Calling it again is fine. When the wait ends first, the
+// shutdown goes on.
 //
 // Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
 // have been freed.
@@ -1399,7 +1439,8 @@ enum kwaai_status_t kwaai_trust_open_async(const char *dir,
 
 // Issues a credential of a type, for example "VerifiedNodeVC", about a subject, a DID or a PeerId. `claims_json` is
 // a JSON object, or NULL for none. `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's own span.
-// `*out_credential` is the signed document, to be given to others. It is not kept.
+// Only a `revocable` one can be withdrawn later. `*out_credential` is the signed document, to be given to others. It is
+// not kept.
 //
 // Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `claims_json` and
 // `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -1408,6 +1449,7 @@ enum kwaai_status_t kwaai_trust_issue(const struct kwaai_trust_t *trust,
                                       const char *subject,
                                       const char *claims_json,
                                       uint64_t valid_for_ms,
+                                      bool revocable,
                                       uint32_t timeout_ms,
                                       char **out_credential,
                                       struct kwaai_error_t **error);
@@ -1421,6 +1463,7 @@ enum kwaai_status_t kwaai_trust_issue_async(const struct kwaai_trust_t *trust,
                                             const char *subject,
                                             const char *claims_json,
                                             uint64_t valid_for_ms,
+                                            bool revocable,
                                             struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
@@ -1595,7 +1638,7 @@ enum kwaai_status_t kwaai_trust_score_async(const struct kwaai_trust_t *trust,
                                             struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
-// The minimum tier of each purpose, as a JSON object.
+// The minimum of each purpose, as a JSON object from purposes to names of tiers or scores from 0 to 1.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
@@ -1612,8 +1655,8 @@ enum kwaai_status_t kwaai_trust_policy_async(const struct kwaai_trust_t *trust,
                                              struct kwaai_op_t **out_op,
                                              struct kwaai_error_t **error);
 
-// Replaces the minimum tier of each purpose, durably. `policy_json` is a JSON object from purposes to tiers; a
-// purpose that is left out gets its default.
+// Replaces the minimum of each purpose, durably. `policy_json` is a JSON object from purposes to names of tiers or
+// scores from 0 to 1; a purpose that is left out gets its default.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
 // freed.
@@ -1631,7 +1674,7 @@ enum kwaai_status_t kwaai_trust_set_policy_async(const struct kwaai_trust_t *tru
                                                  struct kwaai_op_t **out_op,
                                                  struct kwaai_error_t **error);
 
-// Checks that a peer reaches the minimum tier of a purpose: "message", "serve_blocks" or "use_blocks". Answers
+// Checks that a peer reaches the minimum of a purpose: "message", "serve_blocks" or "use_blocks". Answers
 // `KWAAI_UNTRUSTED_PEER` when it does not.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -1651,6 +1694,434 @@ enum kwaai_status_t kwaai_trust_require_async(const struct kwaai_trust_t *trust,
                                               const char *purpose,
                                               struct kwaai_op_t **out_op,
                                               struct kwaai_error_t **error);
+
+// Withdraws a credential that this node issued as a revocable one, for good. Doing it twice changes nothing.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_revoke(const struct kwaai_trust_t *trust,
+                                       const char *credential_id,
+                                       uint32_t timeout_ms,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_revoke` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_revoke`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_revoke_async(const struct kwaai_trust_t *trust,
+                                             const char *credential_id,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Withdraws a revocable credential of this node until `kwaai_trust_reinstate`.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_suspend(const struct kwaai_trust_t *trust,
+                                        const char *credential_id,
+                                        uint32_t timeout_ms,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_suspend` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_suspend`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_suspend_async(const struct kwaai_trust_t *trust,
+                                              const char *credential_id,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// Ends the suspension of a credential. `KWAAI_INVALID_ARGUMENT` when it was revoked, which is for good.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_reinstate(const struct kwaai_trust_t *trust,
+                                          const char *credential_id,
+                                          uint32_t timeout_ms,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_reinstate` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_reinstate`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_reinstate_async(const struct kwaai_trust_t *trust,
+                                                const char *credential_id,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Verifies a credential, the signed document, and says what is known about its withdrawal: `state` is
+// "not_revocable", "clear" since `as_of`, "revoked", "suspended", or "unknown" with the reason as `why`. It is not
+// kept.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_status(const struct kwaai_trust_t *trust,
+                                       const char *credential,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_status` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_status`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_status_async(const struct kwaai_trust_t *trust,
+                                             const char *credential,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// The names of the status lists of this node, as a JSON array: none before the first revocable credential.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_status_lists(const struct kwaai_trust_t *trust,
+                                             uint32_t timeout_ms,
+                                             char **out_json,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_status_lists` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_status_lists`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_status_lists_async(const struct kwaai_trust_t *trust,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// A signed status list to hand out: one of this node's own, or one that it keeps. `url` is a name as
+// `kwaai_trust_status_lists` and `kwaai_trust_wanted_status_lists` give them, "urn:kwaai:status:..."; a list with a
+// web address is fetched there.
+//
+// Ownership: the caller frees `*out_list` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_status_list(const struct kwaai_trust_t *trust,
+                                            const char *url,
+                                            uint32_t timeout_ms,
+                                            char **out_list,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_status_list` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_status_list`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_status_list_async(const struct kwaai_trust_t *trust,
+                                                  const char *url,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Checks a signed status list and keeps it, wherever it came from, when a kept credential names it. As JSON:
+// `issuer`, `url`, `purposes`, since when it holds as `as_of`, `fresh_until`, and the number of its `entries`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_keep_status_list(const struct kwaai_trust_t *trust,
+                                                 const char *list,
+                                                 uint32_t timeout_ms,
+                                                 char **out_json,
+                                                 struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_keep_status_list` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_keep_status_list`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_keep_status_list_async(const struct kwaai_trust_t *trust,
+                                                       const char *list,
+                                                       struct kwaai_op_t **out_op,
+                                                       struct kwaai_error_t **error);
+
+// The status lists that this node wants, because its credentials name them and it has no fresh copy: a JSON array,
+// each with its `issuer` and `url`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_wanted_status_lists(const struct kwaai_trust_t *trust,
+                                                    uint32_t timeout_ms,
+                                                    char **out_json,
+                                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_wanted_status_lists` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_wanted_status_lists`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_wanted_status_lists_async(const struct kwaai_trust_t *trust,
+                                                          struct kwaai_op_t **out_op,
+                                                          struct kwaai_error_t **error);
+
+// Every credential that is kept, as one text for `kwaai_trust_import_credentials`. It is not encrypted.
+//
+// Ownership: the caller frees `*out_bundle` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_export_credentials(const struct kwaai_trust_t *trust,
+                                                   uint32_t timeout_ms,
+                                                   char **out_bundle,
+                                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_export_credentials` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_export_credentials`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_export_credentials_async(const struct kwaai_trust_t *trust,
+                                                         struct kwaai_op_t **out_op,
+                                                         struct kwaai_error_t **error);
+
+// Verifies every credential of a bundle, then keeps those that hold, all in one step. As JSON: summaries of those
+// that are `kept`, and those that were `refused`, each with its place in the bundle, the code of the error and a
+// message.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_import_credentials(const struct kwaai_trust_t *trust,
+                                                   const char *bundle,
+                                                   uint32_t timeout_ms,
+                                                   char **out_json,
+                                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_import_credentials` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_import_credentials`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_import_credentials_async(const struct kwaai_trust_t *trust,
+                                                         const char *bundle,
+                                                         struct kwaai_op_t **out_op,
+                                                         struct kwaai_error_t **error);
+
+// Keeps the credentials encrypted under a passphrase from now on, or under another one than before. A forgotten one
+// cannot be recovered.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_set_passphrase(const struct kwaai_trust_t *trust,
+                                               const char *passphrase,
+                                               uint32_t timeout_ms,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_set_passphrase` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_set_passphrase`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_set_passphrase_async(const struct kwaai_trust_t *trust,
+                                                     const char *passphrase,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// Takes the passphrase away: the credentials lie in the clear again.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_remove_passphrase(const struct kwaai_trust_t *trust,
+                                                  uint32_t timeout_ms,
+                                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_remove_passphrase` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_remove_passphrase`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_remove_passphrase_async(const struct kwaai_trust_t *trust,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// Makes the credentials readable until `kwaai_trust_lock` or the end. `KWAAI_PERMISSION_DENIED` for a wrong
+// passphrase.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_unlock(const struct kwaai_trust_t *trust,
+                                       const char *passphrase,
+                                       uint32_t timeout_ms,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_unlock` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_unlock`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_unlock_async(const struct kwaai_trust_t *trust,
+                                             const char *passphrase,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Forgets the key of the passphrase: whatever needs the credentials, scores included, answers
+// `KWAAI_PERMISSION_DENIED` from now on.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_lock(const struct kwaai_trust_t *trust,
+                                     uint32_t timeout_ms,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_lock` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_lock`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_lock_async(const struct kwaai_trust_t *trust,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// "plain" without a passphrase; with one "locked", or "unlocked" once it was given.
+//
+// Ownership: the caller frees `*out_state` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_wallet_state(const struct kwaai_trust_t *trust,
+                                             uint32_t timeout_ms,
+                                             char **out_state,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_wallet_state` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_wallet_state`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_wallet_state_async(const struct kwaai_trust_t *trust,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// Asks an issuer, a DID or a PeerId, to certify that this node pledges a text. `*out_request` is signed, to be given
+// to the issuer. `name` is what people call the pledge; NULL takes KwaaiNet's.
+//
+// Ownership: the caller frees `*out_request` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_request_pledge(const struct kwaai_trust_t *trust,
+                                               const char *issuer,
+                                               const char *text,
+                                               const char *name,
+                                               uint32_t timeout_ms,
+                                               char **out_request,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_request_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_request_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_request_pledge_async(const struct kwaai_trust_t *trust,
+                                                     const char *issuer,
+                                                     const char *text,
+                                                     const char *name,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// Issues the credential that a request asks for, when it asks for exactly this pledge. `valid_for_ms` is a second at
+// least, and `KWAAI_UNSET` takes the type's own span. `*out_credential` is the signed document, to be given to who
+// asked. It is not kept.
+//
+// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may
+// be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_issue_pledge(const struct kwaai_trust_t *trust,
+                                             const char *request,
+                                             const char *text,
+                                             const char *name,
+                                             uint64_t valid_for_ms,
+                                             uint32_t timeout_ms,
+                                             char **out_credential,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_issue_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_issue_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_issue_pledge_async(const struct kwaai_trust_t *trust,
+                                                   const char *request,
+                                                   const char *text,
+                                                   const char *name,
+                                                   uint64_t valid_for_ms,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// Takes the credential, the signed document, that an issuer made of this node's pledge, and carries it from now on.
+// `*out_json` is a summary.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_accept_pledge(const struct kwaai_trust_t *trust,
+                                              const char *credential,
+                                              const char *text,
+                                              const char *name,
+                                              uint32_t timeout_ms,
+                                              char **out_json,
+                                              struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_accept_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_accept_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_accept_pledge_async(const struct kwaai_trust_t *trust,
+                                                    const char *credential,
+                                                    const char *text,
+                                                    const char *name,
+                                                    struct kwaai_op_t **out_op,
+                                                    struct kwaai_error_t **error);
+
+// Takes back a pledge that this node carries. `*out_withdrawal` is signed, to be given to the issuer and to peers.
+//
+// Ownership: the caller frees `*out_withdrawal` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_withdraw_pledge(const struct kwaai_trust_t *trust,
+                                                const char *credential_id,
+                                                uint32_t timeout_ms,
+                                                char **out_withdrawal,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_withdraw_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_withdraw_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_withdraw_pledge_async(const struct kwaai_trust_t *trust,
+                                                      const char *credential_id,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
+
+// Takes note that somebody withdrew its pledge: the credential is forgotten and taken no more. `*out_id` is its
+// identifier.
+//
+// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_import_withdrawal(const struct kwaai_trust_t *trust,
+                                                  const char *withdrawal,
+                                                  uint32_t timeout_ms,
+                                                  char **out_id,
+                                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_import_withdrawal` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_import_withdrawal`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_import_withdrawal_async(const struct kwaai_trust_t *trust,
+                                                        const char *withdrawal,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// How much an asker of each tier may learn of this node's scores, as a JSON object from tiers to "nothing",
+// "threshold", "tier" or "value".
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_disclosures(const struct kwaai_trust_t *trust,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_disclosures` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_disclosures`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_disclosures_async(const struct kwaai_trust_t *trust,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Replaces how much askers may learn, durably. `disclosures_json` is a JSON object from tiers to levels; who has a
+// tier learns what it and those below it allow, and nothing where none is named.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_set_disclosures(const struct kwaai_trust_t *trust,
+                                                const char *disclosures_json,
+                                                uint32_t timeout_ms,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_set_disclosures` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_set_disclosures`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_set_disclosures_async(const struct kwaai_trust_t *trust,
+                                                      const char *disclosures_json,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
 
 // The DID that signs what this trust graph issues. It stays readable after the shutdown.
 //
