@@ -71,7 +71,10 @@ fn negative_and_huge_numbers_are_refused_before_anything_starts() {
     assert_eq!(code(block_on(NativeNode::start(node(Some(-1)), None))), "invalid_argument");
     let graph = block_on(NativeTrustGraph::open(None, None, Some(3), None, None)).expect("it opens");
     let did = graph.did();
-    assert_eq!(code(block_on(graph.issue("UptimeVC".into(), did, "{}".into(), Some(-5), false, None))), "invalid_argument");
+    assert_eq!(
+        code(block_on(graph.issue("UptimeVC".into(), did, "{}".into(), Some(-5), false, None))),
+        "invalid_argument"
+    );
     assert_eq!(code(graph.advance_clock(-1)), "invalid_argument");
     let stream = numbers(3, 3, false).expect("it opens");
     assert_eq!(code(block_on(stream.next_batch(-1, None))), "invalid_argument");

@@ -20,7 +20,7 @@ VERBS = {
     for verb, entry in about.get("verbs", {}).items()
     if "only" not in entry
 }
-KEYS = {"call", "on", "args", "save", "expect", "error", "or_error", "cancel", "eventually"}
+KEYS = {"call", "on", "args", "save", "expect", "error", "or_error", "cancel", "eventually", "skip_on"}
 
 
 def steps() -> list[dict[str, Any]]:

@@ -219,7 +219,7 @@ impl Network {
             Threat::Camouflage { honest_share } => roll < honest_share,
             Threat::Slander => roll >= HONEST_ERROR,
             Threat::Turncoats { cycles } => cycle < cycles && roll >= HONEST_ERROR,
-            Threat::TwoFaced => asker % 2 == 0 && roll >= HONEST_ERROR,
+            Threat::TwoFaced => asker.is_multiple_of(2) && roll >= HONEST_ERROR,
             _ => false,
         }
     }

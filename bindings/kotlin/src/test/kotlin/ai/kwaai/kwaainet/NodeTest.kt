@@ -132,7 +132,7 @@ class NodeTest {
             val error = assertFailsWith<KwaaiException.InvalidArgument> {
                 Node.start(preset = Preset.EPHEMERAL, limits = limits)
             }
-            assertTrue(error.message.contains("negative"), error.message)
+            assertTrue(Regex("^limits\\.\\w+ must be a whole number from 0 to ").containsMatchIn(error.message), error.message)
         }
         Node.start(preset = Preset.EPHEMERAL, listen = emptyList(), limits = Limits(inbox = 1, maxMemoryShare = 0.9))
             .shutdown()

@@ -47,6 +47,7 @@ class Arguments(private val values: Map<String, Any?>) {
 
     private fun whole(name: String, value: Any?): Long = when (value) {
         is Long -> value
+        is Int -> value.toLong()
         is Double -> if (value % 1.0 == 0.0) value.toLong() else refuse(name, value)
         else -> refuse(name, value)
     }
