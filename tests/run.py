@@ -100,7 +100,8 @@ def junit(language: str, reports: list[Path], status: int, text: str) -> Outcome
                 outcome.failed.append(label)
                 print(f"---- {label}\n{(failure.text or '').strip()[-4000:]}", flush=True)
             elif skip is not None:
-                outcome.skipped[label] = skip.get("message", "")
+                # Some tools write the reason as an attribute, some as the first line of the text.
+                outcome.skipped[label] = (skip.get("message") or skip.text or "").strip().partition("\n")[0]
             else:
                 outcome.passed.append(label)
     if status != 0 and not outcome.failed:
