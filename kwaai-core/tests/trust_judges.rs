@@ -380,7 +380,7 @@ async fn we_verify_the_proofs_of_a_second_implementation_in_rust_and_refuse_chan
         let contexts = document["@context"].as_array().unwrap().iter().map(|url| url.as_str().unwrap().to_string());
         // Every other one leaves the contexts out of the proof, as the specification allows.
         let options = SignOptions::new();
-        let options = if round % 2 == 0 { options.with_context(contexts.collect()) } else { options };
+        let options = if round.is_multiple_of(2) { options.with_context(contexts.collect()) } else { options };
         let made = DataIntegrityProof::sign(&document, &secret.unwrap(), options).await.unwrap();
         document.insert("proof".into(), serde_json::to_value(made).unwrap());
         // It signs with the time of this machine.

@@ -123,7 +123,8 @@ fn changed_and_unsigned_parts_are_noticed() {
     ] {
         assert_eq!(why(&changed(0, change)), "its signature fits no order of its claims");
     }
-    let cases: [(fn(&mut Value), &str); 7] = [
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 7] = [
         (|document| document["credentialStatus"] = json!({"id": "x"}), "is under no signature of this form"),
         (|document| drop(document.as_object_mut().unwrap().remove("proof")), "it carries no proof"),
         (|document| document["proof"] = json!([]), "its proof is no object"),

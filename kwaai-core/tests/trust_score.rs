@@ -324,7 +324,7 @@ fn eigentrust_gives_the_vectors_to_a_billionth() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|edge| numbers(edge))
+            .map(&numbers)
             .map(|edge| (edge[0] as usize, edge[1] as usize, edge[2]))
             .collect();
         let (pretrusted, alpha) = (numbers(&case["pretrust"]), case["a"].as_f64().unwrap());

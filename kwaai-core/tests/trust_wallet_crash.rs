@@ -127,7 +127,7 @@ async fn child_that_changes_passphrases_until_it_is_killed() {
 }
 
 fn passphrase(step: usize) -> Option<String> {
-    (step % 3 != 0).then(|| format!("correct horse {step}"))
+    (!step.is_multiple_of(3)).then(|| format!("correct horse {step}"))
 }
 
 /// Starts this program as one of the children above, kills it at a random moment, and tells the last step that it reported.
@@ -204,7 +204,7 @@ fn held(graph: &TrustGraph, texts: &[String]) -> BTreeSet<usize> {
         let expected = held.iter().copied().filter(|number| 10 + (number % 3) as u8 == seed).collect();
         assert_eq!(about, expected, "credentials about {seed}");
     }
-    let revocable = held.iter().any(|number| number % 3 == 0);
+    let revocable = held.iter().any(|number| number.is_multiple_of(3));
     assert_eq!(graph.wanted_status_lists().unwrap().len(), if revocable { 2 } else { 0 }, "{held:?}");
     held
 }

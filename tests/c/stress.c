@@ -79,7 +79,7 @@ static void a_thousand_cancelled_calls(void)
             MUST(kwaai_testing_hang_async(&op, &error));
         } else {
             MUST(kwaai_trust_issue_async(trust, "UptimeVC", "did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw",
-                                         NULL, KWAAI_UNSET, &op, &error));
+                                         NULL, KWAAI_UNSET, false, &op, &error));
         }
         for (unsigned spin = random_below(2000); spin > 0; spin--) {
             bool done = false;

@@ -393,7 +393,8 @@ mod tests {
     #[tokio::test]
     async fn well_signed_nonsense_is_refused() {
         let whole = history(2).await.to_statements();
-        let changes: [(fn(&mut Map<String, Value>), ErrorCode); 8] = [
+        type Change = fn(&mut Map<String, Value>);
+        let changes: [(Change, ErrorCode); 8] = [
             (|statement| statement["type"] = ROTATION.into(), ErrorCode::InvalidArgument),
             (|statement| statement["sequence"] = 1.into(), ErrorCode::InvalidArgument),
             (|statement| drop(statement.remove("next")), ErrorCode::InvalidArgument),

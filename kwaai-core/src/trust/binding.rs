@@ -196,7 +196,7 @@ mod tests {
         let answer = world.say(NODE, PERSON, LinkType::Node).await;
         let since = "2026-06-01T00:01:00Z".parse().unwrap();
         let link = Binding { node: did(NODE), identity: did(PERSON), link_type: LinkType::Person, since };
-        assert_eq!(world.reader.bindings(&did(NODE)).unwrap(), [link.clone()]);
+        assert_eq!(world.reader.bindings(&did(NODE)).unwrap(), std::slice::from_ref(&link));
         assert_eq!(world.reader.bindings(&did(PERSON)).unwrap(), [link], "seen from either end");
         assert_eq!((world.bound(NODE), world.bound(PERSON)), (vec![did(PERSON)], vec![]), "it leads one way");
         world.reader.remove_credential(&answer).unwrap();

@@ -360,7 +360,8 @@ mod tests {
         let document = Value::Object(verified.document.clone());
         assert_eq!(document, serde_json::json!({"@context":["a","b"],"x":[1,{"y":"z"}]}));
         assert_eq!((verified.created, verified.expires, &verified.id), (Some(now()), None, &None));
-        let changes: [(&str, fn(&mut Map<String, Value>)); 10] = [
+        type Change = fn(&mut Map<String, Value>);
+        let changes: [(&str, Change); 10] = [
             ("signature", |map| map["x"] = 1.into()),
             ("signature", |map| drop(map.insert("more".into(), Value::Null))),
             ("context", |map| map["@context"] = serde_json::json!(["b", "a"])),
@@ -433,7 +434,8 @@ mod tests {
     #[tokio::test]
     async fn proofs_that_build_on_nothing_or_on_themselves_are_refused_before_any_signature_is_checked() {
         let document = chained().await;
-        let cases: [(&str, fn(&mut Value)); 9] = [
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 9] = [
             ("a missing one", |proofs| proofs[2]["previousProof"][0] = "urn:9".into()),
             ("one taken away", |proofs| drop(proofs.as_array_mut().unwrap().remove(1))),
             ("itself", |proofs| proofs[0]["previousProof"] = "urn:1".into()),
