@@ -251,8 +251,7 @@ impl TrustGraph {
         PledgeRequest::sign(&*self.signer, issuer, pledge, self.clock.now()).await
     }
 
-    /// Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned and not kept, and can
-    /// be [revoked](TrustGraph::revoke).
+    /// Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned and not kept.
     ///
     /// # Errors
     /// Those of [`PledgeRequest::read`]; `invalid_argument` with the rule `audience` when another issuer is asked,
@@ -276,8 +275,7 @@ impl TrustGraph {
                 return Err(refused(ErrorCode::InvalidArgument, rule, why).with("pledger", request.pledger));
             }
         }
-        let (kind, claims) = (CredentialType::FiduciaryPledge, request.pledge.claims());
-        self.issue_revocable(kind, request.pledger, claims, valid_for).await
+        self.issue(CredentialType::FiduciaryPledge, request.pledger, request.pledge.claims(), valid_for).await
     }
 
     /// Takes a pledge credential that an issuer made for this node, and carries it from now on: peers who ask are shown it.
