@@ -611,9 +611,8 @@ enum kwaai_status_t kwaai_node_contribute_async(const struct kwaai_node_t *node,
                                                 struct kwaai_error_t **error);
 
 // Stops the node: what is under way may finish within `grace_ms`, five seconds where it is `KWAAI_UNSET`, then it is
-// aborted. Returns when sockets and
-// directory are free, at most about six seconds after that. Calling it again is fine. When the wait ends first, the
-// shutdown goes on.
+// aborted. Returns when sockets and directory are free, at most about six seconds after that. Calling it again is
+// fine. When the wait ends first, the shutdown goes on.
 //
 // Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
 // have been freed.
