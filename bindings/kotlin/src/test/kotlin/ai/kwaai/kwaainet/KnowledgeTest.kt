@@ -21,7 +21,7 @@ import kotlin.test.assertTrue
 
 class KnowledgeTest {
     private val docs = ROOT.resolve("docs")
-    private val question = "Which tier does a score of 0.4 give?"
+    private val question = "At which score does a peer become Trusted?"
 
     @Test
     fun `documents go in, passages and cited answers come out`(@TempDir dir: Path) = runBlocking {
