@@ -58,6 +58,9 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
             "subject": node.did, "credential": "{}", "id": "x", "did": node.did, "types": ["UptimeVC"], "policy": {},
             "purpose": "open", "start_block": 0, "end_block": 1, "model_id": "x", "messages": "hi", "tokens": [1],
             "texts": ["x"], "source": b"text", "question": "why?", "dir": tmp_path / "other",
+            "credential_id": "x", "list": "{}", "bundle": "{}", "passphrase": "x", "issuer": node.did, "disclosures": {},
+            "url": f"urn:kwaai:status:{node.did.removeprefix('did:key:')}:revocation:0",
+            "request": "{}", "withdrawal": "{}", "about": node.did,
         }  # fmt: skip
         tried = 0
         for owner in CLASSES:
