@@ -262,6 +262,7 @@ async fn documents_that_are_no_credential_are_refused_even_when_well_signed() {
         ("issuer", json!("https://kwaai.ai"), ErrorCode::Unsupported),
         ("issuer", json!({"name": "nobody"}), ErrorCode::InvalidArgument),
         ("validFrom", json!("2026-06-01"), ErrorCode::InvalidArgument),
+        ("validFrom", json!("2027-01-01T00:00:00Z"), ErrorCode::InvalidArgument),
         ("validUntil", json!("2020-01-01T00:00:00Z"), ErrorCode::InvalidArgument),
         ("credentialSubject", json!("did:key:z6Mk"), ErrorCode::InvalidArgument),
         ("credentialSubject", json!([]), ErrorCode::InvalidArgument),
