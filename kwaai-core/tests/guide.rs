@@ -17,7 +17,7 @@ use kwaai_core::{Config, ErrorCode, Node, Result};
 type Done = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    std::env::current_dir().unwrap().join("..")
 }
 
 // anchor: start

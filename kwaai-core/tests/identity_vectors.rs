@@ -11,8 +11,7 @@ use serde_json::{Map, Value};
 
 /// The folder of vectors, or `None` where the shared test data is not installed.
 fn vectors() -> Option<PathBuf> {
-    let shared = std::env::var_os("KWAAI_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
+    let shared = std::env::var_os("KWAAI_SHARED").map_or_else(|| PathBuf::from("../../shared"), PathBuf::from);
     let vectors = shared.join("vectors");
     if vectors.is_dir() {
         return Some(vectors);

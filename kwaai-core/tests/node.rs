@@ -1,7 +1,7 @@
 //! Whole nodes, over real sockets.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -263,7 +263,7 @@ async fn the_network_gives_back_its_memory_after_a_shutdown() {
 }
 
 fn tiny_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/tiny-kwaai")
+    std::env::current_dir().unwrap().join("../examples/models/tiny-kwaai")
 }
 
 async fn share(node: &Node, blocks: std::ops::Range<u32>) {

@@ -451,7 +451,7 @@ async fn claims_that_could_mislead_are_refused_at_the_source() {
     let issuer = world.node(2);
     let mut deep = json!(1);
     for _ in 0..2000 {
-        deep = json!([deep]);
+        deep = Value::Array(vec![deep]);
     }
     for (claim, expected) in [
         (json!({"id": did(4).to_string()}), ErrorCode::InvalidArgument),

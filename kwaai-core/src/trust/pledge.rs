@@ -205,23 +205,33 @@ impl PledgeWithdrawal {
     /// Those of [`PledgeRequest::read`] and [`Credential::verify`]; `invalid_argument` with the rule `kind` for a
     /// credential of another type, `corrupt_data` with the rule `subject` when somebody else than its subject signed.
     pub fn read(text: &str, now: Timestamp) -> Result<PledgeWithdrawal> {
+        PledgeWithdrawal::parse(text)?.verified(now)
+    }
+
+    /// The withdrawal without a look at the proof of its credential, as the store may read it again.
+    fn parse(text: &str) -> Result<PledgeWithdrawal> {
         let (mut reader, pledger) = Reader::open(WITHDRAWAL, text, MAX_WITHDRAWAL, "pledger")?;
         let document = reader.take("credential")?;
         let withdrawn = reader.time("withdrawn")?;
         reader.end()?;
-        let credential = Credential::verify(&document.to_string(), now)?;
+        let credential = Credential::parse(&document.to_string())?;
+        Ok(PledgeWithdrawal { pledger, credential, withdrawn, json: text.to_owned() })
+    }
+
+    fn verified(self, now: Timestamp) -> Result<PledgeWithdrawal> {
+        let credential = self.credential.verified(now)?;
         if credential.kind() != Some(CredentialType::FiduciaryPledge) {
             return Err(refused(ErrorCode::InvalidArgument, "kind", "what is withdrawn is no FiduciaryPledgeVC"));
         }
-        if credential.subject() != Some(pledger) {
+        if credential.subject() != Some(self.pledger) {
             return Err(refused(
                 ErrorCode::CorruptData,
                 "subject",
                 "somebody else than its subject withdraws the pledge",
             )
-            .with("pledger", pledger));
+            .with("pledger", self.pledger));
         }
-        Ok(PledgeWithdrawal { pledger, credential, withdrawn, json: text.to_owned() })
+        Ok(PledgeWithdrawal { credential, ..self })
     }
 
     /// The withdrawal as it goes to the issuer and to peers.
@@ -350,10 +360,7 @@ impl TrustGraph {
             table.iter()?.map(|entry| Ok(entry?.1.value().to_owned())).collect::<Result<Vec<String>>>()
         })?;
         // The proof held when the withdrawal was taken; that it may have expired since does not undo it.
-        texts
-            .iter()
-            .map(|text| PledgeWithdrawal::read(text, Timestamp::MIN).map_err(|error| damaged("a withdrawal", error)))
-            .collect()
+        texts.iter().map(|text| PledgeWithdrawal::parse(text).map_err(|error| damaged("a withdrawal", error))).collect()
     }
 
     /// Refuses a credential that its subject withdrew.
