@@ -1,7 +1,7 @@
 //! Logits against Hugging Face transformers: golden files of random models, written by `tests/parity/make_golden.py`.
 //! `KWAAI_GOLDEN` names another directory of such files, for example one that was written just now.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use kwaai_core::shard::weights::{Parts, Weights};
