@@ -5,6 +5,7 @@ mod gate;
 mod info;
 mod knowledge;
 mod question;
+mod status;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use knowledge::KnowledgeBases;
 
 pub use contribution::{BlockShare, Contribution};
 pub use info::{NodeInfo, PeerInfo};
+pub use status::StatusRefresh;
 
 /// How long [`Node::shutdown`] waits for what is under way unless the caller says otherwise.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
@@ -86,7 +88,7 @@ impl Node {
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);
         tracing::info!(peer = %network.local_peer(), name, "node started");
-        Ok(Node {
+        let node = Node {
             inner: Arc::new(Inner {
                 name,
                 did: signer.did(),
@@ -99,7 +101,9 @@ impl Node {
                 knowledge: KnowledgeBases::new(config.data_dir),
                 closed: CancellationToken::new(),
             }),
-        })
+        };
+        node.keep_status_lists();
+        Ok(node)
     }
 
     /// The readable name that peers see.
@@ -174,15 +178,19 @@ impl Node {
     }
 
     /// Stops the node: what is under way may finish within `grace`, then it is aborted. Idempotent; returns when the
-    /// sockets are closed and its knowledge bases are free, at most about six seconds after `grace`.
+    /// sockets are closed, its knowledge bases are free and what it saw of its peers is written, at most about six seconds
+    /// after `grace`.
     ///
     /// # Errors
-    /// `timeout` when a handler blocks its thread so that it could not be ended.
+    /// `timeout` when a handler blocks its thread so that it could not be ended; failures of the disk.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         self.inner.closed.cancel();
         let ended = self.inner.network.shutdown(grace).await;
         self.inner.knowledge.shutdown().await;
-        ended
+        let trust = self.inner.trust.clone();
+        let kept = tokio::task::spawn_blocking(move || trust.flush()).await;
+        let kept = kept.map_err(|error| Error::internal("writing reputations did not finish").with_source(error));
+        ended.and(kept.flatten())
     }
 
     fn open(&self) -> Result<()> {

@@ -223,12 +223,13 @@ impl ShardEngine {
         let (events, stream) = event::channel(generation.max_new + 16);
         let cancel = events.cancellation();
         let mut path = self.path(model, route, max_tokens).await?;
+        let engine = self.clone();
         tokio::spawn(async move {
             let result = tokio::select! {
                 result = generation.run(&mut path, &events) => result,
                 () = cancel.cancelled() => Err(Error::cancelled("the generation was cancelled")),
             };
-            path.close().await;
+            engine.close(path).await;
             events.finish(result);
         });
         Ok(stream)
@@ -252,8 +253,18 @@ impl ShardEngine {
         let cancel = CancellationToken::new();
         let _stop_when_dropped = cancel.clone().drop_guard();
         let result = generate::logits(model, &mut path, tokens, &cancel).await;
-        path.close().await;
+        self.close(path).await;
         result
+    }
+
+    /// Ends the sessions at the peers and tells the policy how the dealings went.
+    async fn close(&self, path: Path) {
+        let dealings = path.close().await;
+        if let Some((_, policy)) = &self.0.network {
+            for dealing in dealings {
+                policy.observed(dealing.peer, dealing.outcome, dealing.latency_ms).await;
+            }
+        }
     }
 
     /// The model as something that continues conversations, for a knowledge base for example.
@@ -297,7 +308,7 @@ impl ShardEngine {
     /// Opens a session at each hop of the best path. A host that refuses or cannot be reached is left out, and the
     /// path is planned again without it.
     async fn path_over_peers(&self, model: &Model, max_tokens: usize) -> Result<Path> {
-        let (peers, _) = self.network()?;
+        let (peers, policy) = self.network()?;
         let mut coverage = self.coverage(model).await?;
         let size = model.config().hidden_size as u32;
         loop {
@@ -316,6 +327,9 @@ impl ShardEngine {
                         break;
                     }
                     Err(error) => {
+                        if let Some(outcome) = chain::outcome_of(error.code()) {
+                            policy.observed(peer, outcome, None).await;
+                        }
                         failed = Some((peer, error));
                         break;
                     }
@@ -324,7 +338,7 @@ impl ShardEngine {
             let Some((peer, error)) = failed else {
                 return Ok(Path::new(hops.into_iter().map(Stage::Remote).collect()));
             };
-            Path::new(hops.into_iter().map(Stage::Remote).collect()).close().await;
+            self.close(Path::new(hops.into_iter().map(Stage::Remote).collect())).await;
             tracing::debug!(code = %error.code(), "a host is left out of the path");
             for host in coverage.hosts.iter_mut().filter(|host| host.peer == peer) {
                 host.refused = Some(error.clone());

@@ -9,8 +9,8 @@ use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::shard::{Blocks, LoadOptions};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
-    Credential, CredentialFilter, CredentialType, MAX_ANNOUNCED, PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME, Pledge,
-    PledgeRequest, PledgeWithdrawal, TrustGraph,
+    Credential, CredentialFilter, CredentialType, DEFAULT_TTL, MAX_ANNOUNCED, PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME,
+    Pledge, PledgeRequest, PledgeWithdrawal, TrustGraph,
 };
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::{Map, Value};
@@ -26,6 +26,10 @@ const TEXT: &str = "I act in the interest of those whose data I hold.\n";
 
 fn did(seed: u8) -> Did {
     key(seed).did().unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn pledge() -> Pledge {
@@ -58,7 +62,17 @@ impl World {
         let credential = self.issuer.issue_pledge(request.to_json(), &pledge(), None).await.unwrap();
         self.pledger.accept_pledge(&credential.to_json(), &pledge()).await.unwrap();
         self.reader.import_presented(&did(1), &self.pledger.presentable().unwrap()).await.unwrap();
+        self.bring_lists(&self.pledger).await;
+        self.bring_lists(&self.reader).await;
         credential
+    }
+
+    /// Brings the issuer's status lists to a node that wants them.
+    async fn bring_lists(&self, node: &TrustGraph) {
+        for list in node.wanted_status_lists().unwrap() {
+            let list = self.issuer.status_list(&did(2), &list.url).await.unwrap();
+            node.keep_status_list(&list).await.unwrap();
+        }
     }
 }
 
@@ -73,7 +87,10 @@ async fn the_bytes_of_a_request_and_of_a_withdrawal_are_fixed() {
     assert_eq!(request.to_json(), REQUEST);
     assert_eq!(PledgeRequest::read(REQUEST).unwrap(), request);
     assert_eq!(forged(REQUEST, 1, |_| {}).await, REQUEST, "signed as the format says");
-    let credential = world.pledged().await;
+    // One without a status, whose place in a list is drawn at random.
+    let claims = serde_json::json!({"pledgeName": pledge().name(), "pledgeHash": hex(pledge().hash())});
+    let credential = world.issuer.issue(PLEDGE, did(1), claims.as_object().unwrap().clone(), None).await.unwrap();
+    world.pledger.accept_pledge(&credential.to_json(), &pledge()).await.unwrap();
     let withdrawal = world.pledger.withdraw_pledge(credential.id()).await.unwrap();
     assert_eq!(withdrawal.to_json(), WITHDRAWAL);
     assert_eq!(PledgeWithdrawal::read(WITHDRAWAL, "2026-06-01T10:30:00Z".parse().unwrap()).unwrap(), withdrawal);
@@ -119,6 +136,21 @@ async fn a_pledge_is_asked_for_issued_carried_seen_withdrawn_and_gone() {
     world.clock.advance(Duration::from_secs(1));
     assert_ne!(world.pledged().await.id(), credential.id());
     assert!(world.reader.score(&did(1)).unwrap().is_pledged(), "it may be pledged again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_revokes_a_pledge_and_the_badge_goes() {
+    let world = World::new();
+    let credential = world.pledged().await;
+    let elsewhere = world.pledger.revoke(credential.id()).unwrap_err();
+    assert_eq!(elsewhere.code(), ErrorCode::NotFound, "only its issuer revokes it");
+    world.issuer.revoke(credential.id()).unwrap();
+    assert!(world.reader.score(&did(1)).unwrap().is_pledged(), "the list that it has is from before");
+    world.clock.advance(DEFAULT_TTL / 2);
+    world.bring_lists(&world.reader).await;
+    let score = world.reader.score(&did(1)).unwrap();
+    assert!(!score.is_pledged());
+    assert_eq!((score.value, &*score.reasons[0].why), (0.0, "its issuer revoked it"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

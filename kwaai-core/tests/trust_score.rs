@@ -9,8 +9,8 @@ use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
 use kwaai_core::trust::propagation::{EigenTrust, MAX_PEERS, eigentrust, recommended, recommender_weights};
 use kwaai_core::trust::{
-    CredentialType, ENDORSEMENT_BUDGET, Evidence, Experience, MAX_ENDORSED, Observation, Outcome, Recommendation, Tier,
-    TrustGraph, answer_for, blend, endorsed_score, worth,
+    CredentialType, ENDORSEMENT_BUDGET, Evidence, Experience, MAX_ENDORSED, Observation, Outcome, Recommendation,
+    Thresholds, Tier, TrustGraph, answer_for, blend, endorsed_score, worth,
 };
 use kwaai_core::{Error, ErrorCode};
 use proptest::prelude::*;
@@ -70,6 +70,32 @@ const BUT_ENDORSEMENT: [CredentialType; 5] = [
     CredentialType::Throughput,
     CredentialType::SummitAttendee,
 ];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_credential_reports_must_reach_the_thresholds() {
+    let world = World::new();
+    let (node, issuer) = (world.node(1), world.node(2));
+    node.trust_issuer(issuer.did(), &[CredentialType::Uptime, CredentialType::Throughput]).unwrap();
+    let report = async |kind, claims: Value| {
+        let claims = claims.as_object().unwrap().clone();
+        let credential = issuer.issue(kind, did(3), claims, None).await.unwrap();
+        node.import_credential(&credential.to_json()).await.unwrap();
+    };
+    let observed = |share: f64| serde_json::json!({"upShare": share, "observedFrom": "2026-05-01T00:00:00Z", "observedUntil": "2026-05-31T00:00:00Z"});
+    report(CredentialType::Uptime, observed(0.9)).await;
+    report(CredentialType::Throughput, serde_json::json!({"tokensPerSecond": "many"})).await;
+    let score = node.score(&did(3)).unwrap();
+    assert_eq!(score.value, 0.0);
+    let mut why: Vec<&str> = score.reasons.iter().map(|reason| &*reason.why).collect();
+    why.sort_unstable();
+    assert_eq!(why, ["it has no readable tokensPerSecond", "the node was up for a share of 0.9, 0.95 are needed"]);
+    report(CredentialType::Throughput, serde_json::json!({"tokensPerSecond": 12})).await;
+    report(CredentialType::Uptime, observed(0.95)).await;
+    assert_eq!(node.score(&did(3)).unwrap().value, 0.35);
+    let strict = Thresholds { uptime_min_share: 0.96, ..Thresholds::default() };
+    node.set_thresholds(&strict).unwrap();
+    assert_eq!(node.score(&did(3)).unwrap().value, 0.15, "thresholds hold at once");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_experience_the_score_is_kwaainets_to_the_last_bit() {

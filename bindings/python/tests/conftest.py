@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -50,12 +51,23 @@ def nothing_is_left_behind() -> Iterator[None]:
     until(lambda: live() == before, f"the handle count of before, {before}, where now {live()} are left,")
 
 
+def heed_interrupts() -> None:
+    """A shell that runs the tests in the background has Ctrl-C ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def python(program: str, *, interrupt_after: str | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a program in an interpreter of its own. After it printed the line `interrupt_after`, it gets Ctrl-C."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", program]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "bindings" / "python"), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
     head = ""

@@ -15,12 +15,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use libp2p::PeerId;
 
+use super::status::StatusLists;
 use crate::identity::Did;
 use crate::net::{Peers, UnaryHandler};
 use crate::shard::HostPolicy;
-use crate::trust::{CredentialDigest, CredentialSummary, Gate, MAX_ANNOUNCED, Purpose, TrustGraph};
+use crate::trust::{
+    CredentialDigest, CredentialSummary, Gate, MAX_ANNOUNCED, Observation, Outcome, Purpose, TrustGraph,
+};
 use crate::{Error, Result};
 
 const METHOD: &str = "kwaainet.trust.credentials";
@@ -40,12 +44,13 @@ pub(super) struct TrustGate {
     trust: TrustGraph,
     // Weak: the network holds this gate.
     peers: OnceLock<Weak<dyn Peers>>,
+    lists: OnceLock<Arc<StatusLists>>,
     asked: Mutex<BTreeMap<PeerId, Instant>>,
 }
 
 impl TrustGate {
     pub(super) fn new(trust: TrustGraph) -> TrustGate {
-        TrustGate { trust, peers: OnceLock::new(), asked: Mutex::new(BTreeMap::new()) }
+        TrustGate { trust, peers: OnceLock::new(), lists: OnceLock::new(), asked: Mutex::new(BTreeMap::new()) }
     }
 
     pub(super) fn trust(&self) -> &TrustGraph {
@@ -54,9 +59,25 @@ impl TrustGate {
 
     /// Begins to answer peers, and makes asking them possible.
     pub(super) fn attach(&self, peers: &Arc<dyn Peers>) -> Result<()> {
-        self.peers.set(Arc::downgrade(peers)).map_err(|_| Error::internal("the gate was attached twice"))?;
+        let lists = Arc::new(StatusLists::serve(peers, self.trust.clone())?);
+        let twice = || Error::internal("the gate was attached twice");
+        self.peers.set(Arc::downgrade(peers)).map_err(|_| twice())?;
+        self.lists.set(lists).map_err(|_| twice())?;
         peers.serve_unary(METHOD, Purpose::Open, Arc::new(Show(self.trust.clone())))?;
         peers.serve_unary(FETCH, Purpose::Open, Arc::new(Fetch(self.trust.clone())))
+    }
+
+    /// The status lists that travel between nodes.
+    pub(super) fn status_lists(&self) -> Result<Arc<StatusLists>> {
+        self.lists.get().cloned().ok_or_else(|| Error::internal("the gate was not attached"))
+    }
+
+    /// Looks for the lists that credentials name which a peer has just shown.
+    async fn look_up_status(&self, peer: PeerId, shown: &[CredentialSummary]) -> Result<()> {
+        if shown.is_empty() {
+            return Ok(());
+        }
+        self.status_lists()?.refresh(Some(peer)).await.map(drop)
     }
 
     /// Fetches a peer's credentials unless it was asked a moment ago. A peer that does not answer has none to show.
@@ -69,7 +90,8 @@ impl TrustGate {
         }
         let kept = async {
             let answer = peers.call(peer, METHOD, Bytes::new(), TIMEOUT).await?;
-            self.trust.import_presented(&subject, &texts(&answer)?).await
+            let shown = self.trust.import_presented(&subject, &texts(&answer)?).await?;
+            self.look_up_status(peer, &shown).await
         };
         if let Err(error) = kept.await {
             tracing::debug!(%peer, code = %error.code(), "the peer's credentials could not be had");
@@ -77,13 +99,14 @@ impl TrustGate {
     }
 
     /// Fetches the credentials that a peer announced and this node lacks.
-    async fn fetch(&self, peer: PeerId, lacking: &[CredentialDigest]) -> Result<Vec<CredentialSummary>> {
+    async fn fetch(&self, peer: PeerId, lacking: &[CredentialDigest]) -> Result<()> {
         let (subject, peers) = (Did::from_peer_id(&peer)?, self.peers.get().and_then(Weak::upgrade));
         let peers = peers.ok_or_else(|| Error::closed("the network was shut down"))?;
         let body = serde_json::to_vec(lacking)
             .map_err(|error| Error::internal("digests could not be written as JSON").with_source(error))?;
         let answer = peers.call(peer, FETCH, body.into(), TIMEOUT).await?;
-        self.trust.import_fetched(&subject, lacking, &texts(&answer)?).await
+        let shown = self.trust.import_fetched(&subject, lacking, &texts(&answer)?).await?;
+        self.look_up_status(peer, &shown).await
     }
 
     fn may_ask(&self, peer: PeerId) -> bool {
@@ -141,6 +164,24 @@ impl HostPolicy for TrustGate {
             tracing::debug!(%peer, code = %error.code(), "what the peer announced could not be fetched");
             // It may still be asked for all that it shows.
             self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+        }
+    }
+
+    async fn observed(&self, peer: PeerId, outcome: Outcome, latency_ms: Option<f64>) {
+        let Ok(did) = Did::from_peer_id(&peer) else { return };
+        if did == self.trust.did() {
+            return;
+        }
+        let trust = self.trust.clone();
+        // Now and then an observation makes a batch due, which is then written.
+        let recorded = tokio::task::spawn_blocking(move || {
+            trust.record(&did, Observation { latency_ms, ..Observation::new(outcome, Timestamp::MAX) })
+        });
+        let recorded = recorded.await;
+        let recorded =
+            recorded.map_err(|error| Error::internal("recording did not finish").with_source(error)).flatten();
+        if let Err(error) = recorded {
+            tracing::warn!(code = %error.code(), "what was seen of a peer could not be kept");
         }
     }
 

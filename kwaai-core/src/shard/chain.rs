@@ -11,7 +11,7 @@ use libp2p::PeerId;
 use super::serve::{INFO, read_info};
 use super::wire::{Frame, Hidden, PROTOCOL, Precision, SMALL_FRAME, SessionId, step_limit};
 use crate::net::{PeerStream, Peers};
-use crate::trust::CredentialDigest;
+use crate::trust::{CredentialDigest, Outcome};
 use crate::{Error, ErrorCode, Result};
 
 /// Waiting for what a host says about itself, or grants.
@@ -29,6 +29,9 @@ pub trait HostPolicy: Send + Sync + 'static {
 
     /// Takes note, before it is asked about a peer, of the digests of credentials in the peer's announcement.
     async fn learn(&self, _peer: PeerId, _credentials: &[CredentialDigest]) {}
+
+    /// Takes note of how a dealing with a host ended, and of the time that it took for one step in milliseconds.
+    async fn observed(&self, _peer: PeerId, _outcome: Outcome, _latency_ms: Option<f64>) {}
 
     /// The digests that travel with this node's own announcement.
     async fn announced(&self) -> Vec<CredentialDigest> {
@@ -176,6 +179,17 @@ pub(super) struct RemoteHop {
     max_step_tokens: u32,
     step: u64,
     position: u32,
+    failed: Option<ErrorCode>,
+}
+
+/// What a failure says of the host: an answer that cannot be right is a bad one, and one that did not come may be the
+/// network's doing. A host that says no, because it is full or does not know this node, has done nothing wrong.
+pub(super) fn outcome_of(failure: ErrorCode) -> Option<Outcome> {
+    match failure {
+        ErrorCode::CorruptData | ErrorCode::Conflict => Some(Outcome::Bad),
+        ErrorCode::Unreachable | ErrorCode::Timeout | ErrorCode::Closed => Some(Outcome::TransportFault),
+        _ => None,
+    }
 }
 
 impl RemoteHop {
@@ -204,7 +218,26 @@ impl RemoteHop {
         };
         let opened = within(SHORT, opening).await;
         let (stream, session, max_step_tokens) = opened.map_err(|error| named(error, peer, &blocks))?;
-        Ok(RemoteHop { peer, blocks, stream, session, precision, size, max_step_tokens, step: 0, position: 0 })
+        Ok(RemoteHop {
+            peer,
+            blocks,
+            stream,
+            session,
+            precision,
+            size,
+            max_step_tokens,
+            step: 0,
+            position: 0,
+            failed: None,
+        })
+    }
+
+    /// How the dealing stands: `None` before the first step.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self.failed {
+            Some(failure) => outcome_of(failure),
+            None => (self.step > 0).then_some(Outcome::Good),
+        }
     }
 
     /// How many tokens one step may carry.
@@ -239,7 +272,10 @@ impl RemoteHop {
             Ok(other) => Err(unexpected(other)),
             Err(error) => Err(error),
         };
-        let output = output.map_err(|error| named(error, self.peer, &self.blocks))?;
+        let output = output.map_err(|error| {
+            self.failed = Some(error.code());
+            named(error, self.peer, &self.blocks)
+        })?;
         (self.step, self.position) = (step, position);
         Ok(output)
     }

@@ -16,6 +16,7 @@ use super::tokens::StopTexts;
 use super::wire::Hidden;
 use crate::event::Sender;
 use crate::llm::{FinishReason, GenerateEvent, Hop, Usage};
+use crate::trust::Outcome;
 use crate::{Error, Result};
 
 /// A prompt is read in steps of this many tokens, on every route alike: results are bit-identical only between passes of
@@ -34,6 +35,13 @@ pub(super) enum Stage {
 pub(super) struct Path {
     stages: Vec<Stage>,
     times: Vec<Vec<f64>>,
+}
+
+/// How a dealing with a peer on the path ended.
+pub(super) struct Dealing {
+    pub peer: PeerId,
+    pub outcome: Outcome,
+    pub latency_ms: Option<f64>,
 }
 
 impl Path {
@@ -94,13 +102,18 @@ impl Path {
         self.stages.iter().zip(&self.times).map(hop).collect()
     }
 
-    /// Ends the sessions at the peers.
-    pub async fn close(self) {
-        let closing = self.stages.into_iter().filter_map(|stage| match stage {
-            Stage::Remote(hop) => Some(hop.close()),
+    /// Ends the sessions at the peers, and says how the dealing with each ended and the median time of its steps.
+    pub async fn close(self) -> Vec<Dealing> {
+        let closing = self.stages.into_iter().zip(self.times).filter_map(|(stage, times)| match stage {
+            Stage::Remote(hop) => Some(async move {
+                let (peer, outcome) = (hop.peer, hop.outcome());
+                hop.close().await;
+                let latency_ms = (!times.is_empty()).then(|| median(&times));
+                outcome.map(|outcome| Dealing { peer, outcome, latency_ms })
+            }),
             Stage::Local { .. } => None,
         });
-        futures::future::join_all(closing).await;
+        futures::future::join_all(closing).await.into_iter().flatten().collect()
     }
 }
 

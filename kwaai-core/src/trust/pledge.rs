@@ -261,7 +261,9 @@ impl TrustGraph {
         PledgeRequest::sign(&*self.signer, issuer, pledge, self.clock.now()).await
     }
 
-    /// Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned and not kept.
+    /// Issues the credential that a request asks for, when it asks for exactly this pledge. It is returned and not kept, and
+    /// this node can [revoke](TrustGraph::revoke) it. Until a reader has the [status lists](TrustGraph::status_list) that it
+    /// names, it counts half there; a pledger that keeps them hands them out with the credential.
     ///
     /// # Errors
     /// Those of [`PledgeRequest::read`]; `invalid_argument` with the rule `audience` when another issuer is asked,
@@ -285,7 +287,8 @@ impl TrustGraph {
                 return Err(refused(ErrorCode::InvalidArgument, rule, why).with("pledger", request.pledger));
             }
         }
-        self.issue(CredentialType::FiduciaryPledge, request.pledger, request.pledge.claims(), valid_for).await
+        let (kind, claims) = (CredentialType::FiduciaryPledge, request.pledge.claims());
+        self.issue_revocable(kind, request.pledger, claims, valid_for).await
     }
 
     /// Takes a pledge credential that an issuer made for this node, and carries it from now on: peers who ask are shown it.

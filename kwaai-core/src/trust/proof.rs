@@ -4,9 +4,14 @@
 //! What is signed are 64 bytes: the SHA-256 of the canonical proof configuration, then the SHA-256 of the canonical
 //! document. So every byte of the document and of the proof counts, the signature itself excepted.
 //!
+//! With the feature `rdfc`, `eddsa-rdfc-2022` (§3.2) and `Ed25519Signature2020` (§3.4) of others are checked too. They sign the
+//! document as RDF, in contexts that are pinned here.
+//!
 //! A document may carry several proofs, beside each other or building on each other; see [`verify`].
 
 mod date;
+#[cfg(feature = "rdfc")]
+mod rdf;
 mod set;
 mod suite;
 
@@ -22,7 +27,11 @@ use crate::{Error, Result};
 use set::ProofSet;
 
 pub(super) use date::{date_time, whole_seconds};
+#[cfg(feature = "rdfc")]
+pub use rdf::canonical as canonical_rdf;
 pub use set::MAX_PROOFS;
+#[cfg(feature = "rdfc")]
+pub use suite::hash_rdf;
 pub use suite::{Suite, hash_data};
 
 /// How far the clock of another machine may be ahead of this one's before its dates count as lying in the future.
@@ -148,7 +157,7 @@ pub async fn add(
     let mut unsecured = document.clone();
     let standing = unsecured.remove("proof");
     let mut proof = Map::new();
-    Suite::EddsaJcs2022.name_in(&mut proof);
+    Suite::name_in(&mut proof);
     let text = |member: &Option<String>| member.clone().map(Value::String);
     let previous = match options.previous.as_slice() {
         [] => None,

@@ -2,7 +2,7 @@
 //!
 //! The credential part is KwaaiNet's: the sum of weight × 0.5^(age in days / 365) over the credentials that count, and no
 //! more than 1. A credential counts when its proof holds, its type has a weight, this node trusts its issuer for that type,
-//! its subject did not issue it, it is in force, and its issuer did not withdraw it. One whose withdrawal cannot be looked
+//! its subject did not issue it, it is in force, what it reports reaches the [`Thresholds`], and its issuer did not withdraw it. One whose withdrawal cannot be looked
 //! up counts half. Of several credentials of one type only the best counts, whoever issued them. Endorsements by peers who
 //! are no named issuers fill what is left of the 0.05 for endorsements; see [`worth`](super::worth).
 //!
@@ -32,6 +32,7 @@ use super::policy::Tier;
 use super::propagation::recommended;
 use super::reputation::State;
 use super::status_list::{Status, UNKNOWN_STATUS_SHARE};
+use super::threshold::Thresholds;
 use crate::Result;
 use crate::identity::Did;
 use facts::{Facts, FactsTable, Keys};
@@ -152,7 +153,7 @@ impl TrustGraph {
     /// The scores of several peers, in their order and from one view of the database: faster than one by one, and
     /// consistent with each other.
     pub fn scores(&self, peers: &[Did]) -> Result<Vec<Score>> {
-        let trusted = self.trusted_types()?;
+        let (trusted, thresholds) = (self.trusted_types()?, self.thresholds()?);
         let anchors: BTreeSet<Did> = trusted
             .iter()
             .filter(|(_, types)| types.contains(&CredentialType::PeerEndorsement))
@@ -167,6 +168,7 @@ impl TrustGraph {
                 graph: self,
                 table,
                 trusted,
+                thresholds,
                 now,
                 keys: Keys::default(),
                 own: BTreeMap::new(),
@@ -182,6 +184,7 @@ struct Judge<'graph> {
     graph: &'graph TrustGraph,
     table: FactsTable,
     trusted: BTreeMap<Did, Vec<CredentialType>>,
+    thresholds: Thresholds,
     now: Timestamp,
     keys: Keys,
     /// What peers have from credentials of named issuers, endorsements left out, found once.
@@ -367,10 +370,12 @@ impl Judge<'_> {
             Validity::Expired => return Err("it has expired".into()),
             Validity::InForce => {}
         }
-        match facts.proof_until.filter(|until| *until <= self.now) {
-            Some(until) => Err(format!("its proof does not hold: the proof expired at {until}")),
-            None => Ok(word),
+        if let Some(until) = facts.proof_until.filter(|until| *until <= self.now) {
+            return Err(format!("its proof does not hold: the proof expired at {until}"));
         }
+        // What the peer announces now is not stored, so that a rate is not compared with it here.
+        self.thresholds.judge(kind, facts.reported.as_ref(), None)?;
+        Ok(word)
     }
 
     /// What an endorsement by a peer that is no named issuer is worth: its score from credentials of named issuers and from

@@ -42,23 +42,26 @@ impl Thresholds {
         claims: &Map<String, Value>,
         announced: Option<f64>,
     ) -> std::result::Result<(), String> {
-        match kind {
-            CredentialType::Uptime => self.admit_uptime(claims),
-            CredentialType::Throughput => self.admit_throughput(claims, announced),
-            _ => Ok(()),
+        self.judge(kind, Reported::of(kind, claims).as_ref(), announced)
+    }
+
+    pub(super) fn judge(
+        &self,
+        kind: CredentialType,
+        reported: Option<&Reported>,
+        announced: Option<f64>,
+    ) -> std::result::Result<(), String> {
+        match reported {
+            Some(Reported::Uptime { share, seconds }) => self.admit_uptime(*share, *seconds),
+            Some(Reported::Throughput { rate }) => self.admit_throughput(*rate, announced),
+            None if matches!(kind, CredentialType::Uptime | CredentialType::Throughput) => self.admit_nothing(),
+            None => Ok(()),
         }
     }
 
-    fn admit_uptime(&self, claims: &Map<String, Value>) -> std::result::Result<(), String> {
-        if !["upShare", "observedFrom", "observedUntil"].iter().any(|name| claims.contains_key(*name)) {
-            return self.admit_nothing();
-        }
-        let share = number(claims, "upShare").filter(|share| *share <= 1.0).ok_or("it has no readable upShare")?;
-        let instant = |name: &str| claims.get(name).and_then(|value| proof::date_time(name, value).ok());
-        let (Some(from), Some(until)) = (instant("observedFrom"), instant("observedUntil")) else {
-            return Err("it does not say when the node was observed".into());
-        };
-        let seconds = until.as_second().saturating_sub(from.as_second());
+    fn admit_uptime(&self, share: Option<f64>, seconds: Option<i64>) -> std::result::Result<(), String> {
+        let share = share.filter(|share| *share <= 1.0).ok_or("it has no readable upShare")?;
+        let seconds = seconds.ok_or("it does not say when the node was observed")?;
         if seconds < i64::from(self.uptime_min_days) * SECONDS_PER_DAY {
             return Err(format!("the node was observed for less than {} days", self.uptime_min_days));
         }
@@ -68,11 +71,8 @@ impl Thresholds {
         Ok(())
     }
 
-    fn admit_throughput(&self, claims: &Map<String, Value>, announced: Option<f64>) -> std::result::Result<(), String> {
-        if !claims.contains_key("tokensPerSecond") {
-            return self.admit_nothing();
-        }
-        let reached = number(claims, "tokensPerSecond").ok_or("it has no readable tokensPerSecond")?;
+    fn admit_throughput(&self, rate: Option<f64>, announced: Option<f64>) -> std::result::Result<(), String> {
+        let reached = rate.ok_or("it has no readable tokensPerSecond")?;
         match announced.filter(|announced| announced.is_finite()) {
             Some(announced) if reached < announced * (1.0 - self.throughput_tolerance) => {
                 Err(format!("the node reached {reached} tokens per second and announces {announced}"))
@@ -98,6 +98,38 @@ impl Thresholds {
             }
         }
         Ok(())
+    }
+}
+
+/// What a credential reports of the things that thresholds look at; what cannot be read is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Reported {
+    Uptime {
+        share: Option<f64>,
+        /// From `observedFrom` to `observedUntil`.
+        seconds: Option<i64>,
+    },
+    Throughput {
+        rate: Option<f64>,
+    },
+}
+
+impl Reported {
+    /// `None` when nothing is reported, or thresholds do not look at this type.
+    pub(super) fn of(kind: CredentialType, claims: &Map<String, Value>) -> Option<Reported> {
+        let has = |names: &[&str]| names.iter().any(|name| claims.contains_key(*name));
+        match kind {
+            CredentialType::Uptime if has(&["upShare", "observedFrom", "observedUntil"]) => {
+                let instant = |name: &str| claims.get(name).and_then(|value| proof::date_time(name, value).ok());
+                let (from, until) = (instant("observedFrom"), instant("observedUntil"));
+                let seconds = from.zip(until).map(|(from, until)| until.as_second().saturating_sub(from.as_second()));
+                Some(Reported::Uptime { share: number(claims, "upShare"), seconds })
+            }
+            CredentialType::Throughput if has(&["tokensPerSecond"]) => {
+                Some(Reported::Throughput { rate: number(claims, "tokensPerSecond") })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -7,7 +7,9 @@
 //! himself an issuer.
 //!
 //! A row is a version, then for each credential its identifier and issuer (32 bytes each), the name of its type, flags,
-//! and the instants that the flags announce; numbers are little-endian.
+//! and the instants and reports that the flags announce; numbers are little-endian. A report is, of an uptime, the share as
+//! a 64-bit float and the seconds of observation, of a throughput its rate as a float; NaN and the smallest number of
+//! seconds stand for what could not be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +21,7 @@ use serde_json::Value;
 
 use super::super::credential::{Credential, CredentialType, Validity};
 use super::super::experience::Reader;
+use super::super::threshold::Reported;
 use super::super::{json, proof};
 use crate::identity::Did;
 use crate::store::Store;
@@ -37,9 +40,10 @@ const REVOCABLE: u8 = 1;
 const FROM: u8 = 2;
 const UNTIL: u8 = 4;
 const PROOF_UNTIL: u8 = 8;
+const REPORTED: u8 = 16;
 
 /// What a score needs of one credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Facts {
     pub(crate) id: [u8; 32],
     pub(crate) issuer: [u8; 32],
@@ -48,6 +52,7 @@ pub(crate) struct Facts {
     pub(crate) valid_from: Option<Timestamp>,
     pub(crate) valid_until: Option<Timestamp>,
     pub(crate) proof_until: Option<Timestamp>,
+    pub(crate) reported: Option<Reported>,
 }
 
 impl Facts {
@@ -61,6 +66,7 @@ impl Facts {
             valid_from: summary.valid_from,
             valid_until: summary.valid_until,
             proof_until: proof_until(credential),
+            reported: summary.kind.zip(credential.claims()).and_then(|(kind, claims)| Reported::of(kind, claims)),
         })
     }
 
@@ -247,14 +253,25 @@ fn encode(all: &[Facts]) -> Vec<u8> {
         bytes.extend(name.as_bytes());
         let instants = [(FROM, facts.valid_from), (UNTIL, facts.valid_until), (PROOF_UNTIL, facts.proof_until)];
         let revocable = if facts.revocable { REVOCABLE } else { 0 };
+        let reported = if facts.reported.is_some() { REPORTED } else { 0 };
         bytes.push(
-            instants
-                .iter()
-                .fold(revocable, |flags, (flag, instant)| if instant.is_some() { flags | flag } else { flags }),
+            instants.iter().fold(
+                revocable | reported,
+                |flags, (flag, instant)| if instant.is_some() { flags | flag } else { flags },
+            ),
         );
         for instant in instants.into_iter().filter_map(|(_, instant)| instant) {
             bytes.extend(instant.as_second().to_le_bytes());
             bytes.extend(instant.subsec_nanosecond().to_le_bytes());
+        }
+        let float = |number: Option<f64>| number.unwrap_or(f64::NAN).to_le_bytes();
+        match &facts.reported {
+            Some(Reported::Uptime { share, seconds }) => {
+                bytes.extend(float(*share));
+                bytes.extend(seconds.unwrap_or(i64::MIN).to_le_bytes());
+            }
+            Some(Reported::Throughput { rate }) => bytes.extend(float(*rate)),
+            None => {}
         }
     }
     bytes
@@ -274,7 +291,9 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             name => Some(std::str::from_utf8(name).ok()?.parse().ok()?),
         };
         let flags = reader.u8()?;
-        if flags > (REVOCABLE | FROM | UNTIL | PROOF_UNTIL) || all.last().is_some_and(|before| before.id >= id) {
+        if flags > (REVOCABLE | FROM | UNTIL | PROOF_UNTIL | REPORTED)
+            || all.last().is_some_and(|before| before.id >= id)
+        {
             return None;
         }
         let mut instant = |flag: u8| -> Option<Option<Timestamp>> {
@@ -284,9 +303,30 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             Some(Some(Timestamp::new(reader.i64()?, reader.i32()?).ok()?))
         };
         let (valid_from, valid_until, proof_until) = (instant(FROM)?, instant(UNTIL)?, instant(PROOF_UNTIL)?);
-        all.push(Facts { id, issuer, kind, revocable: flags & REVOCABLE != 0, valid_from, valid_until, proof_until });
+        let reported = match kind.filter(|_| flags & REPORTED != 0) {
+            None if flags & REPORTED != 0 => return None,
+            None => None,
+            Some(CredentialType::Uptime) => Some(Reported::Uptime {
+                share: float(&mut reader)?,
+                seconds: Some(reader.i64()?).filter(|seconds| *seconds != i64::MIN),
+            }),
+            Some(CredentialType::Throughput) => Some(Reported::Throughput { rate: float(&mut reader)? }),
+            Some(_) => return None,
+        };
+        let revocable = flags & REVOCABLE != 0;
+        all.push(Facts { id, issuer, kind, revocable, valid_from, valid_until, proof_until, reported });
     }
     Some(all)
+}
+
+/// A number, or `None` for the one NaN that is written.
+fn float(reader: &mut Reader<'_>) -> Option<Option<f64>> {
+    let bits = reader.i64()? as u64;
+    match f64::from_bits(bits) {
+        number if !number.is_nan() => Some(Some(number)),
+        _ if bits == f64::NAN.to_bits() => Some(None),
+        _ => None,
+    }
 }
 
 /// Keys that were checked to be points on the curve, so that each costs that check once in a run.
@@ -332,6 +372,7 @@ mod tests {
             valid_from: Some("2026-06-01T00:00:00.5Z".parse().unwrap()),
             valid_until: None,
             proof_until: Some("2027-06-01T00:00:00Z".parse().unwrap()),
+            reported: Some(Reported::Uptime { share: Some(0.95), seconds: None }),
         }
     }
 
@@ -340,11 +381,13 @@ mod tests {
         let mut expected = vec![1u8];
         expected.extend([1; 32]);
         expected.extend([2; 32]);
-        expected.extend(b"\x08UptimeVC\x0b");
+        expected.extend(b"\x08UptimeVC\x1b");
         expected.extend(1_780_272_000i64.to_le_bytes());
         expected.extend(500_000_000i32.to_le_bytes());
         expected.extend(1_811_808_000i64.to_le_bytes());
         expected.extend(0i32.to_le_bytes());
+        expected.extend(0.95f64.to_le_bytes());
+        expected.extend(i64::MIN.to_le_bytes());
         assert_eq!(encode(&[sample()]), expected);
         assert_eq!(decode(&expected).unwrap(), [sample()]);
     }
@@ -357,7 +400,7 @@ mod tests {
             byte in any::<u8>(),
             cut in any::<prop::sample::Index>(),
         ) {
-            let other = Facts { id: [3; 32], kind: None, valid_until: sample().proof_until, ..sample() };
+            let other = Facts { id: [3; 32], kind: None, reported: None, valid_until: sample().proof_until, ..sample() };
             let mut changed = encode(&[sample(), other]);
             let place = place.index(changed.len());
             changed[place] = byte;

@@ -73,9 +73,12 @@ struct Kept {
 impl Kept {
     /// A new copy is wanted from the middle of its time on, so that there is time to find one.
     fn is_due(&self, now: Timestamp) -> bool {
-        let age = now.duration_since(self.as_of);
-        age * 2 >= self.fresh_until.duration_since(self.as_of)
+        is_due(self.as_of, self.fresh_until, now)
     }
+}
+
+fn is_due(as_of: Timestamp, fresh_until: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(as_of) * 2 >= fresh_until.duration_since(as_of)
 }
 
 impl TrustGraph {
@@ -103,6 +106,22 @@ impl TrustGraph {
         let (issuer, url) = (list.issuer.to_string(), list.url.clone());
         self.store.write_async(move |transaction| insert(transaction, &issuer, &url, &kept, &bits)).await?;
         Ok(list)
+    }
+
+    /// Keeps a list that was asked for, and says whether it settles the want: it is that list, and its copy is young.
+    pub(crate) async fn settle_status_list(&self, wanted: &WantedStatusList, json: &str) -> Result<bool> {
+        let list = self.keep_status_list(json).await?;
+        let is_it = list.issuer == wanted.issuer && list.url == wanted.url;
+        Ok(is_it && !is_due(list.as_of, list.fresh_until, self.clock.now()))
+    }
+
+    /// The names of the lists of others that this node keeps, in a fixed order.
+    pub(crate) fn kept_status_lists(&self) -> Result<Vec<String>> {
+        self.store.read(|transaction| match transaction.open_table(KEPT) {
+            Ok(table) => table.iter()?.map(|entry| Ok(entry?.0.value().1.to_owned())).collect(),
+            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        })
     }
 
     /// What this node knows about the withdrawal of a credential. For its own credentials it knows everything; for others

@@ -3,10 +3,12 @@ package ai.kwaai.kwaainet.testing
 import ai.kwaai.kwaainet.Handle
 import ai.kwaai.kwaainet.KwaaiException
 import ai.kwaai.kwaainet.Node
+import ai.kwaai.kwaainet.NodeEvent
 import ai.kwaai.kwaainet.Preset
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.flow.first
 import java.time.Instant
 
 /**
@@ -22,8 +24,15 @@ public class Swarm private constructor(public val nodes: List<Node>) : Handle {
 
     /** Connects every node with the first, as far as they are not connected. */
     public suspend fun connect() {
-        val address = nodes.first().info().addresses.first()
-        nodes.drop(1).forEach { it.connect(address) }
+        val first = nodes.first()
+        val address = first.info().addresses.first()
+        for (node in nodes.drop(1)) {
+            val arrivals = first.events()
+            if (first.peers().any { it.peerId == node.peerId }) continue
+            node.connect(address)
+            // Who was dialled learns of the connection a moment after who dialled.
+            arrivals.first { it is NodeEvent.PeerConnected && it.peer == node.peerId }
+        }
     }
 
     /** Shuts every node down. */

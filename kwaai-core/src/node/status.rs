@@ -1,0 +1,196 @@
+//! Carrying status lists between nodes, since there is no web server to fetch them from.
+//!
+//! The unary method `kwaainet.trust.status` takes `{"issuer": DID, "url": name}` as JSON and answers with the status list of
+//! that name as its issuer signed it: one of the node's own, or one that it keeps for a credential in its wallet. It is open
+//! to everybody, because lists say nothing about who holds what.
+//!
+//! A list that is wanted is asked of the peer that showed the credential, which keeps the list of its own credential at hand,
+//! then of the issuer, then of the nodes that announce in the DHT that they have it. Whoever answers, the list is checked as
+//! if it came from a stranger.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
+
+use super::Node;
+use crate::identity::Did;
+use crate::net::{Peers, UnaryHandler};
+use crate::trust::{Purpose, TrustGraph, WantedStatusList};
+use crate::{Error, Result};
+
+const METHOD: &str = "kwaainet.trust.status";
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A question is a DID and a name of a list.
+const MAX_QUESTION: usize = 4096;
+/// So many holders of a list are asked for it.
+const MAX_HOLDERS: usize = 4;
+/// So many lists are fetched at the same time.
+const PARALLEL: usize = 8;
+/// So many lists of others are announced in the DHT; a node's own all are, as far as its table of keys reaches.
+const MAX_ANNOUNCED: usize = 64;
+/// How often a running node looks for newer copies. A list is wanted from the middle of its time on, hours before it is stale.
+const ROUND: Duration = Duration::from_secs(600);
+
+/// What looking for status lists brought.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusRefresh {
+    /// How many lists came and were kept.
+    pub fetched: usize,
+    /// Those of which nobody had a young copy. Credentials that name them count half once the kept copy is stale.
+    pub missing: Vec<WantedStatusList>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    issuer: String,
+    url: String,
+}
+
+/// Fetches and hands out status lists.
+pub(super) struct StatusLists {
+    trust: TrustGraph,
+    // Weak: the network holds the gate, and the gate holds this.
+    peers: Weak<dyn Peers>,
+    announced: Mutex<BTreeSet<String>>,
+}
+
+impl StatusLists {
+    /// Begins to answer.
+    pub(super) fn serve(peers: &Arc<dyn Peers>, trust: TrustGraph) -> Result<StatusLists> {
+        peers.serve_unary(METHOD, Purpose::Open, Arc::new(HandOut(trust.clone())))?;
+        Ok(StatusLists { trust, peers: Arc::downgrade(peers), announced: Mutex::default() })
+    }
+
+    /// Fetches what is wanted, of `shown_by` first, and announces what is at hand.
+    pub(super) async fn refresh(&self, shown_by: Option<PeerId>) -> Result<StatusRefresh> {
+        use futures::StreamExt;
+        let peers = self.peers.upgrade().ok_or_else(|| Error::closed("the network was shut down"))?;
+        let wanted = self.trust.wanted_status_lists()?;
+        let fetched: Vec<Option<WantedStatusList>> = futures::stream::iter(wanted)
+            .map(|list| self.fetch(&*peers, shown_by, list))
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        let count = fetched.iter().filter(|missing| missing.is_none()).count();
+        self.announce(&*peers).await?;
+        Ok(StatusRefresh { fetched: count, missing: fetched.into_iter().flatten().collect() })
+    }
+
+    /// The list itself when it could not be had.
+    async fn fetch(
+        &self,
+        peers: &dyn Peers,
+        shown_by: Option<PeerId>,
+        list: WantedStatusList,
+    ) -> Option<WantedStatusList> {
+        let (local, mut asked) = (peers.local_peer(), BTreeSet::new());
+        let first = shown_by.into_iter().chain(list.issuer.to_peer_id().ok());
+        for holder in first {
+            if holder != local && asked.insert(holder) && self.ask(peers, holder, &list).await {
+                return None;
+            }
+        }
+        let holders = peers.providers(&key(&list.url)).await.unwrap_or_default();
+        for holder in holders.into_iter().take(MAX_HOLDERS) {
+            if asked.insert(holder) && self.ask(peers, holder, &list).await {
+                return None;
+            }
+        }
+        Some(list)
+    }
+
+    async fn ask(&self, peers: &dyn Peers, holder: PeerId, list: &WantedStatusList) -> bool {
+        let kept = async {
+            let question = Question { issuer: list.issuer.to_string(), url: list.url.clone() };
+            let body = serde_json::to_vec(&question)
+                .map_err(|error| Error::internal("a question could not be written as JSON").with_source(error))?;
+            let answer = peers.call(holder, METHOD, body.into(), TIMEOUT).await?;
+            let text = std::str::from_utf8(&answer)
+                .map_err(|_| Error::invalid_argument("the peer's status list is not UTF-8"))?;
+            self.trust.settle_status_list(list, text).await
+        };
+        match kept.await {
+            Ok(settled) => settled,
+            Err(error) => {
+                tracing::debug!(peer = %holder, code = %error.code(), "a status list could not be had of a peer");
+                false
+            }
+        }
+    }
+
+    /// Says in the DHT which lists can be had here: each once, since the DHT repeats it by itself.
+    async fn announce(&self, peers: &dyn Peers) -> Result<()> {
+        let own = self.trust.status_lists()?.into_iter().map(|url| url.to_string());
+        let held = self.trust.kept_status_lists()?.into_iter().take(MAX_ANNOUNCED);
+        for url in own.chain(held) {
+            let is_new = !self.announced.lock().unwrap_or_else(PoisonError::into_inner).contains(&url);
+            // Without a peer in the DHT there is nobody to tell; the next round tries again.
+            if is_new && peers.announce(&key(&url)).await.is_ok() {
+                self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(url);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Looks at once for the status lists that this node [wants](TrustGraph::wanted_status_lists), at their issuers and at the
+    /// nodes that announce copies, and announces those that it has. A running node does this by itself every ten minutes, and
+    /// when a peer shows it a credential that can be withdrawn.
+    ///
+    /// # Errors
+    /// `closed` after a shutdown; failures of the disk. A list that cannot be had is no error.
+    pub async fn refresh_status_lists(&self) -> Result<StatusRefresh> {
+        self.open()?;
+        self.inner.gate.status_lists()?.refresh(None).await
+    }
+
+    /// Looks for status lists until the node is shut down or dropped.
+    pub(super) fn keep_status_lists(&self) {
+        let (inner, closed) = (Arc::downgrade(&self.inner), self.inner.closed.clone());
+        tokio::spawn(async move {
+            let mut rounds = tokio::time::interval(ROUND);
+            rounds.tick().await;
+            loop {
+                tokio::select! {
+                    () = closed.cancelled() => return,
+                    _ = rounds.tick() => {}
+                }
+                let Some(inner) = inner.upgrade() else { return };
+                let Ok(lists) = inner.gate.status_lists() else { return };
+                drop(inner);
+                if let Err(error) = lists.refresh(None).await {
+                    tracing::debug!(code = %error.code(), "status lists could not be looked for");
+                }
+            }
+        });
+    }
+}
+
+/// Under which key the holders of a list are found.
+fn key(url: &str) -> String {
+    format!("status/{url}")
+}
+
+struct HandOut(TrustGraph);
+
+#[async_trait]
+impl UnaryHandler for HandOut {
+    async fn call(&self, _caller: PeerId, body: Bytes) -> Result<Bytes> {
+        let question: Option<Question> = match body.len() {
+            0..=MAX_QUESTION => serde_json::from_slice(&body).ok(),
+            _ => None,
+        };
+        let question = question.ok_or_else(|| {
+            Error::invalid_argument("not a question for a status list: an object with `issuer` and `url`")
+        })?;
+        let issuer: Did = question.issuer.parse()?;
+        self.0.status_list(&issuer, &question.url).await.map(Bytes::from)
+    }
+}
