@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwaai_core::clock::ManualClock;
+use kwaai_core::identity::Keypair;
 use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::shard::{Blocks, LoadOptions, Route};
-use kwaai_core::trust::{Credential, CredentialType, DEFAULT_TTL, Minimum, Purpose, Status, Tier};
+use kwaai_core::store::Store;
+use kwaai_core::trust::{Credential, CredentialType, DEFAULT_TTL, Minimum, Purpose, Status, Tier, TrustGraph};
 use kwaai_core::{Config, Node};
 use serde_json::Map;
 
@@ -88,12 +90,21 @@ async fn a_list_outlives_its_issuer_at_those_who_announce_a_copy() {
     let refresh = reader.refresh_status_lists().await.unwrap();
     assert_eq!((refresh.fetched, refresh.missing), (2, vec![]), "one issuer's credentials share their lists");
     assert_eq!(value(&reader, &other), 0.2);
-    end([subject, other]).await;
+    end([subject, other, reader, world.first]).await;
+}
 
-    world.clock.advance(DEFAULT_TTL + Duration::from_secs(1));
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_nobody_has_is_missing_and_leaves_half() {
+    let world = World::new().await;
+    let reader = world.node().await;
+    let issuer = Keypair::from_seed([7; 32]).signer().unwrap();
+    let issuer = TrustGraph::open(Store::in_memory().unwrap(), issuer, Arc::new(world.clock.clone())).unwrap();
+    reader.trust().trust_issuer(issuer.did(), &[VERIFIED]).unwrap();
+    let credential = issuer.issue_revocable(VERIFIED, world.first.did(), Map::new(), None).await.unwrap();
+    import(&reader, &credential).await;
     let refresh = reader.refresh_status_lists().await.unwrap();
     assert_eq!((refresh.fetched, refresh.missing.len()), (0, 2));
-    assert_eq!(reader.trust().score(&elsewhere.subject().unwrap()).unwrap().value, 0.1, "a stale list leaves half");
+    assert_eq!(value(&reader, &world.first), 0.1);
     end([reader, world.first]).await;
 }
 

@@ -151,7 +151,7 @@ fn every_intermediate_value_of_the_w3cs_suites_over_rdf_is_reproduced() {
 fn the_w3cs_sets_and_chains_over_rdf_hold() {
     let Some(vectors) = vectors() else { return };
     let folder = vectors.join("vc-di-eddsa/TestVectors/proof-set-chain");
-    for (name, proofs) in [("ProofSet1", 1), ("ProofSet2", 2), ("ProofChain1", 1), ("ProofChain2", 2)] {
+    for (name, proofs) in [("ProofSet1", 1), ("ProofSet2", 2), ("ProofChain1", 3), ("ProofChain2", 4)] {
         let signed = object(folder.join(format!("signed{name}.json")));
         let verified = proof::verify(&signed, &Expected::assertion(now())).unwrap();
         assert_eq!(verified.len(), proofs, "{name}");
@@ -193,7 +193,7 @@ fn any_change_of_a_document_that_is_signed_as_rdf_fails() {
             |document| drop(document.insert("validUntil".into(), "2030-01-01T00:00:00Z".into())),
             |document| drop(document.insert("name".into(), serde_json::json!({"@value": "x", "@direction": "ltr"}))),
             |document| document["credentialSubject"]["id"] = "urn:somebody-else".into(),
-            |document| drop(document["credentialSubject"].as_object_mut().unwrap().remove("id")),
+            |document| drop(document["type"].as_array_mut().unwrap().pop()),
             |document| document["@context"].as_array_mut().unwrap().push(serde_json::json!({"name": "urn:other"})),
             |document| document["@context"].as_array_mut().unwrap().push("https://attacker.example/terms".into()),
         ];
@@ -208,7 +208,8 @@ fn any_change_of_a_document_that_is_signed_as_rdf_fails() {
 #[test]
 fn nodes_that_nothing_tells_apart_are_not_compared_without_end() {
     let alike: Vec<Value> = (0..40).map(|_| serde_json::json!({"name": "one of many"})).collect();
-    let document = serde_json::json!({"@context": "https://www.w3.org/ns/credentials/v2", "evidence": alike});
+    let context = "https://www.w3.org/ns/credentials/v2";
+    let document = serde_json::json!({"@context": context, "type": "VerifiableCredential", "evidence": alike});
     let error = proof::canonical_rdf(document.as_object().unwrap()).unwrap_err();
     assert_eq!((error.code(), &*error.context()["rule"]), (ErrorCode::ResourceExhausted, "size"));
 }

@@ -77,7 +77,7 @@ impl TrustGate {
         if shown.is_empty() {
             return Ok(());
         }
-        self.status_lists()?.refresh(Some(peer)).await.map(drop)
+        self.status_lists()?.fetch_wanted(Some(peer)).await.map(drop)
     }
 
     /// Fetches a peer's credentials unless it was asked a moment ago. A peer that does not answer has none to show.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt};
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,8 @@ use crate::{Error, Result};
 
 const METHOD: &str = "kwaainet.trust.status";
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Peers of the DHT that have gone are waited for, several times in a row.
+const DHT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A question is a DID and a name of a list.
 const MAX_QUESTION: usize = 4096;
 /// So many holders of a list are asked for it.
@@ -67,19 +70,26 @@ impl StatusLists {
         Ok(StatusLists { trust, peers: Arc::downgrade(peers), announced: Mutex::default() })
     }
 
-    /// Fetches what is wanted, of `shown_by` first, and announces what is at hand.
-    pub(super) async fn refresh(&self, shown_by: Option<PeerId>) -> Result<StatusRefresh> {
-        use futures::StreamExt;
-        let peers = self.peers.upgrade().ok_or_else(|| Error::closed("the network was shut down"))?;
+    /// Fetches what is wanted and announces what is at hand.
+    async fn refresh(&self) -> Result<StatusRefresh> {
+        let fetched = self.fetch_wanted(None).await?;
+        // What has just come is announced too.
+        self.announce().await?;
+        Ok(fetched)
+    }
+
+    /// Fetches what is wanted, of `shown_by` first.
+    pub(super) async fn fetch_wanted(&self, shown_by: Option<PeerId>) -> Result<StatusRefresh> {
+        let peers = self.peers()?;
         let wanted = self.trust.wanted_status_lists()?;
-        let fetched: Vec<Option<WantedStatusList>> = futures::stream::iter(wanted)
-            .map(|list| self.fetch(&*peers, shown_by, list))
-            .buffered(PARALLEL)
-            .collect()
-            .await;
+        let fetched: Vec<Option<WantedStatusList>> =
+            stream::iter(wanted).map(|list| self.fetch(&*peers, shown_by, list)).buffered(PARALLEL).collect().await;
         let count = fetched.iter().filter(|missing| missing.is_none()).count();
-        self.announce(&*peers).await?;
         Ok(StatusRefresh { fetched: count, missing: fetched.into_iter().flatten().collect() })
+    }
+
+    fn peers(&self) -> Result<Arc<dyn Peers>> {
+        self.peers.upgrade().ok_or_else(|| Error::closed("the network was shut down"))
     }
 
     /// The list itself when it could not be had.
@@ -96,7 +106,12 @@ impl StatusLists {
                 return None;
             }
         }
-        let holders = peers.providers(&key(&list.url)).await.unwrap_or_default();
+        if shown_by.is_some() {
+            // Somebody waits to be let in; the next round asks the DHT.
+            return Some(list);
+        }
+        let holders = tokio::time::timeout(DHT_TIMEOUT, peers.providers(&key(&list.url))).await;
+        let holders = holders.ok().and_then(Result::ok).unwrap_or_default();
         for holder in holders.into_iter().take(MAX_HOLDERS) {
             if asked.insert(holder) && self.ask(peers, holder, &list).await {
                 return None;
@@ -125,16 +140,24 @@ impl StatusLists {
     }
 
     /// Says in the DHT which lists can be had here: each once, since the DHT repeats it by itself.
-    async fn announce(&self, peers: &dyn Peers) -> Result<()> {
+    async fn announce(&self) -> Result<()> {
+        let peers = self.peers()?;
         let own = self.trust.status_lists()?.into_iter().map(|url| url.to_string());
         let held = self.trust.kept_status_lists()?.into_iter().take(MAX_ANNOUNCED);
-        for url in own.chain(held) {
-            let is_new = !self.announced.lock().unwrap_or_else(PoisonError::into_inner).contains(&url);
-            // Without a peer in the DHT there is nobody to tell; the next round tries again.
-            if is_new && peers.announce(&key(&url)).await.is_ok() {
-                self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(url);
-            }
-        }
+        let new: Vec<String> = {
+            let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            own.chain(held).filter(|url| !announced.contains(url)).collect()
+        };
+        // Without a peer in the DHT there is nobody to tell; the next round tries again.
+        let told: Vec<Option<String>> = stream::iter(new)
+            .map(|url| async {
+                let told = tokio::time::timeout(DHT_TIMEOUT, peers.announce(&key(&url))).await;
+                told.is_ok_and(|told| told.is_ok()).then_some(url)
+            })
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).extend(told.into_iter().flatten());
         Ok(())
     }
 }
@@ -148,7 +171,7 @@ impl Node {
     /// `closed` after a shutdown; failures of the disk. A list that cannot be had is no error.
     pub async fn refresh_status_lists(&self) -> Result<StatusRefresh> {
         self.open()?;
-        self.inner.gate.status_lists()?.refresh(None).await
+        self.inner.gate.status_lists()?.refresh().await
     }
 
     /// Looks for status lists until the node is shut down or dropped.
@@ -165,7 +188,7 @@ impl Node {
                 let Some(inner) = inner.upgrade() else { return };
                 let Ok(lists) = inner.gate.status_lists() else { return };
                 drop(inner);
-                if let Err(error) = lists.refresh(None).await {
+                if let Err(error) = lists.refresh().await {
                     tracing::debug!(code = %error.code(), "status lists could not be looked for");
                 }
             }

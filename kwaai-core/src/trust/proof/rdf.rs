@@ -24,6 +24,8 @@ const EXAMPLES_V2: &str = "https://www.w3.org/ns/credentials/examples/v2";
 const UNDEFINED_TERMS_V2: &str = "https://www.w3.org/ns/credentials/undefined-terms/v2";
 const ED25519_2020: &str = "https://w3id.org/security/suites/ed25519-2020/v1";
 
+const CITIZENSHIP_V4: &str = "https://w3id.org/citizenship/v4rc1";
+
 const RDF_JSON: NamedNodeRef<'static> = NamedNodeRef::new_unchecked("http://www.w3.org/1999/02/22-rdf-syntax-ns#JSON");
 
 /// So many blank nodes may look alike from where they stand. Telling such apart takes time that grows with their
@@ -180,6 +182,7 @@ fn context_of(url: &str) -> Option<Value> {
             Some(json!({"@context": {"@vocab": "https://www.w3.org/ns/credentials/undefined-terms#"}}))
         }
         ED25519_2020 => Some(ed25519_2020()),
+        CITIZENSHIP_V4 => Some(employment()),
         "https://www.w3.org/ns/credentials/v2"
         | "https://www.w3.org/2018/credentials/v1"
         | "https://w3id.org/security/data-integrity/v2" => get_bundled_context(url).cloned(),
@@ -216,4 +219,30 @@ fn ed25519_2020() -> Value {
         },
         "Ed25519Signature2020": {"@id": security("Ed25519Signature2020"), "@context": proof},
     }})
+}
+
+/// What the W3C's example of an employment document needs of the citizenship vocabulary. A document that uses more of it is
+/// refused, because the rest of its terms is not defined here.
+fn employment() -> Value {
+    let date = |id: &str| json!({"@id": id, "@type": "http://www.w3.org/2001/XMLSchema#dateTime"});
+    let mut terms = Map::new();
+    for name in ["Person", "givenName", "familyName", "additionalName", "gender", "identifier"] {
+        terms.insert(name.into(), format!("https://schema.org/{name}").into());
+    }
+    let citizenship = |name: &str| format!("https://w3id.org/citizenship#{name}");
+    for name in [
+        "EmployablePerson",
+        "EmploymentAuthorizationDocument",
+        "EmploymentAuthorizationDocumentCredential",
+        "birthCountry",
+        "employmentAuthorizationDocument",
+        "lprCategory",
+        "lprNumber",
+    ] {
+        terms.insert(name.into(), citizenship(name).into());
+    }
+    terms.insert("image".into(), json!({"@id": "https://schema.org/image", "@type": "@id"}));
+    terms.insert("birthDate".into(), date("https://schema.org/birthDate"));
+    terms.insert("residentSince".into(), date(&citizenship("residentSince")));
+    json!({"@context": terms})
 }
