@@ -4,6 +4,7 @@ mod contribution;
 mod gate;
 mod info;
 mod knowledge;
+mod probe;
 mod question;
 mod status;
 
@@ -27,6 +28,7 @@ use knowledge::KnowledgeBases;
 
 pub use contribution::{BlockShare, Contribution};
 pub use info::{NodeInfo, PeerInfo};
+pub use probe::TestOptions;
 pub use status::StatusRefresh;
 
 /// How long [`Node::shutdown`] waits for what is under way unless the caller says otherwise.
@@ -85,6 +87,7 @@ impl Node {
         let peers: Arc<dyn Peers> = Arc::new(network.clone());
         gate.attach(&peers)?;
         question::serve(&*peers, gate.clone())?;
+        probe::serve(&*peers, trust.clone())?;
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);
         tracing::info!(peer = %network.local_peer(), name, "node started");

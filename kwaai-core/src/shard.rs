@@ -15,6 +15,7 @@ pub mod config;
 mod generate;
 pub mod llama;
 mod model;
+mod probe;
 pub mod sampler;
 pub mod serve;
 pub mod session;
@@ -36,6 +37,7 @@ pub use chain::{Coverage, HostPolicy, HostView};
 pub use config::{ModelConfig, RopeScaling};
 pub use llama::{Ends, Llama, Span};
 pub use model::{Blocks, LoadOptions, Model};
+pub use probe::Probed;
 pub use serve::{Announcement, Offer};
 pub use session::ServeLimits;
 pub use wire::Precision;
@@ -344,6 +346,10 @@ impl ShardEngine {
                 host.refused = Some(error.clone());
             }
         }
+    }
+
+    fn precision(&self) -> Precision {
+        self.0.precision
     }
 
     fn network(&self) -> Result<&Access> {

@@ -6,6 +6,7 @@
 
 mod attestation;
 mod binding;
+mod claim_test;
 mod claims;
 mod credential;
 mod dtg;
@@ -50,6 +51,9 @@ pub use attestation::{
     Attestation, CredentialDigest, LegacyAttestation, MAX_ANNOUNCED, MAX_ATTESTATIONS, read_attestations,
 };
 pub use binding::{Binding, MAX_NODES_PER_IDENTITY};
+pub use claim_test::{
+    ClaimTest, DEFAULT_TOLERANCE, MAX_PROBE_BYTES, MAX_TESTS, Measurement, PROBE_LIFETIME, Probe, Verdict,
+};
 pub use claims::{
     AttendeeClaims, BindingClaims, Claims, EndorsementClaims, LinkType, MAX_CHECKS, MAX_CLAIM_TEXT, PledgeClaims,
     ThroughputClaims, UptimeClaims, VerifiedNodeClaims, Window,

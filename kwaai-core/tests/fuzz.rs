@@ -9,11 +9,12 @@ use kwaai_core::shard::serve::read_info;
 use kwaai_core::shard::wire::Frame;
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
-    Askers, Bitstring, Credential, CredentialFilter, LegacyCredential, LegacyProof, Minimum, Pledge, PledgeRequest,
-    PledgeWithdrawal, Policy, StatusListUrl, TrustGraph, TrustQuestion, TrustStatement, read_attestations,
-    verify_presentation,
+    Askers, Bitstring, Credential, CredentialFilter, CredentialType, LegacyCredential, LegacyProof, Minimum, Pledge,
+    PledgeRequest, PledgeWithdrawal, Policy, Probe, StatusListUrl, TrustGraph, TrustQuestion, TrustStatement, json,
+    proof, read_attestations, verify_presentation,
 };
 use proptest::prelude::*;
+use serde_json::Value;
 
 /// Any bytes, and valid ones with some of them changed, cut or repeated, which come much further.
 fn broken(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
@@ -56,8 +57,8 @@ fn credential() -> String {
     runtime.block_on(trust.issue(kind, subject, serde_json::Map::new(), None)).unwrap().to_json()
 }
 
-/// A question, its answer, the request of a pledge and its withdrawal, each signed by who should.
-fn statements() -> [String; 4] {
+/// A question, its answer, the request of a pledge, its withdrawal and a probe, each signed by who should.
+fn statements() -> [String; 5] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [one, other] = dirs.each_ref().map(|dir| TrustGraph::open_dir(dir.path()).unwrap());
@@ -71,7 +72,15 @@ fn statements() -> [String; 4] {
         let credential = other.issue_pledge(request.to_json(), &pledge, None).await.unwrap();
         one.accept_pledge(&credential.to_json(), &pledge).await.unwrap();
         let withdrawal = one.withdraw_pledge(credential.id()).await.unwrap();
-        [question.to_json(), statement.to_json(), request.to_json(), withdrawal.to_json()].map(String::from)
+        let observed = serde_json::json!({
+            "upShare": 1, "observedFrom": "2026-05-01T00:00:00Z", "observedUntil": "2026-05-31T00:00:00Z", "samples": 9,
+        });
+        let (kind, claims) = (CredentialType::Uptime, observed.as_object().unwrap().clone());
+        let uptime = one.issue(kind, other.did(), claims, None).await.unwrap();
+        one.import_credential(&uptime.to_json()).await.unwrap();
+        let probe = one.begin_test(uptime.id(), 7).await.unwrap();
+        [question.to_json(), statement.to_json(), request.to_json(), withdrawal.to_json(), probe.to_json()]
+            .map(String::from)
     })
 }
 
@@ -107,6 +116,22 @@ proptest! {
         let now = "2100-01-01T00:00:00Z".parse().unwrap();
         if let Ok(withdrawal) = PledgeWithdrawal::read(&text_of(&bytes), now) {
             prop_assert!(Pledge::of_credential(&withdrawal.credential).unwrap().is_of("a text"));
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_probe_of_a_claim_is_refused(bytes in broken(statements()[4].clone().into_bytes())) {
+        if let Ok(probe) = Probe::read(&text_of(&bytes)) {
+            prop_assert_eq!(probe.seed, 7);
+        }
+    }
+
+    #[test]
+    fn fuzz_rdf_is_made_of_a_document_or_it_is_refused(bytes in broken(JSON_LD.as_bytes().to_vec())) {
+        if let Ok(Value::Object(document)) = json::parse(&text_of(&bytes))
+            && let Ok(lines) = proof::canonical_rdf(&document)
+        {
+            prop_assert!(lines.lines().is_sorted());
         }
     }
 
@@ -324,6 +349,8 @@ proptest! {
         check_did(&text)?;
     }
 }
+const JSON_LD: &str = r#"{"@context":["https://www.w3.org/ns/credentials/v2","https://www.w3.org/ns/credentials/examples/v2"],"type":["VerifiableCredential","UptimeVC"],"issuer":"did:key:z6Mk","validFrom":"2026-06-01T00:00:00Z","credentialSubject":{"id":"urn:x","more":[1,2.5,true,{"name":"y"},{"name":"z"}]},"evidence":{"type":"Test"}}"#;
+
 const ATTESTATION: &str = r#"{"@context":["https://www.w3.org/2018/credentials/v1","https://kwaai.ai/credentials/v1"],
 "type":["VerifiableCredential","SummitAttendeeVC"],"issuer":"did:peer:12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
 "issuanceDate":"2026-03-15T10:00:00.123456789Z","credentialSubject":{"id":"did:key:z6Mk","eventName":"Summit"}}"#;

@@ -143,6 +143,10 @@ impl Coverage {
     }
 }
 
+pub(super) fn serves_nothing(peer: PeerId, model: &str) -> Error {
+    Error::not_found("the peer serves no block of this model").with("peer", peer).with("model", model)
+}
+
 /// Asks every provider of a model what it serves, and the policy whether to use it.
 pub async fn coverage(peers: &dyn Peers, policy: &dyn HostPolicy, model: &str, blocks: u32) -> Result<Coverage> {
     let mut providers = peers.providers(&provider_key(model)).await?;

@@ -1,0 +1,110 @@
+//! Measuring how fast a peer computes its blocks, and whether what it computes is right.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::PeerId;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::cache::SpanCache;
+use super::chain::RemoteHop;
+use super::generate::blocking;
+use super::llama::Span;
+use super::model::Model;
+use super::session::compute;
+use super::wire::{Hidden, Precision};
+use super::{ShardEngine, chain};
+use crate::{Error, Result};
+
+/// What a probe of a peer found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Probed {
+    /// Tokens per second of the whole model, had it all been computed at the peer's rate for its own blocks: one token at a
+    /// time, the way to the peer and back included.
+    pub tokens_per_second: f64,
+    /// Whether every state was, to the bit, what this node computes; `None` where it has not the blocks or states are rounded
+    /// on their way.
+    pub correct: Option<bool>,
+}
+
+impl ShardEngine {
+    /// Has a peer compute `tokens` tokens, one after the other, through the longest run of blocks that it serves. Which tokens
+    /// follows from the seed: the SHA-256 of seed and place, both as eight bytes with the highest first, of which the first four bytes
+    /// are taken modulo the size of the vocabulary.
+    ///
+    /// # Errors
+    /// `not_found` when the peer serves no block of the model; `untrusted_peer` when this node would not use it; the failure of
+    /// a step.
+    pub async fn probe(&self, model: &Model, peer: PeerId, seed: u64, tokens: u32) -> Result<Probed> {
+        let (peers, _) = self.network()?;
+        let (config, id) = (model.config(), model.id());
+        let coverage = self.coverage(model).await?;
+        let host = coverage.hosts.iter().find(|host| host.peer == peer);
+        let host = host.ok_or_else(|| chain::serves_nothing(peer, id))?;
+        if let Some(refused) = &host.refused {
+            return Err(refused.clone());
+        }
+        let longest = host.spans.iter().max_by_key(|span| span.len()).cloned();
+        let blocks = longest.ok_or_else(|| chain::serves_nothing(peer, id))?;
+        let range = blocks.start as usize..blocks.end as usize;
+        let precision = self.precision();
+        let own = model.span().filter(|span| {
+            precision == Precision::F32 && span.range().start <= range.start && span.range().end >= range.end
+        });
+        let mut cache = own.is_some().then(|| SpanCache::new(range.len(), tokens as usize));
+        let size = config.hidden_size as u32;
+        let mut hop = RemoteHop::open(peers, peer, id, blocks.clone(), tokens, size, precision).await?;
+        let (mut seconds, mut correct) = (0.0, own.as_ref().map(|_| true));
+        for place in 0..tokens {
+            let hidden = model.embed(&[token(seed, place, config.vocab_size)])?;
+            let start = Instant::now();
+            let there = hop.step(hidden.clone()).await?;
+            seconds += start.elapsed().as_secs_f64();
+            if let (Some(span), Some(kept)) = (&own, cache.take()) {
+                let (here, kept) = computed(span.clone(), range.clone(), hidden, kept).await?;
+                cache = Some(kept);
+                correct = Some(correct == Some(true) && here == there.values);
+            }
+        }
+        hop.close().await;
+        if seconds <= 0.0 {
+            return Err(Error::internal("no time passed while tokens were computed"));
+        }
+        let share = blocks.len() as f64 / config.blocks as f64;
+        Ok(Probed { tokens_per_second: f64::from(tokens) / seconds * share, correct })
+    }
+}
+
+async fn computed(
+    span: Arc<Span>,
+    range: std::ops::Range<usize>,
+    hidden: Hidden,
+    mut cache: SpanCache,
+) -> Result<(Vec<f32>, SpanCache)> {
+    blocking(move || {
+        let values = compute(&span, range, hidden, &mut cache, &CancellationToken::new())?;
+        Ok((values, cache))
+    })
+    .await?
+}
+
+fn token(seed: u64, place: u32, vocabulary: usize) -> u32 {
+    let mut text = seed.to_be_bytes().to_vec();
+    text.extend(u64::from(place).to_be_bytes());
+    let hash = Sha256::digest(text);
+    let drawn = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    (drawn as usize % vocabulary) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_asks_for_the_same_tokens() {
+        // Reckoned with another implementation of SHA-256.
+        assert_eq!([0, 1, 2].map(|place| token(7, place, 1000)), [517, 284, 557]);
+        assert!((0..500).all(|place| token(1, place, 3) < 3));
+    }
+}
