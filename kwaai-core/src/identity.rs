@@ -16,6 +16,7 @@ mod refusal;
 pub mod rotation;
 mod signer;
 mod text;
+mod verifying;
 
 pub use did::Did;
 pub use document::{DidDocument, Relation, Service, verification_key};

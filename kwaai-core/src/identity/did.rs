@@ -9,7 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::document::Relation;
 use super::multikey::Multikey;
 use super::refusal::{INVALID_DID, INVALID_KEY, INVALID_LENGTH, NOT_FOUND, UNSUPPORTED_KEY};
-use super::{DidText, address, peer_id, peer2, peer4};
+use super::{DidText, address, peer_id, peer2, peer4, verifying};
 use crate::{Error, Result};
 
 /// An Ed25519 identity, written as `did:key:z6Mk…` (W3C CCG did:key v0.9). Compared by key, never by spelling: whatever
@@ -27,8 +27,7 @@ impl Did {
     /// # Errors
     /// `invalid_argument` when the bytes are no point on the curve.
     pub fn from_public_key(bytes: [u8; 32]) -> Result<Did> {
-        ed25519_dalek::VerifyingKey::from_bytes(&bytes)
-            .map_err(|error| INVALID_KEY.invalid("not an Ed25519 public key").with_source(error))?;
+        verifying::key(&bytes).map_err(|error| INVALID_KEY.invalid("not an Ed25519 public key").with_source(error))?;
         Ok(Did(bytes))
     }
 
@@ -139,8 +138,7 @@ impl Did {
 
     /// Whether `signature` is this identity's over exactly `message`, by the strict rules: canonical encodings only.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(signature);
-        ed25519_dalek::VerifyingKey::from_bytes(&self.0).is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+        verifying::key(&self.0).is_ok_and(|key| verifying::holds(&key, message, signature))
     }
 }
 

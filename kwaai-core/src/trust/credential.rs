@@ -253,12 +253,9 @@ impl fmt::Display for Credential {
 /// The SHA-256 of the canonical content, as an identifier. The proof is left out, so that a renewed proof replaces the
 /// old one; an identifier of this very form is left out because it cannot contain itself.
 fn content_id(document: &Map<String, Value>) -> Result<String> {
-    let mut content = document.clone();
-    content.remove("proof");
-    if content.get("id").and_then(Value::as_str).is_some_and(|id| id.starts_with(CONTENT_ID)) {
-        content.remove("id");
-    }
-    Ok(format!("{CONTENT_ID}{}", json::hex(&json::digest(&content)?)))
+    let names_content = document.get("id").and_then(Value::as_str).is_some_and(|id| id.starts_with(CONTENT_ID));
+    let left_out: &[&str] = if names_content { &["proof", "id"] } else { &["proof"] };
+    Ok(format!("{CONTENT_ID}{}", json::hex(&json::digest_without(document, left_out)?)))
 }
 
 fn check_id(document: &Map<String, Value>, content_id: &str) -> Result<()> {

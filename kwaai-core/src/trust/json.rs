@@ -3,13 +3,16 @@
 //! A signature covers the canonical form of a document (RFC 8785), so a document must mean the same to every reader:
 //! no member twice (I-JSON, RFC 7493 §2.3), no integer that a double cannot hold (§2.2), no lone surrogate (§2.1).
 
+mod canonical;
+
 use std::cell::Cell;
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
+
+pub use canonical::Canonical;
 
 use super::rule::Rule;
 use crate::{Error, Result};
@@ -46,18 +49,22 @@ pub(super) fn parse_within(text: &str, max_bytes: usize, max_depth: usize) -> Re
         .map_err(|error| broken.get().invalid(format!("not acceptable JSON: {error}")).with_source(error))
 }
 
-/// The canonical form of a value (JCS, RFC 8785), in UTF-8.
+/// The canonical form of a value or an object (JCS, RFC 8785), in UTF-8.
 ///
 /// # Errors
 /// `invalid_argument` when a number is not finite.
-pub fn canonical(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json_canonicalizer::to_vec(value)
-        .map_err(|error| Error::invalid_argument(format!("the document has no canonical form: {error}")))
+pub fn canonical(value: &impl Canonical) -> Result<Vec<u8>> {
+    value.canonical()
 }
 
 /// The SHA-256 of a value's canonical form.
-pub(super) fn digest(value: &impl Serialize) -> Result<[u8; 32]> {
-    Ok(Sha256::digest(canonical(value)?).into())
+pub(super) fn digest(value: &impl Canonical) -> Result<[u8; 32]> {
+    Ok(Sha256::digest(value.canonical()?).into())
+}
+
+/// The SHA-256 of an object's canonical form without some of its members.
+pub(super) fn digest_without(object: &Map<String, Value>, left_out: &[&str]) -> Result<[u8; 32]> {
+    Ok(Sha256::digest(canonical::object(object, left_out)?).into())
 }
 
 /// Lower-case hexadecimal digits.

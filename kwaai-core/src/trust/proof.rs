@@ -214,11 +214,13 @@ pub async fn add(
 /// challenge; `unsupported` for another suite or another kind of key; `resource_exhausted` for more than [`MAX_PROOFS`];
 /// `corrupt_data` when document and signature do not belong together. The context names the [`Rule`].
 pub fn verify(secured: &Map<String, Value>, expected: &Expected<'_>) -> Result<Vec<Verified>> {
-    let mut document = secured.clone();
-    let proofs = document.remove("proof");
-    ProofSet::read(proofs.as_ref())?
+    let document = || -> Map<String, Value> {
+        let members = secured.iter().filter(|(name, _)| *name != "proof");
+        members.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    ProofSet::read(secured.get("proof"))?
         .iter()
-        .map(|(proof, previous)| verify_one(document.clone(), proof, previous, expected))
+        .map(|(proof, previous)| verify_one(document(), proof, previous, expected))
         .collect()
 }
 
