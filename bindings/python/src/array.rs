@@ -14,6 +14,7 @@ struct Numbers {
 
 /// Calls `read` with the numbers of a two-dimensional array of floats and the length of its rows. The numbers are read
 /// where they lie when they lie there row after row; otherwise they are copied once.
+#[cfg(feature = "checkout")]
 pub(crate) fn with_rows<T>(array: &Bound<'_, PyAny>, read: impl FnOnce(&[f32], usize) -> T) -> PyResult<T> {
     let py = array.py();
     if let Ok(buffer) = PyBuffer::<f32>::get(array)
