@@ -543,6 +543,27 @@ enum kwaai_status_t kwaai_node_ask_trust_async(const struct kwaai_node_t *node,
                                                struct kwaai_op_t **out_op,
                                                struct kwaai_error_t **error);
 
+// Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. As
+// JSON: how many were `fetched`, and as `missing` those of which nobody had a young copy, as
+// `kwaai_trust_wanted_status_lists` has them.
+//
+// A node does this by itself every ten minutes. With peers that have gone it may take a minute.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_refresh_status_lists(const struct kwaai_node_t *node,
+                                                    uint32_t timeout_ms,
+                                                    char **out_json,
+                                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_refresh_status_lists` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_refresh_status_lists`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_refresh_status_lists_async(const struct kwaai_node_t *node,
+                                                          struct kwaai_op_t **out_op,
+                                                          struct kwaai_error_t **error);
+
 // Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -2121,6 +2142,162 @@ enum kwaai_status_t kwaai_trust_set_disclosures_async(const struct kwaai_trust_t
                                                       const char *disclosures_json,
                                                       struct kwaai_op_t **out_op,
                                                       struct kwaai_error_t **error);
+
+// What credentials about uptime and throughput must report to count, as JSON: `uptime_min_share` of the time and
+// `uptime_min_days` observed; `throughput_tolerance`, how far the measured throughput may stay below the announced one,
+// as a share of that; `require_claims`, whether a credential that reports nothing counts for nothing.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_thresholds(const struct kwaai_trust_t *trust,
+                                           uint32_t timeout_ms,
+                                           char **out_json,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_thresholds` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_thresholds`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_thresholds_async(const struct kwaai_trust_t *trust,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// Replaces what credentials must report, durably. `thresholds_json` is a JSON object as `kwaai_trust_thresholds` has
+// it; what is left out gets its default. Shares are from 0 to 1.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_set_thresholds(const struct kwaai_trust_t *trust,
+                                               const char *thresholds_json,
+                                               uint32_t timeout_ms,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_set_thresholds` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_set_thresholds`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_set_thresholds_async(const struct kwaai_trust_t *trust,
+                                                     const char *thresholds_json,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// Notes how a dealing with a peer, a DID or a PeerId, ended just now: "good", "bad", or "transport_fault" when no whole
+// answer came. `measured_json` is a JSON object with any of `latency_ms`, and `promised` and `delivered` throughput in
+// one unit of the app's choice; from 0 to 10^9. It is written with others after 30 seconds, and when the graph ends.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `measured_json` and `error` may be NULL. Lifetime: the handle
+// must not have been freed.
+enum kwaai_status_t kwaai_trust_record(const struct kwaai_trust_t *trust,
+                                       const char *peer,
+                                       const char *outcome,
+                                       const char *measured_json,
+                                       uint32_t timeout_ms,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_record` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_record`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_record_async(const struct kwaai_trust_t *trust,
+                                             const char *peer,
+                                             const char *outcome,
+                                             const char *measured_json,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// What this node measured of a `peer`, as JSON; null when it never dealt with it. `good` and `bad` answers and
+// `transport_faults` weigh half after 30 days. `success` is the share of good answers, one good and one bad one being
+// supposed beforehand, and `success_lower_bound` its bound at about 90 %. `reliability` is the share of dealings that did
+// not fail in transport, `uptime` the share of days on which it answered, `latency_ms` the mean, `throughput` what was
+// delivered of what was promised; null where nothing was measured. `standing` falls below 1 after many bad answers
+// among the newest. `last` is when the newest dealing ended.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_reputation(const struct kwaai_trust_t *trust,
+                                           const char *peer,
+                                           uint32_t timeout_ms,
+                                           char **out_json,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_reputation` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_reputation`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_reputation_async(const struct kwaai_trust_t *trust,
+                                                 const char *peer,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// Forgets what this node measured of a peer, durably. `KWAAI_NOT_FOUND` when it never dealt with it.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_reset_reputation(const struct kwaai_trust_t *trust,
+                                                 const char *peer,
+                                                 uint32_t timeout_ms,
+                                                 struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_reset_reputation` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_reset_reputation`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_reset_reputation_async(const struct kwaai_trust_t *trust,
+                                                       const char *peer,
+                                                       struct kwaai_op_t **out_op,
+                                                       struct kwaai_error_t **error);
+
+// Shows the kept credentials that fit the filter and are in force, signed for one audience in answer to its challenge,
+// texts of 1 to 1024 bytes. The filter is a JSON object with any of `subject`, `issuer` and `type`; without a subject
+// they are those about this node. The presentation is the signed document, and holds for five minutes.
+//
+// Ownership: the caller frees `*out_presentation` with `kwaai_string_free`. Threads: any. NULL: `filter_json` and
+// `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_present(const struct kwaai_trust_t *trust,
+                                        const char *audience,
+                                        const char *challenge,
+                                        const char *filter_json,
+                                        uint32_t timeout_ms,
+                                        char **out_presentation,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_present` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_present`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_present_async(const struct kwaai_trust_t *trust,
+                                              const char *audience,
+                                              const char *challenge,
+                                              const char *filter_json,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
+// Checks a presentation, the signed document, and every credential in it. As JSON: the `holder` who signed it, its own
+// `credentials` and those `about_others`, whole, and `expires_at`. `KWAAI_PERMISSION_DENIED` when it was made for
+// another audience or answers another challenge.
+//
+// Whether the challenge was given out, and was not answered before, is the caller's business.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_verify_presentation(const struct kwaai_trust_t *trust,
+                                                    const char *presentation,
+                                                    const char *audience,
+                                                    const char *challenge,
+                                                    uint32_t timeout_ms,
+                                                    char **out_json,
+                                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_verify_presentation` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_verify_presentation`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_verify_presentation_async(const struct kwaai_trust_t *trust,
+                                                          const char *presentation,
+                                                          const char *audience,
+                                                          const char *challenge,
+                                                          struct kwaai_op_t **out_op,
+                                                          struct kwaai_error_t **error);
 
 // The DID that signs what this trust graph issues. It stays readable after the shutdown.
 //

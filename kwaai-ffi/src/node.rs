@@ -18,7 +18,7 @@ use crate::handle::Handle;
 use crate::provide::Supplies;
 use crate::rag::Options;
 use crate::shard::Offer;
-use crate::trust::{Minimum, Reason, TrustStatement};
+use crate::trust::{Minimum, Reason, StatusRefresh, TrustStatement};
 use crate::{CancelToken, Rag, Result, ShardEngine, Stream, TrustGraph, rt, validate};
 
 /// A running node. Dropping it aborts what is under way; [`Node::shutdown`] lets it finish.
@@ -337,6 +337,12 @@ impl Node {
             }
         };
         rt::run(&cancel, ask).await.map(TrustStatement::from)
+    }
+
+    /// Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies.
+    pub async fn refresh_status_lists(&self, cancel: CancelToken) -> Result<StatusRefresh> {
+        let node = self.handle.get()?;
+        rt::run(&cancel, async move { node.refresh_status_lists().await }).await.map(StatusRefresh::from)
     }
 
     /// Sends a text to a peer; returns when it has arrived.

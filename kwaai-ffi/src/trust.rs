@@ -1,8 +1,11 @@
 //! Who may do what, as an object.
 
 mod pledge;
+mod presentation;
 mod query;
+mod reputation;
 mod status;
+mod threshold;
 mod wallet;
 
 use std::collections::BTreeMap;
@@ -16,8 +19,10 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+pub use presentation::VerifiedPresentation;
 pub use query::TrustStatement;
-pub use status::{KeptStatusList, Status, WantedStatusList};
+pub use reputation::{Measured, Reputation};
+pub use status::{KeptStatusList, Status, StatusRefresh, WantedStatusList};
 pub use wallet::{ImportedCredentials, RefusedCredential};
 
 use crate::clock::{SetClock, check_seed, seeded};
@@ -247,11 +252,7 @@ impl TrustGraph {
     /// The credentials that are kept and fit the filter, in the order of their identifiers.
     pub async fn credentials(&self, filter: Filter, cancel: CancelToken) -> Result<Vec<CredentialSummary>> {
         let graph = self.handle.get()?;
-        let filter = CredentialFilter {
-            subject: filter.subject.as_deref().map(validate::did).transpose()?,
-            issuer: filter.issuer.as_deref().map(validate::did).transpose()?,
-            kind: filter.r#type.as_deref().map(str::parse).transpose()?,
-        };
+        let filter = filter.read()?;
         let found = rt::blocking(&cancel, move || graph.credentials(&filter)).await?;
         Ok(found.iter().map(CredentialSummary::from).collect())
     }
@@ -335,6 +336,16 @@ impl TrustGraph {
         if !self.of_node {
             self.close();
         }
+    }
+}
+
+impl Filter {
+    fn read(&self) -> Result<CredentialFilter> {
+        Ok(CredentialFilter {
+            subject: self.subject.as_deref().map(validate::did).transpose()?,
+            issuer: self.issuer.as_deref().map(validate::did).transpose()?,
+            kind: self.r#type.as_deref().map(str::parse).transpose()?,
+        })
     }
 }
 

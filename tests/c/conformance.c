@@ -306,6 +306,8 @@ static kwaai_status_t call_node(call *made)
     } else if (IS("Node.ask_trust")) {
         return JSON_OF(kwaai_node_ask_trust(H, text_of(made, "peer"), text_of(made, "about"), written(made, "at_least"), T,
                                             &text, E));
+    } else if (IS("Node.refresh_status_lists")) {
+        return JSON_OF(kwaai_node_refresh_status_lists(H, T, &text, E));
     } else if (IS("Node.send_message")) {
         return kwaai_node_send_message(H, text_of(made, "peer"), text_of(made, "text"), T, E);
     } else if (IS("Node.messages")) {
@@ -413,6 +415,39 @@ static kwaai_status_t call_pledge(call *made)
     return KWAAI_UNSUPPORTED;
 }
 
+static kwaai_status_t call_experience(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("TrustGraph.thresholds")) {
+        return JSON_OF(kwaai_trust_thresholds(H, T, &text, E));
+    } else if (IS("TrustGraph.set_thresholds")) {
+        return kwaai_trust_set_thresholds(H, written(made, "thresholds"), T, E);
+    } else if (IS("TrustGraph.record")) {
+        return kwaai_trust_record(H, text_of(made, "peer"), text_of(made, "outcome"),
+                                  options(made, "latency_ms promised delivered"), T, E);
+    } else if (IS("TrustGraph.reputation")) {
+        return JSON_OF(kwaai_trust_reputation(H, text_of(made, "peer"), T, &text, E));
+    } else if (IS("TrustGraph.reset_reputation")) {
+        return kwaai_trust_reset_reputation(H, text_of(made, "peer"), T, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_presentation(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("TrustGraph.present")) {
+        return TEXT_OF(kwaai_trust_present(H, text_of(made, "audience"), text_of(made, "challenge"),
+                                           options(made, "subject issuer type"), T, &text, E));
+    } else if (IS("TrustGraph.verify_presentation")) {
+        return JSON_OF(kwaai_trust_verify_presentation(H, text_of(made, "presentation"), text_of(made, "audience"),
+                                                       text_of(made, "challenge"), T, &text, E));
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
 static kwaai_status_t call_trust(call *made)
 {
     kwaai_status_t status = KWAAI_OK;
@@ -463,7 +498,7 @@ static kwaai_status_t call_trust(call *made)
     } else if (IS("TrustGraph.shutdown")) {
         return kwaai_trust_shutdown(H, E);
     }
-    kwaai_status_t (*const others[])(call *) = {call_status, call_wallet, call_pledge};
+    kwaai_status_t (*const others[])(call *) = {call_status, call_wallet, call_pledge, call_experience, call_presentation};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         status = others[i](made);
         if (status != KWAAI_UNSUPPORTED || made->error != NULL) {

@@ -74,7 +74,8 @@ int main(int count, char **arguments)
 {
     REQUIRE(count == 3);
     header = read_header(arguments[2]);
-    char model_dir[1024], *text = NULL, *address = NULL, *did = NULL, *credential = NULL, *list = NULL;
+    char model_dir[1024], *text = NULL, *address = NULL, *did = NULL, *credential = NULL, *list = NULL,
+         *shown = NULL;
     snprintf(model_dir, sizeof model_dir, "%s/examples/models/tiny-kwaai", arguments[2]);
     kwaai_node_t *alice = NULL, *bob = NULL;
     kwaai_trust_t *trust = NULL, *reader = NULL;
@@ -118,6 +119,16 @@ int main(int count, char **arguments)
     fields_are("kwaai_trust_import_credentials", took(text));
     MUST(kwaai_node_ask_trust(alice, did, json_get(wanted, "issuer")->text, NULL, PATIENCE_MS, &text, &error));
     fields_are("kwaai_node_ask_trust", took(text));
+    MUST(kwaai_node_refresh_status_lists(alice, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_refresh_status_lists", took(text));
+    MUST(kwaai_trust_thresholds(trust, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_thresholds", took(text));
+    MUST(kwaai_trust_record(trust, did, "good", NULL, PATIENCE_MS, &error));
+    MUST(kwaai_trust_reputation(trust, did, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_reputation", took(text));
+    MUST(kwaai_trust_present(reader, "app", "1", NULL, PATIENCE_MS, &shown, &error));
+    MUST(kwaai_trust_verify_presentation(trust, shown, "app", "1", PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_verify_presentation", took(text));
     MUST(kwaai_library_resolve_did(did, &text, &error));
     fields_are("kwaai_library_resolve_did", took(text));
     MUST(kwaai_trust_trust_issuer(trust, did, "[\"UptimeVC\"]", PATIENCE_MS, &error));
@@ -138,6 +149,7 @@ int main(int count, char **arguments)
     kwaai_string_free(did);
     kwaai_string_free(credential);
     kwaai_string_free(list);
+    kwaai_string_free(shown);
     kwaai_string_free(address);
     kwaai_stream_free(inbox);
     kwaai_model_free(model);

@@ -81,6 +81,12 @@ impl Node {
     }
 
     #[napi]
+    pub fn refresh_status_lists(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.refresh_status_lists(cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn send_message(&self, peer: String, text: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.send_message(peer, text, cancel).await })

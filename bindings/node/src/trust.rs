@@ -219,6 +219,50 @@ impl TrustGraph {
     }
 
     #[napi]
+    pub fn thresholds(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.thresholds(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn set_thresholds(&self, thresholds: String) -> Result<Operation> {
+        let (graph, thresholds) = (self.0.clone(), parse("thresholds", &thresholds)?);
+        Ok(Operation::new(move |cancel| async move { graph.set_thresholds(thresholds, cancel).await }))
+    }
+
+    #[napi]
+    pub fn record(&self, peer: String, outcome: String, measured: String) -> Result<Operation> {
+        let (graph, measured) = (self.0.clone(), parse("", &measured)?);
+        Ok(Operation::new(move |cancel| async move { graph.record(peer, outcome, measured, cancel).await }))
+    }
+
+    #[napi]
+    pub fn reputation(&self, peer: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reputation(peer, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn reset_reputation(&self, peer: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reset_reputation(peer, cancel).await })
+    }
+
+    #[napi]
+    pub fn present(&self, audience: String, challenge: String, filter: String) -> Result<Operation> {
+        let (graph, filter) = (self.0.clone(), parse::<Filter>("", &filter)?);
+        Ok(Operation::new(move |cancel| async move { graph.present(audience, challenge, filter, cancel).await }))
+    }
+
+    #[napi]
+    pub fn verify_presentation(&self, presentation: String, audience: String, challenge: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.verify_presentation(presentation, audience, challenge, cancel).await.and_then(json)
+        })
+    }
+
+    #[napi]
     pub fn request_pledge(&self, issuer: String, text: String, name: Option<String>) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.request_pledge(issuer, text, name, cancel).await })

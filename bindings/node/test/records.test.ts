@@ -68,6 +68,7 @@ test('records and events of a node', async () => {
   const [peer] = await read(one.peers());
   assert.equal(peer.reasons.length, 1);
   same(node.peerInfo, peer, 'peer');
+  same(trust.refresh, await read(two.refreshStatusLists()), 'refresh');
   same(trust.statement, await read(two.askTrust(one.did(), two.did(), 'null')), 'statement');
   same(resolvedDid, JSON.parse(native.resolveDid(one.did())), 'resolved');
   await Promise.all([call(two.shutdown(0)), call(one.shutdown(0))]);
@@ -88,6 +89,13 @@ test('records of withdrawal and of bundles', async () => {
   same(trust.wantedList, wanted, 'wanted');
   same(trust.keptList, await read(holder.keepStatusList(await call(issuer.statusList(wanted.url)))), 'kept');
   same(trust.status, await read(holder.status(credential.json)), 'status');
+  const shown = await call(holder.present('app', '1', '{}'));
+  const verified = await read(issuer.verifyPresentation(shown, 'app', '1'));
+  assert.equal(verified.credentials.length, 1);
+  same(trust.verified, verified, 'verified');
+  same(trust.thresholds, await read(holder.thresholds()), 'thresholds');
+  await call(holder.record(issuer.did(), 'good', '{}'));
+  same(trust.reputation, await read(holder.reputation(issuer.did())), 'reputation');
 });
 
 test('records of models', async () => {

@@ -189,6 +189,53 @@ test('a peer says no more than its owner allows', async () => {
   await fails('invalid_argument', () => graph.setDisclosures({ known: 'all' as never }));
 });
 
+test('a report counts when it is good enough', async () => {
+  await using issuer = await TrustGraph.open();
+  await using graph = await TrustGraph.open();
+  const about = seedDid(3);
+  const claims = { upShare: 0.9, observedFrom: '2026-01-01T00:00:00Z', observedUntil: '2026-01-31T00:00:00Z' };
+  await graph.trustIssuer(issuer.did, ['UptimeVC']);
+  await graph.importCredential((await issuer.issue('UptimeVC', about, { claims })).json);
+  assert.equal((await graph.score(about)).value, 0);
+  await graph.setThresholds({ uptimeMinShare: 0.9 });
+  assert.ok((await graph.score(about)).value > 0);
+  for (const wrong of [null, undefined, 3, [], { uptimeMinShare: NaN }, { uptimeMinDays: -1 }, { uptimeMinHours: 3 }, { requireClaims: 1 }]) {
+    await fails('invalid_argument', () => graph.setThresholds(wrong as never));
+  }
+  const kept = { uptimeMinShare: 0.9, uptimeMinDays: 7, throughputTolerance: 0.2, requireClaims: false };
+  assert.deepEqual(await graph.thresholds(), kept);
+});
+
+test('own experience is measured and forgotten', async () => {
+  const clock = new Date('2026-01-31T12:00:00Z');
+  await using graph = await TrustGraph.open({ clock });
+  const peer = seedDid(3);
+  assert.equal(await graph.reputation(peer), null);
+  await graph.record(peer, 'good', { latencyMs: 1.5, promised: 10, delivered: 5 });
+  await graph.record(peer, 'transport_fault');
+  const seen = await graph.reputation(peer);
+  assert.deepEqual([seen?.peer, seen?.good, seen?.bad, seen?.transportFaults, seen?.reliability], [peer, 1, 0, 1, 0.5]);
+  assert.deepEqual([seen?.latencyMs, seen?.throughput, seen?.last], [1.5, 0.5, clock]);
+  await fails('invalid_argument', () => graph.record(graph.did, 'good'));
+  await fails('invalid_argument', () => graph.record(peer, 'late' as never));
+  for (const options of [{ latencyMs: -1 }, { latencyMs: '3' }, { delivered: Infinity }, { latency: 3 }, []]) {
+    await fails('invalid_argument', () => graph.record(peer, 'good', options as never));
+  }
+  await graph.resetReputation(peer);
+  await fails('not_found', () => graph.resetReputation(peer));
+});
+
+test('a presentation is for one audience', async () => {
+  await using issuer = await TrustGraph.open();
+  await using holder = await TrustGraph.open();
+  const kept = await holder.importCredential((await issuer.issue('UptimeVC', holder.did)).json);
+  const shown = await holder.present('app', '1');
+  const verified = await issuer.verifyPresentation(shown, 'app', '1');
+  assert.deepEqual([verified.holder, verified.credentials.map(({ id }) => id), verified.aboutOthers], [holder.did, [kept.id], []]);
+  await fails('permission_denied', () => issuer.verifyPresentation(shown, 'app', '2'));
+  await fails('invalid_argument', () => holder.present('app', '1', { kind: 'UptimeVC' } as never));
+});
+
 test('a policy may ask for a score between the tiers', async () => {
   await using graph = await TrustGraph.open();
   await graph.setPolicy({ message: 0.55, use_blocks: 'verified' });

@@ -1,6 +1,7 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type Disclosure, type EventStream, type IngestEvent, type Message, type NodeEvent, Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
+import { type Answer, type Credential, type Disclosure, type EventStream, type IngestEvent, type Message, type NodeEvent, type Reputation, type WantedStatusList } from 'kwaainet';
+import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -32,10 +33,20 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   holds<Same<Awaited<ReturnType<TrustGraph['walletState']>>, 'plain' | 'locked' | 'unlocked'>>(true);
   holds<Same<Awaited<ReturnType<TrustGraph['disclosures']>>['known'], Disclosure>>(true);
   await graph.setPolicy({ open: 'known', message: 0.55 });
+  await graph.setThresholds({ uptimeMinDays: 30 });
+  await graph.record(node.did, 'transport_fault', { latencyMs: 20.5 });
+  holds<Same<Awaited<ReturnType<TrustGraph['reputation']>>, Reputation | null>>(true);
+  const { aboutOthers } = await graph.verifyPresentation(await graph.present(node.did, 'x', { type: 'UptimeVC' }), node.did, 'x');
+  holds<Same<typeof aboutOthers, Credential[]>>(true);
+  holds<Same<Awaited<ReturnType<Node['refreshStatusLists']>>['missing'], WantedStatusList[]>>(true);
   const { holds: reached } = await node.askTrust(node.did, node.did, { atLeast: 'verified' });
   holds<Same<typeof reached, boolean | null>>(true);
   await TrustGraph.open({ signer: { did: 'did:key:z', sign: (message) => message } });
 
+  // @ts-expect-error no outcome of that name
+  await graph.record(node.did, 'late');
+  // @ts-expect-error no threshold of that name
+  await graph.setThresholds({ uptimeMinHours: 3 });
   // @ts-expect-error no level of that name
   await graph.setDisclosures({ known: 'all' });
   // @ts-expect-error no tier of that name

@@ -52,6 +52,7 @@ export interface NativeNode {
   disconnect(peer: string): NativeOperation;
   findPeer(peer: string): NativeOperation;
   askTrust(peer: string, about: string, atLeast: string): NativeOperation;
+  refreshStatusLists(): NativeOperation;
   sendMessage(peer: string, text: string): NativeOperation;
   messages(): NativeStream;
   events(): NativeStream;
@@ -95,6 +96,13 @@ export interface NativeTrustGraph {
   require(peer: string, purpose: string): NativeOperation;
   disclosures(): NativeOperation;
   setDisclosures(disclosures: string): NativeOperation;
+  thresholds(): NativeOperation;
+  setThresholds(thresholds: string): NativeOperation;
+  record(peer: string, outcome: string, measured: string): NativeOperation;
+  reputation(peer: string): NativeOperation;
+  resetReputation(peer: string): NativeOperation;
+  present(audience: string, challenge: string, filter: string): NativeOperation;
+  verifyPresentation(presentation: string, audience: string, challenge: string): NativeOperation;
   requestPledge(issuer: string, text: string, name: string | undefined): NativeOperation;
   issuePledge(request: string, text: string, name: string | undefined, validForMs: number | undefined): NativeOperation;
   acceptPledge(credential: string, text: string, name: string | undefined): NativeOperation;

@@ -7,7 +7,8 @@ import { Rag, type RagOptions, ragOptions } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
 import { type Offer, ShardEngine, offer } from './shard.js';
 import { EventStream } from './streams.js';
-import { type Minimum, type Reason, type Tier, TrustGraph, type TrustStatement, clockOf, reason, statement } from './trust.js';
+import { type Minimum, type Reason, type StatusRefresh, type Tier, TrustGraph, type TrustStatement } from './trust.js';
+import { clockOf, reason, refresh, statement } from './trust.js';
 import { type Path, count, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 
 /** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
@@ -239,6 +240,14 @@ export class Node implements AsyncDisposable {
       this.#native.askTrust(text('peer', peer), text('about', about), json('atLeast', atLeast)),
     );
     return reads(statement)(await finished(operation, options));
+  }
+
+  /**
+   * Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. A node does this
+   * by itself every ten minutes. Where peers have gone it may take a minute.
+   */
+  async refreshStatusLists(options?: CallOptions): Promise<StatusRefresh> {
+    return reads(refresh)(await finished(this.#native.refreshStatusLists(), options));
   }
 
   /** Sends a text of at most 64 KiB to a peer. Resolves when it has arrived. */

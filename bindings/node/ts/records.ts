@@ -45,6 +45,11 @@ export function reads<T>(shape: Shape<T>): (json: string) => T {
   return (json) => record(shape, JSON.parse(json) as Record<string, unknown>);
 }
 
+/** @internal A reader of JSON texts that may be `null`. */
+export function readsMaybe<T>(shape: Shape<T>): (json: string) => T | null {
+  return (json) => one(shape).read(JSON.parse(json)) as T | null;
+}
+
 /** @internal */
 export function readsAll<T>(shape: Shape<T>): (json: string) => T[] {
   return (json) => (JSON.parse(json) as Record<string, unknown>[]).map((data) => record(shape, data));

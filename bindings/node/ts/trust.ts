@@ -4,7 +4,7 @@ import { type CallOptions, finished } from './bridge.js';
 import { type ErrorCode, native } from './errors.js';
 import { module, type NativeTrustGraph } from './native.js';
 import { type Signer, signerOf } from './provide.js';
-import { type Shape, instant, many, plain, reads, readsAll } from './records.js';
+import { type Shape, instant, many, plain, reads, readsAll, readsMaybe } from './records.js';
 import { type Path, count, instant as written, json, optional, options as checked, path, recordJson, text, texts, truth, wrong } from './values.js';
 
 /** How far a peer is trusted. */
@@ -94,6 +94,14 @@ export interface WantedStatusList {
   url: string;
 }
 
+/** What looking for status lists brought. */
+export interface StatusRefresh {
+  /** How many lists came and were kept. */
+  fetched: number;
+  /** Those of which nobody had a young copy. */
+  missing: WantedStatusList[];
+}
+
 /** A credential of a bundle that was not kept. */
 export interface RefusedCredential {
   /** Its place in the bundle, from 0. */
@@ -132,6 +140,68 @@ export interface TrustStatement {
   value: number | null;
   madeAt: Date;
   expiresAt: Date;
+}
+
+/** What credentials about uptime and throughput must report to count. */
+export interface Thresholds {
+  /** The least share of the observed time that a node must have been up, from 0 to 1; 0.95 at first. */
+  uptimeMinShare: number;
+  /** The fewest days that must have been observed; 7 at first. */
+  uptimeMinDays: number;
+  /** How far the measured throughput may stay below the announced one, as a share of that; 0.2 at first. */
+  throughputTolerance: number;
+  /** Whether a credential that reports nothing counts for nothing. */
+  requireClaims: boolean;
+}
+
+/** How a dealing with a peer ended; `transport_fault` when no whole answer came. */
+export type Outcome = 'good' | 'bad' | 'transport_fault';
+
+/** What this node measured of a peer. A dealing weighs half after 30 days. */
+export interface Reputation {
+  peer: string;
+  /** The weight of the good answers. */
+  good: number;
+  bad: number;
+  /** The share of good answers, one good and one bad one being supposed beforehand. */
+  success: number;
+  /** Its lower bound at about 90 %; 0 without answers. */
+  successLowerBound: number;
+  /** The weight of dealings that failed in transport. */
+  transportFaults: number;
+  /** The share of dealings that did not fail in transport. */
+  reliability: number | null;
+  /** The share of the days with dealings on which it answered. */
+  uptime: number | null;
+  /** The mean time to an answer. */
+  latencyMs: number | null;
+  /** Delivered throughput over promised throughput, where both were measured. */
+  throughput: number | null;
+  /** 1, or less after many bad answers among the newest. */
+  standing: number;
+  /** When the newest dealing ended. */
+  last: Date;
+}
+
+/** What a presentation that was checked shows. */
+export interface VerifiedPresentation {
+  /** Who showed it, and proved to have the key. */
+  holder: string;
+  /** Those about the holder. All of them verified and are in force. */
+  credentials: Credential[];
+  /** They verified too, and say nothing about the holder. */
+  aboutOthers: Credential[];
+  expiresAt: Date;
+}
+
+/** What was measured of a dealing with a peer. */
+export interface RecordOptions extends CallOptions {
+  /** How long the answer took, in milliseconds. */
+  latencyMs?: number | undefined;
+  /** The throughput that the peer had promised, in a unit of the app's choice, such as tokens a second. */
+  promised?: number | undefined;
+  /** The throughput that it delivered, in the same unit. */
+  delivered?: number | undefined;
 }
 
 /** How a trust graph is opened. */
@@ -210,6 +280,8 @@ const keptList: Shape<KeptStatusList> = {
   entries: plain,
 };
 const wantedList: Shape<WantedStatusList> = { issuer: plain, url: plain };
+/** @internal */
+export const refresh: Shape<StatusRefresh> = { fetched: plain, missing: many(wantedList) };
 const refused: Shape<RefusedCredential> = { place: plain, code: plain, message: plain };
 const imported: Shape<ImportedCredentials> = { kept: many(summary), refused: many(refused) };
 /** @internal */
@@ -225,8 +297,49 @@ export const statement: Shape<TrustStatement> = {
   expiresAt: instant,
 };
 
+const thresholds: Shape<Thresholds> = {
+  uptimeMinShare: plain,
+  uptimeMinDays: plain,
+  throughputTolerance: plain,
+  requireClaims: plain,
+};
+const reputation: Shape<Reputation> = {
+  peer: plain,
+  good: plain,
+  bad: plain,
+  success: plain,
+  successLowerBound: plain,
+  transportFaults: plain,
+  reliability: plain,
+  uptime: plain,
+  latencyMs: plain,
+  throughput: plain,
+  standing: plain,
+  last: instant,
+};
+const verified: Shape<VerifiedPresentation> = {
+  holder: plain,
+  credentials: many(credential),
+  aboutOthers: many(credential),
+  expiresAt: instant,
+};
+
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { summary, credential, score, issuer, status, keptList, wantedList, imported, statement };
+export const shapes = {
+  summary,
+  credential,
+  score,
+  issuer,
+  status,
+  keptList,
+  wantedList,
+  refresh,
+  imported,
+  statement,
+  thresholds,
+  reputation,
+  verified,
+};
 
 /** Credentials, trusted issuers, scores and minimum tiers. */
 export class TrustGraph implements AsyncDisposable {
@@ -421,6 +534,67 @@ export class TrustGraph implements AsyncDisposable {
   async setDisclosures(disclosures: Partial<Disclosures>, options?: CallOptions): Promise<void> {
     const operation = native(() => this.#native.setDisclosures(json('disclosures', disclosures)));
     await finished(operation, options);
+  }
+
+  /** What credentials about uptime and throughput must report to count. */
+  async thresholds(options?: CallOptions): Promise<Thresholds> {
+    return reads(thresholds)(await finished(this.#native.thresholds(), options));
+  }
+
+  /** Replaces what credentials must report, durably. Shares are from 0 to 1; what is left out gets its default. */
+  async setThresholds(thresholds: Partial<Thresholds>, options?: CallOptions): Promise<void> {
+    const operation = native(() => this.#native.setThresholds(recordJson(thresholds, 'thresholds')));
+    await finished(operation, options);
+  }
+
+  /**
+   * Notes how a dealing with a peer, a DID or a PeerId, ended just now. It is written with others after half a minute, and when
+   * the graph is shut down.
+   */
+  async record(peer: string, outcome: Outcome, options?: RecordOptions): Promise<void> {
+    const { latencyMs, promised, delivered } = checked(options, ['latencyMs', 'promised', 'delivered']);
+    const measured = recordJson({ latencyMs, promised, delivered });
+    const operation = native(() => this.#native.record(text('peer', peer), text('outcome', outcome), measured));
+    await finished(operation, options);
+  }
+
+  /** What this node measured of a peer; `null` when it never dealt with it. */
+  async reputation(peer: string, options?: CallOptions): Promise<Reputation | null> {
+    return readsMaybe(reputation)(await finished(this.#native.reputation(text('peer', peer)), options));
+  }
+
+  /** Forgets what this node measured of a peer, durably. */
+  async resetReputation(peer: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.resetReputation(text('peer', peer)), options);
+  }
+
+  /**
+   * Shows kept credentials that fit the filter and are in force, signed for one audience in answer to its challenge: those about
+   * this node, unless `subject` is somebody else. It holds for five minutes.
+   */
+  async present(audience: string, challenge: string, options?: CredentialFilter): Promise<string> {
+    const { subject, issuer, type } = checked(options, ['subject', 'issuer', 'type']);
+    const filter = recordJson({ subject, issuer, type });
+    const operation = native(() => this.#native.present(text('audience', audience), text('challenge', challenge), filter));
+    return finished(operation, options);
+  }
+
+  /**
+   * Checks a presentation and every credential in it. Rejects with `permission_denied` when it was made for another audience or
+   * answers another challenge. Whether the challenge was given out, and was not answered before, is for the app to know.
+   */
+  async verifyPresentation(
+    presentation: string,
+    audience: string,
+    challenge: string,
+    options?: CallOptions,
+  ): Promise<VerifiedPresentation> {
+    const operation = this.#native.verifyPresentation(
+      text('presentation', presentation),
+      text('audience', audience),
+      text('challenge', challenge),
+    );
+    return reads(verified)(await finished(operation, options));
   }
 
   /** Asks an issuer to certify that this node pledges a text; the signed request is for the issuer. */

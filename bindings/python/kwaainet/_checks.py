@@ -126,6 +126,11 @@ def wrong_type(name: str, expected: str, value: Any) -> WrongTypeError:
     return WrongTypeError(f"{name} must be {expected}, not {type(value).__name__}")
 
 
+def real_milliseconds(span: timedelta | None) -> float | None:
+    """A measured span, with its fractions."""
+    return None if span is None else span / timedelta(milliseconds=1)
+
+
 def _text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise wrong_type(name, "a str", value)

@@ -24,6 +24,10 @@ def record(cls: type[R], data: dict[str, Any]) -> R:
     return cls(**{name: convert(data[name]) for name, convert in _fields(cast(Hashable, cls)).items()})
 
 
+def maybe_record(cls: type[R], data: dict[str, Any] | None) -> R | None:
+    return None if data is None else record(cls, data)
+
+
 def records(cls: type[R], data: list[dict[str, Any]]) -> list[R]:
     return [record(cls, item) for item in data]
 

@@ -18,7 +18,7 @@ from .provide import Embedder, LanguageModel, Readers, running_host
 from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
 from .shard import Offer, ShardEngine
 from .streams import EventStream
-from .trust import Minimum, Reason, Tier, TrustGraph, TrustStatement, instant, shown
+from .trust import Minimum, Reason, StatusRefresh, Tier, TrustGraph, TrustStatement, instant, shown
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
 Path: TypeAlias = str | PathLike[str]
@@ -208,6 +208,13 @@ class Node:
         checked; it is not kept.
         """
         return record(TrustStatement, await finished(self._native.ask_trust(peer, about, to_json("at_least", at_least))))
+
+    async def refresh_status_lists(self) -> StatusRefresh:
+        """Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies.
+
+        A node does this by itself every ten minutes. Where peers have gone it may take a minute.
+        """
+        return record(StatusRefresh, await finished(self._native.refresh_status_lists()))
 
     async def send_message(self, peer: str, text: str) -> None:
         """Sends a text of at most 64 KiB to a peer. Returns when it has arrived."""

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from . import _native
-from ._checks import checked, milliseconds, rule, to_json
-from ._records import Floats, record, records
+from ._checks import checked, milliseconds, real_milliseconds, rule, to_json
+from ._records import Floats, maybe_record, record, records
 from .errors import InvalidArgumentError, KwaaiTimeoutError
 from .node import (
     BlockShare,
@@ -81,12 +81,17 @@ from .trust import (
     ImportedCredentials,
     KeptStatusList,
     Minimum,
+    Outcome,
     Purpose,
+    Reputation,
     Score,
     Status,
+    StatusRefresh,
+    Thresholds,
     Tier,
     TrustedIssuer,
     TrustStatement,
+    VerifiedPresentation,
     WalletState,
     WantedStatusList,
     issue_arguments,
@@ -335,6 +340,44 @@ class TrustGraph(_Closing):
 
     def set_disclosures(self, disclosures: Mapping[Tier, Disclosure]) -> None:
         waited(self._native.set_disclosures(dict(disclosures)))
+
+    def thresholds(self) -> Thresholds:
+        return record(Thresholds, waited(self._native.thresholds()))
+
+    def set_thresholds(self, thresholds: Thresholds) -> None:
+        waited(self._native.set_thresholds(to_json("thresholds", vars(thresholds))))
+
+    def record(
+        self,
+        peer: str,
+        outcome: Outcome,
+        *,
+        latency: timedelta | None = None,
+        promised: float | None = None,
+        delivered: float | None = None,
+    ) -> None:
+        waited(self._native.record(peer, outcome, real_milliseconds(latency), promised, delivered))
+
+    def reputation(self, peer: str) -> Reputation | None:
+        return maybe_record(Reputation, waited(self._native.reputation(peer)))
+
+    def reset_reputation(self, peer: str) -> None:
+        waited(self._native.reset_reputation(peer))
+
+    def present(
+        self,
+        audience: str,
+        challenge: str,
+        *,
+        subject: str | None = None,
+        issuer: str | None = None,
+        type: str | None = None,
+    ) -> str:
+        return waited(self._native.present(audience, challenge, subject, issuer, type))
+
+    def verify_presentation(self, presentation: str, audience: str, challenge: str) -> VerifiedPresentation:
+        native = self._native.verify_presentation(presentation, audience, challenge)
+        return record(VerifiedPresentation, waited(native))
 
     def request_pledge(self, issuer: str, text: str, *, name: str | None = None) -> str:
         return waited(self._native.request_pledge(issuer, text, name))
@@ -608,6 +651,9 @@ class Node(_Closing):
 
     def ask_trust(self, peer: str, about: str, *, at_least: Minimum | None = None) -> TrustStatement:
         return record(TrustStatement, waited(self._native.ask_trust(peer, about, to_json("at_least", at_least))))
+
+    def refresh_status_lists(self) -> StatusRefresh:
+        return record(StatusRefresh, waited(self._native.refresh_status_lists()))
 
     def send_message(self, peer: str, text: str) -> None:
         waited(self._native.send_message(peer, text))

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias, cast
 
 from . import _native
 from ._bridge import Opening, finished
-from ._checks import checked, home, milliseconds, to_json
-from ._records import record, records
+from ._checks import checked, home, milliseconds, real_milliseconds, to_json
+from ._records import maybe_record, record, records
 from .provide import Signer, native_signer, running_host
 
 Path: TypeAlias = str | PathLike[str]
@@ -22,6 +22,8 @@ Minimum: TypeAlias = Tier | float
 #: How much an asker may learn of a score. Each level includes those before it.
 Disclosure: TypeAlias = Literal["nothing", "threshold", "tier", "value"]
 WalletState: TypeAlias = Literal["plain", "locked", "unlocked"]
+#: How a dealing with a peer ended; a ``transport_fault`` when no whole answer came.
+Outcome: TypeAlias = Literal["good", "bad", "transport_fault"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,16 @@ class WantedStatusList:
 
 
 @dataclass(frozen=True)
+class StatusRefresh:
+    """What looking for status lists brought."""
+
+    fetched: int
+    """How many lists came and were kept."""
+    missing: tuple[WantedStatusList, ...]
+    """Those of which nobody had a young copy."""
+
+
+@dataclass(frozen=True)
 class RefusedCredential:
     """A credential of a bundle that was not kept."""
 
@@ -150,6 +162,61 @@ class TrustStatement:
     value: float | None
     """For ``score``: from 0 to 1."""
     made_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What credentials about uptime and throughput must report to count."""
+
+    uptime_min_share: float = 0.95
+    """The least share of the observed time that a node must have been up, from 0 to 1."""
+    uptime_min_days: int = 7
+    """The fewest days that must have been observed."""
+    throughput_tolerance: float = 0.2
+    """How far the measured throughput may stay below the announced one, as a share of that."""
+    require_claims: bool = False
+    """Whether a credential that reports nothing counts for nothing."""
+
+
+@dataclass(frozen=True)
+class Reputation:
+    """What this node measured of a peer. A dealing weighs half after 30 days."""
+
+    peer: str
+    good: float
+    """The weight of the good answers."""
+    bad: float
+    success: float
+    """The share of good answers, one good and one bad one being supposed beforehand."""
+    success_lower_bound: float
+    """Its lower bound at about 90 %; 0 without answers."""
+    transport_faults: float
+    """The weight of dealings that failed in transport."""
+    reliability: float | None
+    """The share of dealings that did not fail in transport."""
+    uptime: float | None
+    """The share of the days with dealings on which it answered."""
+    latency_ms: float | None
+    """The mean time to an answer."""
+    throughput: float | None
+    """Delivered throughput over promised throughput, where both were measured."""
+    standing: float
+    """1, or less after many bad answers among the newest."""
+    last: datetime
+    """When the newest dealing ended."""
+
+
+@dataclass(frozen=True)
+class VerifiedPresentation:
+    """What a presentation that was checked shows."""
+
+    holder: str
+    """Who showed it, and proved to have the key."""
+    credentials: tuple[Credential, ...]
+    """Those about the holder. All of them verified and are in force."""
+    about_others: tuple[Credential, ...]
+    """They verified too, and say nothing about the holder."""
     expires_at: datetime
 
 
@@ -316,6 +383,62 @@ class TrustGraph:
     async def set_disclosures(self, disclosures: Mapping[Tier, Disclosure]) -> None:
         """Replaces how much others may learn. Who has a higher tier learns at least as much as those below."""
         await finished(self._native.set_disclosures(dict(disclosures)))
+
+    async def thresholds(self) -> Thresholds:
+        """What credentials about uptime and throughput must report to count."""
+        return record(Thresholds, await finished(self._native.thresholds()))
+
+    async def set_thresholds(self, thresholds: Thresholds) -> None:
+        """Replaces what credentials must report, durably. Shares are from 0 to 1."""
+        await finished(self._native.set_thresholds(to_json("thresholds", vars(thresholds))))
+
+    async def record(
+        self,
+        peer: str,
+        outcome: Outcome,
+        *,
+        latency: timedelta | None = None,
+        promised: float | None = None,
+        delivered: float | None = None,
+    ) -> None:
+        """Notes how a dealing with a peer ended just now.
+
+        ``promised`` and ``delivered`` are throughput in one unit of the app's choice, such as tokens a second. It is
+        written with others after half a minute, and when the graph is shut down.
+        """
+        await finished(self._native.record(peer, outcome, real_milliseconds(latency), promised, delivered))
+
+    async def reputation(self, peer: str) -> Reputation | None:
+        """What this node measured of a peer; ``None`` when it never dealt with it."""
+        return maybe_record(Reputation, await finished(self._native.reputation(peer)))
+
+    async def reset_reputation(self, peer: str) -> None:
+        """Forgets what this node measured of a peer, durably."""
+        await finished(self._native.reset_reputation(peer))
+
+    async def present(
+        self,
+        audience: str,
+        challenge: str,
+        *,
+        subject: str | None = None,
+        issuer: str | None = None,
+        type: str | None = None,
+    ) -> str:
+        """Shows kept credentials that are in force, signed for one audience in answer to its challenge.
+
+        They are those about this node, unless ``subject`` is somebody else. It holds for five minutes.
+        """
+        return await finished(self._native.present(audience, challenge, subject, issuer, type))
+
+    async def verify_presentation(self, presentation: str, audience: str, challenge: str) -> VerifiedPresentation:
+        """Checks a presentation and every credential in it.
+
+        Raises ``PermissionDeniedError`` when it was made for another audience or answers another challenge. Whether the
+        challenge was given out, and was not answered before, is for the app to know.
+        """
+        native = self._native.verify_presentation(presentation, audience, challenge)
+        return record(VerifiedPresentation, await finished(native))
 
     async def request_pledge(self, issuer: str, text: str, *, name: str | None = None) -> str:
         """Asks an issuer to certify that this node pledges a text; the signed request is for the issuer.

@@ -74,6 +74,11 @@ impl Node {
         }))
     }
 
+    fn refresh_status_lists(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.refresh_status_lists(cancel).await.and_then(Record::of) })
+    }
+
     fn send_message(&self, peer: String, text: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.send_message(peer, text, cancel).await })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kwaai_ffi::trust::{Filter, TrustOptions};
+use kwaai_ffi::trust::{Filter, Measured, TrustOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
@@ -196,6 +196,59 @@ impl TrustGraph {
     fn set_disclosures(&self, disclosures: BTreeMap<String, String>) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.set_disclosures(disclosures, cancel).await })
+    }
+
+    fn thresholds(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.thresholds(cancel).await.and_then(Record::of) })
+    }
+
+    fn set_thresholds(&self, py: Python<'_>, thresholds: &str) -> PyResult<Operation> {
+        let (graph, thresholds) = (self.0.clone(), parse(py, "thresholds", thresholds)?);
+        Ok(Operation::new(move |cancel| async move { graph.set_thresholds(thresholds, cancel).await }))
+    }
+
+    fn record(
+        &self,
+        peer: String,
+        outcome: String,
+        latency_ms: Option<f64>,
+        promised: Option<f64>,
+        delivered: Option<f64>,
+    ) -> Operation {
+        let graph = self.0.clone();
+        let measured = Measured { latency_ms, promised, delivered };
+        Operation::new(move |cancel| async move { graph.record(peer, outcome, measured, cancel).await })
+    }
+
+    fn reputation(&self, peer: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reputation(peer, cancel).await.and_then(Record::of) })
+    }
+
+    fn reset_reputation(&self, peer: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reset_reputation(peer, cancel).await })
+    }
+
+    fn present(
+        &self,
+        audience: String,
+        challenge: String,
+        subject: Option<String>,
+        issuer: Option<String>,
+        r#type: Option<String>,
+    ) -> Operation {
+        let graph = self.0.clone();
+        let filter = Filter { subject, issuer, r#type };
+        Operation::new(move |cancel| async move { graph.present(audience, challenge, filter, cancel).await })
+    }
+
+    fn verify_presentation(&self, json: String, audience: String, challenge: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.verify_presentation(json, audience, challenge, cancel).await.and_then(Record::of)
+        })
     }
 
     fn request_pledge(&self, issuer: String, text: String, name: Option<String>) -> Operation {

@@ -141,6 +141,8 @@ class Scenario:
         try:
             if name == "blocks" and isinstance(value, list) and value and isinstance(value[0], dict):
                 return [kwaainet.BlockShare(**share) for share in value]
+            if name == "thresholds" and isinstance(value, dict):
+                return kwaainet.Thresholds(**value)
             if name == "model" and isinstance(value, dict):
                 return self.module.ModelWriter(**value) if "engine" in value else kwaainet.Endpoint(**value)
         except TypeError as error:

@@ -43,6 +43,12 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
         (lambda: _of_graph(lambda graph: graph.set_policy({"open": 1.5})), "score"),
         (lambda: _of_graph(lambda graph: graph.set_disclosures({"known": "all"})), 'must be one of "nothing", "threshold", '),
         (lambda: _of_graph(lambda graph: graph.issue("UptimeVC", graph.did, revocable=1)), "revocable must be True or False"),
+        (lambda: _of_graph(lambda graph: graph.record(graph.did, "late")), 'outcome must be one of "good", "bad", "transport_fault"'),
+        (
+            lambda: _of_graph(lambda graph: graph.set_thresholds(kwaainet.Thresholds(uptime_min_days=-1))),
+            "thresholds.uptime_min_days must be a whole number from 0 to 4294967295, not -1",
+        ),
+        (lambda: _of_graph(lambda graph: graph.set_thresholds({})), "thresholds must be a Thresholds, not dict"),
         (lambda: kwaainet.resolve_did(3), "did must be a str, not int"),  # type: ignore[arg-type]
     ],
 )
@@ -76,7 +82,8 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "id": "x", "credential": "{}", "model_id": "x", "address": "/ip4/127.0.0.1/tcp/1", "name": "kb",
             "policy": {}, "disclosures": {}, "purpose": "open", "credential_id": "x", "url": "x", "list": "{}",
             "bundle": "{}", "passphrase": "x", "issuer": node.did, "request": "{}", "withdrawal": "{}", "about": node.did,
-            "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1,
+            "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1, "thresholds": kwaainet.Thresholds(),
+            "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}",
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():

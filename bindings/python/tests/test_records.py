@@ -87,6 +87,10 @@ async def scene(tmp_path: Path) -> None:
         (wanted, _) = await holder.wanted_status_lists()
         await holder.keep_status_list(await issuer.status_list(wanted.url))
         await holder.status(revocable.json)
+        await holder.thresholds()
+        await holder.record(issuer.did, "good")
+        await holder.reputation(issuer.did)
+        await issuer.verify_presentation(await holder.present("app", "1"), "app", "1")
     async with Node.start(preset="ephemeral") as one, Node.start(preset="ephemeral", listen=[]) as other:
         events = one.events()
         inbox = one.messages()
@@ -101,6 +105,7 @@ async def scene(tmp_path: Path) -> None:
         await anext(inbox)
         await one.peers()
         await other.ask_trust(one.did, issuer.did)
+        await other.refresh_status_lists()
         await one.contribute(blocks=[BlockShare(MODEL, 0, 4)], min_tier="unknown")
         model = await other.shards().load(MODEL, blocks="none")
         await other.shards().coverage(model)

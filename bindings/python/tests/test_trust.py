@@ -196,6 +196,51 @@ def test_a_peer_says_no_more_than_its_owner_allows() -> None:
     run(main())
 
 
+def test_a_report_counts_when_it_is_good_enough() -> None:
+    claims = {"upShare": 0.9, "observedFrom": "2026-01-01T00:00:00Z", "observedUntil": "2026-01-31T00:00:00Z"}
+    with sync.TrustGraph.open() as issuer, sync.TrustGraph.open() as graph:
+        about = testing.seed_did(3)
+        graph.trust_issuer(issuer.did, ["UptimeVC"])
+        graph.import_credential(issuer.issue("UptimeVC", about, claims).json)
+        assert graph.thresholds() == kwaainet.Thresholds()
+        assert graph.score(about).value == 0
+        graph.set_thresholds(kwaainet.Thresholds(uptime_min_share=0.9))
+        assert graph.score(about).value > 0
+        for wrong in (float("nan"), float("inf"), "most", None, object()):
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                graph.set_thresholds(kwaainet.Thresholds(throughput_tolerance=wrong))  # type: ignore[arg-type]
+        assert graph.thresholds() == kwaainet.Thresholds(uptime_min_share=0.9)
+
+
+def test_own_experience_is_measured_and_forgotten() -> None:
+    peer = testing.seed_did(3)
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    with sync.TrustGraph.open(clock=noon) as graph:
+        assert graph.reputation(peer) is None
+        graph.record(peer, "good", latency=timedelta(microseconds=1500), promised=10, delivered=5)
+        graph.record(peer, "transport_fault")
+        seen = graph.reputation(peer)
+        assert seen is not None
+        assert (seen.peer, seen.good, seen.bad, seen.transport_faults, seen.reliability) == (peer, 1, 0, 1, 0.5)
+        assert (seen.latency_ms, seen.throughput, seen.last) == (1.5, 0.5, noon)
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            graph.record(graph.did, "good")
+        graph.reset_reputation(peer)
+        with pytest.raises(kwaainet.NotFoundError):
+            graph.reset_reputation(peer)
+
+
+def test_a_presentation_is_for_one_audience() -> None:
+    with sync.TrustGraph.open() as issuer, sync.TrustGraph.open() as holder:
+        kept = holder.import_credential(issuer.issue("UptimeVC", holder.did).json)
+        shown = holder.present("app", "1")
+        verified = issuer.verify_presentation(shown, "app", "1")
+        assert (verified.holder, verified.about_others) == (holder.did, ())
+        assert [each.id for each in verified.credentials] == [kept.id]
+        with pytest.raises(kwaainet.PermissionDeniedError):
+            issuer.verify_presentation(shown, "app", "2")
+
+
 def test_a_policy_may_ask_for_a_score_between_the_tiers() -> None:
     with sync.TrustGraph.open() as graph:
         graph.set_policy({"message": 0.55, "use_blocks": "verified"})

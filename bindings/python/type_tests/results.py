@@ -50,6 +50,7 @@ async def nodes() -> None:
         statement = await node.ask_trust(node.did, node.did, at_least="known")
         assert_type(statement, kwaainet.TrustStatement)
         assert_type(statement.holds, bool | None)
+        assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
         assert_type(await node.contribute(blocks=[kwaainet.BlockShare("model", 0, 2)]), list[Offer])
     Node.start(preset="huge")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Node.start("ephemeral")  # type: ignore[misc] # pyright: ignore[reportCallIssue]
@@ -66,6 +67,15 @@ async def trust(graph: TrustGraph) -> None:
     assert_type((await graph.policy())["open"], kwaainet.Tier | float)
     await graph.set_policy({"open": "known", "message": 0.55})
     await graph.set_disclosures({"known": "threshold"})
+    assert_type(await graph.thresholds(), kwaainet.Thresholds)
+    await graph.set_thresholds(kwaainet.Thresholds(uptime_min_days=30))
+    await graph.record(graph.did, "good", latency=timedelta(milliseconds=20))
+    await graph.record(graph.did, "late")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert_type(await graph.reputation(graph.did), kwaainet.Reputation | None)
+    shown = await graph.present(graph.did, "challenge", type="UptimeVC")
+    assert_type(shown, str)
+    verified = await graph.verify_presentation(shown, graph.did, "challenge")
+    assert_type(verified.credentials, tuple[Credential, ...])
     await graph.set_disclosures({"known": "all"})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
 
 

@@ -118,6 +118,20 @@ waiting! {
         |cancel| async move { Text::json(&node.ask_trust(peer, about, at_least, cancel).await?) }
     }
 
+    /// Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. As
+    /// JSON: how many were `fetched`, and as `missing` those of which nobody had a young copy, as
+    /// `kwaai_trust_wanted_status_lists` has them.
+    ///
+    /// A node does this by itself every ten minutes. With peers that have gone it may take a minute.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_refresh_status_lists / kwaai_node_refresh_status_lists_async(node: *const kwaai_node_t)
+        -> (out_json: *mut c_char) {
+        let node = resolve::<Node>(node)?;
+        |cancel| async move { Text::json(&node.refresh_status_lists(cancel).await?) }
+    }
+
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
     ///
     /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been

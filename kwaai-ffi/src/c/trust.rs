@@ -463,6 +463,111 @@ waiting! {
         let disclosures = validate::json("disclosures_json", &text("disclosures_json", disclosures_json)?)?;
         |cancel| async move { trust.set_disclosures(disclosures, cancel).await }
     }
+
+    /// What credentials about uptime and throughput must report to count, as JSON: `uptime_min_share` of the time and
+    /// `uptime_min_days` observed; `throughput_tolerance`, how far the measured throughput may stay below the announced one,
+    /// as a share of that; `require_claims`, whether a credential that reports nothing counts for nothing.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_thresholds / kwaai_trust_thresholds_async(trust: *const kwaai_trust_t) -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Text::json(&trust.thresholds(cancel).await?) }
+    }
+
+    /// Replaces what credentials must report, durably. `thresholds_json` is a JSON object as `kwaai_trust_thresholds` has
+    /// it; what is left out gets its default. Shares are from 0 to 1.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_set_thresholds / kwaai_trust_set_thresholds_async(
+        trust: *const kwaai_trust_t,
+        thresholds_json: *const c_char,
+    ) -> () {
+        let trust = resolve::<TrustGraph>(trust)?;
+        let thresholds = validate::json("thresholds_json", &text("thresholds_json", thresholds_json)?)?;
+        |cancel| async move { trust.set_thresholds(thresholds, cancel).await }
+    }
+
+    /// Notes how a dealing with a peer, a DID or a PeerId, ended just now: "good", "bad", or "transport_fault" when no whole
+    /// answer came. `measured_json` is a JSON object with any of `latency_ms`, and `promised` and `delivered` throughput in
+    /// one unit of the app's choice; from 0 to 10^9. It is written with others after 30 seconds, and when the graph ends.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `measured_json` and `error` may be NULL. Lifetime: the handle
+    /// must not have been freed.
+    fn kwaai_trust_record / kwaai_trust_record_async(
+        trust: *const kwaai_trust_t,
+        peer: *const c_char,
+        outcome: *const c_char,
+        measured_json: *const c_char,
+    ) -> () {
+        let (trust, measured) = (resolve::<TrustGraph>(trust)?, record("measured_json", measured_json)?);
+        let (peer, outcome) = (text("peer", peer)?, text("outcome", outcome)?);
+        |cancel| async move { trust.record(peer, outcome, measured, cancel).await }
+    }
+
+    /// What this node measured of a `peer`, as JSON; null when it never dealt with it. `good` and `bad` answers and
+    /// `transport_faults` weigh half after 30 days. `success` is the share of good answers, one good and one bad one being
+    /// supposed beforehand, and `success_lower_bound` its bound at about 90 %. `reliability` is the share of dealings that did
+    /// not fail in transport, `uptime` the share of days on which it answered, `latency_ms` the mean, `throughput` what was
+    /// delivered of what was promised; null where nothing was measured. `standing` falls below 1 after many bad answers
+    /// among the newest. `last` is when the newest dealing ended.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_reputation / kwaai_trust_reputation_async(trust: *const kwaai_trust_t, peer: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, peer) = (resolve::<TrustGraph>(trust)?, text("peer", peer)?);
+        |cancel| async move { Text::json(&trust.reputation(peer, cancel).await?) }
+    }
+
+    /// Forgets what this node measured of a peer, durably. `KWAAI_NOT_FOUND` when it never dealt with it.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_reset_reputation / kwaai_trust_reset_reputation_async(
+        trust: *const kwaai_trust_t,
+        peer: *const c_char,
+    ) -> () {
+        let (trust, peer) = (resolve::<TrustGraph>(trust)?, text("peer", peer)?);
+        |cancel| async move { trust.reset_reputation(peer, cancel).await }
+    }
+
+    /// Shows the kept credentials that fit the filter and are in force, signed for one audience in answer to its challenge,
+    /// texts of 1 to 1024 bytes. The filter is a JSON object with any of `subject`, `issuer` and `type`; without a subject
+    /// they are those about this node. The presentation is the signed document, and holds for five minutes.
+    ///
+    /// Ownership: the caller frees `*out_presentation` with `kwaai_string_free`. Threads: any. NULL: `filter_json` and
+    /// `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_trust_present / kwaai_trust_present_async(
+        trust: *const kwaai_trust_t,
+        audience: *const c_char,
+        challenge: *const c_char,
+        filter_json: *const c_char,
+    ) -> (out_presentation: *mut c_char) {
+        let (trust, filter) = (resolve::<TrustGraph>(trust)?, record("filter_json", filter_json)?);
+        let (audience, challenge) = (text("audience", audience)?, text("challenge", challenge)?);
+        |cancel| async move { trust.present(audience, challenge, filter, cancel).await.map(Text) }
+    }
+
+    /// Checks a presentation, the signed document, and every credential in it. As JSON: the `holder` who signed it, its own
+    /// `credentials` and those `about_others`, whole, and `expires_at`. `KWAAI_PERMISSION_DENIED` when it was made for
+    /// another audience or answers another challenge.
+    ///
+    /// Whether the challenge was given out, and was not answered before, is the caller's business.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_verify_presentation / kwaai_trust_verify_presentation_async(
+        trust: *const kwaai_trust_t,
+        presentation: *const c_char,
+        audience: *const c_char,
+        challenge: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (trust, presentation) = (resolve::<TrustGraph>(trust)?, text("presentation", presentation)?);
+        let (audience, challenge) = (text("audience", audience)?, text("challenge", challenge)?);
+        |cancel| async move { Text::json(&trust.verify_presentation(presentation, audience, challenge, cancel).await?) }
+    }
 }
 
 /// The DID that signs what this trust graph issues. It stays readable after the shutdown.

@@ -10,7 +10,7 @@ use super::{
 use crate::Node;
 use crate::node::{Contribution, NodeInfo, PeerInfo};
 use crate::shard::Offer;
-use crate::trust::{Minimum, TrustStatement};
+use crate::trust::{Minimum, StatusRefresh, TrustStatement};
 
 /// A running node.
 #[derive(uniffi::Object)]
@@ -73,6 +73,11 @@ impl NativeNode {
         cancel: Cancel,
     ) -> Result<TrustStatement> {
         Ok(self.0.ask_trust(peer, about, at_least, token(cancel)).await?)
+    }
+
+    /// Looks for the status lists that are wanted.
+    pub async fn refresh_status_lists(&self, cancel: Cancel) -> Result<StatusRefresh> {
+        Ok(self.0.refresh_status_lists(token(cancel)).await?)
     }
 
     /// Sends a text to a peer.

@@ -27,6 +27,7 @@ type IngestEvent = kwaai_core::rag::IngestEvent;
 type EmbedderInfo = kwaai_core::rag::EmbedderInfo;
 type DocumentInfo = kwaai_core::rag::DocumentInfo;
 type Stats = kwaai_core::rag::Stats;
+type Thresholds = kwaai_core::trust::Thresholds;
 
 /// From the first up to and without the last.
 #[derive(Debug, Clone, uniffi::Record)]
@@ -434,4 +435,21 @@ pub struct Stats {
     pub mode: Mode,
     /// Why that is not hybrid, or why some passages are found by words alone.
     pub note: Option<String>,
+}
+
+/// What credentials about uptime and throughput must report to count. Parts that are left out have what holds at first.
+#[uniffi::remote(Record)]
+pub struct Thresholds {
+    /// The least share of the observed time that a node must have been up, 0 to 1.
+    #[uniffi(default = 0.95)]
+    pub uptime_min_share: f64,
+    /// The fewest days that must have been observed.
+    #[uniffi(default = 7)]
+    pub uptime_min_days: u32,
+    /// How far the measured throughput may stay below the announced one, as a share of that, 0 to 1.
+    #[uniffi(default = 0.2)]
+    pub throughput_tolerance: f64,
+    /// Whether a credential that reports nothing counts for nothing.
+    #[uniffi(default = false)]
+    pub require_claims: bool,
 }

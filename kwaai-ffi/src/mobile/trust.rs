@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kwaai_core::trust::Thresholds;
+
 use super::number::{maybe, whole};
 use super::{Cancel, NativeSigner, Result, token};
 use crate::TrustGraph;
 use crate::trust::{
-    Credential, CredentialSummary, Filter, ImportedCredentials, KeptStatusList, Minimum, Score, Status, TrustOptions,
-    TrustedIssuer, WantedStatusList,
+    Credential, CredentialSummary, Filter, ImportedCredentials, KeptStatusList, Measured, Minimum, Reputation, Score,
+    Status, TrustOptions, TrustedIssuer, VerifiedPresentation, WantedStatusList,
 };
 
 /// Credentials, trusted issuers, scores and minimum tiers.
@@ -211,6 +213,65 @@ impl NativeTrustGraph {
     /// Replaces how much askers may learn.
     pub async fn set_disclosures(&self, disclosures: HashMap<String, String>, cancel: Cancel) -> Result<()> {
         Ok(self.0.set_disclosures(disclosures.into_iter().collect(), token(cancel)).await?)
+    }
+
+    /// What credentials must report.
+    pub async fn thresholds(&self, cancel: Cancel) -> Result<Thresholds> {
+        Ok(self.0.thresholds(token(cancel)).await?)
+    }
+
+    /// Replaces what credentials must report.
+    pub async fn set_thresholds(&self, thresholds: Thresholds, cancel: Cancel) -> Result<()> {
+        Ok(self.0.set_thresholds(thresholds, token(cancel)).await?)
+    }
+
+    /// Notes how a dealing with a peer ended.
+    pub async fn record(
+        &self,
+        peer: String,
+        outcome: String,
+        latency_ms: Option<f64>,
+        promised: Option<f64>,
+        delivered: Option<f64>,
+        cancel: Cancel,
+    ) -> Result<()> {
+        let measured = Measured { latency_ms, promised, delivered };
+        Ok(self.0.record(peer, outcome, measured, token(cancel)).await?)
+    }
+
+    /// What was measured of a peer.
+    pub async fn reputation(&self, peer: String, cancel: Cancel) -> Result<Option<Reputation>> {
+        Ok(self.0.reputation(peer, token(cancel)).await?)
+    }
+
+    /// Forgets what was measured of a peer.
+    pub async fn reset_reputation(&self, peer: String, cancel: Cancel) -> Result<()> {
+        Ok(self.0.reset_reputation(peer, token(cancel)).await?)
+    }
+
+    /// Shows credentials to one audience, in answer to its challenge.
+    pub async fn present(
+        &self,
+        audience: String,
+        challenge: String,
+        subject: Option<String>,
+        issuer: Option<String>,
+        kind: Option<String>,
+        cancel: Cancel,
+    ) -> Result<String> {
+        let filter = Filter { subject, issuer, r#type: kind };
+        Ok(self.0.present(audience, challenge, filter, token(cancel)).await?)
+    }
+
+    /// Checks a presentation and every credential in it.
+    pub async fn verify_presentation(
+        &self,
+        presentation: String,
+        audience: String,
+        challenge: String,
+        cancel: Cancel,
+    ) -> Result<VerifiedPresentation> {
+        Ok(self.0.verify_presentation(presentation, audience, challenge, token(cancel)).await?)
     }
 
     /// The issuers that are trusted.

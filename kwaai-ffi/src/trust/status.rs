@@ -1,5 +1,6 @@
 //! Credentials that are withdrawn, and the lists that say so.
 
+use kwaai_core::node;
 use kwaai_core::trust::{self, StatusListUrl};
 use serde::Serialize;
 
@@ -44,6 +45,16 @@ pub struct WantedStatusList {
     pub issuer: String,
     /// Its name.
     pub url: String,
+}
+
+/// What looking for status lists brought.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+pub struct StatusRefresh {
+    /// How many lists came and were kept.
+    pub fetched: usize,
+    /// Those of which nobody had a young copy.
+    pub missing: Vec<WantedStatusList>,
 }
 
 impl TrustGraph {
@@ -96,8 +107,7 @@ impl TrustGraph {
     pub async fn wanted_status_lists(&self, cancel: CancelToken) -> Result<Vec<WantedStatusList>> {
         let graph = self.handle.get()?;
         let wanted = rt::blocking(&cancel, move || graph.wanted_status_lists()).await?;
-        let plain = |list: trust::WantedStatusList| WantedStatusList { issuer: list.issuer.to_string(), url: list.url };
-        Ok(wanted.into_iter().map(plain).collect())
+        Ok(wanted.into_iter().map(WantedStatusList::from).collect())
     }
 }
 
@@ -111,6 +121,19 @@ impl From<trust::Status> for Status {
             trust::Status::Unknown { why } => ("unknown", None, Some(why)),
         };
         Status { state: state.into(), as_of, why }
+    }
+}
+
+impl From<trust::WantedStatusList> for WantedStatusList {
+    fn from(list: trust::WantedStatusList) -> WantedStatusList {
+        WantedStatusList { issuer: list.issuer.to_string(), url: list.url }
+    }
+}
+
+impl From<node::StatusRefresh> for StatusRefresh {
+    fn from(refresh: node::StatusRefresh) -> StatusRefresh {
+        let missing = refresh.missing.into_iter().map(WantedStatusList::from).collect();
+        StatusRefresh { fetched: refresh.fetched, missing }
     }
 }
 

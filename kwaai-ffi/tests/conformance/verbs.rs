@@ -267,6 +267,7 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
         "Node.ask_trust" => {
             data(node.ask_trust(args.get("peer")?, args.get("about")?, args.get("at_least")?, cancel).await?)
         }
+        "Node.refresh_status_lists" => data(node.refresh_status_lists(cancel).await?),
         "Node.send_message" => data(node.send_message(args.get("peer")?, args.get("text")?, cancel).await?),
         "Node.messages" => Ok(stream(node.messages()?)),
         "Node.events" => Ok(stream(node.events()?)),
@@ -333,6 +334,22 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
         "TrustGraph.import_withdrawal" => data(graph.import_withdrawal(args.get("withdrawal")?, cancel).await?),
         "TrustGraph.disclosures" => data(graph.disclosures(cancel).await?),
         "TrustGraph.set_disclosures" => data(graph.set_disclosures(args.get("disclosures")?, cancel).await?),
+        "TrustGraph.thresholds" => data(graph.thresholds(cancel).await?),
+        "TrustGraph.set_thresholds" => data(graph.set_thresholds(args.get("thresholds")?, cancel).await?),
+        "TrustGraph.record" => {
+            let measured = args.record(&["peer", "outcome"])?;
+            data(graph.record(args.get("peer")?, args.get("outcome")?, measured, cancel).await?)
+        }
+        "TrustGraph.reputation" => data(graph.reputation(args.get("peer")?, cancel).await?),
+        "TrustGraph.reset_reputation" => data(graph.reset_reputation(args.get("peer")?, cancel).await?),
+        "TrustGraph.present" => {
+            let filter = args.record::<Filter>(&["audience", "challenge"])?;
+            data(graph.present(args.get("audience")?, args.get("challenge")?, filter, cancel).await?)
+        }
+        "TrustGraph.verify_presentation" => {
+            let (presentation, audience) = (args.get("presentation")?, args.get("audience")?);
+            data(graph.verify_presentation(presentation, audience, args.get("challenge")?, cancel).await?)
+        }
         "TrustGraph.advance_clock" => data(graph.advance_clock(args.get("by_ms")?)?),
         "TrustGraph.shutdown" => data(graph.shutdown()),
         _ => unknown(name),

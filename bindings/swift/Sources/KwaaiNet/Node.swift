@@ -81,6 +81,13 @@ public final class Node: Sendable {
         try await call { try await native.askTrust(peer: peer, about: about, atLeast: atLeast?.native, cancel: $0) }
     }
 
+    /// Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. A node does
+    /// this by itself every ten minutes. Where peers have gone it may take a minute.
+    @discardableResult
+    public func refreshStatusLists() async throws -> StatusRefresh {
+        try await call { try await native.refreshStatusLists(cancel: $0) }
+    }
+
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
     public func sendMessage(peer: String, text: String) async throws {
         try await call { try await native.sendMessage(peer: peer, text: text, cancel: $0) }

@@ -40,6 +40,7 @@ public typealias PeerInfo = KwaaiNetNative.PeerInfo
 public typealias Rank = KwaaiNetNative.Rank
 public typealias Reason = KwaaiNetNative.Reason
 public typealias RefusedCredential = KwaaiNetNative.RefusedCredential
+public typealias Reputation = KwaaiNetNative.Reputation
 public typealias ResolvedDid = KwaaiNetNative.ResolvedDid
 public typealias Role = KwaaiNetNative.Role
 public typealias Score = KwaaiNetNative.Score
@@ -47,9 +48,12 @@ public typealias SearchResult = KwaaiNetNative.SearchResult
 public typealias Span = KwaaiNetNative.Span
 public typealias Stats = KwaaiNetNative.Stats
 public typealias Status = KwaaiNetNative.Status
+public typealias StatusRefresh = KwaaiNetNative.StatusRefresh
+public typealias Thresholds = KwaaiNetNative.Thresholds
 public typealias TrustedIssuer = KwaaiNetNative.TrustedIssuer
 public typealias TrustStatement = KwaaiNetNative.TrustStatement
 public typealias Usage = KwaaiNetNative.Usage
+public typealias VerifiedPresentation = KwaaiNetNative.VerifiedPresentation
 public typealias WantedStatusList = KwaaiNetNative.WantedStatusList
 
 /// What a node is meant for.
@@ -95,6 +99,12 @@ public enum Purpose: String, Sendable, CaseIterable {
 /// How much an asker may learn of a score. Each level includes those before it.
 public enum Disclosure: String, Sendable, CaseIterable {
     case nothing, threshold, tier, value
+}
+
+/// How a dealing with a peer ended; a transport fault when no whole answer came.
+public enum Outcome: String, Sendable, CaseIterable {
+    case good, bad
+    case transportFault = "transport_fault"
 }
 
 /// Whether the credentials are kept under a passphrase, and whether it was given.

@@ -191,6 +191,61 @@ public final class TrustGraph: Sendable {
         try await call { try await native.setDisclosures(disclosures: names, cancel: $0) }
     }
 
+    /// What credentials about uptime and throughput must report to count.
+    public func thresholds() async throws -> Thresholds {
+        try await call { try await native.thresholds(cancel: $0) }
+    }
+
+    /// Replaces what credentials must report. Shares are from 0 to 1.
+    public func setThresholds(thresholds: Thresholds) async throws {
+        try await call { try await native.setThresholds(thresholds: thresholds, cancel: $0) }
+    }
+
+    /// Notes how a dealing with a peer ended just now. `promised` and `delivered` are throughput in one unit of the app's choice,
+    /// such as tokens a second. It is written with others after half a minute, and when the graph is shut down.
+    public func record(
+        peer: String, outcome: Outcome, latency: Duration? = nil, promised: Double? = nil, delivered: Double? = nil
+    ) async throws {
+        try await call { cancel in
+            try await native.record(
+                peer: peer, outcome: outcome.rawValue, latencyMs: latency.map { $0 / .milliseconds(1) }, promised: promised,
+                delivered: delivered, cancel: cancel)
+        }
+    }
+
+    /// What this node measured of a peer; nil when it never dealt with it.
+    public func reputation(peer: String) async throws -> Reputation? {
+        try await call { try await native.reputation(peer: peer, cancel: $0) }
+    }
+
+    /// Forgets what this node measured of a peer.
+    public func resetReputation(peer: String) async throws {
+        try await call { try await native.resetReputation(peer: peer, cancel: $0) }
+    }
+
+    /// Shows kept credentials that are in force, signed for one audience in answer to its challenge: those about this node,
+    /// unless `subject` is somebody else. It holds for five minutes.
+    public func present(
+        audience: String, challenge: String, subject: String? = nil, issuer: String? = nil, type: String? = nil
+    ) async throws -> String {
+        try await call { cancel in
+            try await native.present(
+                audience: audience, challenge: challenge, subject: subject, issuer: issuer, kind: type, cancel: cancel)
+        }
+    }
+
+    /// Checks a presentation and every credential in it. Throws `KwaaiError.permissionDenied` when it was made for another
+    /// audience or answers another challenge. Whether the challenge was given out, and was not answered before, is for the app
+    /// to know.
+    public func verifyPresentation(
+        presentation: String, audience: String, challenge: String
+    ) async throws -> VerifiedPresentation {
+        try await call { cancel in
+            try await native.verifyPresentation(
+                presentation: presentation, audience: audience, challenge: challenge, cancel: cancel)
+        }
+    }
+
     /// The issuers that this node trusts. None at first.
     public func issuers() async throws -> [TrustedIssuer] {
         try await call { try await native.issuers(cancel: $0) }

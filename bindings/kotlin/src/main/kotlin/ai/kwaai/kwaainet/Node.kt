@@ -40,6 +40,12 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     public suspend fun askTrust(peer: String, about: String, atLeast: Minimum? = null): TrustStatement =
         call { native.askTrust(peer.sound("peer"), about.sound("about"), atLeast?.native(), null).read() }
 
+    /**
+     * Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. A node does this
+     * by itself every ten minutes. Where peers have gone it may take a minute.
+     */
+    public suspend fun refreshStatusLists(): StatusRefresh = call { native.refreshStatusLists(null).read() }
+
     /** Sends a text of at most 64 KiB to a peer. Returns when it has arrived. */
     public suspend fun sendMessage(peer: String, text: String): Unit =
         call { native.sendMessage(peer.sound("peer"), text.sound("text"), null) }

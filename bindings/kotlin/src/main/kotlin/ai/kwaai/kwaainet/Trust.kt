@@ -4,6 +4,8 @@ import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.jsonObject
 import java.time.Instant
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
 import ai.kwaai.kwaainet.internal.Credential as NativeCredential
 import ai.kwaai.kwaainet.internal.CredentialSummary as NativeCredentialSummary
 import ai.kwaai.kwaainet.internal.ImportedCredentials as NativeImportedCredentials
@@ -11,11 +13,15 @@ import ai.kwaai.kwaainet.internal.KeptStatusList as NativeKeptStatusList
 import ai.kwaai.kwaainet.internal.Minimum as NativeMinimum
 import ai.kwaai.kwaainet.internal.Reason as NativeReason
 import ai.kwaai.kwaainet.internal.RefusedCredential as NativeRefusedCredential
+import ai.kwaai.kwaainet.internal.Reputation as NativeReputation
 import ai.kwaai.kwaainet.internal.ResolvedDid as NativeResolvedDid
 import ai.kwaai.kwaainet.internal.Score as NativeScore
 import ai.kwaai.kwaainet.internal.Status as NativeStatus
+import ai.kwaai.kwaainet.internal.StatusRefresh as NativeStatusRefresh
+import ai.kwaai.kwaainet.internal.Thresholds as NativeThresholds
 import ai.kwaai.kwaainet.internal.TrustStatement as NativeTrustStatement
 import ai.kwaai.kwaainet.internal.TrustedIssuer as NativeTrustedIssuer
+import ai.kwaai.kwaainet.internal.VerifiedPresentation as NativeVerifiedPresentation
 import ai.kwaai.kwaainet.internal.WantedStatusList as NativeWantedStatusList
 
 /** The least that a purpose asks for: a [Tier], or a score where four tiers are too coarse. */
@@ -164,6 +170,14 @@ public data class KeptStatusList(
 /** A status list that a kept credential names, and of which there is no fresh copy. */
 public data class WantedStatusList(val issuer: String, val url: String)
 
+/** What looking for status lists brought. */
+public data class StatusRefresh(
+    /** How many lists came and were kept. */
+    val fetched: Long,
+    /** Those of which nobody had a young copy. */
+    val missing: List<WantedStatusList>,
+)
+
 /** What became of a bundle of credentials. */
 public data class ImportedCredentials(val kept: List<CredentialSummary>, val refused: List<RefusedCredential>)
 
@@ -203,6 +217,74 @@ public enum class Disclosure {
         public fun of(name: String): Disclosure = named(entries, "disclosure", name)
     }
 }
+
+/** What credentials about uptime and throughput must report to count. */
+public data class Thresholds(
+    /** The least share of the observed time that a node must have been up, from 0 to 1. */
+    val uptimeMinShare: Double = AT_FIRST.uptimeMinShare,
+    /** The fewest days that must have been observed. */
+    val uptimeMinDays: Long = AT_FIRST.uptimeMinDays.toLong(),
+    /** How far the measured throughput may stay below the announced one, as a share of that. */
+    val throughputTolerance: Double = AT_FIRST.throughputTolerance,
+    /** Whether a credential that reports nothing counts for nothing. */
+    val requireClaims: Boolean = AT_FIRST.requireClaims,
+)
+
+/** How a dealing with a peer ended. */
+public enum class Outcome {
+    /** The answer was right. */
+    GOOD,
+
+    /** The peer answered, and the answer was wrong or not what it had agreed to. */
+    BAD,
+
+    /** No whole answer came, which says nothing about the peer's honesty. */
+    TRANSPORT_FAULT;
+
+    public companion object {
+        /** The outcome of a name such as `transport_fault`. */
+        public fun of(name: String): Outcome = named(entries, "outcome", name)
+    }
+}
+
+/** What this node measured of a peer. A dealing weighs half after 30 days. */
+public data class Reputation(
+    /** The peer's DID. */
+    val peer: String,
+    /** The weight of the good answers. */
+    val good: Double,
+    /** The weight of the bad answers. */
+    val bad: Double,
+    /** The share of good answers, one good and one bad one being supposed beforehand. */
+    val success: Double,
+    /** Its lower bound at about 90 %; 0 without answers. */
+    val successLowerBound: Double,
+    /** The weight of dealings that failed in transport. */
+    val transportFaults: Double,
+    /** The share of dealings that did not fail in transport. */
+    val reliability: Double?,
+    /** The share of the days with dealings on which it answered. */
+    val uptime: Double?,
+    /** The mean time to an answer. */
+    val latency: Duration?,
+    /** Delivered throughput over promised throughput, where both were measured. */
+    val throughput: Double?,
+    /** 1, or less after many bad answers among the newest. */
+    val standing: Double,
+    /** When the newest dealing ended. */
+    val last: Instant,
+)
+
+/** What a presentation that was checked shows. */
+public data class VerifiedPresentation(
+    /** The DID of who showed it, and proved to have the key. */
+    val holder: String,
+    /** Those about the holder. All of them verified and are in force. */
+    val credentials: List<Credential>,
+    /** They verified too, and say nothing about the holder. */
+    val aboutOthers: List<Credential>,
+    val expiresAt: Instant,
+)
 
 /** A peer's signed opinion on somebody, which was checked. */
 public data class TrustStatement(
@@ -288,6 +370,32 @@ internal fun NativeKeptStatusList.read() =
     KeptStatusList(issuer, url, purposes, Instant.parse(asOf), Instant.parse(freshUntil), entries.toLong())
 
 internal fun NativeWantedStatusList.read() = WantedStatusList(issuer, url)
+
+internal fun NativeStatusRefresh.read() = StatusRefresh(fetched, missing.map { it.read() })
+
+/** What holds until thresholds are set. */
+private val AT_FIRST = NativeThresholds()
+
+internal fun NativeThresholds.read() =
+    Thresholds(uptimeMinShare, uptimeMinDays.toLong(), throughputTolerance, requireClaims)
+
+internal fun Thresholds.native(): NativeThresholds {
+    val most = UInt.MAX_VALUE.toLong()
+    if (uptimeMinDays !in 0..most) {
+        val message = "thresholds.uptimeMinDays must be a whole number from 0 to $most, not $uptimeMinDays"
+        throw KwaaiException.InvalidArgument(message)
+    }
+    return NativeThresholds(uptimeMinShare, uptimeMinDays.toUInt(), throughputTolerance, requireClaims)
+}
+
+internal fun NativeReputation.read() = Reputation(
+    peer, good, bad, success, successLowerBound, transportFaults, reliability, uptime, latencyMs?.milliseconds, throughput,
+    standing, Instant.parse(last),
+)
+
+internal fun NativeVerifiedPresentation.read() = VerifiedPresentation(
+    holder, credentials.map { it.read() }, aboutOthers.map { it.read() }, Instant.parse(expiresAt),
+)
 
 internal fun NativeImportedCredentials.read() = ImportedCredentials(kept.map { it.read() }, refused.map { it.read() })
 

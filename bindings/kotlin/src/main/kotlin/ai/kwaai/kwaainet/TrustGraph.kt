@@ -5,6 +5,7 @@ import kotlinx.serialization.json.JsonObject
 import java.nio.file.Path
 import java.time.Instant
 import kotlin.time.Duration
+import kotlin.time.DurationUnit
 
 /** What this node knows about the trustworthiness of others. Nobody is trusted at first. */
 public class TrustGraph internal constructor(private val native: NativeTrustGraph) : Handle {
@@ -135,6 +136,61 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     /** Replaces how much askers may learn: from each tier on at least its level. Without any, they learn nothing. */
     public suspend fun setDisclosures(disclosures: Map<Tier, Disclosure>): Unit = call {
         native.setDisclosures(disclosures.map { (tier, level) -> tier.wire() to level.wire() }.toMap(), null)
+    }
+
+    /** What credentials about uptime and throughput must report to count. */
+    public suspend fun thresholds(): Thresholds = call { native.thresholds(null).read() }
+
+    /** Replaces what credentials must report. Shares are from 0 to 1. */
+    public suspend fun setThresholds(thresholds: Thresholds): Unit =
+        call { native.setThresholds(thresholds.native(), null) }
+
+    /**
+     * Notes how a dealing with [peer], a DID or a PeerId, ended just now. [promised] and [delivered] are throughput in one unit of
+     * the app's choice, such as tokens a second. It is written with others after half a minute, and when the graph is shut down.
+     */
+    public suspend fun record(
+        peer: String,
+        outcome: Outcome,
+        latency: Duration? = null,
+        promised: Double? = null,
+        delivered: Double? = null,
+    ): Unit = call {
+        val latencyMs = latency?.toDouble(DurationUnit.MILLISECONDS)
+        native.record(peer.sound("peer"), outcome.wire(), latencyMs, promised, delivered, null)
+    }
+
+    /** What this node measured of a peer; `null` when it never dealt with it. */
+    public suspend fun reputation(peer: String): Reputation? = call { native.reputation(peer.sound("peer"), null)?.read() }
+
+    /** Forgets what this node measured of a peer. */
+    public suspend fun resetReputation(peer: String): Unit = call { native.resetReputation(peer.sound("peer"), null) }
+
+    /**
+     * Shows kept credentials that are in force, signed for one [audience] in answer to its [challenge]: those about this node,
+     * unless [subject] is somebody else. It holds for five minutes.
+     */
+    public suspend fun present(
+        audience: String,
+        challenge: String,
+        subject: String? = null,
+        issuer: String? = null,
+        type: String? = null,
+    ): String = call {
+        native.present(
+            audience.sound("audience"), challenge.sound("challenge"), subject?.sound("subject"), issuer?.sound("issuer"),
+            type?.sound("type"), null,
+        )
+    }
+
+    /**
+     * Checks a presentation and every credential in it. Throws [KwaaiException.PermissionDenied] when it was made for another
+     * audience or answers another challenge. Whether the challenge was given out, and was not answered before, is for the app
+     * to know.
+     */
+    public suspend fun verifyPresentation(presentation: String, audience: String, challenge: String): VerifiedPresentation = call {
+        val shown = presentation.sound("presentation")
+        native.verifyPresentation(shown, audience.sound("audience"), challenge.sound("challenge"), null).read()
     }
 
     /** The issuers that this node trusts. None at first. */

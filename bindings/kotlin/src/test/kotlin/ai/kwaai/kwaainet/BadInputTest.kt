@@ -62,6 +62,17 @@ class BadInputTest {
             refused("blocks", ErrorCode.INVALID_ARGUMENT) { node.contribute(listOf(BlockShare(TINY, -1, 2))) }
             refused("blocks", ErrorCode.INVALID_ARGUMENT) { node.contribute(listOf(BlockShare(TINY, 3, Int.MAX_VALUE))) }
         }
+        TrustGraph.open().use { graph ->
+            for (days in listOf(-1L, UInt.MAX_VALUE.toLong() + 1, Long.MIN_VALUE)) {
+                refused("days $days", ErrorCode.INVALID_ARGUMENT) { graph.setThresholds(Thresholds(uptimeMinDays = days)) }
+            }
+            for (span in listOf((-1).milliseconds, 50_000.days, Duration.INFINITE)) {
+                refused("latency $span", ErrorCode.INVALID_ARGUMENT) { graph.record(Testing.seedDid(2), Outcome.GOOD, span) }
+            }
+            refused("delivered", ErrorCode.INVALID_ARGUMENT) {
+                graph.record(Testing.seedDid(2), Outcome.GOOD, delivered = Double.NaN)
+            }
+        }
         Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->
             rag.ingest("A text.".encodeToByteArray(), "a.txt").done()
             refused("k", ErrorCode.INVALID_ARGUMENT) { rag.search("text", k = -1) }

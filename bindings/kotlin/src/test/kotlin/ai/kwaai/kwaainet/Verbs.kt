@@ -30,6 +30,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
     "Node.ask_trust" to { on, a -> (on as Node).askTrust(a.need("peer"), a.need("about"), a["at_least"]?.let(::minimum)) },
+    "Node.refresh_status_lists" to { on, _ -> (on as Node).refreshStatusLists() },
     "Node.send_message" to { on, a -> (on as Node).sendMessage(a.need("peer"), a.need("text")) },
     "Node.messages" to { on, _ -> (on as Node).messages() },
     "Node.events" to { on, _ -> (on as Node).events() },
@@ -96,6 +97,21 @@ val VERBS: Map<String, Call> = mapOf(
         val levels = Arguments(a.need("disclosures"))
         val disclosures = a.map("disclosures").orEmpty().keys.associate { Tier.of(it) to Disclosure.of(levels.need(it)) }
         (on as TrustGraph).setDisclosures(disclosures)
+    },
+    "TrustGraph.thresholds" to { on, _ -> (on as TrustGraph).thresholds() },
+    "TrustGraph.set_thresholds" to { on, a -> (on as TrustGraph).setThresholds(thresholds(Arguments(a.need("thresholds")))) },
+    "TrustGraph.record" to { on, a ->
+        val latency = a.real("latency_ms")?.milliseconds
+        val outcome = Outcome.of(a.need("outcome"))
+        (on as TrustGraph).record(a.need("peer"), outcome, latency, a.real("promised"), a.real("delivered"))
+    },
+    "TrustGraph.reputation" to { on, a -> (on as TrustGraph).reputation(a.need("peer")) },
+    "TrustGraph.reset_reputation" to { on, a -> (on as TrustGraph).resetReputation(a.need("peer")) },
+    "TrustGraph.present" to { on, a ->
+        (on as TrustGraph).present(a.need("audience"), a.need("challenge"), a.text("subject"), a.text("issuer"), a.text("type"))
+    },
+    "TrustGraph.verify_presentation" to { on, a ->
+        (on as TrustGraph).verifyPresentation(a.need("presentation"), a.need("audience"), a.need("challenge"))
     },
     "TrustGraph.issuers" to { on, _ -> (on as TrustGraph).issuers() },
     "TrustGraph.trust_issuer" to { on, a -> (on as TrustGraph).trustIssuer(a.need("did"), a.needTexts("types")) },
@@ -212,6 +228,16 @@ private fun blocks(a: Arguments): Blocks = when (a["blocks"]) {
 
 private fun limits(a: Arguments) =
     Limits(maxConnections = a.int("max_connections"), inbox = a.int("inbox"), events = a.int("events"))
+
+/** Only what the scenario names, so that the rest has what Kotlin's own defaults say. */
+private fun thresholds(a: Arguments): Thresholds {
+    var made = Thresholds()
+    a.real("uptime_min_share")?.let { made = made.copy(uptimeMinShare = it) }
+    a.long("uptime_min_days")?.let { made = made.copy(uptimeMinDays = it) }
+    a.real("throughput_tolerance")?.let { made = made.copy(throughputTolerance = it) }
+    a.maybe<Boolean>("require_claims")?.let { made = made.copy(requireClaims = it) }
+    return made
+}
 
 private fun toJson(value: Any?): JsonElement = when (value) {
     null -> JsonNull
