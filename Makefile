@@ -71,7 +71,8 @@ notices: ## the licences of everything that is linked in, in target/package
 
 package-crates: ## the crates, in the order of their publication, checked as if for publishing
 	cargo publish --dry-run --locked --no-verify -p kwaai-core -p kwaai-ffi
-	mkdir -p target/package && cp $(or $(CARGO_TARGET_DIR),target)/package/kwaai-*.crate target/package/
+	cargo package --locked --no-verify -p kwaai-core -p kwaai-ffi
+	[ -z "$(CARGO_TARGET_DIR)" ] || { mkdir -p target/package && cp "$(CARGO_TARGET_DIR)"/package/kwaai-*.crate target/package/; }
 
 install: ## the C library, with pkg-config and CMake files: make install PREFIX=/usr/local
 	library=$$(bindings/c/build.sh) && PREFIX=$(or $(PREFIX),/usr/local) DESTDIR=$(DESTDIR) bindings/c/install.sh "$$library"

@@ -23,10 +23,10 @@ def stripped(library: Path) -> int:
 
 
 def packages(folder: Path) -> Iterator[tuple[str, int, float | None]]:
-    """Each package, its bytes, and its budget in megabytes; `None` for one that no line of the budgets is for."""
+    """Each package, its bytes, and its budget in megabytes, that of the longest pattern; `None` for one that none is for."""
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        budgets = [budget for pattern, budget in BUDGETS["package"].items() if fnmatchcase(path.name, pattern)]
-        yield path.name, path.stat().st_size, budgets[0] if budgets else None
+        patterns = [pattern for pattern in BUDGETS["package"] if fnmatchcase(path.name, pattern)]
+        yield path.name, path.stat().st_size, BUDGETS["package"][max(patterns, key=len)] if patterns else None
 
 
 def main() -> int:
