@@ -74,10 +74,8 @@ impl TrustGate {
 
     /// Looks for the lists that credentials name which a peer has just shown.
     async fn look_up_status(&self, peer: PeerId, shown: &[CredentialSummary]) -> Result<()> {
-        if shown.is_empty() {
-            return Ok(());
-        }
-        self.status_lists()?.fetch_wanted(Some(peer)).await.map(drop)
+        let issuers = shown.iter().map(|credential| credential.issuer).collect();
+        self.status_lists()?.fetch_shown(peer, &issuers).await
     }
 
     /// Fetches a peer's credentials unless it was asked a moment ago. A peer that does not answer has none to show.

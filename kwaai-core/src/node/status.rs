@@ -8,9 +8,9 @@
 //! then of the issuer, then of the nodes that announce in the DHT that they have it. Whoever answers, the list is checked as
 //! if it came from a stranger.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,6 +32,8 @@ const DHT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_QUESTION: usize = 4096;
 /// So many holders of a list are asked for it.
 const MAX_HOLDERS: usize = 4;
+/// So long an issuer is not asked again for a list that could not be had, while somebody waits.
+const MISSED: Duration = Duration::from_secs(60);
 /// So many lists are fetched at the same time.
 const PARALLEL: usize = 8;
 /// So many lists of others are announced in the DHT; a node's own all are, as far as its table of keys reaches.
@@ -61,27 +63,38 @@ pub(super) struct StatusLists {
     // Weak: the network holds the gate, and the gate holds this.
     peers: Weak<dyn Peers>,
     announced: Mutex<BTreeSet<String>>,
+    /// Which lists could not be had when they were asked for last, and when that was.
+    missed: Mutex<BTreeMap<WantedStatusList, Instant>>,
 }
 
 impl StatusLists {
     /// Begins to answer.
     pub(super) fn serve(peers: &Arc<dyn Peers>, trust: TrustGraph) -> Result<StatusLists> {
         peers.serve_unary(METHOD, Purpose::Open, Arc::new(HandOut(trust.clone())))?;
-        Ok(StatusLists { trust, peers: Arc::downgrade(peers), announced: Mutex::default() })
+        Ok(StatusLists { trust, peers: Arc::downgrade(peers), announced: Mutex::default(), missed: Mutex::default() })
     }
 
     /// Fetches what is wanted and announces what is at hand.
     async fn refresh(&self) -> Result<StatusRefresh> {
-        let fetched = self.fetch_wanted(None).await?;
+        let fetched = self.fetch_all(self.trust.wanted_status_lists()?, None).await?;
         // What has just come is announced too.
         self.announce().await?;
         Ok(fetched)
     }
 
-    /// Fetches what is wanted, of `shown_by` first.
-    pub(super) async fn fetch_wanted(&self, shown_by: Option<PeerId>) -> Result<StatusRefresh> {
+    /// Fetches what is wanted of these issuers, of the peer that showed their credentials first.
+    pub(super) async fn fetch_shown(&self, shown_by: PeerId, issuers: &BTreeSet<Did>) -> Result<()> {
+        let mut wanted = self.trust.wanted_status_lists()?;
+        wanted.retain(|list| issuers.contains(&list.issuer));
+        let refresh = self.fetch_all(wanted, Some(shown_by)).await?;
+        let now = Instant::now();
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.extend(refresh.missing.into_iter().map(|list| (list, now)));
+        Ok(())
+    }
+
+    async fn fetch_all(&self, wanted: Vec<WantedStatusList>, shown_by: Option<PeerId>) -> Result<StatusRefresh> {
         let peers = self.peers()?;
-        let wanted = self.trust.wanted_status_lists()?;
         let fetched: Vec<Option<WantedStatusList>> =
             stream::iter(wanted).map(|list| self.fetch(&*peers, shown_by, list)).buffered(PARALLEL).collect().await;
         let count = fetched.iter().filter(|missing| missing.is_none()).count();
@@ -100,7 +113,9 @@ impl StatusLists {
         list: WantedStatusList,
     ) -> Option<WantedStatusList> {
         let (local, mut asked) = (peers.local_peer(), BTreeSet::new());
-        let first = shown_by.into_iter().chain(list.issuer.to_peer_id().ok());
+        // An issuer that is gone does not hold up everybody who shows its credentials.
+        let issuer = list.issuer.to_peer_id().ok().filter(|_| shown_by.is_none() || !self.was_missed(&list));
+        let first = shown_by.into_iter().chain(issuer);
         for holder in first {
             if holder != local && asked.insert(holder) && self.ask(peers, holder, &list).await {
                 return None;
@@ -118,6 +133,12 @@ impl StatusLists {
             }
         }
         Some(list)
+    }
+
+    fn was_missed(&self, list: &WantedStatusList) -> bool {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.retain(|_, at| at.elapsed() < MISSED);
+        missed.contains_key(list)
     }
 
     async fn ask(&self, peers: &dyn Peers, holder: PeerId, list: &WantedStatusList) -> bool {
