@@ -564,6 +564,39 @@ enum kwaai_status_t kwaai_node_refresh_status_lists_async(const struct kwaai_nod
                                                           struct kwaai_op_t **out_op,
                                                           struct kwaai_error_t **error);
 
+// Puts what a kept credential claims to the test, at the peer that it is about, and keeps the row of evidence. As JSON:
+// `credential_id`, the tested `peer`, the name of the `claim`, what was `claimed` and what was `measured` in its unit, over
+// how many `samples`, the `tolerance`, the `verdict` ("holds", "fails" or "inconclusive"), whether the work was `correct`,
+// the `seed`, the instant `at` which it was made, the `probe` and the `answer` as they were signed; null where there is none.
+//
+// An UptimeVC is tested by whether the peer answers: a probe is a sample. A ThroughputVC is tested by tokens that the
+// peer computes, with the `model` that it names; the results are compared where that holds its blocks too.
+// `options_json` is an object with any of `tolerance`, a share of the claim from 0 to 1, 0.2 unless set; `tokens`, 8 to
+// 512, 32 unless set; `seed`, from 0 to 2^53 - 1, which decides the work and is drawn at random unless set.
+// `KWAAI_NOT_FOUND` for a credential that is not kept, `KWAAI_UNSUPPORTED` for one whose claim cannot be tested. A peer
+// that does not answer is a result and no error; it takes ten seconds.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `model`, `options_json` and
+// `error` may be NULL. Lifetime: the handles must not have been freed.
+enum kwaai_status_t kwaai_node_test_credential(const struct kwaai_node_t *node,
+                                               const char *credential_id,
+                                               const struct kwaai_model_t *model,
+                                               const char *options_json,
+                                               uint32_t timeout_ms,
+                                               char **out_json,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_test_credential` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_test_credential`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_test_credential_async(const struct kwaai_node_t *node,
+                                                     const char *credential_id,
+                                                     const struct kwaai_model_t *model,
+                                                     const char *options_json,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
 // Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -2229,6 +2262,52 @@ enum kwaai_status_t kwaai_trust_reputation_async(const struct kwaai_trust_t *tru
                                                  struct kwaai_op_t **out_op,
                                                  struct kwaai_error_t **error);
 
+// What this node measured of each peer that it dealt with, as a JSON array of objects as `kwaai_trust_reputation` has
+// them, in the order of the peers' keys.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_reputations(const struct kwaai_trust_t *trust,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_reputations` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_reputations`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_reputations_async(const struct kwaai_trust_t *trust,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Notes what one peer says about another, in place of what it said before: the weights, from 0 to 10^9, of the good and
+// of the bad answers that it saw, and the instant `at` which it said so, RFC 3339, or NULL for now. Whose word it is was
+// checked by the caller. It is written with others after 30 seconds, and when the graph ends.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `at` and `error` may be NULL. Lifetime: the handle must not have
+// been freed.
+enum kwaai_status_t kwaai_trust_add_recommendation(const struct kwaai_trust_t *trust,
+                                                   const char *recommender,
+                                                   const char *about,
+                                                   double good,
+                                                   double bad,
+                                                   const char *at,
+                                                   uint32_t timeout_ms,
+                                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_add_recommendation` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_add_recommendation`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_add_recommendation_async(const struct kwaai_trust_t *trust,
+                                                         const char *recommender,
+                                                         const char *about,
+                                                         double good,
+                                                         double bad,
+                                                         const char *at,
+                                                         struct kwaai_op_t **out_op,
+                                                         struct kwaai_error_t **error);
+
 // Forgets what this node measured of a peer, durably. `KWAAI_NOT_FOUND` when it never dealt with it.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -2246,6 +2325,74 @@ enum kwaai_status_t kwaai_trust_reset_reputation_async(const struct kwaai_trust_
                                                        const char *peer,
                                                        struct kwaai_op_t **out_op,
                                                        struct kwaai_error_t **error);
+
+// The tests of a credential's claim that are kept, the last 64 of them, as a JSON array of objects as
+// `kwaai_node_test_credential` has them, the oldest first.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_tests(const struct kwaai_trust_t *trust,
+                                      const char *credential_id,
+                                      uint32_t timeout_ms,
+                                      char **out_json,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_tests` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_tests`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_tests_async(const struct kwaai_trust_t *trust,
+                                            const char *credential_id,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Issues this identity's side of a link with a subject, a DID or a PeerId. `link_type` says what this identity is:
+// "person", "organisation", "passkey" or "node". `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's
+// own span. `*out_credential` is the signed document, to be given to others. It is not kept.
+//
+// The link is proven where both sides are kept: the node's, which says "node", and that of its person or organisation.
+//
+// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_issue_binding(const struct kwaai_trust_t *trust,
+                                              const char *subject,
+                                              const char *link_type,
+                                              uint64_t valid_for_ms,
+                                              uint32_t timeout_ms,
+                                              char **out_credential,
+                                              struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_issue_binding` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_issue_binding`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_issue_binding_async(const struct kwaai_trust_t *trust,
+                                                    const char *subject,
+                                                    const char *link_type,
+                                                    uint64_t valid_for_ms,
+                                                    struct kwaai_op_t **out_op,
+                                                    struct kwaai_error_t **error);
+
+// The links of a node, or of a person or organisation, that both keys prove by kept credentials in force, as a JSON array,
+// the oldest first. Each has the `node`, the `identity`, its `link_type` ("person", "organisation" or "passkey") and
+// `since` when both sides hold.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_bindings(const struct kwaai_trust_t *trust,
+                                         const char *did,
+                                         uint32_t timeout_ms,
+                                         char **out_json,
+                                         struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_bindings` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_bindings`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_bindings_async(const struct kwaai_trust_t *trust,
+                                               const char *did,
+                                               struct kwaai_op_t **out_op,
+                                               struct kwaai_error_t **error);
 
 // Shows the kept credentials that fit the filter and are in force, signed for one audience in answer to its challenge,
 // texts of 1 to 1024 bytes. The filter is a JSON object with any of `subject`, `issuer` and `type`; without a subject

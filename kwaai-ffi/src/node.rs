@@ -18,8 +18,8 @@ use crate::handle::Handle;
 use crate::provide::Supplies;
 use crate::rag::Options;
 use crate::shard::Offer;
-use crate::trust::{Minimum, Reason, StatusRefresh, TrustStatement};
-use crate::{CancelToken, Rag, Result, ShardEngine, Stream, TrustGraph, rt, validate};
+use crate::trust::{ClaimTest, Minimum, Reason, StatusRefresh, TestOptions, TrustStatement};
+use crate::{CancelToken, Model, Rag, Result, ShardEngine, Stream, TrustGraph, rt, validate};
 
 /// A running node. Dropping it aborts what is under way; [`Node::shutdown`] lets it finish.
 pub struct Node {
@@ -343,6 +343,19 @@ impl Node {
     pub async fn refresh_status_lists(&self, cancel: CancelToken) -> Result<StatusRefresh> {
         let node = self.handle.get()?;
         rt::run(&cancel, async move { node.refresh_status_lists().await }).await.map(StatusRefresh::from)
+    }
+
+    /// Puts what a kept credential claims to the test, at the peer that it is about. A `ThroughputVC` needs the model that it
+    /// names, whose blocks need not be loaded. A peer that does not answer is a result and no error.
+    pub async fn test_credential(
+        &self,
+        credential_id: String,
+        model: Option<Arc<Model>>,
+        options: TestOptions,
+        cancel: CancelToken,
+    ) -> Result<ClaimTest> {
+        let (node, options) = (self.handle.get()?, options.read(model.as_deref())?);
+        rt::run(&cancel, async move { node.test_credential(&credential_id, options).await }).await.map(ClaimTest::from)
     }
 
     /// Sends a text to a peer; returns when it has arrived.

@@ -1,5 +1,7 @@
 //! Who may do what, as an object.
 
+mod binding;
+mod claim_test;
 mod pledge;
 mod presentation;
 mod query;
@@ -19,6 +21,8 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+pub use binding::IdentityBinding;
+pub use claim_test::{ClaimTest, TestOptions};
 pub use presentation::VerifiedPresentation;
 pub use query::TrustStatement;
 pub use reputation::{Measured, Reputation};

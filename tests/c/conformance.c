@@ -100,6 +100,17 @@ static uint64_t u64_of(call *made, const char *key)
     return (uint64_t)number_of(made, key, 9007199254740992.0);
 }
 
+/* Whether it is finite and in its range is for the library to say. */
+static double real_of(call *made, const char *key)
+{
+    json *value = json_get(made->args, key);
+    if (value == NULL || value->kind != JSON_NUMBER) {
+        made->refused = true;
+        return 0;
+    }
+    return value->number;
+}
+
 static bool bool_of(call *made, const char *key)
 {
     json *value = argument(made, key, JSON_BOOL);
@@ -124,6 +135,15 @@ static void *handle_named(const json *value, handle_kind kind)
 static void *handle_of(call *made, const char *key, handle_kind kind)
 {
     return handle_named(json_get(made->args, key), kind);
+}
+
+/* A model that may be left out. */
+static void *maybe_model(call *made, const char *key)
+{
+    json *value = json_get(made->args, key);
+    void *model = handle_of(made, key, MODEL);
+    made->refused = made->refused || (value != NULL && value->kind != JSON_NULL && model == NULL);
+    return model;
 }
 
 static size_t decoded(const char *base64, uint8_t *bytes)
@@ -308,6 +328,9 @@ static kwaai_status_t call_node(call *made)
                                             &text, E));
     } else if (IS("Node.refresh_status_lists")) {
         return JSON_OF(kwaai_node_refresh_status_lists(H, T, &text, E));
+    } else if (IS("Node.test_credential")) {
+        return JSON_OF(kwaai_node_test_credential(H, text_of(made, "credential_id"), maybe_model(made, "model"),
+                                                  options(made, "tolerance tokens seed"), T, &text, E));
     } else if (IS("Node.send_message")) {
         return kwaai_node_send_message(H, text_of(made, "peer"), text_of(made, "text"), T, E);
     } else if (IS("Node.messages")) {
@@ -428,6 +451,11 @@ static kwaai_status_t call_experience(call *made)
                                   options(made, "latency_ms promised delivered"), T, E);
     } else if (IS("TrustGraph.reputation")) {
         return JSON_OF(kwaai_trust_reputation(H, text_of(made, "peer"), T, &text, E));
+    } else if (IS("TrustGraph.reputations")) {
+        return JSON_OF(kwaai_trust_reputations(H, T, &text, E));
+    } else if (IS("TrustGraph.add_recommendation")) {
+        return kwaai_trust_add_recommendation(H, text_of(made, "recommender"), text_of(made, "about"),
+                                              real_of(made, "good"), real_of(made, "bad"), text_of(made, "at"), T, E);
     } else if (IS("TrustGraph.reset_reputation")) {
         return kwaai_trust_reset_reputation(H, text_of(made, "peer"), T, E);
     }
@@ -444,6 +472,22 @@ static kwaai_status_t call_presentation(call *made)
     } else if (IS("TrustGraph.verify_presentation")) {
         return JSON_OF(kwaai_trust_verify_presentation(H, text_of(made, "presentation"), text_of(made, "audience"),
                                                        text_of(made, "challenge"), T, &text, E));
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_claims(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("TrustGraph.tests")) {
+        return JSON_OF(kwaai_trust_tests(H, text_of(made, "credential_id"), T, &text, E));
+    } else if (IS("TrustGraph.issue_binding")) {
+        status = kwaai_trust_issue_binding(H, text_of(made, "subject"), text_of(made, "link_type"),
+                                           ms_of(made, "valid_for_ms"), T, &text, E);
+        return issued(made, status, text);
+    } else if (IS("TrustGraph.bindings")) {
+        return JSON_OF(kwaai_trust_bindings(H, text_of(made, "did"), T, &text, E));
     }
     return KWAAI_UNSUPPORTED;
 }
@@ -498,7 +542,8 @@ static kwaai_status_t call_trust(call *made)
     } else if (IS("TrustGraph.shutdown")) {
         return kwaai_trust_shutdown(H, E);
     }
-    kwaai_status_t (*const others[])(call *) = {call_status, call_wallet, call_pledge, call_experience, call_presentation};
+    kwaai_status_t (*const others[])(call *) = {call_status,     call_wallet,       call_pledge,
+                                                call_experience, call_presentation, call_claims};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         status = others[i](made);
         if (status != KWAAI_UNSUPPORTED || made->error != NULL) {

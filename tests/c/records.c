@@ -70,15 +70,18 @@ static json *took(char *text)
     return value;
 }
 
+static const char UPTIME[] = "{\"upShare\": 0.9, \"observedFrom\": \"2026-01-01T00:00:00Z\","
+                             " \"observedUntil\": \"2026-01-31T00:00:00Z\", \"samples\": 30}";
+
 int main(int count, char **arguments)
 {
     REQUIRE(count == 3);
     header = read_header(arguments[2]);
     char model_dir[1024], *text = NULL, *address = NULL, *did = NULL, *credential = NULL, *list = NULL,
-         *shown = NULL;
+         *shown = NULL, *side = NULL, *own = NULL;
     snprintf(model_dir, sizeof model_dir, "%s/examples/models/tiny-kwaai", arguments[2]);
     kwaai_node_t *alice = NULL, *bob = NULL;
-    kwaai_trust_t *trust = NULL, *reader = NULL;
+    kwaai_trust_t *trust = NULL, *reader = NULL, *other = NULL;
     kwaai_shards_t *shards = NULL;
     kwaai_model_t *model = NULL;
     kwaai_stream_t *inbox = NULL;
@@ -129,6 +132,24 @@ int main(int count, char **arguments)
     MUST(kwaai_trust_present(reader, "app", "1", NULL, PATIENCE_MS, &shown, &error));
     MUST(kwaai_trust_verify_presentation(trust, shown, "app", "1", PATIENCE_MS, &text, &error));
     fields_are("kwaai_trust_verify_presentation", took(text));
+    MUST(kwaai_trust_issue_binding(trust, did, "node", KWAAI_UNSET, PATIENCE_MS, &side, &error));
+    MUST(kwaai_trust_import_credential(trust, side, PATIENCE_MS, &text, &error));
+    kwaai_string_free(text);
+    kwaai_string_free(side);
+    MUST(kwaai_node_did(alice, &own, &error));
+    MUST(kwaai_node_trust(bob, &other, &error));
+    MUST(kwaai_trust_issue_binding(other, own, "person", KWAAI_UNSET, PATIENCE_MS, &side, &error));
+    MUST(kwaai_trust_import_credential(trust, side, PATIENCE_MS, &text, &error));
+    kwaai_string_free(text);
+    kwaai_string_free(side);
+    MUST(kwaai_trust_bindings(trust, did, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_bindings", took(text)->items[0]);
+    MUST(kwaai_trust_issue(other, "UptimeVC", did, UPTIME, KWAAI_UNSET, false, PATIENCE_MS, &side, &error));
+    MUST(kwaai_trust_import_credential(trust, side, PATIENCE_MS, &text, &error));
+    kwaai_string_free(side);
+    json *uptime = took(text);
+    MUST(kwaai_node_test_credential(alice, json_get(uptime, "id")->text, NULL, NULL, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_test_credential", took(text));
     MUST(kwaai_library_resolve_did(did, &text, &error));
     fields_are("kwaai_library_resolve_did", took(text));
     MUST(kwaai_trust_trust_issuer(trust, did, "[\"UptimeVC\"]", PATIENCE_MS, &error));
@@ -150,12 +171,14 @@ int main(int count, char **arguments)
     kwaai_string_free(credential);
     kwaai_string_free(list);
     kwaai_string_free(shown);
+    kwaai_string_free(own);
     kwaai_string_free(address);
     kwaai_stream_free(inbox);
     kwaai_model_free(model);
     kwaai_shards_free(shards);
     kwaai_trust_free(trust);
     kwaai_trust_free(reader);
+    kwaai_trust_free(other);
     kwaai_node_free(alice);
     kwaai_node_free(bob);
     REQUIRE(kwaai_live_handles() == 0);

@@ -9,7 +9,7 @@ use crate::error::{Result, json, parse, thrown, whole};
 use crate::operation::Operation;
 use crate::provide::Supplies;
 use crate::rag::Rag;
-use crate::shard::ShardEngine;
+use crate::shard::{Model, ShardEngine};
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
 
@@ -84,6 +84,15 @@ impl Node {
     pub fn refresh_status_lists(&self) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.refresh_status_lists(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn test_credential(&self, credential_id: String, model: Option<&Model>, options: String) -> Result<Operation> {
+        let (node, options) = (self.0.clone(), parse("", &options)?);
+        let model = model.map(|model| model.0.clone());
+        Ok(Operation::new(move |cancel| async move {
+            node.test_credential(credential_id, model, options, cancel).await.and_then(json)
+        }))
     }
 
     #[napi]

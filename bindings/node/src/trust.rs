@@ -243,9 +243,50 @@ impl TrustGraph {
     }
 
     #[napi]
+    pub fn reputations(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reputations(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn add_recommendation(
+        &self,
+        recommender: String,
+        about: String,
+        good: f64,
+        bad: f64,
+        at: Option<String>,
+    ) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.add_recommendation(recommender, about, good, bad, at, cancel).await
+        })
+    }
+
+    #[napi]
     pub fn reset_reputation(&self, peer: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.reset_reputation(peer, cancel).await })
+    }
+
+    #[napi]
+    pub fn tests(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.tests(credential_id, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn issue_binding(&self, subject: String, link_type: String, valid_for_ms: Option<f64>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.issue_binding(subject, link_type, valid_for_ms.map(whole), cancel).await.and_then(json)
+        })
+    }
+
+    #[napi]
+    pub fn bindings(&self, did: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.bindings(did, cancel).await.and_then(json) })
     }
 
     #[napi]

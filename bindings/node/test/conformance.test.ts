@@ -31,7 +31,7 @@ const SURFACE = toml(readFileSync(path.join(ROOT, 'tests', 'surface.toml'), 'utf
 
 /** Arguments that hold the app's own keys, which are not spelled anew. */
 const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document']);
-/** Instants that the object layer writes as milliseconds since 1970. */
+/** Instants that the object layer writes as milliseconds since 1970; `at` in a log record alone. */
 const EPOCH: Record<string, string> = { ingestedAt: 'ingested_at_ms', at: 'at_ms' };
 
 const camel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
@@ -92,7 +92,7 @@ function plain(value: any): unknown {
   if (typeof value !== 'object') return value;
   if (Object.getPrototypeOf(value) !== Object.prototype) return new Kept(value);
   const entries = Object.entries<any>(value).map(([key, entry]) => {
-    if (key in EPOCH && entry instanceof Date) return [EPOCH[key], entry.getTime()];
+    if (key in EPOCH && entry instanceof Date && !(key === 'at' && 'credentialId' in value)) return [EPOCH[key], entry.getTime()];
     return [snake(key), OWN_KEYS.has(key) ? entry : plain(entry)];
   });
   return Object.fromEntries(entries);

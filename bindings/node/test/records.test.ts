@@ -69,6 +69,10 @@ test('records and events of a node', async () => {
   assert.equal(peer.reasons.length, 1);
   same(node.peerInfo, peer, 'peer');
   same(trust.refresh, await read(two.refreshStatusLists()), 'refresh');
+  const claims = JSON.stringify({ upShare: 0.9, observedFrom: '2026-01-01T00:00:00Z', observedUntil: '2026-01-31T00:00:00Z', samples: 30 });
+  const uptime = await read(graph.issue('UptimeVC', two.did(), claims, undefined, false));
+  await call(graph.importCredential(uptime.json));
+  same(trust.claimTest, await read(one.testCredential(uptime.id, undefined, '{}')), 'test');
   same(trust.statement, await read(two.askTrust(one.did(), two.did(), 'null')), 'statement');
   same(resolvedDid, JSON.parse(native.resolveDid(one.did())), 'resolved');
   await Promise.all([call(two.shutdown(0)), call(one.shutdown(0))]);
@@ -96,6 +100,9 @@ test('records of withdrawal and of bundles', async () => {
   same(trust.thresholds, await read(holder.thresholds()), 'thresholds');
   await call(holder.record(issuer.did(), 'good', '{}'));
   same(trust.reputation, await read(holder.reputation(issuer.did())), 'reputation');
+  await call(holder.importCredential((await read(issuer.issueBinding(holder.did(), 'person', undefined))).json));
+  await call(holder.importCredential((await read(holder.issueBinding(issuer.did(), 'node', undefined))).json));
+  same(trust.identityBinding, (await read(holder.bindings(holder.did())))[0], 'binding');
 });
 
 test('records of models', async () => {

@@ -225,6 +225,56 @@ test('own experience is measured and forgotten', async () => {
   await fails('not_found', () => graph.resetReputation(peer));
 });
 
+test('the word of others replaces what they said before', async () => {
+  const clock = new Date('2026-01-31T12:00:00Z');
+  await using graph = await TrustGraph.open({ clock });
+  const [recommender, about] = [seedDid(3), seedDid(4)];
+  await graph.record(recommender, 'good');
+  await graph.record(about, 'good');
+  assert.deepEqual((await graph.reputations()).map(({ good }) => good), [1, 1]);
+  await graph.addRecommendation(recommender, about, 10, 0.5, { at: new Date('2026-01-30T12:00:00Z') });
+  await graph.addRecommendation(recommender, about, 10, 0.5);
+  for (const at of [new Date('2026-02-01T12:00:00Z'), new Date(NaN), 'tomorrow', 3]) {
+    await fails('invalid_argument', () => graph.addRecommendation(recommender, about, 1, 0, { at: at as never }));
+  }
+  for (const weight of [-1, NaN, 2e9, Infinity, '1', null, undefined]) {
+    await fails('invalid_argument', () => graph.addRecommendation(recommender, about, weight as never, 0));
+  }
+  await fails('invalid_argument', () => graph.addRecommendation(recommender, graph.did, 1, 0));
+});
+
+test('a link is proven by both sides', async () => {
+  const clock = new Date('2026-01-31T12:00:00Z');
+  await using person = await TrustGraph.open({ clock });
+  await using node = await TrustGraph.open({ clock });
+  await node.importCredential((await person.issueBinding(node.did, 'person', { validForMs: 86_400_000 })).json);
+  assert.deepEqual(await node.bindings(node.did), []);
+  await node.importCredential((await node.issueBinding(person.did, 'node')).json);
+  const link = { node: node.did, identity: person.did, linkType: 'person', since: clock };
+  assert.deepEqual(await node.bindings(person.did), [link]);
+  await fails('invalid_argument', () => node.issueBinding(node.did, 'node'));
+  for (const type of ['NodeBinding', '', 3, null]) {
+    await fails('invalid_argument', () => node.issueBinding(person.did, type as never));
+  }
+});
+
+test('a claim is put to the test', async () => {
+  await using host = await Node.start({ preset: 'ephemeral' });
+  await using tester = await Node.start({ preset: 'ephemeral' });
+  await using issuer = await TrustGraph.open();
+  await tester.connect((await host.info()).addresses[0] as string);
+  const graph = tester.trust();
+  const claims = { upShare: 0.9, observedFrom: '2026-01-01T00:00:00Z', observedUntil: '2026-01-31T00:00:00Z', samples: 30 };
+  const { id } = await graph.importCredential((await issuer.issue('UptimeVC', host.did, { claims })).json);
+  const tested = await tester.testCredential(id, { seed: Number.MAX_SAFE_INTEGER });
+  assert.deepEqual([tested.verdict, tested.measured, tested.samples, tested.seed], ['inconclusive', 1, 1, Number.MAX_SAFE_INTEGER]);
+  assert.deepEqual((await graph.tests(id)).map(({ seed }) => seed), [tested.seed]);
+  assert.ok(Number.isSafeInteger((await tester.testCredential(id)).seed));
+  for (const options of [{ seed: 2 ** 53 }, { seed: -1 }, { seed: 1.5 }, { tokens: 7 }, { tolerance: 1.5 }, { tolerance: NaN }, { model: 'x' }, { sed: 1 }]) {
+    await fails('invalid_argument', () => tester.testCredential(id, options as never));
+  }
+});
+
 test('a presentation is for one audience', async () => {
   await using issuer = await TrustGraph.open();
   await using holder = await TrustGraph.open();

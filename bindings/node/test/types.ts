@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type Credential, type Disclosure, type EventStream, type IngestEvent, type Message, type NodeEvent, type Reputation, type WantedStatusList } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Disclosure, type EventStream, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type WantedStatusList } from 'kwaainet';
 import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
@@ -36,6 +36,13 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   await graph.setThresholds({ uptimeMinDays: 30 });
   await graph.record(node.did, 'transport_fault', { latencyMs: 20.5 });
   holds<Same<Awaited<ReturnType<TrustGraph['reputation']>>, Reputation | null>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['reputations']>>, Reputation[]>>(true);
+  await graph.addRecommendation(node.did, node.did, 3, 0.5, { at: new Date() });
+  holds<Same<Awaited<ReturnType<TrustGraph['tests']>>, ClaimTest[]>>(true);
+  const { verdict } = await node.testCredential('urn:kwaai:vc:0', { model: await engine.load('model'), tolerance: 0.1, tokens: 16, seed: 7 });
+  holds<Same<typeof verdict, 'holds' | 'fails' | 'inconclusive'>>(true);
+  await graph.issueBinding(node.did, 'person', { validForMs: 86_400_000 });
+  holds<Same<Awaited<ReturnType<TrustGraph['bindings']>>, IdentityBinding[]>>(true);
   const { aboutOthers } = await graph.verifyPresentation(await graph.present(node.did, 'x', { type: 'UptimeVC' }), node.did, 'x');
   holds<Same<typeof aboutOthers, Credential[]>>(true);
   holds<Same<Awaited<ReturnType<Node['refreshStatusLists']>>['missing'], WantedStatusList[]>>(true);
@@ -43,6 +50,10 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   holds<Same<typeof reached, boolean | null>>(true);
   await TrustGraph.open({ signer: { did: 'did:key:z', sign: (message) => message } });
 
+  // @ts-expect-error no type of link of that name
+  await graph.issueBinding(node.did, 'NodeBinding');
+  // @ts-expect-error a model is a handle
+  await node.testCredential('urn:kwaai:vc:0', { model: 'model' });
   // @ts-expect-error no outcome of that name
   await graph.record(node.did, 'late');
   // @ts-expect-error no threshold of that name

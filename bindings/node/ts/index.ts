@@ -28,6 +28,7 @@ export {
   type NodeOptions,
   type PeerInfo,
   type Preset,
+  type TestCredentialOptions,
 } from './node.js';
 export type {
   DocumentPart,
@@ -88,21 +89,26 @@ export {
 } from './shard.js';
 export { EventStream } from './streams.js';
 export {
+  type ClaimTest,
   type Credential,
   type CredentialFilter,
   type CredentialSummary,
   type Disclosure,
   type Disclosures,
+  type IdentityBinding,
   type ImportedCredentials,
+  type IssueBindingOptions,
   type IssueOptions,
   type IssuePledgeOptions,
   type KeptStatusList,
+  type LinkType,
   type Minimum,
   type Outcome,
   type PledgeOptions,
   type Policy,
   type Purpose,
   type Reason,
+  type RecommendationOptions,
   type RecordOptions,
   type RefusedCredential,
   type Reputation,
@@ -115,6 +121,7 @@ export {
   type TrustGraphOptions,
   type TrustStatement,
   type TrustedIssuer,
+  type Verdict,
   type VerifiedPresentation,
   type WalletState,
   type WantedStatusList,

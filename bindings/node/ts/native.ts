@@ -53,6 +53,7 @@ export interface NativeNode {
   findPeer(peer: string): NativeOperation;
   askTrust(peer: string, about: string, atLeast: string): NativeOperation;
   refreshStatusLists(): NativeOperation;
+  testCredential(credentialId: string, model: NativeModel | undefined, options: string): NativeOperation;
   sendMessage(peer: string, text: string): NativeOperation;
   messages(): NativeStream;
   events(): NativeStream;
@@ -100,7 +101,12 @@ export interface NativeTrustGraph {
   setThresholds(thresholds: string): NativeOperation;
   record(peer: string, outcome: string, measured: string): NativeOperation;
   reputation(peer: string): NativeOperation;
+  reputations(): NativeOperation;
+  addRecommendation(recommender: string, about: string, good: number, bad: number, at: string | undefined): NativeOperation;
   resetReputation(peer: string): NativeOperation;
+  tests(credentialId: string): NativeOperation;
+  issueBinding(subject: string, linkType: string, validForMs: number | undefined): NativeOperation;
+  bindings(did: string): NativeOperation;
   present(audience: string, challenge: string, filter: string): NativeOperation;
   verifyPresentation(presentation: string, audience: string, challenge: string): NativeOperation;
   requestPledge(issuer: string, text: string, name: string | undefined): NativeOperation;

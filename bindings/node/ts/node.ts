@@ -1,14 +1,14 @@
 /** A whole node: identity, network, trust, models and knowledge under one handle. */
 
-import { type CallOptions, finished } from './bridge.js';
+import { type CallOptions, finished, held } from './bridge.js';
 import { native } from './errors.js';
-import { module, type NativeNode } from './native.js';
+import { module, type NativeModel, type NativeNode } from './native.js';
 import { Rag, type RagOptions, ragOptions } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
-import { type Offer, ShardEngine, offer } from './shard.js';
+import { type Model, type Offer, ShardEngine, offer } from './shard.js';
 import { EventStream } from './streams.js';
-import { type Minimum, type Reason, type StatusRefresh, type Tier, TrustGraph, type TrustStatement } from './trust.js';
-import { clockOf, reason, refresh, statement } from './trust.js';
+import { type ClaimTest, type Minimum, type Reason, type StatusRefresh, type Tier, TrustGraph, type TrustStatement } from './trust.js';
+import { claimTest, clockOf, reason, refresh, statement } from './trust.js';
 import { type Path, count, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 
 /** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
@@ -123,6 +123,18 @@ export interface BlockShare {
 export interface AskTrustOptions extends CallOptions {
   /** Only whether this tier or score is reached, which peers tell more askers. */
   atLeast?: Minimum | undefined;
+}
+
+/** How a claim is put to the test. */
+export interface TestCredentialOptions extends CallOptions {
+  /** The model that a `ThroughputVC` names. Where its blocks are here too, the results are compared. */
+  model?: Model | undefined;
+  /** How far the measurement may stay below the claim, as a share of it from 0 to 1; 0.2 unless set. */
+  tolerance?: number | undefined;
+  /** How many tokens a rate is measured over, 8 to 512; 32 unless set. */
+  tokens?: number | undefined;
+  /** Decides what work is asked for, a whole number from 0 to 2^53 - 1. Drawn at random unless set, so that nobody can prepare. */
+  seed?: number | undefined;
 }
 
 /** What a node shares. Everything that is not named is not shared. */
@@ -248,6 +260,20 @@ export class Node implements AsyncDisposable {
    */
   async refreshStatusLists(options?: CallOptions): Promise<StatusRefresh> {
     return reads(refresh)(await finished(this.#native.refreshStatusLists(), options));
+  }
+
+  /**
+   * Puts what a kept credential claims to the test, at the peer that it is about, and keeps the row of evidence: an `UptimeVC` by
+   * whether the peer answers a signed probe, a `ThroughputVC` by tokens that it computes with the model that the credential
+   * names. Rejects with `not_found` for a credential that is not kept, and with `unsupported` for one whose claim cannot be
+   * tested. A peer that does not answer is a result and no error; it takes ten seconds.
+   */
+  async testCredential(credentialId: string, options?: TestCredentialOptions): Promise<ClaimTest> {
+    const { model, tolerance, tokens, seed } = checked(options, ['model', 'tolerance', 'tokens', 'seed']);
+    const work = recordJson({ tolerance, tokens, seed });
+    const chosen = optional(model, (model) => held<NativeModel>('Model', model));
+    const operation = native(() => this.#native.testCredential(text('credentialId', credentialId), chosen, work));
+    return reads(claimTest)(await finished(operation, options));
   }
 
   /** Sends a text of at most 64 KiB to a peer. Resolves when it has arrived. */

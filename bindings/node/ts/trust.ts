@@ -5,7 +5,7 @@ import { type ErrorCode, native } from './errors.js';
 import { module, type NativeTrustGraph } from './native.js';
 import { type Signer, signerOf } from './provide.js';
 import { type Shape, instant, many, plain, reads, readsAll, readsMaybe } from './records.js';
-import { type Path, count, instant as written, json, optional, options as checked, path, recordJson, text, texts, truth, wrong } from './values.js';
+import { type Path, count, instant as written, json, optional, options as checked, path, real, recordJson, text, texts, truth, wrong } from './values.js';
 
 /** How far a peer is trusted. */
 export type Tier = 'unknown' | 'known' | 'verified' | 'trusted';
@@ -183,6 +183,48 @@ export interface Reputation {
   last: Date;
 }
 
+/** What a test says of a claim; `inconclusive` when the peer did not answer, or there are too few samples to tell. */
+export type Verdict = 'holds' | 'fails' | 'inconclusive';
+
+/** A test of what a credential claims. */
+export interface ClaimTest {
+  credentialId: string;
+  /** The subject, which was tested. */
+  peer: string;
+  /** The name of the claim: `upShare` or `tokensPerSecond`. */
+  claim: string;
+  claimed: number;
+  /** In the claim's unit; `null` when the peer did not answer a test that needs an answer. */
+  measured: number | null;
+  /** How many the measurement rests on: probes for an uptime, tokens for a rate. */
+  samples: number;
+  /** How far the measurement may stay below the claim, as a share of it. */
+  tolerance: number;
+  verdict: Verdict;
+  /** Whether the work was what this node computes itself; `null` when it was not compared. */
+  correct: boolean | null;
+  seed: number;
+  at: Date;
+  /** As this node signed it. */
+  probe: string;
+  /** As the peer signed it; `null` when none came. */
+  answer: string | null;
+}
+
+/** What an identity is in a link: one side is a node, the other a person, an organisation, or a person known by a passkey. */
+export type LinkType = 'person' | 'organisation' | 'passkey' | 'node';
+
+/** A link between a node and a person or organisation that both keys prove. */
+export interface IdentityBinding {
+  node: string;
+  /** The person or organisation. */
+  identity: string;
+  /** What the identity is: never `node`. */
+  linkType: LinkType;
+  /** Since when both sides hold. */
+  since: Date;
+}
+
 /** What a presentation that was checked shows. */
 export interface VerifiedPresentation {
   /** Who showed it, and proved to have the key. */
@@ -202,6 +244,12 @@ export interface RecordOptions extends CallOptions {
   promised?: number | undefined;
   /** The throughput that it delivered, in the same unit. */
   delivered?: number | undefined;
+}
+
+/** When a peer said what it says about another. */
+export interface RecommendationOptions extends CallOptions {
+  /** Now unless set. */
+  at?: Date | string | undefined;
 }
 
 /** How a trust graph is opened. */
@@ -234,6 +282,12 @@ export interface PledgeOptions extends CallOptions {
 
 /** How a pledge is certified. */
 export interface IssuePledgeOptions extends PledgeOptions {
+  /** Milliseconds until it expires; without it, it does not. */
+  validForMs?: number | undefined;
+}
+
+/** How a side of a link is issued. */
+export interface IssueBindingOptions extends CallOptions {
   /** Milliseconds until it expires; without it, it does not. */
   validForMs?: number | undefined;
 }
@@ -317,6 +371,23 @@ const reputation: Shape<Reputation> = {
   standing: plain,
   last: instant,
 };
+/** @internal */
+export const claimTest: Shape<ClaimTest> = {
+  credentialId: plain,
+  peer: plain,
+  claim: plain,
+  claimed: plain,
+  measured: plain,
+  samples: plain,
+  tolerance: plain,
+  verdict: plain,
+  correct: plain,
+  seed: plain,
+  at: instant,
+  probe: plain,
+  answer: plain,
+};
+const identityBinding: Shape<IdentityBinding> = { node: plain, identity: plain, linkType: plain, since: instant };
 const verified: Shape<VerifiedPresentation> = {
   holder: plain,
   credentials: many(credential),
@@ -338,6 +409,8 @@ export const shapes = {
   statement,
   thresholds,
   reputation,
+  claimTest,
+  identityBinding,
   verified,
 };
 
@@ -563,9 +636,62 @@ export class TrustGraph implements AsyncDisposable {
     return readsMaybe(reputation)(await finished(this.#native.reputation(text('peer', peer)), options));
   }
 
+  /** What this node measured of each peer that it dealt with, in the order of their keys. */
+  async reputations(options?: CallOptions): Promise<Reputation[]> {
+    return readsAll(reputation)(await finished(this.#native.reputations(), options));
+  }
+
+  /**
+   * Notes what one peer says about another, in place of what it said before: the weights, from 0 to 10^9, of the good and of the
+   * bad answers that it saw. Whose word it is was checked by the app. It is written with others after half a minute, and when
+   * the graph is shut down.
+   */
+  async addRecommendation(
+    recommender: string,
+    about: string,
+    good: number,
+    bad: number,
+    options?: RecommendationOptions,
+  ): Promise<void> {
+    const { at } = checked(options, ['at']);
+    const operation = this.#native.addRecommendation(
+      text('recommender', recommender),
+      text('about', about),
+      real('good', good),
+      real('bad', bad),
+      at instanceof Date ? written('at', at) : optional(at, (at) => text('at', at)),
+    );
+    await finished(operation, options);
+  }
+
   /** Forgets what this node measured of a peer, durably. */
   async resetReputation(peer: string, options?: CallOptions): Promise<void> {
     await finished(this.#native.resetReputation(text('peer', peer)), options);
+  }
+
+  /** The tests of a credential's claim that are kept, the last 64 of them, the oldest first. */
+  async tests(credentialId: string, options?: CallOptions): Promise<ClaimTest[]> {
+    return readsAll(claimTest)(await finished(this.#native.tests(text('credentialId', credentialId)), options));
+  }
+
+  /**
+   * Issues this identity's side of a link with a subject, a DID or a PeerId; `linkType` says what this identity is. It is returned
+   * and not kept. The link is proven where both sides are kept: the node's, which says `node`, and that of its person or
+   * organisation.
+   */
+  async issueBinding(subject: string, linkType: LinkType, options?: IssueBindingOptions): Promise<Credential> {
+    const { validForMs } = checked(options, ['validForMs']);
+    const operation = this.#native.issueBinding(
+      text('subject', subject),
+      text('linkType', linkType),
+      optional(validForMs, (ms) => count('validForMs', ms)),
+    );
+    return reads(credential)(await finished(operation, options));
+  }
+
+  /** The links of a node, or of a person or organisation, that both keys prove by kept credentials: the oldest first. */
+  async bindings(did: string, options?: CallOptions): Promise<IdentityBinding[]> {
+    return readsAll(identityBinding)(await finished(this.#native.bindings(text('did', did)), options));
   }
 
   /**

@@ -51,6 +51,12 @@ export function count(what: string, value: unknown, max: number = Number.MAX_SAF
   return value;
 }
 
+/** @internal A number. Whether it is finite and in its range is for the library to say. */
+export function real(what: string, value: unknown): number {
+  if (typeof value !== 'number') throw wrong(what, 'a number', value);
+  return value;
+}
+
 /** @internal */
 export const MAX_U32 = 0xffff_ffff;
 

@@ -16,9 +16,9 @@ from ._records import record, records, tagged
 from .errors import InvalidArgumentError
 from .provide import Embedder, LanguageModel, Readers, running_host
 from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
-from .shard import Offer, ShardEngine
+from .shard import Model, Offer, ShardEngine
 from .streams import EventStream
-from .trust import Minimum, Reason, StatusRefresh, Tier, TrustGraph, TrustStatement, instant, shown
+from .trust import ClaimTest, Minimum, Reason, StatusRefresh, Tier, TrustGraph, TrustStatement, instant, shown
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
 Path: TypeAlias = str | PathLike[str]
@@ -215,6 +215,31 @@ class Node:
         A node does this by itself every ten minutes. Where peers have gone it may take a minute.
         """
         return record(StatusRefresh, await finished(self._native.refresh_status_lists()))
+
+    async def test_credential(
+        self,
+        credential_id: str,
+        *,
+        model: Model | None = None,
+        tolerance: float | None = None,
+        tokens: int | None = None,
+        seed: int | None = None,
+    ) -> ClaimTest:
+        """Puts what a kept credential claims to the test, at the peer that it is about, and keeps the row of evidence.
+
+        An ``UptimeVC`` is tested by whether the peer answers a signed probe. A ``ThroughputVC`` is tested by ``tokens``
+        that the peer computes, 8 to 512 and 32 unless set, with the ``model`` that the credential names; where its blocks
+        are here too, the results are compared. ``tolerance`` is how far the measurement may stay below the claim, as a
+        share of it from 0 to 1, and 0.2 unless set. ``seed``, from 0 to 2**53 - 1, decides the work, and is drawn at
+        random unless set, so that nobody can prepare for it.
+
+        Raises ``NotFoundError`` for a credential that is not kept, and ``UnsupportedError`` for one whose claim cannot be
+        tested. A peer that does not answer is a result and no error; it takes ten seconds.
+        """
+        chosen = None if model is None else model._native
+        return record(
+            ClaimTest, await finished(self._native.test_credential(credential_id, chosen, tolerance, tokens, seed))
+        )
 
     async def send_message(self, peer: str, text: str) -> None:
         """Sends a text of at most 64 KiB to a peer. Returns when it has arrived."""

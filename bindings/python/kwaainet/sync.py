@@ -75,11 +75,14 @@ from .shard import (
 )
 from .streams import BATCH, Source
 from .trust import (
+    ClaimTest,
     Credential,
     CredentialSummary,
     Disclosure,
+    IdentityBinding,
     ImportedCredentials,
     KeptStatusList,
+    LinkType,
     Minimum,
     Outcome,
     Purpose,
@@ -94,6 +97,7 @@ from .trust import (
     VerifiedPresentation,
     WalletState,
     WantedStatusList,
+    instant,
     issue_arguments,
     shown_graph,
     trust_options,
@@ -361,8 +365,26 @@ class TrustGraph(_Closing):
     def reputation(self, peer: str) -> Reputation | None:
         return maybe_record(Reputation, waited(self._native.reputation(peer)))
 
+    def reputations(self) -> list[Reputation]:
+        return records(Reputation, waited(self._native.reputations()))
+
+    def add_recommendation(
+        self, recommender: str, about: str, good: float, bad: float, *, at: str | datetime | None = None
+    ) -> None:
+        waited(self._native.add_recommendation(recommender, about, good, bad, instant(at)))
+
     def reset_reputation(self, peer: str) -> None:
         waited(self._native.reset_reputation(peer))
+
+    def tests(self, credential_id: str) -> list[ClaimTest]:
+        return records(ClaimTest, waited(self._native.tests(credential_id)))
+
+    def issue_binding(self, subject: str, link_type: LinkType, *, valid_for: timedelta | None = None) -> Credential:
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        return record(Credential, waited(self._native.issue_binding(subject, link_type, valid_for_ms)))
+
+    def bindings(self, did: str) -> list[IdentityBinding]:
+        return records(IdentityBinding, waited(self._native.bindings(did)))
 
     def present(
         self,
@@ -654,6 +676,18 @@ class Node(_Closing):
 
     def refresh_status_lists(self) -> StatusRefresh:
         return record(StatusRefresh, waited(self._native.refresh_status_lists()))
+
+    def test_credential(
+        self,
+        credential_id: str,
+        *,
+        model: Model | None = None,
+        tolerance: float | None = None,
+        tokens: int | None = None,
+        seed: int | None = None,
+    ) -> ClaimTest:
+        chosen = None if model is None else model._native
+        return record(ClaimTest, waited(self._native.test_credential(credential_id, chosen, tolerance, tokens, seed)))
 
     def send_message(self, peer: str, text: str) -> None:
         waited(self._native.send_message(peer, text))

@@ -24,6 +24,10 @@ Disclosure: TypeAlias = Literal["nothing", "threshold", "tier", "value"]
 WalletState: TypeAlias = Literal["plain", "locked", "unlocked"]
 #: How a dealing with a peer ended; a ``transport_fault`` when no whole answer came.
 Outcome: TypeAlias = Literal["good", "bad", "transport_fault"]
+#: What a test says of a claim; ``inconclusive`` when the peer did not answer, or there are too few samples to tell.
+Verdict: TypeAlias = Literal["holds", "fails", "inconclusive"]
+#: What an identity is in a link: one side is a node, the other a person, an organisation, or a person known by a passkey.
+LinkType: TypeAlias = Literal["person", "organisation", "passkey", "node"]
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,46 @@ class Reputation:
     """1, or less after many bad answers among the newest."""
     last: datetime
     """When the newest dealing ended."""
+
+
+@dataclass(frozen=True)
+class ClaimTest:
+    """A test of what a credential claims."""
+
+    credential_id: str
+    peer: str
+    """The subject, which was tested."""
+    claim: str
+    """The name of the claim: ``upShare`` or ``tokensPerSecond``."""
+    claimed: float
+    measured: float | None
+    """In the claim's unit; ``None`` when the peer did not answer a test that needs an answer."""
+    samples: int
+    """How many the measurement rests on: probes for an uptime, tokens for a rate."""
+    tolerance: float
+    """How far the measurement may stay below the claim, as a share of it."""
+    verdict: Verdict
+    correct: bool | None
+    """Whether the work was what this node computes itself; ``None`` when it was not compared."""
+    seed: int
+    at: datetime
+    probe: str
+    """As this node signed it."""
+    answer: str | None
+    """As the peer signed it; ``None`` when none came."""
+
+
+@dataclass(frozen=True)
+class IdentityBinding:
+    """A link between a node and a person or organisation that both keys prove."""
+
+    node: str
+    identity: str
+    """The person or organisation."""
+    link_type: LinkType
+    """What the identity is: never ``node``."""
+    since: datetime
+    """Since when both sides hold."""
 
 
 @dataclass(frozen=True)
@@ -412,9 +456,43 @@ class TrustGraph:
         """What this node measured of a peer; ``None`` when it never dealt with it."""
         return maybe_record(Reputation, await finished(self._native.reputation(peer)))
 
+    async def reputations(self) -> list[Reputation]:
+        """What this node measured of each peer that it dealt with, in the order of their keys."""
+        return records(Reputation, await finished(self._native.reputations()))
+
+    async def add_recommendation(
+        self, recommender: str, about: str, good: float, bad: float, *, at: str | datetime | None = None
+    ) -> None:
+        """Notes what one peer says about another, in place of what it said before.
+
+        ``good`` and ``bad`` are the weights, from 0 to 10^9, of the answers that it saw, and ``at`` is when it said so, now
+        unless set. Whose word it is was checked by the app. It is written with others after half a minute, and when the
+        graph is shut down.
+        """
+        await finished(self._native.add_recommendation(recommender, about, good, bad, instant(at)))
+
     async def reset_reputation(self, peer: str) -> None:
         """Forgets what this node measured of a peer, durably."""
         await finished(self._native.reset_reputation(peer))
+
+    async def tests(self, credential_id: str) -> list[ClaimTest]:
+        """The tests of a credential's claim that are kept, the last 64 of them, the oldest first."""
+        return records(ClaimTest, await finished(self._native.tests(credential_id)))
+
+    async def issue_binding(
+        self, subject: str, link_type: LinkType, *, valid_for: timedelta | None = None
+    ) -> Credential:
+        """Issues this identity's side of a link with a subject, a DID or a PeerId. It is returned and not kept.
+
+        ``link_type`` says what this identity is. The link is proven where both sides are kept: the node's, which says
+        ``node``, and that of its person or organisation.
+        """
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        return record(Credential, await finished(self._native.issue_binding(subject, link_type, valid_for_ms)))
+
+    async def bindings(self, did: str) -> list[IdentityBinding]:
+        """The links of a node, or of a person or organisation, that both keys prove by kept credentials: oldest first."""
+        return records(IdentityBinding, await finished(self._native.bindings(did)))
 
     async def present(
         self,

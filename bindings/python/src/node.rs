@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kwaai_ffi::rag::Options;
+use kwaai_ffi::trust::TestOptions;
 use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
@@ -10,7 +11,7 @@ use crate::operation::Operation;
 use crate::provide::{Embedder, Reader, Writer, supplies};
 use crate::rag::Rag;
 use crate::reply::{Object, Record};
-use crate::shard::ShardEngine;
+use crate::shard::{Model, ShardEngine};
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
 
@@ -77,6 +78,21 @@ impl Node {
     fn refresh_status_lists(&self) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.refresh_status_lists(cancel).await.and_then(Record::of) })
+    }
+
+    fn test_credential(
+        &self,
+        credential_id: String,
+        model: Option<&Model>,
+        tolerance: Option<f64>,
+        tokens: Option<u32>,
+        seed: Option<u64>,
+    ) -> Operation {
+        let (node, model) = (self.0.clone(), model.map(|model| model.0.clone()));
+        let options = TestOptions { tolerance, tokens, seed };
+        Operation::new(move |cancel| async move {
+            node.test_credential(credential_id, model, options, cancel).await.and_then(Record::of)
+        })
     }
 
     fn send_message(&self, peer: String, text: String) -> Operation {

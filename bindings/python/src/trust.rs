@@ -226,9 +226,45 @@ impl TrustGraph {
         Operation::new(move |cancel| async move { graph.reputation(peer, cancel).await.and_then(Record::of) })
     }
 
+    fn reputations(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.reputations(cancel).await.and_then(Record::of) })
+    }
+
+    fn add_recommendation(
+        &self,
+        recommender: String,
+        about: String,
+        good: f64,
+        bad: f64,
+        at: Option<String>,
+    ) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.add_recommendation(recommender, about, good, bad, at, cancel).await
+        })
+    }
+
     fn reset_reputation(&self, peer: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.reset_reputation(peer, cancel).await })
+    }
+
+    fn tests(&self, credential_id: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.tests(credential_id, cancel).await.and_then(Record::of) })
+    }
+
+    fn issue_binding(&self, subject: String, link_type: String, valid_for_ms: Option<u64>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.issue_binding(subject, link_type, valid_for_ms, cancel).await.and_then(Record::of)
+        })
+    }
+
+    fn bindings(&self, did: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.bindings(did, cancel).await.and_then(Record::of) })
     }
 
     fn present(

@@ -48,6 +48,10 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
             lambda: _of_graph(lambda graph: graph.set_thresholds(kwaainet.Thresholds(uptime_min_days=-1))),
             "thresholds.uptime_min_days must be a whole number from 0 to 4294967295, not -1",
         ),
+        (
+            lambda: _of_graph(lambda graph: graph.issue_binding(testing.seed_did(2), "NodeBinding")),
+            'link_type must be one of "person", "organisation", "passkey", "node"',
+        ),
         (lambda: _of_graph(lambda graph: graph.set_thresholds({})), "thresholds must be a Thresholds, not dict"),
         (lambda: kwaainet.resolve_did(3), "did must be a str, not int"),  # type: ignore[arg-type]
     ],
@@ -83,7 +87,8 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "policy": {}, "disclosures": {}, "purpose": "open", "credential_id": "x", "url": "x", "list": "{}",
             "bundle": "{}", "passphrase": "x", "issuer": node.did, "request": "{}", "withdrawal": "{}", "about": node.did,
             "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1, "thresholds": kwaainet.Thresholds(),
-            "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}",
+            "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node",
+            "recommender": node.did, "good": 1.0, "bad": 0.0,
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():

@@ -90,6 +90,9 @@ async def scene(tmp_path: Path) -> None:
         await holder.thresholds()
         await holder.record(issuer.did, "good")
         await holder.reputation(issuer.did)
+        await holder.import_credential((await issuer.issue_binding(holder.did, "person")).json)
+        await holder.import_credential((await holder.issue_binding(issuer.did, "node")).json)
+        await holder.bindings(holder.did)
         await issuer.verify_presentation(await holder.present("app", "1"), "app", "1")
     async with Node.start(preset="ephemeral") as one, Node.start(preset="ephemeral", listen=[]) as other:
         events = one.events()
@@ -106,6 +109,10 @@ async def scene(tmp_path: Path) -> None:
         await one.peers()
         await other.ask_trust(one.did, issuer.did)
         await other.refresh_status_lists()
+        observed = {"observedFrom": "2026-01-01T00:00:00Z", "observedUntil": "2026-01-31T00:00:00Z", "samples": 30}
+        uptime = await issuer.issue("UptimeVC", one.did, {"upShare": 0.9} | observed)
+        await other.trust().import_credential(uptime.json)
+        await other.test_credential(uptime.id)
         await one.contribute(blocks=[BlockShare(MODEL, 0, 4)], min_tier="unknown")
         model = await other.shards().load(MODEL, blocks="none")
         await other.shards().coverage(model)

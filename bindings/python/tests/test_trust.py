@@ -230,6 +230,56 @@ def test_own_experience_is_measured_and_forgotten() -> None:
             graph.reset_reputation(peer)
 
 
+def test_the_word_of_others_replaces_what_they_said_before() -> None:
+    recommender, about = testing.seed_did(3), testing.seed_did(4)
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    with sync.TrustGraph.open(clock=noon) as graph:
+        graph.record(recommender, "good")
+        graph.record(about, "good")
+        assert [seen.good for seen in graph.reputations()] == [1, 1]
+        graph.add_recommendation(recommender, about, 10, 0.5, at=noon - timedelta(days=1))
+        graph.add_recommendation(recommender, about, 10, 0.5)
+        for ahead in (noon + timedelta(days=1), "tomorrow"):
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                graph.add_recommendation(recommender, about, 1, 0, at=ahead)
+        for weight in (-1, float("nan"), 2e9):
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                graph.add_recommendation(recommender, about, weight, 0)
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            graph.add_recommendation(recommender, graph.did, 1, 0)
+
+
+def test_a_link_is_proven_by_both_sides() -> None:
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    with sync.TrustGraph.open(clock=noon) as person, sync.TrustGraph.open(clock=noon) as node:
+        node.import_credential(person.issue_binding(node.did, "person", valid_for=timedelta(days=1)).json)
+        assert node.bindings(node.did) == []
+        node.import_credential(node.issue_binding(person.did, "node").json)
+        link = kwaainet.IdentityBinding(node=node.did, identity=person.did, link_type="person", since=noon)
+        assert node.bindings(node.did) == node.bindings(person.did) == [link]
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            node.issue_binding(node.did, "node")
+
+
+def test_a_claim_is_put_to_the_test() -> None:
+    observed = {"observedFrom": "2026-01-01T00:00:00Z", "observedUntil": "2026-01-31T00:00:00Z", "samples": 30}
+    with (
+        sync.Node.start(preset="ephemeral") as host,
+        sync.Node.start(preset="ephemeral") as tester,
+        sync.TrustGraph.open() as issuer,
+    ):
+        tester.connect(host.info().addresses[0])
+        graph = tester.trust()
+        kept = graph.import_credential(issuer.issue("UptimeVC", host.did, {"upShare": 0.9} | observed).json)
+        test = tester.test_credential(kept.id, seed=2**53 - 1)
+        assert (test.verdict, test.measured, test.samples, test.seed) == ("inconclusive", 1, 1, 2**53 - 1)
+        drawn = tester.test_credential(kept.id, tolerance=0)
+        assert graph.tests(kept.id) == [test, drawn]
+        for wrong in ({"seed": 2**53}, {"seed": -1}, {"tokens": 7}, {"tolerance": 1.5}, {"tolerance": float("nan")}):
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                tester.test_credential(kept.id, **wrong)  # type: ignore[arg-type]
+
+
 def test_a_presentation_is_for_one_audience() -> None:
     with sync.TrustGraph.open() as issuer, sync.TrustGraph.open() as holder:
         kept = holder.import_credential(issuer.issue("UptimeVC", holder.did).json)

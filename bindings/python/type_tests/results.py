@@ -51,6 +51,11 @@ async def nodes() -> None:
         assert_type(statement, kwaainet.TrustStatement)
         assert_type(statement.holds, bool | None)
         assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
+        model = await node.shards().load("model", blocks="none")
+        test = await node.test_credential("urn:kwaai:vc:0", model=model, tolerance=0.1, tokens=16, seed=7)
+        assert_type(test, kwaainet.ClaimTest)
+        assert_type(test.verdict, kwaainet.Verdict)
+        await node.test_credential("urn:kwaai:vc:0", model="model")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert_type(await node.contribute(blocks=[kwaainet.BlockShare("model", 0, 2)]), list[Offer])
     Node.start(preset="huge")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Node.start("ephemeral")  # type: ignore[misc] # pyright: ignore[reportCallIssue]
@@ -72,6 +77,13 @@ async def trust(graph: TrustGraph) -> None:
     await graph.record(graph.did, "good", latency=timedelta(milliseconds=20))
     await graph.record(graph.did, "late")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert_type(await graph.reputation(graph.did), kwaainet.Reputation | None)
+    assert_type(await graph.reputations(), list[kwaainet.Reputation])
+    await graph.add_recommendation(graph.did, graph.did, 3, 0.5)
+    assert_type(await graph.tests("urn:kwaai:vc:0"), list[kwaainet.ClaimTest])
+    assert_type(await graph.issue_binding(graph.did, "person", valid_for=timedelta(days=1)), Credential)
+    await graph.issue_binding(graph.did, "PersonBinding")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    (link,) = await graph.bindings(graph.did)
+    assert_type(link.link_type, kwaainet.LinkType)
     shown = await graph.present(graph.did, "challenge", type="UptimeVC")
     assert_type(shown, str)
     verified = await graph.verify_presentation(shown, graph.did, "challenge")

@@ -4,7 +4,8 @@ use std::ffi::c_char;
 
 use kwaai_core::Error;
 
-use super::call::{self, Out, boundary, free, optional_ms, record, resolve, text};
+use super::call::{self, Out, boundary, free, optional, optional_ms, record, resolve, text};
+use super::model::kwaai_model_t;
 use super::provide::{kwaai_supplies_t, supplies_of};
 use super::rag::kwaai_rag_t;
 use super::reply::{Text, stream};
@@ -12,8 +13,9 @@ use super::shards::kwaai_shards_t;
 use super::status::{kwaai_error_t, kwaai_status_t};
 use super::stream::kwaai_stream_t;
 use super::trust::kwaai_trust_t;
-use crate::Node;
 use crate::registry::Kind;
+use crate::trust::TestOptions;
+use crate::{Model, Node};
 
 /// A running node.
 pub struct kwaai_node_t;
@@ -130,6 +132,32 @@ waiting! {
         -> (out_json: *mut c_char) {
         let node = resolve::<Node>(node)?;
         |cancel| async move { Text::json(&node.refresh_status_lists(cancel).await?) }
+    }
+
+    /// Puts what a kept credential claims to the test, at the peer that it is about, and keeps the row of evidence. As JSON:
+    /// `credential_id`, the tested `peer`, the name of the `claim`, what was `claimed` and what was `measured` in its unit, over
+    /// how many `samples`, the `tolerance`, the `verdict` ("holds", "fails" or "inconclusive"), whether the work was `correct`,
+    /// the `seed`, the instant `at` which it was made, the `probe` and the `answer` as they were signed; null where there is none.
+    ///
+    /// An UptimeVC is tested by whether the peer answers: a probe is a sample. A ThroughputVC is tested by tokens that the
+    /// peer computes, with the `model` that it names; the results are compared where that holds its blocks too.
+    /// `options_json` is an object with any of `tolerance`, a share of the claim from 0 to 1, 0.2 unless set; `tokens`, 8 to
+    /// 512, 32 unless set; `seed`, from 0 to 2^53 - 1, which decides the work and is drawn at random unless set.
+    /// `KWAAI_NOT_FOUND` for a credential that is not kept, `KWAAI_UNSUPPORTED` for one whose claim cannot be tested. A peer
+    /// that does not answer is a result and no error; it takes ten seconds.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `model`, `options_json` and
+    /// `error` may be NULL. Lifetime: the handles must not have been freed.
+    fn kwaai_node_test_credential / kwaai_node_test_credential_async(
+        node: *const kwaai_node_t,
+        credential_id: *const c_char,
+        model: *const kwaai_model_t,
+        options_json: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (node, model) = (resolve::<Node>(node)?, optional::<Model>(model)?);
+        let options = record::<TestOptions>("options_json", options_json)?;
+        let credential_id = text("credential_id", credential_id)?;
+        |cancel| async move { Text::json(&node.test_credential(credential_id, model, options, cancel).await?) }
     }
 
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.

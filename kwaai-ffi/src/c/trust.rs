@@ -521,6 +521,36 @@ waiting! {
         |cancel| async move { Text::json(&trust.reputation(peer, cancel).await?) }
     }
 
+    /// What this node measured of each peer that it dealt with, as a JSON array of objects as `kwaai_trust_reputation` has
+    /// them, in the order of the peers' keys.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_reputations / kwaai_trust_reputations_async(trust: *const kwaai_trust_t)
+        -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { Text::json(&trust.reputations(cancel).await?) }
+    }
+
+    /// Notes what one peer says about another, in place of what it said before: the weights, from 0 to 10^9, of the good and
+    /// of the bad answers that it saw, and the instant `at` which it said so, RFC 3339, or NULL for now. Whose word it is was
+    /// checked by the caller. It is written with others after 30 seconds, and when the graph ends.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `at` and `error` may be NULL. Lifetime: the handle must not have
+    /// been freed.
+    fn kwaai_trust_add_recommendation / kwaai_trust_add_recommendation_async(
+        trust: *const kwaai_trust_t,
+        recommender: *const c_char,
+        about: *const c_char,
+        good: f64,
+        bad: f64,
+        at: *const c_char,
+    ) -> () {
+        let (trust, at) = (resolve::<TrustGraph>(trust)?, optional_text("at", at)?);
+        let (recommender, about) = (text("recommender", recommender)?, text("about", about)?);
+        move |cancel| async move { trust.add_recommendation(recommender, about, good, bad, at, cancel).await }
+    }
+
     /// Forgets what this node measured of a peer, durably. `KWAAI_NOT_FOUND` when it never dealt with it.
     ///
     /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -531,6 +561,49 @@ waiting! {
     ) -> () {
         let (trust, peer) = (resolve::<TrustGraph>(trust)?, text("peer", peer)?);
         |cancel| async move { trust.reset_reputation(peer, cancel).await }
+    }
+
+    /// The tests of a credential's claim that are kept, the last 64 of them, as a JSON array of objects as
+    /// `kwaai_node_test_credential` has them, the oldest first.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_tests / kwaai_trust_tests_async(trust: *const kwaai_trust_t, credential_id: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, credential_id) = (resolve::<TrustGraph>(trust)?, text("credential_id", credential_id)?);
+        |cancel| async move { Text::json(&trust.tests(credential_id, cancel).await?) }
+    }
+
+    /// Issues this identity's side of a link with a subject, a DID or a PeerId. `link_type` says what this identity is:
+    /// "person", "organisation", "passkey" or "node". `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's
+    /// own span. `*out_credential` is the signed document, to be given to others. It is not kept.
+    ///
+    /// The link is proven where both sides are kept: the node's, which says "node", and that of its person or organisation.
+    ///
+    /// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_issue_binding / kwaai_trust_issue_binding_async(
+        trust: *const kwaai_trust_t,
+        subject: *const c_char,
+        link_type: *const c_char,
+        valid_for_ms: u64,
+    ) -> (out_credential: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        let (subject, link_type) = (text("subject", subject)?, text("link_type", link_type)?);
+        let valid_for = optional_ms(valid_for_ms);
+        move |cancel| async move { Ok(Text(trust.issue_binding(subject, link_type, valid_for, cancel).await?.json)) }
+    }
+
+    /// The links of a node, or of a person or organisation, that both keys prove by kept credentials in force, as a JSON array,
+    /// the oldest first. Each has the `node`, the `identity`, its `link_type` ("person", "organisation" or "passkey") and
+    /// `since` when both sides hold.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_bindings / kwaai_trust_bindings_async(trust: *const kwaai_trust_t, did: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, did) = (resolve::<TrustGraph>(trust)?, text("did", did)?);
+        |cancel| async move { Text::json(&trust.bindings(did, cancel).await?) }
     }
 
     /// Shows the kept credentials that fit the filter and are in force, signed for one audience in answer to its challenge,

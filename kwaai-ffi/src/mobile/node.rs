@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::number::{maybe, whole};
 use super::{
-    BlockShareOptions, Cancel, NativeEvents, NativeMessages, NativeRag, NativeShardEngine, NativeTrustGraph,
-    NodeOptions, RagOptions, Result, token,
+    BlockShareOptions, Cancel, NativeEvents, NativeMessages, NativeModel, NativeRag, NativeShardEngine,
+    NativeTrustGraph, NodeOptions, RagOptions, Result, token,
 };
 use crate::Node;
 use crate::node::{Contribution, NodeInfo, PeerInfo};
 use crate::shard::Offer;
-use crate::trust::{Minimum, StatusRefresh, TrustStatement};
+use crate::trust::{ClaimTest, Minimum, StatusRefresh, TestOptions, TrustStatement};
 
 /// A running node.
 #[derive(uniffi::Object)]
@@ -78,6 +78,21 @@ impl NativeNode {
     /// Looks for the status lists that are wanted.
     pub async fn refresh_status_lists(&self, cancel: Cancel) -> Result<StatusRefresh> {
         Ok(self.0.refresh_status_lists(token(cancel)).await?)
+    }
+
+    /// Puts what a credential claims to the test.
+    pub async fn test_credential(
+        &self,
+        credential_id: String,
+        model: Option<Arc<NativeModel>>,
+        tolerance: Option<f64>,
+        tokens: Option<i64>,
+        seed: Option<i64>,
+        cancel: Cancel,
+    ) -> Result<ClaimTest> {
+        let options = TestOptions { tolerance, tokens: maybe("tokens", tokens)?, seed: maybe("seed", seed)? };
+        let model = model.map(|model| model.0.clone());
+        Ok(self.0.test_credential(credential_id, model, options, token(cancel)).await?)
     }
 
     /// Sends a text to a peer.

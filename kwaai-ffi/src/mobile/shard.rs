@@ -13,7 +13,7 @@ pub struct NativeShardEngine(pub(super) Arc<ShardEngine>);
 
 /// A loaded model.
 #[derive(uniffi::Object)]
-pub struct NativeModel(Model);
+pub struct NativeModel(pub(super) Arc<Model>);
 
 /// Which blocks to load.
 #[derive(Debug, uniffi::Enum)]
@@ -76,7 +76,8 @@ impl NativeShardEngine {
                 BlockChoice::Span(whole("start_block", start)?, whole("end_block", end)?)
             }
         };
-        Ok(Arc::new(NativeModel(self.0.load(model, choice, token(cancel)).await?)))
+        let loaded = self.0.load(model, choice, token(cancel)).await?;
+        Ok(Arc::new(NativeModel(Arc::new(loaded))))
     }
 
     /// Serves a run of blocks.

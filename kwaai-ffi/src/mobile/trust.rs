@@ -9,8 +9,8 @@ use super::number::{maybe, whole};
 use super::{Cancel, NativeSigner, Result, token};
 use crate::TrustGraph;
 use crate::trust::{
-    Credential, CredentialSummary, Filter, ImportedCredentials, KeptStatusList, Measured, Minimum, Reputation, Score,
-    Status, TrustOptions, TrustedIssuer, VerifiedPresentation, WantedStatusList,
+    ClaimTest, Credential, CredentialSummary, Filter, IdentityBinding, ImportedCredentials, KeptStatusList, Measured,
+    Minimum, Reputation, Score, Status, TrustOptions, TrustedIssuer, VerifiedPresentation, WantedStatusList,
 };
 
 /// Credentials, trusted issuers, scores and minimum tiers.
@@ -244,9 +244,49 @@ impl NativeTrustGraph {
         Ok(self.0.reputation(peer, token(cancel)).await?)
     }
 
+    /// What was measured of each peer.
+    pub async fn reputations(&self, cancel: Cancel) -> Result<Vec<Reputation>> {
+        Ok(self.0.reputations(token(cancel)).await?)
+    }
+
+    /// Notes what one peer says about another.
+    pub async fn add_recommendation(
+        &self,
+        recommender: String,
+        about: String,
+        good: f64,
+        bad: f64,
+        at: Option<String>,
+        cancel: Cancel,
+    ) -> Result<()> {
+        Ok(self.0.add_recommendation(recommender, about, good, bad, at, token(cancel)).await?)
+    }
+
     /// Forgets what was measured of a peer.
     pub async fn reset_reputation(&self, peer: String, cancel: Cancel) -> Result<()> {
         Ok(self.0.reset_reputation(peer, token(cancel)).await?)
+    }
+
+    /// The tests of a credential's claim.
+    pub async fn tests(&self, credential_id: String, cancel: Cancel) -> Result<Vec<ClaimTest>> {
+        Ok(self.0.tests(credential_id, token(cancel)).await?)
+    }
+
+    /// Issues this identity's side of a link.
+    pub async fn issue_binding(
+        &self,
+        subject: String,
+        link_type: String,
+        valid_for_ms: Option<i64>,
+        cancel: Cancel,
+    ) -> Result<Credential> {
+        let valid_for_ms = maybe("valid_for_ms", valid_for_ms)?;
+        Ok(self.0.issue_binding(subject, link_type, valid_for_ms, token(cancel)).await?)
+    }
+
+    /// The links that both keys prove.
+    pub async fn bindings(&self, did: String, cancel: Cancel) -> Result<Vec<IdentityBinding>> {
+        Ok(self.0.bindings(did, token(cancel)).await?)
     }
 
     /// Shows credentials to one audience, in answer to its challenge.

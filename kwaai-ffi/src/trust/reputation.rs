@@ -1,7 +1,8 @@
 //! What this node measures of its peers.
 
 use kwaai_core::Error;
-use kwaai_core::trust::{self, Observation, Outcome};
+use kwaai_core::clock::{Clock, ManualClock};
+use kwaai_core::trust::{self, Evidence, Observation, Outcome, Recommendation};
 use serde::{Deserialize, Serialize};
 
 use super::TrustGraph;
@@ -67,6 +68,34 @@ impl TrustGraph {
     pub async fn reputation(&self, peer: String, cancel: CancelToken) -> Result<Option<Reputation>> {
         let (graph, peer) = (self.handle.get()?, validate::did(&peer)?);
         Ok(rt::blocking(&cancel, move || graph.reputation(&peer)).await?.map(Reputation::from))
+    }
+
+    /// What this node measured of each peer that it dealt with, in the order of their keys.
+    pub async fn reputations(&self, cancel: CancelToken) -> Result<Vec<Reputation>> {
+        let graph = self.handle.get()?;
+        let reputations = rt::blocking(&cancel, move || graph.reputations()).await?;
+        Ok(reputations.into_iter().map(Reputation::from).collect())
+    }
+
+    /// Notes what one peer says about another, in place of what it said before: the weights of good and of bad answers that it
+    /// saw, and at which instant it said so, RFC 3339; now unless set. Whose word it is was checked by the app.
+    pub async fn add_recommendation(
+        &self,
+        recommender: String,
+        about: String,
+        good: f64,
+        bad: f64,
+        at: Option<String>,
+        cancel: CancelToken,
+    ) -> Result<()> {
+        let graph = self.handle.get()?;
+        let (recommender, about) = (validate::did(&recommender)?, validate::did(&about)?);
+        let at = match at {
+            Some(instant) => instant.parse::<ManualClock>()?.now(),
+            None => self.clock.core().now(),
+        };
+        let recommendation = Recommendation { recommender, about, evidence: Evidence { good, bad }, at };
+        rt::blocking(&cancel, move || graph.add_recommendation(recommendation)).await
     }
 
     /// Forgets what this node measured of a peer, durably.

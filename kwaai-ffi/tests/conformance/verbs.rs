@@ -137,6 +137,11 @@ impl Arguments {
         }
     }
 
+    fn maybe_model(&self, name: &str) -> Result<Option<Arc<Model>>> {
+        let left_out = !self.objects.contains_key(name) && self.data.get(name).is_none_or(Value::is_null);
+        if left_out { Ok(None) } else { self.model(name).map(Some) }
+    }
+
     fn supplies(&self) -> Result<Supplies> {
         let mut supplies = Supplies::default();
         for (name, object) in self.objects.iter().collect::<BTreeMap<_, _>>() {
@@ -268,6 +273,10 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
             data(node.ask_trust(args.get("peer")?, args.get("about")?, args.get("at_least")?, cancel).await?)
         }
         "Node.refresh_status_lists" => data(node.refresh_status_lists(cancel).await?),
+        "Node.test_credential" => {
+            let options = args.record(&["credential_id", "model"])?;
+            data(node.test_credential(args.get("credential_id")?, args.maybe_model("model")?, options, cancel).await?)
+        }
         "Node.send_message" => data(node.send_message(args.get("peer")?, args.get("text")?, cancel).await?),
         "Node.messages" => Ok(stream(node.messages()?)),
         "Node.events" => Ok(stream(node.events()?)),
@@ -341,6 +350,17 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
             data(graph.record(args.get("peer")?, args.get("outcome")?, measured, cancel).await?)
         }
         "TrustGraph.reputation" => data(graph.reputation(args.get("peer")?, cancel).await?),
+        "TrustGraph.reputations" => data(graph.reputations(cancel).await?),
+        "TrustGraph.add_recommendation" => {
+            let (recommender, about, at) = (args.get("recommender")?, args.get("about")?, args.get("at")?);
+            data(graph.add_recommendation(recommender, about, args.get("good")?, args.get("bad")?, at, cancel).await?)
+        }
+        "TrustGraph.tests" => data(graph.tests(args.get("credential_id")?, cancel).await?),
+        "TrustGraph.issue_binding" => {
+            let (subject, link_type) = (args.get("subject")?, args.get("link_type")?);
+            data(graph.issue_binding(subject, link_type, args.get("valid_for_ms")?, cancel).await?)
+        }
+        "TrustGraph.bindings" => data(graph.bindings(args.get("did")?, cancel).await?),
         "TrustGraph.reset_reputation" => data(graph.reset_reputation(args.get("peer")?, cancel).await?),
         "TrustGraph.present" => {
             let filter = args.record::<Filter>(&["audience", "challenge"])?;

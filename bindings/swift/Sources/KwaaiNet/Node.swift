@@ -88,6 +88,27 @@ public final class Node: Sendable {
         try await call { try await native.refreshStatusLists(cancel: $0) }
     }
 
+    /// Puts what a kept credential claims to the test, at the peer that it is about, and keeps the row of evidence.
+    ///
+    /// An `UptimeVC` is tested by whether the peer answers a signed probe. A `ThroughputVC` is tested by `tokens` that the peer
+    /// computes, 8 to 512 and 32 unless set, with the `model` that the credential names; where its blocks are here too, the
+    /// results are compared. `tolerance` is how far the measurement may stay below the claim, as a share of it from 0 to 1, and
+    /// 0.2 unless set. `seed`, from 0 to 2^53 - 1, decides the work, and is drawn at random unless set, so that nobody can
+    /// prepare for it.
+    ///
+    /// Throws `KwaaiError.notFound` for a credential that is not kept, and `KwaaiError.unsupported` for one whose claim cannot
+    /// be tested. A peer that does not answer is a result and no error; it takes ten seconds.
+    @discardableResult
+    public func testCredential(
+        credentialId: String, model: Model? = nil, tolerance: Double? = nil, tokens: Int? = nil, seed: Int64? = nil
+    ) async throws -> ClaimTest {
+        try await call { cancel in
+            try await native.testCredential(
+                credentialId: credentialId, model: model?.native, tolerance: tolerance, tokens: tokens.map(Int64.init),
+                seed: seed, cancel: cancel)
+        }
+    }
+
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
     public func sendMessage(peer: String, text: String) async throws {
         try await call { try await native.sendMessage(peer: peer, text: text, cancel: $0) }

@@ -12,6 +12,7 @@ public typealias BlockShare = KwaaiNetNative.BlockShareOptions
 public typealias ChatMessage = KwaaiNetNative.ChatMessage
 public typealias Chunking = KwaaiNetNative.ChunkingSizes
 public typealias Citation = KwaaiNetNative.Citation
+public typealias ClaimTest = KwaaiNetNative.ClaimTest
 public typealias Coverage = KwaaiNetNative.Coverage
 public typealias Credential = KwaaiNetNative.Credential
 public typealias CredentialSummary = KwaaiNetNative.CredentialSummary
@@ -25,6 +26,7 @@ public typealias GenerateEvent = KwaaiNetNative.GenerateEvent
 public typealias GenerateRequest = KwaaiNetNative.GenerateRequest
 public typealias Hit = KwaaiNetNative.Hit
 public typealias Hop = KwaaiNetNative.Hop
+public typealias IdentityBinding = KwaaiNetNative.IdentityBinding
 public typealias ImportedCredentials = KwaaiNetNative.ImportedCredentials
 public typealias IngestEvent = KwaaiNetNative.IngestEvent
 public typealias KeptStatusList = KwaaiNetNative.KeptStatusList
@@ -105,6 +107,11 @@ public enum Disclosure: String, Sendable, CaseIterable {
 public enum Outcome: String, Sendable, CaseIterable {
     case good, bad
     case transportFault = "transport_fault"
+}
+
+/// What an identity is in a link: one side is a node, the other a person, an organisation, or a person known by a passkey.
+public enum LinkType: String, Sendable, CaseIterable {
+    case person, organisation, passkey, node
 }
 
 /// Whether the credentials are kept under a passphrase, and whether it was given.

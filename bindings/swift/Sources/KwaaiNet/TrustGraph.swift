@@ -218,9 +218,46 @@ public final class TrustGraph: Sendable {
         try await call { try await native.reputation(peer: peer, cancel: $0) }
     }
 
+    /// What this node measured of each peer that it dealt with, in the order of their keys.
+    public func reputations() async throws -> [Reputation] {
+        try await call { try await native.reputations(cancel: $0) }
+    }
+
+    /// Notes what one peer says about another, in place of what it said before: the weights, from 0 to 10^9, of the good and of
+    /// the bad answers that it saw, and when it said so, now unless set. Whose word it is was checked by the app. It is written
+    /// with others after half a minute, and when the graph is shut down.
+    public func addRecommendation(
+        recommender: String, about: String, good: Double, bad: Double, at: Date? = nil
+    ) async throws {
+        try await call { cancel in
+            try await native.addRecommendation(
+                recommender: recommender, about: about, good: good, bad: bad, at: at?.instant, cancel: cancel)
+        }
+    }
+
     /// Forgets what this node measured of a peer.
     public func resetReputation(peer: String) async throws {
         try await call { try await native.resetReputation(peer: peer, cancel: $0) }
+    }
+
+    /// The tests of a credential's claim that are kept, the last 64 of them, the oldest first.
+    public func tests(credentialId: String) async throws -> [ClaimTest] {
+        try await call { try await native.tests(credentialId: credentialId, cancel: $0) }
+    }
+
+    /// Issues this identity's side of a link with a DID or a PeerId; `linkType` says what this identity is. It is returned, and
+    /// not kept. The link is proven where both sides are kept: the node's, which says `node`, and that of its person or
+    /// organisation.
+    public func issueBinding(subject: String, linkType: LinkType, validFor: Duration? = nil) async throws -> Credential {
+        try await call { cancel in
+            try await native.issueBinding(
+                subject: subject, linkType: linkType.rawValue, validForMs: validFor?.milliseconds, cancel: cancel)
+        }
+    }
+
+    /// The links of a node, or of a person or organisation, that both keys prove by kept credentials: the oldest first.
+    public func bindings(did: String) async throws -> [IdentityBinding] {
+        try await call { try await native.bindings(did: did, cancel: $0) }
     }
 
     /// Shows kept credentials that are in force, signed for one audience in answer to its challenge: those about this node,

@@ -46,6 +46,29 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
      */
     public suspend fun refreshStatusLists(): StatusRefresh = call { native.refreshStatusLists(null).read() }
 
+    /**
+     * Puts what a kept credential claims to the test, at the peer that it is about, and keeps the row of evidence.
+     *
+     * An `UptimeVC` is tested by whether the peer answers a signed probe. A `ThroughputVC` is tested by [tokens] that the peer
+     * computes, 8 to 512 and 32 unless set, with the [model] that the credential names; where its blocks are here too, the results
+     * are compared. [tolerance] is how far the measurement may stay below the claim, as a share of it from 0 to 1, and 0.2 unless
+     * set. [seed], from 0 to 2^53 - 1, decides the work, and is drawn at random unless set, so that nobody can prepare for it.
+     *
+     * Throws [KwaaiException.NotFound] for a credential that is not kept, and [KwaaiException.Unsupported] for one whose claim
+     * cannot be tested. A peer that does not answer is a result and no error; it takes ten seconds.
+     */
+    public suspend fun testCredential(
+        credentialId: String,
+        model: Model? = null,
+        tolerance: Double? = null,
+        tokens: Int? = null,
+        seed: Long? = null,
+    ): ClaimTest = call {
+        native.testCredential(
+            credentialId.sound("credentialId"), model?.native, tolerance, tokens?.toLong(), seed, null,
+        ).read()
+    }
+
     /** Sends a text of at most 64 KiB to a peer. Returns when it has arrived. */
     public suspend fun sendMessage(peer: String, text: String): Unit =
         call { native.sendMessage(peer.sound("peer"), text.sound("text"), null) }

@@ -6,8 +6,10 @@ import kotlinx.serialization.json.jsonObject
 import java.time.Instant
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
+import ai.kwaai.kwaainet.internal.ClaimTest as NativeClaimTest
 import ai.kwaai.kwaainet.internal.Credential as NativeCredential
 import ai.kwaai.kwaainet.internal.CredentialSummary as NativeCredentialSummary
+import ai.kwaai.kwaainet.internal.IdentityBinding as NativeIdentityBinding
 import ai.kwaai.kwaainet.internal.ImportedCredentials as NativeImportedCredentials
 import ai.kwaai.kwaainet.internal.KeptStatusList as NativeKeptStatusList
 import ai.kwaai.kwaainet.internal.Minimum as NativeMinimum
@@ -275,6 +277,71 @@ public data class Reputation(
     val last: Instant,
 )
 
+/** What a test says of a claim. */
+public enum class Verdict {
+    /** What was measured reaches the claim, within the tolerance. */
+    HOLDS,
+
+    /** It stays below the claim, or the result was wrong. */
+    FAILS,
+
+    /** The peer did not answer, or there are too few samples to tell. */
+    INCONCLUSIVE,
+}
+
+/** A test of what a credential claims. */
+public data class ClaimTest(
+    val credentialId: String,
+    /** The DID of its subject, which was tested. */
+    val peer: String,
+    /** The name of the claim: `upShare` or `tokensPerSecond`. */
+    val claim: String,
+    /** What it says. */
+    val claimed: Double,
+    /** What was measured, in the claim's unit; `null` when the peer did not answer a test that needs an answer. */
+    val measured: Double?,
+    /** How many samples the measurement rests on: probes for an uptime, tokens for a rate. */
+    val samples: Int,
+    /** How far the measurement may stay below the claim, as a share of it. */
+    val tolerance: Double,
+    val verdict: Verdict,
+    /** Whether the work was what this node computes itself; `null` when it was not compared. */
+    val correct: Boolean?,
+    val seed: Long,
+    val at: Instant,
+    /** The probe as this node signed it. */
+    val probe: String,
+    /** The answer as the peer signed it; `null` when none came. */
+    val answer: String?,
+)
+
+/** What an identity is in a link: one side is a node, the other a person or an organisation. */
+public enum class LinkType {
+    PERSON,
+    ORGANISATION,
+
+    /** A person, known by a passkey. */
+    PASSKEY,
+    NODE;
+
+    public companion object {
+        /** The type of a name such as `organisation`. */
+        public fun of(name: String): LinkType = named(entries, "linkType", name)
+    }
+}
+
+/** A link between a node and a person or organisation that both keys prove. */
+public data class IdentityBinding(
+    /** The DID of the node. */
+    val node: String,
+    /** The DID of the person or organisation. */
+    val identity: String,
+    /** What the identity is: never [LinkType.NODE]. */
+    val linkType: LinkType,
+    /** Since when both sides hold. */
+    val since: Instant,
+)
+
 /** What a presentation that was checked shows. */
 public data class VerifiedPresentation(
     /** The DID of who showed it, and proved to have the key. */
@@ -392,6 +459,13 @@ internal fun NativeReputation.read() = Reputation(
     peer, good, bad, success, successLowerBound, transportFaults, reliability, uptime, latencyMs?.milliseconds, throughput,
     standing, Instant.parse(last),
 )
+
+internal fun NativeClaimTest.read() = ClaimTest(
+    credentialId, peer, claim, claimed, measured, samples.toInt(), tolerance, named(Verdict.entries, "verdict", verdict), correct,
+    seed.toLong(), Instant.parse(at), probe, answer,
+)
+
+internal fun NativeIdentityBinding.read() = IdentityBinding(node, identity, LinkType.of(linkType), Instant.parse(since))
 
 internal fun NativeVerifiedPresentation.read() = VerifiedPresentation(
     holder, credentials.map { it.read() }, aboutOthers.map { it.read() }, Instant.parse(expiresAt),

@@ -163,8 +163,43 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     /** What this node measured of a peer; `null` when it never dealt with it. */
     public suspend fun reputation(peer: String): Reputation? = call { native.reputation(peer.sound("peer"), null)?.read() }
 
+    /** What this node measured of each peer that it dealt with, in the order of their keys. */
+    public suspend fun reputations(): List<Reputation> = call { native.reputations(null).map { it.read() } }
+
+    /**
+     * Notes what one peer says about another, in place of what it said before: the weights, from 0 to 10^9, of the [good] and of the
+     * [bad] answers that it saw, and when it said so, now unless set. Whose word it is was checked by the app. It is written with
+     * others after half a minute, and when the graph is shut down.
+     */
+    public suspend fun addRecommendation(
+        recommender: String,
+        about: String,
+        good: Double,
+        bad: Double,
+        at: Instant? = null,
+    ): Unit = call {
+        native.addRecommendation(recommender.sound("recommender"), about.sound("about"), good, bad, at?.toString(), null)
+    }
+
     /** Forgets what this node measured of a peer. */
     public suspend fun resetReputation(peer: String): Unit = call { native.resetReputation(peer.sound("peer"), null) }
+
+    /** The tests of a credential's claim that are kept, the last 64 of them, the oldest first. */
+    public suspend fun tests(credentialId: String): List<ClaimTest> =
+        call { native.tests(credentialId.sound("credentialId"), null).map { it.read() } }
+
+    /**
+     * Issues this identity's side of a link with [subject], a DID or a PeerId; [linkType] says what this identity is. It is
+     * returned, and not kept. The link is proven where both sides are kept: the node's, which says [LinkType.NODE], and that of its
+     * person or organisation.
+     */
+    public suspend fun issueBinding(subject: String, linkType: LinkType, validFor: Duration? = null): Credential = call {
+        native.issueBinding(subject.sound("subject"), linkType.wire(), validFor?.millis("validFor"), null).read()
+    }
+
+    /** The links of a node, or of a person or organisation, that both keys prove by kept credentials: the oldest first. */
+    public suspend fun bindings(did: String): List<IdentityBinding> =
+        call { native.bindings(did.sound("did"), null).map { it.read() } }
 
     /**
      * Shows kept credentials that are in force, signed for one [audience] in answer to its [challenge]: those about this node,

@@ -61,6 +61,12 @@ class BadInputTest {
             }
             refused("blocks", ErrorCode.INVALID_ARGUMENT) { node.contribute(listOf(BlockShare(TINY, -1, 2))) }
             refused("blocks", ErrorCode.INVALID_ARGUMENT) { node.contribute(listOf(BlockShare(TINY, 3, Int.MAX_VALUE))) }
+            for (seed in listOf(-1L, 1L shl 53, Long.MAX_VALUE)) {
+                refused("seed $seed", ErrorCode.INVALID_ARGUMENT) { node.testCredential("urn:kwaai:vc:0", seed = seed) }
+            }
+            for (tokens in listOf(-1, 0, 513)) {
+                refused("tokens $tokens", ErrorCode.INVALID_ARGUMENT) { node.testCredential("urn:kwaai:vc:0", tokens = tokens) }
+            }
         }
         TrustGraph.open().use { graph ->
             for (days in listOf(-1L, UInt.MAX_VALUE.toLong() + 1, Long.MIN_VALUE)) {
@@ -68,6 +74,14 @@ class BadInputTest {
             }
             for (span in listOf((-1).milliseconds, 50_000.days, Duration.INFINITE)) {
                 refused("latency $span", ErrorCode.INVALID_ARGUMENT) { graph.record(Testing.seedDid(2), Outcome.GOOD, span) }
+            }
+            for (weight in listOf(-1.0, Double.NaN, Double.POSITIVE_INFINITY)) {
+                refused("weight $weight", ErrorCode.INVALID_ARGUMENT) {
+                    graph.addRecommendation(Testing.seedDid(2), Testing.seedDid(3), weight, 0.0)
+                }
+            }
+            refused("lifetime", ErrorCode.INVALID_ARGUMENT) {
+                graph.issueBinding(Testing.seedDid(2), LinkType.PERSON, (-1).milliseconds)
             }
             refused("delivered", ErrorCode.INVALID_ARGUMENT) {
                 graph.record(Testing.seedDid(2), Outcome.GOOD, delivered = Double.NaN)

@@ -31,6 +31,11 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
     "Node.ask_trust" to { on, a -> (on as Node).askTrust(a.need("peer"), a.need("about"), a["at_least"]?.let(::minimum)) },
     "Node.refresh_status_lists" to { on, _ -> (on as Node).refreshStatusLists() },
+    "Node.test_credential" to { on, a ->
+        (on as Node).testCredential(
+            a.need("credential_id"), a.maybe("model"), a.real("tolerance"), a.int("tokens"), a.long("seed"),
+        )
+    },
     "Node.send_message" to { on, a -> (on as Node).sendMessage(a.need("peer"), a.need("text")) },
     "Node.messages" to { on, _ -> (on as Node).messages() },
     "Node.events" to { on, _ -> (on as Node).events() },
@@ -106,6 +111,17 @@ val VERBS: Map<String, Call> = mapOf(
         (on as TrustGraph).record(a.need("peer"), outcome, latency, a.real("promised"), a.real("delivered"))
     },
     "TrustGraph.reputation" to { on, a -> (on as TrustGraph).reputation(a.need("peer")) },
+    "TrustGraph.reputations" to { on, _ -> (on as TrustGraph).reputations() },
+    "TrustGraph.add_recommendation" to { on, a ->
+        val (good, bad) = listOf("good", "bad").map { a.real(it) ?: a.refuse(it, null) }
+        (on as TrustGraph).addRecommendation(a.need("recommender"), a.need("about"), good, bad, a.text("at")?.let(Instant::parse))
+    },
+    "TrustGraph.tests" to { on, a -> (on as TrustGraph).tests(a.need("credential_id")) },
+    "TrustGraph.issue_binding" to { on, a ->
+        val lifetime = a.long("valid_for_ms")?.milliseconds
+        (on as TrustGraph).issueBinding(a.need("subject"), LinkType.of(a.need("link_type")), lifetime)
+    },
+    "TrustGraph.bindings" to { on, a -> (on as TrustGraph).bindings(a.need("did")) },
     "TrustGraph.reset_reputation" to { on, a -> (on as TrustGraph).resetReputation(a.need("peer")) },
     "TrustGraph.present" to { on, a ->
         (on as TrustGraph).present(a.need("audience"), a.need("challenge"), a.text("subject"), a.text("issuer"), a.text("type"))
