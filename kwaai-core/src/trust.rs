@@ -44,6 +44,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::identity::{Did, Keypair, Signer};
 use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
+pub(crate) use claim_test::check_tolerance;
 use reputation::Ledger;
 use wallet::Wallet;
 

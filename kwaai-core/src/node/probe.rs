@@ -13,7 +13,7 @@ use libp2p::PeerId;
 use super::Node;
 use crate::net::{Peers, UnaryHandler};
 use crate::shard::Model;
-use crate::trust::{ClaimTest, Claims, DEFAULT_TOLERANCE, Measurement, Purpose, TrustGraph};
+use crate::trust::{ClaimTest, Claims, DEFAULT_TOLERANCE, Measurement, Purpose, TrustGraph, check_tolerance};
 use crate::{Error, Result};
 
 const METHOD: &str = "kwaainet.trust.probe";
@@ -66,6 +66,7 @@ impl Node {
                 options.tokens
             )));
         }
+        check_tolerance(options.tolerance)?;
         let trust = &self.inner.trust;
         let probe = trust.begin_test(credential_id, options.seed.unwrap_or_else(rand::random)).await?;
         let model = match Claims::read(&trust.credential(credential_id)?)? {

@@ -351,6 +351,14 @@ impl TrustGraph {
     }
 }
 
+/// Refuses what is no share.
+pub(crate) fn check_tolerance(tolerance: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&tolerance) {
+        true => Ok(()),
+        false => Err(Error::invalid_argument(format!("the tolerance is a share from 0 to 1, and {tolerance} is not"))),
+    }
+}
+
 fn check_answer(probe: &Probe, answer: &str) -> Result<()> {
     let (mut reader, subject) = Reader::open(ANSWER, answer, MAX_PROBE_BYTES, "subject")?;
     let hash: [u8; 32] = reader.bytes("probe")?;

@@ -73,7 +73,7 @@ fn write_object(members: &Map<String, Value>, left_out: &[&str], text: &mut Vec<
         members.iter().filter(|(name, _)| !left_out.contains(&name.as_str())).collect();
     // Names are ordered by their UTF-16 (RFC 8785 §3.2.3), which is the order of bytes as long as they are ASCII.
     if sorted.iter().all(|(name, _)| name.is_ascii()) {
-        sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        sorted.sort_unstable_by_key(|&(name, _)| name);
     } else {
         sorted.sort_unstable_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     }
