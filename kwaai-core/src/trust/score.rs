@@ -215,7 +215,12 @@ struct Sum {
 impl Judge<'_> {
     fn score(&mut self, peer: &Did, state: &State) -> Result<Score> {
         // Its person and its organisation lend a node what others say of them, not what they say themselves.
-        let circle = [vec![*peer], self.graph.bound_identities(peer)?].concat();
+        let mut circle = vec![*peer];
+        // Links are read from the credentials themselves, which takes long; few peers have any.
+        let linked = |facts: &Facts| facts.kind == Some(CredentialType::Binding);
+        if self.table.about(peer.public_key())?.iter().any(linked) {
+            circle.extend(self.graph.bound_identities(peer)?);
+        }
         let mut weighed = Vec::new();
         for subject in &circle {
             for facts in self.table.about(subject.public_key())? {
