@@ -216,14 +216,17 @@ impl Judge<'_> {
     fn score(&mut self, peer: &Did, state: &State) -> Result<Score> {
         // Its person and its organisation lend a node what others say of them, not what they say themselves.
         let mut circle = vec![*peer];
+        let mut all = vec![self.table.about(peer.public_key())?];
         // Links are read from the credentials themselves, which takes long; few peers have any.
-        let linked = |facts: &Facts| facts.kind == Some(CredentialType::Binding);
-        if self.table.about(peer.public_key())?.iter().any(linked) {
-            circle.extend(self.graph.bound_identities(peer)?);
+        if all[0].iter().any(|facts| facts.kind == Some(CredentialType::Binding)) {
+            for identity in self.graph.bound_identities(peer)? {
+                all.push(self.table.about(identity.public_key())?);
+                circle.push(identity);
+            }
         }
         let mut weighed = Vec::new();
-        for subject in &circle {
-            for facts in self.table.about(subject.public_key())? {
+        for (subject, facts) in circle.iter().zip(all) {
+            for facts in facts {
                 weighed.push(self.weigh(facts, subject, &circle, state)?);
             }
         }
