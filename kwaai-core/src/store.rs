@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, TableDefinition, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, TableDefinition, TableError,
+    WriteTransaction,
 };
 
 use crate::{Error, Result};
@@ -99,10 +100,9 @@ impl Store {
     }
 
     fn check_schema(&self, path: &Path) -> Result<()> {
-        let found = self.read(|transaction| match transaction.open_table(META) {
-            Ok(table) => Ok(table.get(SCHEMA_KEY).map_err(redb::Error::from)?.map(|value| value.value())),
-            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(redb::Error::from(error).into()),
+        let found = self.read(|transaction| match existing(transaction.open_table(META))? {
+            Some(table) => Ok(table.get(SCHEMA_KEY)?.map(|value| value.value())),
+            None => Ok(None),
         })?;
         match found {
             Some(SCHEMA_VERSION) => Ok(()),
@@ -123,6 +123,15 @@ impl Store {
                 Ok(())
             }),
         }
+    }
+}
+
+/// A table that was opened for reading, or `None` before anything was written to it.
+pub(crate) fn existing<T>(opened: std::result::Result<T, TableError>) -> Result<Option<T>> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

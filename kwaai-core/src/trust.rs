@@ -36,13 +36,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use libp2p::PeerId;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError};
+use redb::{ReadTransaction, ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::clock::{Clock, SystemClock};
 use crate::identity::{Did, Keypair, Signer};
-use crate::store::Store;
+use crate::store::{Store, existing};
 use crate::{Error, ErrorCode, Result};
 pub(crate) use claim_test::check_tolerance;
 use reputation::Ledger;
@@ -223,10 +223,7 @@ impl TrustGraph {
     /// The issuers that this node trusts, in the order of their DIDs' text. None at first.
     pub fn issuers(&self) -> Result<Vec<TrustedIssuer>> {
         self.store.read(|transaction| {
-            let table = match transaction.open_table(ISSUERS) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+            let Some(table) = existing(transaction.open_table(ISSUERS))? else { return Ok(Vec::new()) };
             table
                 .iter()?
                 .map(|entry| {
@@ -374,11 +371,8 @@ fn trusts(trusted: &BTreeMap<Did, Vec<CredentialType>>, issuer: &Did, kind: Cred
 }
 
 fn setting<T: DeserializeOwned>(transaction: &ReadTransaction, name: &str) -> Result<Option<T>> {
-    match transaction.open_table(SETTINGS) {
-        Ok(table) => table.get(name)?.map(|text| decode(name, text.value())).transpose(),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let Some(table) = existing(transaction.open_table(SETTINGS))? else { return Ok(None) };
+    table.get(name)?.map(|text| decode(name, text.value())).transpose()
 }
 
 fn encode(value: &impl serde::Serialize) -> Result<String> {

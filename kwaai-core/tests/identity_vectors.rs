@@ -9,16 +9,8 @@ use kwaai_core::identity::{
 use kwaai_core::trust::json;
 use serde_json::{Map, Value};
 
-/// The folder of vectors, or `None` where the shared test data is not installed.
-fn vectors() -> Option<PathBuf> {
-    let shared = std::env::var_os("KWAAI_SHARED").map_or_else(|| PathBuf::from("../../shared"), PathBuf::from);
-    let vectors = shared.join("vectors");
-    if vectors.is_dir() {
-        return Some(vectors);
-    }
-    println!("skipped: the shared test data is not installed");
-    None
-}
+#[path = "support/shared.rs"]
+mod shared;
 
 fn read(path: PathBuf) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -53,7 +45,7 @@ fn as_value(document: &DidDocument) -> Value {
 
 #[test]
 fn the_published_did_keys_of_ed25519_give_their_keys_and_relations() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = object(vectors.join("did-key/ed25519-x25519.json"));
     for (name, case) in &cases {
         let ours = Keypair::from_seed(unhex(text(case, "seed")).try_into().unwrap()).did().unwrap();
@@ -84,7 +76,7 @@ fn the_published_did_keys_of_ed25519_give_their_keys_and_relations() {
 
 #[test]
 fn every_published_did_key_of_another_kind_is_recognised_and_refused_by_its_kind() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("did-key");
     let mut seen = Vec::new();
     for (name, beginnings) in [
@@ -116,7 +108,7 @@ fn every_published_did_key_of_another_kind_is_recognised_and_refused_by_its_kind
 
 #[test]
 fn seven_spellings_of_a_key_are_one_identity() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("did-peer/ed25519-identifier-forms.json"));
     let cases = cases["keys"].as_array().unwrap();
     for case in cases {
@@ -144,7 +136,7 @@ fn seven_spellings_of_a_key_are_one_identity() {
 
 #[test]
 fn the_did_peers_of_the_specification_are_read_and_resolved_as_it_says() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("did-peer/peer-did-spec-examples.json"));
 
     let zero = did(text(&cases["numalgo0"], "did"));
@@ -198,7 +190,7 @@ fn the_did_peers_of_the_specification_are_read_and_resolved_as_it_says() {
 
 #[test]
 fn the_did_peers_that_the_specification_calls_invalid_are_refused() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("did-peer/peer-did-spec-examples.json"));
     let invalid = cases["invalid"].as_array().unwrap();
     for text in invalid {
@@ -214,7 +206,7 @@ fn the_did_peers_that_the_specification_calls_invalid_are_refused() {
 
 #[test]
 fn any_changed_character_of_a_published_did_is_refused_or_another_identity() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("did-peer/peer-did-spec-examples.json"));
     for original in [text(&cases["numalgo0"], "did"), text(&cases["numalgo4"], "longForm")] {
         let key = did(original).did().unwrap();
@@ -229,7 +221,7 @@ fn any_changed_character_of_a_published_did_is_refused_or_another_identity() {
 
 #[test]
 fn peer_ids_of_libp2p_are_read_in_both_text_forms() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("libp2p/peer-ids.json"));
     for (name, case) in cases["peerIds"].as_object().unwrap() {
         let peer = PeerId::from_bytes(&unhex(text(case, "multihash_hex"))).unwrap();
@@ -254,7 +246,7 @@ fn peer_ids_of_libp2p_are_read_in_both_text_forms() {
 
 #[test]
 fn a_peer_id_is_read_whatever_base_its_cid_is_in() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let peer: PeerId = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA".parse().unwrap();
     let cid = [&[1, 0x72], peer.to_bytes().as_slice()].concat();
     let published = read(vectors.join("libp2p/multibase-basic.csv"));
@@ -272,7 +264,7 @@ fn a_peer_id_is_read_whatever_base_its_cid_is_in() {
 
 #[test]
 fn the_document_inside_a_did_peer_4_is_the_one_that_was_put_there() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("did-peer/peer-did-spec-examples.json"));
     let long = text(&cases["numalgo4"], "longForm");
     let encoded = long.rsplit_once(":z").unwrap().1;

@@ -58,7 +58,12 @@ impl World {
 
     /// One test, in which the peer answers or does not.
     async fn test(&self, id: &str, answers: bool, measured: Measurement) -> kwaai_core::trust::ClaimTest {
-        self.clock.advance(Duration::from_secs(1));
+        self.clock.advance(Duration::from_secs(3600));
+        self.test_again(id, answers, measured).await
+    }
+
+    /// One more within the hour.
+    async fn test_again(&self, id: &str, answers: bool, measured: Measurement) -> kwaai_core::trust::ClaimTest {
         let probe = self.tester.begin_test(id, 7).await.unwrap();
         let answer = if answers { Some(self.tested.answer_probe(probe.to_json()).await.unwrap()) } else { None };
         self.tester.finish_test(&probe, answer.as_deref(), measured, 0.05).await.unwrap()
@@ -89,6 +94,45 @@ async fn an_uptime_holds_or_fails_with_the_share_of_probes_that_were_answered() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_never_answers_fails_after_five_hours_and_not_at_once() {
+    let world = World::new();
+    let id = world.claim(CredentialType::Uptime, json!({"upShare": 0.99})).await;
+    for sample in 1..=5 {
+        let expected = if sample < 5 { Verdict::Inconclusive } else { Verdict::Fails };
+        assert_eq!(world.test(&id, false, SILENT).await.verdict, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_probes_in_an_hour_say_no_more_than_one() {
+    let world = World::new();
+    let id = world.claim(CredentialType::Uptime, json!({"upShare": 0.99})).await;
+    for _ in 0..30 {
+        let test = world.test_again(&id, true, SILENT).await;
+        assert_eq!((test.verdict, test.samples), (Verdict::Inconclusive, 1));
+        world.clock.advance(Duration::from_secs(30));
+    }
+    for _ in 0..10 {
+        let test = world.test_again(&id, false, SILENT).await;
+        assert_eq!(test.verdict, Verdict::Inconclusive, "nor is an hour's silence a proof of the contrary");
+    }
+    assert_eq!(world.test(&id, true, SILENT).await.samples, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_evidence_goes_with_the_credential() {
+    let world = World::new();
+    let (one, other) = (json!({"upShare": 0.99}), json!({"upShare": 0.98}));
+    let (one, other) =
+        (world.claim(CredentialType::Uptime, one).await, world.claim(CredentialType::Uptime, other).await);
+    for id in [&one, &other, &one] {
+        world.test(id, true, SILENT).await;
+    }
+    world.tester.remove_credential(&one).unwrap();
+    assert_eq!((world.tester.tests(&one).unwrap().len(), world.tester.tests(&other).unwrap().len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_below_the_tolerance_fails_and_moves_the_reputation() {
     let world = World::new();
     let claims = json!({"model": "m", "tokensPerSecond": 10});
@@ -100,8 +144,11 @@ async fn a_rate_below_the_tolerance_fails_and_moves_the_reputation() {
     assert_eq!(world.test(&id, true, wrong).await.verdict, Verdict::Fails, "fast and wrong");
     let silent = world.test(&id, false, reached(50.0)).await;
     assert_eq!((silent.verdict, silent.measured), (Verdict::Inconclusive, None), "a rate without an answer is none");
+    let idle = world.test(&id, true, SILENT).await;
+    assert_eq!((idle.verdict, idle.measured), (Verdict::Inconclusive, None), "it answers, and serves nothing");
     let seen = world.tester.reputation(&did(3)).unwrap().unwrap();
-    assert_eq!((seen.evidence.good, seen.evidence.bad, seen.transport_faults), (1.0, 2.0, 1.0));
+    let counted = (seen.evidence.good, seen.evidence.bad, seen.transport_faults);
+    assert_eq!(counted, (1.0, 2.0, 1.0), "who serves nothing has done nothing wrong");
     assert_eq!(seen.latency_ms, Some(20.0));
     assert!((seen.throughput.unwrap() - (9.5 + 9.4 + 100.0) / 30.0).abs() < 1e-9);
 }
@@ -204,7 +251,7 @@ async fn a_host_is_tested_with_tokens_that_it_computes() {
     }
     host.shutdown(GRACE).await.unwrap();
     let silent = app.test_credential(&up, TestOptions::default()).await.unwrap();
-    assert_eq!((silent.verdict, silent.samples), (Verdict::Inconclusive, 2));
+    assert_eq!((silent.verdict, silent.measured, silent.answer), (Verdict::Inconclusive, Some(0.5), None));
     app.shutdown(GRACE).await.unwrap();
     assert_eq!(app.test_credential(&up, TestOptions::default()).await.unwrap_err().code(), ErrorCode::Closed);
 }

@@ -16,6 +16,9 @@ use kwaai_core::{Error, ErrorCode};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
+#[path = "support/shared.rs"]
+mod shared;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 struct World {
@@ -326,15 +329,8 @@ fn one_attack_edge_gains_the_same_for_one_sybil_and_a_million() {
 
 /// The published vectors, or `None` where they are not installed.
 fn vectors() -> Option<Value> {
-    let shared = std::env::var_os("KWAAI_SHARED")
-        .map_or_else(|| std::path::PathBuf::from("../../shared"), std::path::PathBuf::from);
-    match std::fs::read_to_string(shared.join("vectors/eigentrust/power-iteration.json")) {
-        Ok(text) => Some(serde_json::from_str(&text).unwrap()),
-        Err(_) => {
-            println!("skipped: the shared test data is not installed");
-            None
-        }
-    }
+    let path = shared::shared("vectors/eigentrust/power-iteration.json")?;
+    Some(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
 }
 
 #[test]

@@ -9,16 +9,8 @@ use kwaai_core::trust::proof::{Expected, ProofOptions, ProofPurpose, Suite};
 use kwaai_core::trust::{Credential, CredentialType, Tier, formula, json, proof};
 use serde_json::{Map, Value};
 
-/// The folder of vectors, or `None` where the shared test data is not installed.
-fn vectors() -> Option<PathBuf> {
-    let shared = std::env::var_os("KWAAI_SHARED").map_or_else(|| PathBuf::from("../../shared"), PathBuf::from);
-    let vectors = shared.join("vectors");
-    if vectors.is_dir() {
-        return Some(vectors);
-    }
-    println!("skipped: the shared test data is not installed");
-    None
-}
+#[path = "support/shared.rs"]
+mod shared;
 
 fn read(path: PathBuf) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -51,7 +43,7 @@ fn now() -> Timestamp {
 
 #[test]
 fn canonical_json_is_rfc_8785s_byte_for_byte() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("jcs-rfc8785/testdata");
     let names = ["arrays", "french", "structures", "unicode", "values", "weird"];
     for name in names {
@@ -67,7 +59,7 @@ fn canonical_json_is_rfc_8785s_byte_for_byte() {
 
 #[tokio::test]
 async fn the_w3c_vector_of_eddsa_jcs_2022_is_reproduced_with_every_intermediate() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("vc-di-eddsa/TestVectors");
     let jcs = |name: &str| folder.join("eddsa-jcs-2022").join(name);
     let document = object(folder.join("unsigned.json"));
@@ -100,7 +92,7 @@ async fn the_w3c_vector_of_eddsa_jcs_2022_is_reproduced_with_every_intermediate(
 
 #[test]
 fn any_flipped_byte_of_the_w3c_vector_fails() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("vc-di-eddsa/TestVectors");
     let signed = value(folder.join("eddsa-jcs-2022/signedJCS.json")).to_string();
     for place in 0..signed.len() {
@@ -122,7 +114,7 @@ const OVER_RDF: [(&str, &str, &str, Suite); 3] = [
 
 #[test]
 fn every_intermediate_value_of_the_w3cs_suites_over_rdf_is_reproduced() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let all = vectors.join("vc-di-eddsa/TestVectors");
     for (folder, end, unsigned, suite) in OVER_RDF {
         let folder = all.join(folder);
@@ -149,7 +141,7 @@ fn every_intermediate_value_of_the_w3cs_suites_over_rdf_is_reproduced() {
 
 #[test]
 fn the_w3cs_sets_and_chains_over_rdf_hold() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("vc-di-eddsa/TestVectors/proof-set-chain");
     for (name, proofs) in [("ProofSet1", 1), ("ProofSet2", 2), ("ProofChain1", 3), ("ProofChain2", 4)] {
         let signed = object(folder.join(format!("signed{name}.json")));
@@ -160,7 +152,7 @@ fn the_w3cs_sets_and_chains_over_rdf_hold() {
 
 #[test]
 fn any_change_of_a_document_that_is_signed_as_rdf_fails() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("vc-di-eddsa/TestVectors");
     for (place, end, _, _) in OVER_RDF {
         let signed = object(folder.join(place).join(format!("signed{end}.json")));
@@ -218,7 +210,7 @@ fn nodes_that_nothing_tells_apart_are_not_compared_without_end() {
 /// with `eddsa-jcs-2022`, and checked to have the published structure.
 #[tokio::test]
 async fn the_w3cs_sets_and_chains_are_rebuilt_with_eddsa_jcs_2022() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("vc-di-eddsa/TestVectors/proof-set-chain");
     let keys = value(folder.join("multiKeyPairs.json"));
     let published = object(folder.join("signedProofChain2.json"));
@@ -262,7 +254,7 @@ async fn the_w3cs_sets_and_chains_are_rebuilt_with_eddsa_jcs_2022() {
 
 #[test]
 fn credentials_of_another_library_verify_and_keep_every_member() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("digitalbazaar-interop/signed.json"));
     let mut verified = 0;
     for case in cases["cases"].as_array().unwrap() {
@@ -282,7 +274,7 @@ fn credentials_of_another_library_verify_and_keep_every_member() {
 
 #[tokio::test]
 async fn signatures_of_rfc_8032_are_made_and_checked() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("ed25519/rfc8032-7.1.json"));
     for case in cases["vectors"].as_array().unwrap() {
         let pair = Keypair::from_seed(unhex(text(case, "secretKey")).try_into().unwrap());
@@ -297,7 +289,7 @@ async fn signatures_of_rfc_8032_are_made_and_checked() {
 
 #[test]
 fn wycheproofs_verdicts_on_ed25519_are_ours() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let all = value(vectors.join("ed25519/wycheproof_ed25519_test.json"));
     let mut judged = 0;
     for group in all["testGroups"].as_array().unwrap() {
@@ -315,7 +307,7 @@ fn wycheproofs_verdicts_on_ed25519_are_ours() {
 
 #[test]
 fn disputed_ed25519_edge_cases_get_the_strict_verdict() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let cases = value(vectors.join("ed25519/speccheck-15.json"));
     let verdicts: String = cases
         .as_array()
@@ -335,7 +327,7 @@ fn disputed_ed25519_edge_cases_get_the_strict_verdict() {
 
 #[test]
 fn did_keys_of_ed25519_seeds_are_the_published_ones_and_other_keys_are_refused() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let folder = vectors.join("did-key");
     let ed25519 = object(folder.join("ed25519-x25519.json"));
     for (did, case) in &ed25519 {
@@ -354,7 +346,7 @@ fn did_keys_of_ed25519_seeds_are_the_published_ones_and_other_keys_are_refused()
 
 #[test]
 fn kwaainets_decay_and_scores_are_reproduced() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = shared::shared("vectors") else { return };
     let table = value(vectors.join("trust-score/seed-formula.json"));
     for kind in CredentialType::ALL {
         assert_eq!(kind.weight(), table["weights"][kind.as_str()].as_f64().unwrap());

@@ -196,7 +196,7 @@ export interface ClaimTest {
   claimed: number;
   /** In the claim's unit; `null` when the peer did not answer a test that needs an answer. */
   measured: number | null;
-  /** How many the measurement rests on: probes for an uptime, tokens for a rate. */
+  /** How many the measurement rests on: hours with probes for an uptime, tokens for a rate. */
   samples: number;
   /** How far the measurement may stay below the claim, as a share of it. */
   tolerance: number;

@@ -224,7 +224,7 @@ class ClaimTest:
     measured: float | None
     """In the claim's unit; ``None`` when the peer did not answer a test that needs an answer."""
     samples: int
-    """How many the measurement rests on: probes for an uptime, tokens for a rate."""
+    """How many the measurement rests on: hours with probes for an uptime, tokens for a rate."""
     tolerance: float
     """How far the measurement may stay below the claim, as a share of it."""
     verdict: Verdict

@@ -84,8 +84,7 @@ impl StatusLists {
 
     /// Fetches what is wanted of these issuers, of the peer that showed their credentials first.
     pub(super) async fn fetch_shown(&self, shown_by: PeerId, issuers: &BTreeSet<Did>) -> Result<()> {
-        let mut wanted = self.trust.wanted_status_lists()?;
-        wanted.retain(|list| issuers.contains(&list.issuer));
+        let wanted = self.trust.wanted_of(issuers)?;
         let refresh = self.fetch_all(wanted, Some(shown_by)).await?;
         let now = Instant::now();
         let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,10 +164,17 @@ impl StatusLists {
         let peers = self.peers()?;
         let own = self.trust.status_lists()?.into_iter().map(|url| url.to_string());
         let held = self.trust.kept_status_lists()?.into_iter().take(MAX_ANNOUNCED);
-        let new: Vec<String> = {
+        let current: BTreeSet<String> = own.chain(held).collect();
+        let (new, gone): (Vec<String>, Vec<String>) = {
             let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-            own.chain(held).filter(|url| !announced.contains(url)).collect()
+            (current.difference(&announced).cloned().collect(), announced.difference(&current).cloned().collect())
         };
+        for url in gone {
+            // Whoever asks for it meanwhile is told that it is not here.
+            if tokio::time::timeout(DHT_TIMEOUT, peers.withdraw(&key(&url))).await.is_ok_and(|told| told.is_ok()) {
+                self.announced.lock().unwrap_or_else(PoisonError::into_inner).remove(&url);
+            }
+        }
         // Without a peer in the DHT there is nobody to tell; the next round tries again.
         let told: Vec<Option<String>> = stream::iter(new)
             .map(|url| async {

@@ -15,6 +15,7 @@ use super::model::Model;
 use super::session::compute;
 use super::wire::{Hidden, Precision};
 use super::{ShardEngine, chain};
+use crate::trust::Outcome;
 use crate::{Error, Result};
 
 /// What a probe of a peer found.
@@ -24,7 +25,7 @@ pub struct Probed {
     /// time, the way to the peer and back included.
     pub tokens_per_second: f64,
     /// Whether every state was, to the bit, what this node computes; `None` where it has not the blocks or states are rounded
-    /// on their way.
+    /// on their way. An answer that nobody can have meant is wrong in any case.
     pub correct: Option<bool>,
 }
 
@@ -59,7 +60,14 @@ impl ShardEngine {
         for place in 0..tokens {
             let hidden = model.embed(&[token(seed, place, config.vocab_size)])?;
             let start = Instant::now();
-            let there = hop.step(hidden.clone()).await?;
+            let there = match hop.step(hidden.clone()).await {
+                Ok(there) => there,
+                Err(error) if hop.outcome() == Some(Outcome::Bad) => {
+                    tracing::debug!(%peer, code = %error.code(), "a probe was answered wrongly");
+                    return Ok(Probed { tokens_per_second: 0.0, correct: Some(false) });
+                }
+                Err(error) => return Err(error),
+            };
             seconds += start.elapsed().as_secs_f64();
             if let (Some(span), Some(kept)) = (&own, cache.take()) {
                 let (here, kept) = computed(span.clone(), range.clone(), hidden, kept).await?;

@@ -4,17 +4,19 @@
 //! signs an [answer](answer_probe) that carries the probe's hash. What was measured is kept as a [`ClaimTest`] with both texts,
 //! so that anybody can see later what was asked, and that it was answered.
 //!
-//! An `UptimeVC` is tested by whether the peer answers. One probe is one sample: the share of answered probes is compared
-//! with `upShare`, and the claim fails only when even the upper bound of that share, at about 90 %, stays below it. A
-//! `ThroughputVC` is tested by work whose rate is compared with `tokensPerSecond`.
+//! An `UptimeVC` is tested by whether the peer answers. An hour with probes is one sample, which counts by the share of them
+//! that were answered: many probes in a row say no more than one. The mean of the hours is compared with `upShare`, and the
+//! claim fails only when even the upper bound of that mean, at about 90 %, stays below it; fewer than five hours tell nothing. A `ThroughputVC` is tested by work
+//! whose rate is compared with `tokensPerSecond`.
 //!
 //! A silent peer may be behind a broken network, so silence is a transport fault to its reputation. A rate that is too low, or
-//! a wrong result, is a bad answer.
+//! a wrong result, is a bad answer. A peer that answers and serves nothing that could be measured has done nothing wrong.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, TableError};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use sha2::{Digest, Sha256};
@@ -25,6 +27,7 @@ use super::experience::{Observation, Outcome};
 use super::statement::{self, Reader, refused};
 use super::{TrustGraph, decode, encode, json, proof};
 use crate::identity::{Did, Signer};
+use crate::store::existing;
 use crate::{Error, ErrorCode, Result};
 
 const PROBE: &str = "TrustProbe";
@@ -42,8 +45,10 @@ pub const PROBE_LIFETIME: Duration = Duration::from_secs(60);
 /// How far what was measured may stay below what was claimed, as a share of the claim, unless the tester says otherwise.
 pub const DEFAULT_TOLERANCE: f64 = 0.2;
 
-/// From so many samples on, a share that reaches the claim confirms it.
+/// Fewer samples of an uptime tell nothing: one silence may be the tester's own network.
 const MIN_SAMPLES: u32 = 5;
+
+const MILLISECONDS_PER_HOUR: i64 = 60 * 60 * 1000;
 
 /// (credential, milliseconds since 1970, seed) → the test as JSON.
 const TESTS: TableDefinition<(&str, i64, u64), &str> = TableDefinition::new("trust.tests");
@@ -75,7 +80,7 @@ pub struct ClaimTest {
     pub claimed: f64,
     /// What was measured, in the claim's unit; `None` when the peer did not answer a test that needs an answer.
     pub measured: Option<f64>,
-    /// How many samples the measurement rests on: probes for an uptime, tokens for a rate.
+    /// How many samples the measurement rests on: hours with probes for an uptime, tokens for a rate.
     pub samples: u32,
     /// How far the measurement may stay below the claim, as a share of it.
     pub tolerance: f64,
@@ -230,11 +235,7 @@ impl TrustGraph {
         measured: Measurement,
         tolerance: f64,
     ) -> Result<ClaimTest> {
-        if !(0.0..=1.0).contains(&tolerance) {
-            return Err(Error::invalid_argument(format!(
-                "the tolerance is a share from 0 to 1, and {tolerance} is not"
-            )));
-        }
+        check_tolerance(tolerance)?;
         if measured.tokens_per_second.is_some_and(|rate| !(0.0..=1e9).contains(&rate)) {
             return Err(Error::invalid_argument("the measured rate lies from 0 to 10^9"));
         }
@@ -262,7 +263,7 @@ impl TrustGraph {
             CredentialType::Uptime => {
                 test.claim = "upShare".into();
                 self.judge_uptime(&mut test)?;
-                if answer.is_some() { Outcome::Good } else { Outcome::TransportFault }
+                Some(if answer.is_some() { Outcome::Good } else { Outcome::TransportFault })
             }
             _ => {
                 test.claim = "tokensPerSecond".into();
@@ -270,26 +271,23 @@ impl TrustGraph {
             }
         };
         self.keep_test(&test).await?;
-        let rates = kind == CredentialType::Throughput && test.measured.is_some();
-        self.record(
-            &peer,
-            Observation {
+        if let Some(outcome) = outcome {
+            let rate = test.measured.filter(|_| kind == CredentialType::Throughput);
+            let observation = Observation {
                 latency_ms: measured.latency_ms,
-                promised: rates.then_some(claimed),
-                delivered: test.measured.filter(|_| rates),
+                promised: rate.map(|_| claimed),
+                delivered: rate,
                 ..Observation::new(outcome, now)
-            },
-        )?;
+            };
+            self.record(&peer, observation)?;
+        }
         Ok(test)
     }
 
     /// The evidence beside a credential's claim: the tests of it that are kept, the oldest first.
     pub fn tests(&self, credential_id: &str) -> Result<Vec<ClaimTest>> {
         self.store.read(|transaction| {
-            let table = match transaction.open_table(TESTS) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+            let Some(table) = existing(transaction.open_table(TESTS))? else { return Ok(Vec::new()) };
             let all = table.range((credential_id, i64::MIN, 0)..=(credential_id, i64::MAX, u64::MAX))?;
             all.map(|entry| decode("a test of a claim", entry?.1.value())).collect()
         })
@@ -311,20 +309,25 @@ impl TrustGraph {
     }
 
     fn judge_uptime(&self, test: &mut ClaimTest) -> Result<()> {
+        // Hour → how many probes were answered, and how many there were.
+        let mut hours: BTreeMap<i64, (u32, u32)> = BTreeMap::new();
         let before = self.tests(&test.credential_id)?;
-        let before = before.iter().rev().take(MAX_TESTS - 1);
-        let mut answered = u32::from(test.answer.is_some());
-        test.samples = 1;
-        for earlier in before {
-            answered += u32::from(earlier.answer.is_some());
-            test.samples += 1;
+        for one in before.iter().rev().take(MAX_TESTS - 1).chain([&*test]) {
+            let hour = one.at.as_millisecond().div_euclid(MILLISECONDS_PER_HOUR);
+            let (answered, probes) = hours.entry(hour).or_default();
+            *answered += u32::from(one.answer.is_some());
+            *probes += 1;
         }
-        let share = f64::from(answered) / f64::from(test.samples);
+        test.samples = hours.len() as u32;
+        let up: f64 = hours.values().map(|(answered, probes)| f64::from(*answered) / f64::from(*probes)).sum();
+        let share = up / f64::from(test.samples);
         let needed = test.claimed * (1.0 - test.tolerance);
         test.measured = Some(share);
-        test.verdict = if upper_bound(share, test.samples) < needed {
+        test.verdict = if test.samples < MIN_SAMPLES {
+            Verdict::Inconclusive
+        } else if upper_bound(share, test.samples) < needed {
             Verdict::Fails
-        } else if share >= needed && test.samples >= MIN_SAMPLES {
+        } else if share >= needed {
             Verdict::Holds
         } else {
             Verdict::Inconclusive
@@ -359,6 +362,13 @@ pub(crate) fn check_tolerance(tolerance: f64) -> Result<()> {
     }
 }
 
+/// Forgets the tests of a credential that is being removed.
+pub(super) fn forget(transaction: &WriteTransaction, credential_id: &str) -> Result<()> {
+    let mut table = transaction.open_table(TESTS)?;
+    table.retain_in((credential_id, i64::MIN, 0)..=(credential_id, i64::MAX, u64::MAX), |_, _| false)?;
+    Ok(())
+}
+
 fn check_answer(probe: &Probe, answer: &str) -> Result<()> {
     let (mut reader, subject) = Reader::open(ANSWER, answer, MAX_PROBE_BYTES, "subject")?;
     let hash: [u8; 32] = reader.bytes("probe")?;
@@ -375,14 +385,16 @@ fn check_answer(probe: &Probe, answer: &str) -> Result<()> {
     Ok(())
 }
 
-fn judge_rate(test: &mut ClaimTest, measured: &Measurement) -> Outcome {
+/// What follows of a measured rate, and what it says of the peer.
+fn judge_rate(test: &mut ClaimTest, measured: &Measurement) -> Option<Outcome> {
+    let answered = test.answer.is_some();
     test.samples = measured.tokens;
-    test.measured = measured.tokens_per_second.filter(|_| test.answer.is_some());
+    test.measured = measured.tokens_per_second.filter(|_| answered);
     let (verdict, outcome) = match (test.measured, measured.correct) {
-        (_, Some(false)) => (Verdict::Fails, Outcome::Bad),
-        (None, _) => (Verdict::Inconclusive, Outcome::TransportFault),
-        (Some(rate), _) if rate < test.claimed * (1.0 - test.tolerance) => (Verdict::Fails, Outcome::Bad),
-        (Some(_), _) => (Verdict::Holds, Outcome::Good),
+        (_, Some(false)) => (Verdict::Fails, Some(Outcome::Bad)),
+        (None, _) => (Verdict::Inconclusive, (!answered).then_some(Outcome::TransportFault)),
+        (Some(rate), _) if rate < test.claimed * (1.0 - test.tolerance) => (Verdict::Fails, Some(Outcome::Bad)),
+        (Some(_), _) => (Verdict::Holds, Some(Outcome::Good)),
     };
     test.verdict = verdict;
     outcome

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, TableError};
+use redb::{ReadableTable, TableDefinition};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -20,6 +20,7 @@ use super::score::Score;
 use super::statement::{self, Reader, refused};
 use super::{TrustGraph, damaged, json, proof, trusts};
 use crate::identity::{Did, Signer};
+use crate::store::existing;
 use crate::{Error, ErrorCode, Result};
 
 const REQUEST: &str = "PledgeRequest";
@@ -356,10 +357,7 @@ impl TrustGraph {
     /// The withdrawals that this node knows, its own and others', in the order of their credentials' identifiers.
     pub fn withdrawals(&self) -> Result<Vec<PledgeWithdrawal>> {
         let texts = self.store.read(|transaction| {
-            let table = match transaction.open_table(WITHDRAWALS) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+            let Some(table) = existing(transaction.open_table(WITHDRAWALS))? else { return Ok(Vec::new()) };
             table.iter()?.map(|entry| Ok(entry?.1.value().to_owned())).collect::<Result<Vec<String>>>()
         })?;
         // The proof held when the withdrawal was taken; that it may have expired since does not undo it.
@@ -368,10 +366,9 @@ impl TrustGraph {
 
     /// Refuses a credential that its subject withdrew.
     pub(super) fn refuse_withdrawn(&self, id: &str) -> Result<()> {
-        let withdrawn = self.store.read(|transaction| match transaction.open_table(WITHDRAWALS) {
-            Ok(table) => Ok(table.get(id)?.is_some()),
-            Err(TableError::TableDoesNotExist(_)) => Ok(false),
-            Err(error) => Err(error.into()),
+        let withdrawn = self.store.read(|transaction| {
+            let Some(table) = existing(transaction.open_table(WITHDRAWALS))? else { return Ok(false) };
+            Ok(table.get(id)?.is_some())
         })?;
         match withdrawn {
             true => Err(refused(ErrorCode::InvalidArgument, "withdrawn", "its subject withdrew the pledge")

@@ -7,13 +7,13 @@ mod bundle;
 mod passphrase;
 
 use jiff::Timestamp;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::credential::{Credential, CredentialSummary, CredentialType};
 use super::score::facts::{self, FactsTable};
-use super::{TrustGraph, status_list};
+use super::{TrustGraph, claim_test, status_list};
 use crate::identity::Did;
-use crate::store::Store;
+use crate::store::{Store, existing};
 use crate::{Error, Result};
 use passphrase::{Key, KeyRing};
 
@@ -133,6 +133,7 @@ impl Wallet {
                 transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
             }
             facts::remove(transaction, &credential)?;
+            claim_test::forget(transaction, id)?;
             status_list::unlink(transaction, &credential)
         })
     }
@@ -151,10 +152,7 @@ impl Shelf<'_> {
             Some(key) => transaction.open_table(SEALED).map(|table| Shelf::Sealed(table, key)),
             None => transaction.open_table(CREDENTIALS).map(Shelf::Plain),
         };
-        match shelf {
-            Err(TableError::TableDoesNotExist(_)) => Ok(Shelf::Empty),
-            shelf => Ok(shelf?),
-        }
+        Ok(existing(shelf)?.unwrap_or(Shelf::Empty))
     }
 
     fn get(&self, id: &str) -> Result<Option<Credential>> {
@@ -214,10 +212,7 @@ fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Creden
 }
 
 fn about(transaction: &ReadTransaction, shelf: &Shelf<'_>, subject: &Did) -> Result<Vec<Credential>> {
-    let subjects = match transaction.open_table(SUBJECTS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        subjects => subjects?,
-    };
+    let Some(subjects) = existing(transaction.open_table(SUBJECTS))? else { return Ok(Vec::new()) };
     let subject = subject.to_string();
     subjects
         .range((subject.as_str(), "")..(subject.as_str(), "\u{10ffff}"))?

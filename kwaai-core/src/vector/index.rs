@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::store::Store;
+use crate::store::{Store, existing};
 use crate::vector::dot;
 use crate::vector::segment::{Arena, BREADTH, Row, Segment};
 use crate::{Error, Result};
@@ -367,11 +367,8 @@ impl VectorIndex {
         let mut arena = Arena { dimension: self.dimension, values: Vec::new() };
         store.read(|transaction| {
             let name = self.table();
-            let table = match transaction.open_table(TableDefinition::<u64, &[u8]>::new(&name)) {
-                Ok(table) => table,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
+            let table = existing(transaction.open_table(TableDefinition::<u64, &[u8]>::new(&name)))?;
+            let Some(table) = table else { return Ok(()) };
             for entry in table.iter()? {
                 let (id, bytes) = entry?;
                 let damaged =

@@ -38,7 +38,7 @@ pub struct ClaimTest {
     pub claimed: f64,
     /// What was measured, in the claim's unit; nothing when the peer did not answer a test that needs an answer.
     pub measured: Option<f64>,
-    /// How many samples the measurement rests on: probes for an uptime, tokens for a rate.
+    /// How many samples the measurement rests on: hours with probes for an uptime, tokens for a rate.
     pub samples: u32,
     /// How far the measurement may stay below the claim, as a share of it.
     pub tolerance: f64,

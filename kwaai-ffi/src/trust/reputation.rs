@@ -1,7 +1,6 @@
 //! What this node measures of its peers.
 
 use kwaai_core::Error;
-use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::trust::{self, Evidence, Observation, Outcome, Recommendation};
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +90,10 @@ impl TrustGraph {
         let graph = self.handle.get()?;
         let (recommender, about) = (validate::did(&recommender)?, validate::did(&about)?);
         let at = match at {
-            Some(instant) => instant.parse::<ManualClock>()?.now(),
+            Some(text) => text.parse().map_err(|error| {
+                Error::invalid_argument(format!("{text:.60?} is no instant: {error}"))
+                    .with_remedy("write it like 2026-01-31T09:00:00Z")
+            })?,
             None => self.clock.core().now(),
         };
         let recommendation = Recommendation { recommender, about, evidence: Evidence { good, bad }, at };

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, TableError};
+use redb::{ReadableTable, TableDefinition};
 
 use super::{Pending, Said};
 use crate::identity::Did;
-use crate::store::Store;
+use crate::store::{Store, existing};
 use crate::trust::experience::{Evidence, Experience, Reader};
 use crate::{Error, Result};
 
@@ -22,29 +22,21 @@ type Loaded = (BTreeMap<Did, Experience>, BTreeMap<Did, BTreeMap<Did, Said>>);
 pub(super) fn load(store: &Store) -> Result<Loaded> {
     store.read(|transaction| {
         let mut experience = BTreeMap::new();
-        match transaction.open_table(EXPERIENCE) {
-            Ok(table) => {
-                for entry in table.iter()? {
-                    let (peer, row) = entry?;
-                    let seen = Experience::decode(row.value()).ok_or_else(|| damaged("experience"))?;
-                    experience.insert(key(peer.value())?, seen);
-                }
+        if let Some(table) = existing(transaction.open_table(EXPERIENCE))? {
+            for entry in table.iter()? {
+                let (peer, row) = entry?;
+                let seen = Experience::decode(row.value()).ok_or_else(|| damaged("experience"))?;
+                experience.insert(key(peer.value())?, seen);
             }
-            Err(TableError::TableDoesNotExist(_)) => {}
-            Err(error) => return Err(error.into()),
         }
         let mut said: BTreeMap<Did, BTreeMap<Did, Said>> = BTreeMap::new();
-        match transaction.open_table(RECOMMENDATIONS) {
-            Ok(table) => {
-                for entry in table.iter()? {
-                    let (pair, row) = entry?;
-                    let (recommender, about) = pair.value();
-                    let word = decode(row.value()).ok_or_else(|| damaged("a recommendation"))?;
-                    said.entry(key(recommender)?).or_default().insert(key(about)?, word);
-                }
+        if let Some(table) = existing(transaction.open_table(RECOMMENDATIONS))? {
+            for entry in table.iter()? {
+                let (pair, row) = entry?;
+                let (recommender, about) = pair.value();
+                let word = decode(row.value()).ok_or_else(|| damaged("a recommendation"))?;
+                said.entry(key(recommender)?).or_default().insert(key(about)?, word);
             }
-            Err(TableError::TableDoesNotExist(_)) => {}
-            Err(error) => return Err(error.into()),
         }
         Ok((experience, said))
     })

@@ -14,9 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
-};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde_json::Value;
 
 use super::super::credential::{Credential, CredentialType, Validity};
@@ -24,7 +22,7 @@ use super::super::experience::Reader;
 use super::super::threshold::Reported;
 use super::super::{json, proof};
 use crate::identity::Did;
-use crate::store::Store;
+use crate::store::{Store, existing};
 use crate::{Error, Result};
 
 /// Subject → the facts of the credentials about it.
@@ -59,7 +57,7 @@ impl Facts {
     fn of(credential: &Credential) -> Option<Facts> {
         let summary = credential.summary();
         Some(Facts {
-            id: unhex(summary.id.strip_prefix(ID_PREFIX)?)?,
+            id: json::unhex(summary.id.strip_prefix(ID_PREFIX)?)?,
             issuer: *summary.issuer.public_key(),
             kind: summary.kind,
             revocable: credential.is_revocable(),
@@ -133,12 +131,7 @@ pub(crate) fn complete(
     credentials: impl FnOnce() -> Result<Vec<Credential>>,
     now: Timestamp,
 ) -> Result<()> {
-    let missing = store.read(|transaction| match transaction.open_table(FACTS) {
-        Ok(_) => Ok(false),
-        Err(TableError::TableDoesNotExist(_)) => Ok(true),
-        Err(error) => Err(error.into()),
-    })?;
-    if !missing {
+    if store.read(|transaction| Ok(existing(transaction.open_table(FACTS))?.is_some()))? {
         return Ok(());
     }
     let sound: Vec<Credential> = credentials()?.into_iter().filter(|one| one.check_proof(now).is_ok()).collect();
@@ -191,14 +184,9 @@ pub(crate) struct Made {
 
 impl FactsTable {
     pub(crate) fn open(transaction: &ReadTransaction) -> Result<FactsTable> {
-        let facts = match transaction.open_table(FACTS) {
-            Err(TableError::TableDoesNotExist(_)) => None,
-            table => Some(table?),
-        };
-        let endorsed = match transaction.open_table(ENDORSED) {
-            Err(TableError::TableDoesNotExist(_)) => None,
-            table => Some(table?).filter(|table| !table.is_empty().unwrap_or(false)),
-        };
+        let facts = existing(transaction.open_table(FACTS))?;
+        let endorsed = existing(transaction.open_table(ENDORSED))?;
+        let endorsed = endorsed.filter(|table: &Pairs| !table.is_empty().unwrap_or(false));
         Ok(FactsTable::Written(Box::new(Written { facts, endorsed })))
     }
 
@@ -342,15 +330,6 @@ impl Keys {
         self.0.insert(*key, did);
         Ok(did)
     }
-}
-
-fn unhex(digits: &str) -> Option<[u8; 32]> {
-    let bytes: Vec<u8> = digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect::<Option<_>>()?;
-    bytes.try_into().ok()
 }
 
 fn damaged(subject: &[u8; 32]) -> Error {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -16,6 +16,7 @@ use super::super::credential::{CREDENTIALS_V2, Credential, CredentialType};
 use super::super::{SETTINGS, TrustGraph, damaged, decode, encode, json as text, proof};
 use super::{Bitstring, DEFAULT_TTL, MIN_STATUS_ENTRIES, Rule, StatusListUrl, StatusPurpose};
 use crate::identity::Did;
+use crate::store::existing;
 use crate::{Error, Result};
 
 /// Identifier of a credential that this node issued → the number of its lists, and its index in them.
@@ -114,10 +115,7 @@ impl TrustGraph {
     pub fn status_lists(&self) -> Result<Vec<StatusListUrl>> {
         let issuer = self.did();
         self.store.read(|transaction| {
-            let table = match transaction.open_table(BITS) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+            let Some(table) = existing(transaction.open_table(BITS))? else { return Ok(Vec::new()) };
             table
                 .iter()?
                 .map(|entry| {
@@ -223,15 +221,13 @@ impl TrustGraph {
 }
 
 fn stored(transaction: &ReadTransaction, key: (&str, u32)) -> Result<(Option<Bitstring>, Option<Signed>)> {
-    let bits = match transaction.open_table(BITS) {
-        Ok(table) => table.get(key)?.map(|bits| Bitstring::from_bytes(bits.value().to_vec())).transpose()?,
-        Err(TableError::TableDoesNotExist(_)) => None,
-        Err(error) => return Err(error.into()),
+    let bits = match existing(transaction.open_table(BITS))? {
+        Some(table) => table.get(key)?.map(|bits| Bitstring::from_bytes(bits.value().to_vec())).transpose()?,
+        None => None,
     };
-    let signed = match transaction.open_table(SIGNED) {
-        Ok(table) => table.get(key)?.map(|signed| decode("a status list", signed.value())).transpose()?,
-        Err(TableError::TableDoesNotExist(_)) => None,
-        Err(error) => return Err(error.into()),
+    let signed = match existing(transaction.open_table(SIGNED))? {
+        Some(table) => table.get(key)?.map(|signed| decode("a status list", signed.value())).transpose()?,
+        None => None,
     };
     Ok((bits, signed))
 }

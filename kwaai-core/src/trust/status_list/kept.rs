@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -14,6 +14,7 @@ use super::{
     Bitstring, DEFAULT_TTL, MAX_URL, Rule, STATUS_URN, Status, StatusEntry, StatusListUrl, StatusPurpose, entries,
 };
 use crate::identity::Did;
+use crate::store::existing;
 use crate::{Error, Result};
 
 /// (issuer, name of the list, identifier of a kept credential that names it).
@@ -117,10 +118,9 @@ impl TrustGraph {
 
     /// The names of the lists of others that this node keeps, in a fixed order.
     pub(crate) fn kept_status_lists(&self) -> Result<Vec<String>> {
-        self.store.read(|transaction| match transaction.open_table(KEPT) {
-            Ok(table) => table.iter()?.map(|entry| Ok(entry?.0.value().1.to_owned())).collect(),
-            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
+        self.store.read(|transaction| {
+            let Some(table) = existing(transaction.open_table(KEPT))? else { return Ok(Vec::new()) };
+            table.iter()?.map(|entry| Ok(entry?.0.value().1.to_owned())).collect()
         })
     }
 
@@ -142,18 +142,29 @@ impl TrustGraph {
     /// The lists that this node wants: those that its credentials name and of which it has no copy, or one past the middle
     /// of its time. In a fixed order.
     pub fn wanted_status_lists(&self) -> Result<Vec<WantedStatusList>> {
-        let (now, own) = (self.clock.now(), self.did().to_string());
+        self.wanted(None)
+    }
+
+    /// Those of these issuers among the lists that this node wants.
+    pub(crate) fn wanted_of(&self, issuers: &BTreeSet<Did>) -> Result<Vec<WantedStatusList>> {
+        self.wanted(Some(issuers))
+    }
+
+    fn wanted(&self, issuers: Option<&BTreeSet<Did>>) -> Result<Vec<WantedStatusList>> {
+        let (now, own) = (self.clock.now(), self.did());
         self.store.read(|transaction| {
-            let named = match transaction.open_table(NAMED) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+            let Some(named) = existing(transaction.open_table(NAMED))? else { return Ok(Vec::new()) };
             let mut wanted = BTreeSet::new();
-            for entry in named.iter()? {
+            let mut place = (String::new(), String::new());
+            // From each list to the next, past the many credentials that may name one.
+            while let Some(entry) = named.range((place.0.as_str(), place.1.as_str(), LAST)..)?.next() {
                 let (key, _) = entry?;
                 let (issuer, url, _) = key.value();
-                if issuer != own && kept(transaction, issuer, url)?.is_none_or(|kept| kept.is_due(now)) {
-                    wanted.insert(WantedStatusList { issuer: issuer.parse()?, url: url.into() });
+                place = (issuer.to_owned(), url.to_owned());
+                let did: Did = issuer.parse()?;
+                let asked = did != own && issuers.is_none_or(|issuers| issuers.contains(&did));
+                if asked && kept(transaction, issuer, url)?.is_none_or(|kept| kept.is_due(now)) {
+                    wanted.insert(WantedStatusList { issuer: did, url: url.into() });
                 }
             }
             Ok(wanted.into_iter().collect())
@@ -329,11 +340,8 @@ fn insert(transaction: &WriteTransaction, issuer: &str, url: &str, new: &Kept, b
 }
 
 fn kept(transaction: &ReadTransaction, issuer: &str, url: &str) -> Result<Option<Kept>> {
-    match transaction.open_table(KEPT) {
-        Ok(table) => table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose(),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let Some(table) = existing(transaction.open_table(KEPT))? else { return Ok(None) };
+    table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose()
 }
 
 /// Remembers which lists a credential names, in the transaction that keeps it.

@@ -7,13 +7,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::super::score::facts;
 use super::super::{decode, encode};
 use super::{CREDENTIALS, SEALED, Wallet, read, unsealed};
+use crate::store::existing;
 use crate::{Error, Result};
 
 /// The longest passphrase, in bytes.
@@ -258,19 +259,13 @@ fn seal_all(transaction: &WriteTransaction, key: &Key) -> Result<()> {
 }
 
 fn has_vault(transaction: &ReadTransaction) -> Result<bool> {
-    match transaction.open_table(VAULT) {
-        Ok(table) => Ok(table.get(ENTRY)?.is_some()),
-        Err(TableError::TableDoesNotExist(_)) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    let Some(table) = existing(transaction.open_table(VAULT))? else { return Ok(false) };
+    Ok(table.get(ENTRY)?.is_some())
 }
 
 fn vault(transaction: &ReadTransaction) -> Result<Option<Vault>> {
-    match transaction.open_table(VAULT) {
-        Ok(table) => table.get(ENTRY)?.map(|vault| decode("the passphrase", vault.value())).transpose(),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let Some(table) = existing(transaction.open_table(VAULT))? else { return Ok(None) };
+    table.get(ENTRY)?.map(|vault| decode("the passphrase", vault.value())).transpose()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

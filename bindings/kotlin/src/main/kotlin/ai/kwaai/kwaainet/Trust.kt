@@ -300,7 +300,7 @@ public data class ClaimTest(
     val claimed: Double,
     /** What was measured, in the claim's unit; `null` when the peer did not answer a test that needs an answer. */
     val measured: Double?,
-    /** How many samples the measurement rests on: probes for an uptime, tokens for a rate. */
+    /** How many samples the measurement rests on: hours with probes for an uptime, tokens for a rate. */
     val samples: Int,
     /** How far the measurement may stay below the claim, as a share of it. */
     val tolerance: Double,
