@@ -1,7 +1,10 @@
 //! What others say about a peer, and how much of it this node believes.
 //!
 //! A recommender is believed as far as it agrees with what this node saw itself: with d, the mean distance between its word
-//! and this node's over the peers that both judged, it weighs max(0, 1 - slope × d)². One with whom this node shares
+//! and this node's over the peers that both judged, it weighs max(0, 1 - slope × d)². The distance over those peers that
+//! disappointed this node is reckoned by itself too, one agreement being supposed beforehand, and the greater of the two
+//! counts: most peers are honest, so that who repeats what everybody says agrees about most of them, and misleads about the
+//! few that matter. One with whom this node shares
 //! fewer than two peers is compared, at half weight, with the recommenders that have a weight already; there it ends. So a liar needs to be right about
 //! what this node can check, and gains no more than one honest voice by it.
 
@@ -101,19 +104,41 @@ pub fn recommended<K: Ord + Copy>(
     capped(known.and(capped(strange, STRANGERS_CAP)), RECOMMENDED_CAP)
 }
 
-/// How well two voices agree over the peers that both judged, from 0 to 1; `None` when those are fewer than
-/// [`MIN_COMMON`]. What a voice says about `except` does not count: that is the other voice itself.
-fn agreement<K: Ord + Copy>(one: &BTreeMap<K, Evidence>, other: &BTreeMap<K, Evidence>, except: K) -> Option<f64> {
-    let (fewer, more) = if one.len() <= other.len() { (one, other) } else { (other, one) };
-    let (mut common, mut distance) = (0usize, 0.0);
-    for (peer, evidence) in fewer.iter().filter(|(peer, _)| **peer != except) {
-        let Some(against) = more.get(peer) else { continue };
-        if evidence.total() > 0.0 && against.total() > 0.0 {
-            common += 1;
-            distance += apart(*evidence, *against);
+/// How well a voice agrees with a judge over the peers that both judged, from 0 to 1; `None` when those are fewer than
+/// [`MIN_COMMON`]. What the voice says about `except` does not count: that is the voice itself.
+fn agreement<K: Ord + Copy>(judge: &BTreeMap<K, Evidence>, said: &BTreeMap<K, Evidence>, except: K) -> Option<f64> {
+    let fewer = if judge.len() <= said.len() { judge } else { said };
+    let (mut all, mut bad) = (Distances::default(), Distances::default());
+    for peer in fewer.keys().filter(|peer| **peer != except) {
+        let (Some(seen), Some(told)) = (judge.get(peer), said.get(peer)) else { continue };
+        if seen.total() > 0.0 && told.total() > 0.0 {
+            let distance = apart(*seen, *told);
+            all.add(distance);
+            if seen.bad > seen.good {
+                bad.add(distance);
+            }
         }
     }
-    (common >= MIN_COMMON).then(|| (1.0 - SLOPE * distance / common as f64).max(0.0).powi(2))
+    let distance = all.mean(0.0).max(bad.mean(1.0));
+    (all.count >= MIN_COMMON).then(|| (1.0 - SLOPE * distance).max(0.0).powi(2))
+}
+
+#[derive(Default)]
+struct Distances {
+    count: usize,
+    sum: f64,
+}
+
+impl Distances {
+    fn add(&mut self, distance: f64) {
+        self.count += 1;
+        self.sum += distance;
+    }
+
+    /// The mean, with so many distances of 0 supposed beforehand.
+    fn mean(&self, supposed: f64) -> f64 {
+        self.sum / (self.count as f64 + supposed).max(1.0)
+    }
 }
 
 /// How far two opinions of one peer lie apart beyond what chance explains, from 0 to 1: the distance of their means less one
