@@ -174,7 +174,7 @@ async fn a_credential_counts_only_while_it_is_in_force() {
     node.import_credential(&text).await.unwrap();
     world.clock.advance(DAY + Duration::from_secs(1));
     let score = node.score(&did(3)).unwrap();
-    assert_eq!((score.value, score.reasons[0].why.as_str()), (0.0, "it has expired"));
+    assert_eq!((score.value, &*score.reasons[0].why), (0.0, "it has expired"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

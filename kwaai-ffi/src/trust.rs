@@ -449,7 +449,7 @@ impl From<trust::Reason> for Reason {
             factor: reason.factor,
             contribution: reason.contribution,
             counted: reason.counted,
-            why: reason.why,
+            why: reason.why.into_owned(),
         }
     }
 }

@@ -19,6 +19,7 @@
 mod blend;
 pub(super) mod facts;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -31,7 +32,7 @@ use super::experience::{Evidence, Experience};
 use super::policy::Tier;
 use super::propagation::recommended;
 use super::reputation::State;
-use super::status_list::{Status, UNKNOWN_STATUS_SHARE};
+use super::status_list::{Status, StatusLists, UNKNOWN_STATUS_SHARE};
 use super::threshold::Thresholds;
 use crate::Result;
 use crate::identity::Did;
@@ -101,7 +102,7 @@ pub struct Reason {
     /// Whether it counts.
     pub counted: bool,
     /// Why it counts or does not, in a short phrase.
-    pub why: String,
+    pub why: Cow<'static, str>,
 }
 
 impl fmt::Display for Score {
@@ -167,6 +168,7 @@ impl TrustGraph {
             let mut judge = Judge {
                 graph: self,
                 table,
+                lists: StatusLists::open(transaction, self.did(), now)?,
                 trusted,
                 thresholds,
                 now,
@@ -183,6 +185,7 @@ impl TrustGraph {
 struct Judge<'graph> {
     graph: &'graph TrustGraph,
     table: FactsTable,
+    lists: StatusLists,
     trusted: BTreeMap<Did, Vec<CredentialType>>,
     thresholds: Thresholds,
     now: Timestamp,
@@ -198,13 +201,17 @@ struct Weighed {
     facts: Facts,
     issuer: Did,
     age_days: u64,
+    factor: f64,
     share: f64,
     /// What it adds, in units.
     amount: i64,
-    verdict: std::result::Result<&'static str, String>,
+    verdict: Verdict<Word>,
     /// Why it counts half.
     doubt: Option<String>,
 }
+
+/// What counts, or why it does not.
+type Verdict<T> = std::result::Result<T, Cow<'static, str>>;
 
 /// What the credentials that count add up to.
 struct Sum {
@@ -307,24 +314,21 @@ impl Judge<'_> {
         let age_days = facts.valid_from.map_or(0, |from| age_in_days(from, self.now));
         let mut share = 1.0;
         let mut doubt = None;
-        let mut verdict = match self.admissible(&facts, subject, circle, &issuer) {
+        let mut verdict = self.admissible(&facts, subject, circle, &issuer);
+        match verdict {
             Ok(Word::Named) if facts.kind == Some(CredentialType::PeerEndorsement) => {
                 share = answer_for(self.endorsed(&issuer, state)?);
-                Ok("its proof holds, and this node trusts its issuer for this type")
             }
-            Ok(Word::Named) => Ok("its proof holds, and this node trusts its issuer for this type"),
             Ok(Word::Peer) => {
                 share = self.worth_of(&issuer, state)?;
-                if share > 0.0 {
-                    Ok(PEERS_WORD)
-                } else {
-                    Err("this node does not trust its issuer for PeerEndorsementVC".into())
+                if share <= 0.0 {
+                    verdict = Err("this node does not trust its issuer for PeerEndorsementVC".into());
                 }
             }
-            Err(why) => Err(why),
-        };
+            Ok(Word::Named) | Err(_) => {}
+        }
         if verdict.is_ok() {
-            match self.withdrawn(&facts)? {
+            match self.withdrawn(&issuer, &facts)? {
                 Ok(None) => {}
                 Ok(Some(why)) => {
                     share *= UNKNOWN_STATUS_SHARE;
@@ -336,16 +340,23 @@ impl Judge<'_> {
         if verdict.is_err() {
             share = 1.0;
         }
-        let amount = facts.kind.map_or(0, |kind| part(units(kind, age_days), share));
-        Ok(Weighed { facts, issuer, age_days, share, amount, verdict, doubt })
+        let factor = factor(age_days);
+        let amount = facts.kind.map_or(0, |kind| part(units_at(kind, factor), share));
+        Ok(Weighed { facts, issuer, age_days, factor, share, amount, verdict, doubt })
     }
 
     /// Whether the issuer withdrew a credential, and why that is not known where it is not.
-    fn withdrawn(&self, facts: &Facts) -> Result<std::result::Result<Option<String>, String>> {
+    fn withdrawn(&mut self, issuer: &Did, facts: &Facts) -> Result<Verdict<Option<String>>> {
         if !facts.revocable {
             return Ok(Ok(None));
         }
-        Ok(match self.graph.status(&self.graph.wallet.get(&facts.credential_id())?)? {
+        let status = if facts.status.is_empty() {
+            // Its entries could not be noted: what is wrong with them is found in the credential.
+            self.graph.status(&self.graph.wallet.get(&facts.credential_id())?)?
+        } else {
+            self.lists.status(issuer, &facts.status)?
+        };
+        Ok(match status {
             Status::Revoked => Err("its issuer revoked it".into()),
             Status::Suspended => Err("its issuer suspended it".into()),
             Status::Unknown { why } => Ok(Some(why)),
@@ -353,13 +364,7 @@ impl Judge<'_> {
         })
     }
 
-    fn admissible(
-        &self,
-        facts: &Facts,
-        subject: &Did,
-        circle: &[Did],
-        issuer: &Did,
-    ) -> std::result::Result<Word, String> {
+    fn admissible(&self, facts: &Facts, subject: &Did, circle: &[Did], issuer: &Did) -> Verdict<Word> {
         let kind = facts.kind.filter(|kind| kind.weight_in_thousandths() > 0).ok_or("its type has no weight")?;
         if issuer == subject {
             return Err("its subject issued it".into());
@@ -370,16 +375,16 @@ impl Judge<'_> {
         let word = match self.trusted.get(issuer) {
             Some(types) if types.contains(&kind) => Word::Named,
             _ if kind == CredentialType::PeerEndorsement => Word::Peer,
-            _ => return Err(format!("this node does not trust its issuer for {kind}")),
+            _ => return Err(format!("this node does not trust its issuer for {kind}").into()),
         };
         let from = facts.valid_from.ok_or("it has no validFrom to count its age from")?;
         match facts.validity(self.now) {
-            Validity::NotYet => return Err(format!("it holds only from {from} on")),
+            Validity::NotYet => return Err(format!("it holds only from {from} on").into()),
             Validity::Expired => return Err("it has expired".into()),
             Validity::InForce => {}
         }
         if let Some(until) = facts.proof_until.filter(|until| *until <= self.now) {
-            return Err(format!("its proof does not hold: the proof expired at {until}"));
+            return Err(format!("its proof does not hold: the proof expired at {until}").into());
         }
         // What the peer announces now is not stored, so that a rate is not compared with it here.
         self.thresholds.judge(kind, facts.reported.as_ref(), None)?;
@@ -418,7 +423,7 @@ impl Judge<'_> {
             if let (Some(kind), Some(from), Ok(Word::Named)) =
                 (facts.kind, facts.valid_from, self.admissible(&facts, peer, &[], &issuer))
                 && kind != CredentialType::PeerEndorsement
-                && let Ok(doubt) = self.withdrawn(&facts)?
+                && let Ok(doubt) = self.withdrawn(&issuer, &facts)?
             {
                 let share = if doubt.is_some() { UNKNOWN_STATUS_SHARE } else { 1.0 };
                 let amount = best.entry(kind).or_default();
@@ -448,6 +453,7 @@ impl Judge<'_> {
 }
 
 /// Whose word a credential is.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     /// An issuer's that this node named for the type.
     Named,
@@ -455,11 +461,18 @@ enum Word {
     Peer,
 }
 
-const PEERS_WORD: &str = "its proof holds, and its issuer has a score of its own";
+impl Word {
+    fn why(self) -> &'static str {
+        match self {
+            Word::Named => "its proof holds, and this node trusts its issuer for this type",
+            Word::Peer => "its proof holds, and its issuer has a score of its own",
+        }
+    }
+}
 
 /// Lets of each type the best count, and fills what is left for endorsements with those of peers; orders them for people.
 fn settle(weighed: &mut [Weighed]) -> Sum {
-    let by_peer = |one: &Weighed| one.verdict == Ok(PEERS_WORD);
+    let by_peer = |one: &Weighed| matches!(one.verdict, Ok(Word::Peer));
     weighed.sort_by(|a, b| {
         b.verdict
             .is_ok()
@@ -506,13 +519,13 @@ impl Weighed {
             issuer: self.issuer,
             weight: self.facts.kind.map_or(0.0, CredentialType::weight),
             age_days: self.age_days,
-            factor: factor(self.age_days),
+            factor: self.factor,
             share: self.share,
             contribution: in_points(self.amount),
             counted,
             why: match (self.verdict, self.doubt) {
-                (Ok(why), Some(doubt)) => format!("{why}; it counts half, because {doubt}"),
-                (Ok(why), None) => why.into(),
+                (Ok(word), Some(doubt)) => format!("{}; it counts half, because {doubt}", word.why()).into(),
+                (Ok(word), None) => word.why().into(),
                 (Err(why), _) => why,
             },
         }
@@ -520,9 +533,10 @@ impl Weighed {
 }
 
 fn age_in_days(from: Timestamp, now: Timestamp) -> u64 {
-    // Nanoseconds of any two timestamps fit an i128; whole seconds alone would make a day of its last fraction.
-    let elapsed = now.as_nanosecond() - from.as_nanosecond();
-    u64::try_from(elapsed / (i128::from(SECONDS_PER_DAY) * 1_000_000_000)).unwrap_or(0)
+    // Fractions of a second count: without them the last one of a day would make it whole.
+    let fraction = now.subsec_nanosecond() - from.subsec_nanosecond();
+    let elapsed = now.as_second() - from.as_second() + i64::from(fraction.div_euclid(1_000_000_000));
+    u64::try_from(elapsed / SECONDS_PER_DAY).unwrap_or(0)
 }
 
 fn factor(age_days: u64) -> f64 {
@@ -530,7 +544,11 @@ fn factor(age_days: u64) -> f64 {
 }
 
 fn units(kind: CredentialType, age_days: u64) -> i64 {
-    (f64::from(kind.weight_in_thousandths()) * UNITS_PER_THOUSANDTH * factor(age_days)).round() as i64
+    units_at(kind, factor(age_days))
+}
+
+fn units_at(kind: CredentialType, factor: f64) -> i64 {
+    (f64::from(kind.weight_in_thousandths()) * UNITS_PER_THOUSANDTH * factor).round() as i64
 }
 
 /// This share of an amount.

@@ -18,6 +18,7 @@
 
 mod issued;
 mod kept;
+mod lists;
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -38,6 +39,7 @@ use crate::{Error, ErrorCode, Result};
 
 pub use kept::{KeptStatusList, WantedStatusList};
 pub(super) use kept::{link, unlink};
+pub(super) use lists::StatusLists;
 
 /// The fewest entries that a list may have, so that one entry hides among many (Bitstring Status List §3.4).
 pub const MIN_STATUS_ENTRIES: usize = 131_072;
@@ -52,10 +54,10 @@ const MAX_ENCODED: usize = MAX_STATUS_LIST_BYTES * 3 / 2;
 pub const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most entries that one credential may name.
-const MAX_ENTRIES: usize = 8;
+pub(super) const MAX_ENTRIES: usize = 8;
 
 /// The longest name of a list, in bytes.
-const MAX_URL: usize = 512;
+pub(super) const MAX_URL: usize = 512;
 
 /// The share of its weight with which a credential counts whose status is [`Status::Unknown`].
 ///
@@ -311,14 +313,14 @@ fn place(bits: &[u8], index: u64) -> Result<(usize, u8)> {
 
 /// One place in one list that a credential names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct StatusEntry {
-    purpose: StatusPurpose,
-    url: String,
-    index: u64,
+pub(super) struct StatusEntry {
+    pub(super) purpose: StatusPurpose,
+    pub(super) url: String,
+    pub(super) index: u64,
 }
 
 /// The entries of a credential that tell whether it was withdrawn. `refresh` and `message` do not.
-fn entries(credential: &Credential) -> Result<Vec<StatusEntry>> {
+pub(super) fn entries(credential: &Credential) -> Result<Vec<StatusEntry>> {
     let listed = match credential.document().get("credentialStatus") {
         None => return Ok(Vec::new()),
         Some(Value::Array(list)) => list.as_slice(),

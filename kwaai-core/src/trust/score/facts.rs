@@ -9,7 +9,9 @@
 //! A row is a version, then for each credential its identifier and issuer (32 bytes each), the name of its type, flags,
 //! and the instants and reports that the flags announce; numbers are little-endian. A report is, of an uptime, the share as
 //! a 64-bit float and the seconds of observation, of a throughput its rate as a float; NaN and the smallest number of
-//! seconds stand for what could not be read.
+//! seconds stand for what could not be read. Of a credential that its issuer may withdraw, the entries of its status follow: their
+//! number, and of each a byte for its purpose, its index, and the length and text of its list's name; none when they cannot be
+//! read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +21,7 @@ use serde_json::Value;
 
 use super::super::credential::{Credential, CredentialType, Validity};
 use super::super::experience::Reader;
+use super::super::status_list::{self, MAX_ENTRIES, MAX_URL, StatusEntry, StatusPurpose};
 use super::super::threshold::Reported;
 use super::super::{json, proof};
 use crate::identity::Did;
@@ -31,7 +34,7 @@ const FACTS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("trust.fac
 /// (issuer, subject) of every kept endorsement.
 const ENDORSED: TableDefinition<(&[u8; 32], &[u8; 32]), ()> = TableDefinition::new("trust.endorsed");
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ID_PREFIX: &str = "urn:kwaai:vc:";
 
 const REVOCABLE: u8 = 1;
@@ -47,6 +50,8 @@ pub(crate) struct Facts {
     pub(crate) issuer: [u8; 32],
     pub(crate) kind: Option<CredentialType>,
     pub(crate) revocable: bool,
+    /// Where to look whether it was withdrawn; none when it cannot be withdrawn, or its entries cannot be read.
+    pub(crate) status: Vec<StatusEntry>,
     pub(crate) valid_from: Option<Timestamp>,
     pub(crate) valid_until: Option<Timestamp>,
     pub(crate) proof_until: Option<Timestamp>,
@@ -61,6 +66,7 @@ impl Facts {
             issuer: *summary.issuer.public_key(),
             kind: summary.kind,
             revocable: credential.is_revocable(),
+            status: status_list::entries(credential).unwrap_or_default(),
             valid_from: summary.valid_from,
             valid_until: summary.valid_until,
             proof_until: proof_until(credential),
@@ -70,7 +76,10 @@ impl Facts {
 
     /// The identifier in the wallet.
     pub(crate) fn credential_id(&self) -> String {
-        format!("{ID_PREFIX}{}", json::hex(&self.id))
+        let mut text = String::with_capacity(ID_PREFIX.len() + 2 * self.id.len());
+        text.push_str(ID_PREFIX);
+        json::push_hex(&mut text, &self.id);
+        text
     }
 
     pub(crate) fn validity(&self, now: Timestamp) -> Validity {
@@ -125,20 +134,27 @@ pub(crate) fn remove(transaction: &WriteTransaction, credential: &Credential) ->
     Ok(())
 }
 
-/// Writes the rows of a database that has none, as one of an earlier version.
+/// Writes the rows of a database that has none, or whose rows an earlier version wrote.
 pub(crate) fn complete(
     store: &Store,
     credentials: impl FnOnce() -> Result<Vec<Credential>>,
     now: Timestamp,
 ) -> Result<()> {
-    if store.read(|transaction| Ok(existing(transaction.open_table(FACTS))?.is_some()))? {
+    let written = store.read(|transaction| match existing(transaction.open_table(FACTS))? {
+        Some(table) => Ok(Some(table.first()?.and_then(|(_, row)| row.value().first().copied()))),
+        None => Ok(None),
+    })?;
+    if written.is_some_and(|version| version.is_none_or(|version| version >= VERSION)) {
         return Ok(());
     }
     let sound: Vec<Credential> = credentials()?.into_iter().filter(|one| one.check_proof(now).is_ok()).collect();
-    if sound.is_empty() {
+    if sound.is_empty() && written.is_none() {
         return Ok(());
     }
-    store.write(|transaction| sound.iter().try_for_each(|credential| put(transaction, credential)))
+    store.write(|transaction| {
+        clear(transaction)?;
+        sound.iter().try_for_each(|credential| put(transaction, credential))
+    })
 }
 
 fn change(transaction: &WriteTransaction, subject: &Did, work: impl FnOnce(&mut Vec<Facts>)) -> Result<()> {
@@ -261,6 +277,15 @@ fn encode(all: &[Facts]) -> Vec<u8> {
             Some(Reported::Throughput { rate }) => bytes.extend(float(*rate)),
             None => {}
         }
+        if facts.revocable {
+            bytes.push(facts.status.len() as u8);
+            for entry in &facts.status {
+                bytes.push(u8::from(entry.purpose == StatusPurpose::Suspension));
+                bytes.extend(entry.index.to_le_bytes());
+                bytes.extend((entry.url.len() as u16).to_le_bytes());
+                bytes.extend(entry.url.as_bytes());
+            }
+        }
     }
     bytes
 }
@@ -302,9 +327,29 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             Some(_) => return None,
         };
         let revocable = flags & REVOCABLE != 0;
-        all.push(Facts { id, issuer, kind, revocable, valid_from, valid_until, proof_until, reported });
+        let status = if revocable { status(&mut reader)? } else { Vec::new() };
+        all.push(Facts { id, issuer, kind, revocable, status, valid_from, valid_until, proof_until, reported });
     }
     Some(all)
+}
+
+fn status(reader: &mut Reader<'_>) -> Option<Vec<StatusEntry>> {
+    let count = usize::from(reader.u8()?);
+    if count > MAX_ENTRIES {
+        return None;
+    }
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        let purpose = if reader.flag()? { StatusPurpose::Suspension } else { StatusPurpose::Revocation };
+        let index = reader.u64()?;
+        let length = usize::from(u16::from_le_bytes(reader.array()?));
+        let url = std::str::from_utf8(reader.take(length)?).ok()?;
+        if url.is_empty() || url.len() > MAX_URL {
+            return None;
+        }
+        entries.push(StatusEntry { purpose, url: url.into(), index });
+    }
+    Some(entries)
 }
 
 /// A number, or `None` for the one NaN that is written.
@@ -339,8 +384,15 @@ fn damaged(subject: &[u8; 32]) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::ErrorCode;
+    use crate::clock::ManualClock;
+    use crate::identity::Keypair;
+    use crate::trust::TrustGraph;
     use proptest::prelude::*;
+    use serde_json::Map;
 
     fn sample() -> Facts {
         Facts {
@@ -348,6 +400,7 @@ mod tests {
             issuer: [2; 32],
             kind: Some(CredentialType::Uptime),
             revocable: true,
+            status: vec![StatusEntry { purpose: StatusPurpose::Suspension, url: "urn:x".into(), index: 300 }],
             valid_from: Some("2026-06-01T00:00:00.5Z".parse().unwrap()),
             valid_until: None,
             proof_until: Some("2027-06-01T00:00:00Z".parse().unwrap()),
@@ -357,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_row_is_written_as_it_was_laid_down() {
-        let mut expected = vec![1u8];
+        let mut expected = vec![2u8];
         expected.extend([1; 32]);
         expected.extend([2; 32]);
         expected.extend(b"\x08UptimeVC\x1b");
@@ -367,8 +420,33 @@ mod tests {
         expected.extend(0i32.to_le_bytes());
         expected.extend(0.95f64.to_le_bytes());
         expected.extend(i64::MIN.to_le_bytes());
+        expected.extend(b"\x01\x01\x2c\x01\0\0\0\0\0\0\x05\0urn:x");
         assert_eq!(encode(&[sample()]), expected);
         assert_eq!(decode(&expected).unwrap(), [sample()]);
+    }
+
+    #[tokio::test]
+    async fn rows_of_an_earlier_version_are_written_anew() {
+        let store = Store::in_memory().unwrap();
+        let clock: Arc<ManualClock> = Arc::new("2026-06-01T00:00:00Z".parse().unwrap());
+        let open = |seed| {
+            let signer = Keypair::from_seed([seed; 32]).signer().unwrap();
+            let store = if seed == 1 { store.clone() } else { Store::in_memory().unwrap() };
+            TrustGraph::open(store, signer, clock.clone()).unwrap()
+        };
+        let (graph, issuer, peer) = (open(1), open(2), open(3).did());
+        let issued = issuer.issue_revocable(CredentialType::VerifiedNode, peer, Map::new(), None).await.unwrap();
+        graph.import_credential(&issued.to_json()).await.unwrap();
+        graph.trust_issuer(issuer.did(), &CredentialType::ALL).unwrap();
+        let before = graph.score(&peer).unwrap();
+        let row = |bytes: &[u8]| {
+            store.write(|transaction| Ok(drop(transaction.open_table(FACTS)?.insert(peer.public_key(), bytes)?)))
+        };
+        row(&[1]).unwrap();
+        assert_eq!(graph.score(&peer).unwrap_err().code(), ErrorCode::CorruptData);
+        assert_eq!(open(1).score(&peer).unwrap(), before);
+        row(&[VERSION + 1]).unwrap();
+        assert_eq!(open(1).score(&peer).unwrap_err().code(), ErrorCode::CorruptData);
     }
 
     proptest! {

@@ -26,7 +26,7 @@ const ISSUED: TableDefinition<&str, (u32, u32)> = TableDefinition::new("trust.st
 const TAKEN: TableDefinition<u32, &[u8]> = TableDefinition::new("trust.status.taken");
 
 /// (purpose, number) → the bits of the list.
-const BITS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("trust.status.bits");
+pub(super) const BITS: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("trust.status.bits");
 
 /// (purpose, number) → the list as it was signed last.
 const SIGNED: TableDefinition<(&str, u32), &str> = TableDefinition::new("trust.status.signed");
@@ -160,13 +160,6 @@ impl TrustGraph {
             }
         }
         Err(Error::busy("the status list changes faster than it can be signed").with("list", url))
-    }
-
-    /// Whether a bit of a list of this node is set; `None` when this node has no such list.
-    pub(super) fn own_bit(&self, url: &StatusListUrl, index: u64) -> Result<Option<bool>> {
-        let key = (url.purpose.as_str(), url.number);
-        let (bits, _) = self.store.read(|transaction| stored(transaction, key))?;
-        bits.map(|bits| bits.get(index)).transpose()
     }
 
     async fn sign(&self, url: StatusListUrl, bits: &Bitstring, valid_from: Timestamp) -> Result<String> {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::credential::{Credential, Validity};
 use super::super::{TrustGraph, decode, encode};
 use super::{
-    Bitstring, DEFAULT_TTL, MAX_URL, Rule, STATUS_URN, Status, StatusEntry, StatusListUrl, StatusPurpose, entries,
+    Bitstring, DEFAULT_TTL, MAX_URL, Rule, STATUS_URN, Status, StatusListUrl, StatusLists, StatusPurpose, entries,
 };
 use crate::identity::Did;
 use crate::store::existing;
@@ -21,10 +22,10 @@ use crate::{Error, Result};
 const NAMED: TableDefinition<(&str, &str, &str), ()> = TableDefinition::new("trust.status.named");
 
 /// (issuer, name of the list) → the list as it was signed, and what was read from it.
-const KEPT: TableDefinition<(&str, &str), &str> = TableDefinition::new("trust.status.kept");
+pub(super) const KEPT: TableDefinition<(&str, &str), &str> = TableDefinition::new("trust.status.kept");
 
 /// (issuer, name of the list) → its bits.
-const KEPT_BITS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("trust.status.kept_bits");
+pub(super) const KEPT_BITS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("trust.status.kept_bits");
 
 /// How far ahead an issuer's clock may go.
 const SKEW: Duration = Duration::from_secs(5 * 60);
@@ -63,15 +64,22 @@ pub struct WantedStatusList {
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    purposes: Vec<String>,
-    #[serde(with = "super::instant")]
-    as_of: Timestamp,
-    #[serde(with = "super::instant")]
-    fresh_until: Timestamp,
+    #[serde(flatten)]
+    head: Head,
     credential: String,
 }
 
-impl Kept {
+/// What was read of a kept list, besides its bits.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) purposes: Vec<String>,
+    #[serde(with = "super::instant")]
+    pub(super) as_of: Timestamp,
+    #[serde(with = "super::instant")]
+    pub(super) fresh_until: Timestamp,
+}
+
+impl Head {
     /// A new copy is wanted from the middle of its time on, so that there is time to find one.
     fn is_due(&self, now: Timestamp) -> bool {
         is_due(self.as_of, self.fresh_until, now)
@@ -98,12 +106,12 @@ impl TrustGraph {
         let refused = |error: Error| error.with("rule", Rule::Verification.as_str());
         let credential = Credential::verify(json, now).map_err(refused)?;
         let (list, bits) = read(&credential, now)?;
-        let kept = Kept {
+        let head = Head {
             purposes: list.purposes.iter().map(ToString::to_string).collect(),
             as_of: list.as_of,
             fresh_until: list.fresh_until,
-            credential: credential.to_json(),
         };
+        let kept = Kept { head, credential: credential.to_json() };
         let (issuer, url) = (list.issuer.to_string(), list.url.clone());
         self.store.write_async(move |transaction| insert(transaction, &issuer, &url, &kept, &bits)).await?;
         Ok(list)
@@ -132,11 +140,8 @@ impl TrustGraph {
             Ok(entries) => entries,
             Err(error) => return Ok(Status::Unknown { why: format!("its status cannot be read: {error}") }),
         };
-        let mut found = Status::NotRevocable;
-        for entry in &entries {
-            found = worse(found, self.status_of(&credential.issuer(), entry)?);
-        }
-        Ok(found)
+        let (own, now) = (self.did(), self.clock.now());
+        self.store.read(|transaction| StatusLists::open(transaction, own, now)?.status(&credential.issuer(), &entries))
     }
 
     /// The lists that this node wants: those that its credentials name and of which it has no copy, or one past the middle
@@ -163,7 +168,7 @@ impl TrustGraph {
                 place = (issuer.to_owned(), url.to_owned());
                 let did: Did = issuer.parse()?;
                 let asked = did != own && issuers.is_none_or(|issuers| issuers.contains(&did));
-                if asked && kept(transaction, issuer, url)?.is_none_or(|kept| kept.is_due(now)) {
+                if asked && kept::<Head>(transaction, issuer, url)?.is_none_or(|head| head.is_due(now)) {
                     wanted.insert(WantedStatusList { issuer: did, url: url.into() });
                 }
             }
@@ -183,70 +188,12 @@ impl TrustGraph {
             return self.own_list(own).await;
         }
         let (issuer, name) = (issuer.to_string(), url.to_owned());
-        let found = self.store.read_async(move |transaction| kept(transaction, &issuer, &name)).await?;
+        let found = self.store.read_async(move |transaction| kept::<Kept>(transaction, &issuer, &name)).await?;
         found.map(|kept| kept.credential).ok_or_else(|| {
             Rule::Retrieval
                 .error(format!("this node keeps no status list {url:.120?}"))
                 .with_remedy("ask its issuer, or another peer")
         })
-    }
-
-    fn status_of(&self, issuer: &Did, entry: &StatusEntry) -> Result<Status> {
-        let set = |purpose| match purpose {
-            StatusPurpose::Revocation => Status::Revoked,
-            StatusPurpose::Suspension => Status::Suspended,
-        };
-        let unknown = |why: &str| Status::Unknown { why: format!("its {} list {why}", entry.purpose) };
-        let now = self.clock.now();
-        if *issuer == self.did()
-            && let Ok(own) = entry.url.parse::<StatusListUrl>()
-            && own.issuer == *issuer
-            && own.purpose == entry.purpose
-        {
-            return Ok(match self.own_bit(&own, entry.index) {
-                Ok(Some(true)) => set(entry.purpose),
-                Ok(Some(false)) => Status::Clear { as_of: now },
-                Ok(None) => unknown("is not among those of this node"),
-                Err(error) => unknown(&format!("does not have it: {error}")),
-            });
-        }
-        let found = self.store.read(|transaction| {
-            let issuer = issuer.to_string();
-            let Some(kept) = kept(transaction, &issuer, &entry.url)? else { return Ok(None) };
-            let table = transaction.open_table(KEPT_BITS)?;
-            let bits = table.get((issuer.as_str(), entry.url.as_str()))?;
-            let bit = bits.map_or_else(
-                || Err(Rule::Retrieval.error("its bits are missing")),
-                |bits| super::place(bits.value(), entry.index).map(|(byte, mask)| bits.value()[byte] & mask != 0),
-            );
-            Ok(Some((kept, bit)))
-        })?;
-        let Some((kept, bit)) = found else { return Ok(unknown("has not been fetched")) };
-        if !kept.purposes.iter().any(|purpose| purpose == entry.purpose.as_str()) {
-            return Ok(unknown("is kept for another purpose"));
-        }
-        Ok(match bit {
-            Ok(true) => set(entry.purpose),
-            Ok(false) if now > kept.fresh_until => unknown(&format!("is stale since {}", kept.fresh_until)),
-            Ok(false) => Status::Clear { as_of: kept.as_of },
-            Err(error) => unknown(&format!("does not have it: {error}")),
-        })
-    }
-}
-
-/// Of what two entries say, that which speaks more against the credential.
-fn worse(a: Status, b: Status) -> Status {
-    let rank = |status: &Status| match status {
-        Status::NotRevocable => 0,
-        Status::Clear { .. } => 1,
-        Status::Unknown { .. } => 2,
-        Status::Suspended => 3,
-        Status::Revoked => 4,
-    };
-    match (a, b) {
-        (Status::Clear { as_of: a }, Status::Clear { as_of: b }) => Status::Clear { as_of: a.min(b) },
-        (a, b) if rank(&b) > rank(&a) => b,
-        (a, _) => a,
     }
 }
 
@@ -322,16 +269,17 @@ fn insert(transaction: &WriteTransaction, issuer: &str, url: &str, new: &Kept, b
             .with_remedy("import the credential first"));
     }
     let mut table = transaction.open_table(KEPT)?;
-    let held: Option<Kept> = table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose()?;
+    let held: Option<Head> = table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose()?;
     let mut all_bits = transaction.open_table(KEPT_BITS)?;
     if let Some(held) = held {
         let same = all_bits.get((issuer, url))?.is_some_and(|held| held.value() == bits.0);
         // Of two lists of one instant nobody can say which is the newer, so the second does not replace the first.
-        if new.as_of < held.as_of || (new.as_of == held.as_of && !same) {
+        let as_of = new.head.as_of;
+        if as_of < held.as_of || (as_of == held.as_of && !same) {
             return Err(Rule::Verification
-                .error(format!("a newer status list is kept, of {}; this one is of {}", held.as_of, new.as_of))
+                .error(format!("a newer status list is kept, of {}; this one is of {}", held.as_of, as_of))
                 .with("held", held.as_of)
-                .with("offered", new.as_of));
+                .with("offered", as_of));
         }
     }
     table.insert((issuer, url), encode(new)?.as_str())?;
@@ -339,7 +287,8 @@ fn insert(transaction: &WriteTransaction, issuer: &str, url: &str, new: &Kept, b
     Ok(())
 }
 
-fn kept(transaction: &ReadTransaction, issuer: &str, url: &str) -> Result<Option<Kept>> {
+/// A kept list: the whole [`Kept`], or its [`Head`].
+fn kept<T: DeserializeOwned>(transaction: &ReadTransaction, issuer: &str, url: &str) -> Result<Option<T>> {
     let Some(table) = existing(transaction.open_table(KEPT))? else { return Ok(None) };
     table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose()
 }
