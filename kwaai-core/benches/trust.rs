@@ -143,7 +143,9 @@ fn threats(first: u64, seeds: u64) -> Value {
         ("slander", Threat::Slander, false),
         ("turncoats", Threat::Turncoats { cycles: 15 }, false),
         ("two-faced", Threat::TwoFaced, true),
-        ("mimics", Threat::Mimics, true),
+        ("mimics", Threat::Mimics, false),
+        ("accusers", Threat::Accusers, true),
+        ("oscillators", Threat::Oscillators { cycles: 5 }, true),
     ];
     let metrics = [
         ("none", Metric::Nothing, Choice::Greedy),

@@ -11,10 +11,12 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use kwaai_core::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
@@ -207,8 +209,20 @@ where
             Some(limit) => tokio::time::timeout(limit, future).await.unwrap_or_else(|_| Err(overdue(limit))),
         }
     };
+    let mut work = Box::pin(bounded);
+    // What is ready is answered here: the way to a thread of the runtime and back takes two switches.
+    let runtime = process().runtime()?;
+    let first = {
+        let _context = runtime.enter();
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().now_or_never()))
+    };
+    match first {
+        Ok(Some(result)) => return result,
+        Ok(None) => {}
+        Err(payload) => return Err(panicked(payload.as_ref())),
+    }
     // The receiver waits in `recv` below and cannot be gone.
-    start(bounded, move |result| drop(sender.send(result)))?;
+    start(work, move |result| drop(sender.send(result)))?;
     receiver.recv().unwrap_or_else(|_| Err(gone()))
 }
 
@@ -259,7 +273,7 @@ pub fn gone() -> KwaaiError {
     Error::closed("the library was shut down while the call was under way").into()
 }
 
-fn cancelled() -> KwaaiError {
+pub(crate) fn cancelled() -> KwaaiError {
     Error::cancelled("the call was cancelled").into()
 }
 

@@ -84,6 +84,16 @@ impl<T: Send + 'static> Stream<T> {
             return Err(Error::invalid_argument("a batch of zero items never makes progress").into());
         }
         let (reader, max) = (self.0.get()?.reader, max.min(MAX_BATCH));
+        if cancel.is_cancelled() {
+            return Err(rt::cancelled());
+        }
+        // What came before is handed out without a task.
+        if let Ok(mut reader) = reader.try_lock() {
+            reader.gather(max);
+            if let Some(batch) = reader.take(max)? {
+                return Ok(batch);
+            }
+        }
         loop {
             let filled = reader.clone();
             rt::run(&cancel, async move {
@@ -114,6 +124,11 @@ impl<T> Reader<T> {
             let first = self.source.try_next().await;
             self.keep(first);
         }
+        self.gather(max);
+    }
+
+    /// Takes what has come, as far as `max` items are not ready yet.
+    fn gather(&mut self, max: usize) {
         while self.ready.len() < max && self.failure.is_none() && !self.ended {
             match self.source.try_next().now_or_never() {
                 Some(next) => self.keep(next),

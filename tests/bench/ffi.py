@@ -57,7 +57,9 @@ def node(libraries: Path, stage: Path) -> list[str]:
 
 def c(libraries: Path, stage: Path) -> list[str]:
     program, flags = stage / "ffi", ["-std=c11", "-D_XOPEN_SOURCE=700", "-O2", "-Iinclude", "-Itests/c"]
-    found = [f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lkwaai_ffi"]
+    # The library asks to be loaded under the name that it is installed as.
+    (stage / "libkwaainet.so.1").symlink_to(libraries / library("kwaai_ffi"))
+    found = [f"-L{libraries}", f"-Wl,-rpath,{stage}", f"-Wl,-rpath,{libraries}", "-lkwaai_ffi"]
     subprocess.run(["cc", *flags, "tests/bench/ffi.c", "-o", program, *found], cwd=ROOT, check=True)
     return [str(program)]
 

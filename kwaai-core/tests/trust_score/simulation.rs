@@ -68,8 +68,12 @@ pub enum Threat {
     Turncoats { cycles: usize },
     /// Wrong answers to half of the askers and right ones to the others, whose word then misleads.
     TwoFaced,
-    /// Wrong answers from two thirds, who copy what most peers say about everybody, except about each other, whom they praise.
+    /// Wrong answers from peers who copy what everybody says together, except about each other, whom they praise.
     Mimics,
+    /// As mimics, but with bad words about half of the honest.
+    Accusers,
+    /// Right answers and wrong ones for so many cycles in turn, with praise for each other throughout.
+    Oscillators { cycles: usize },
 }
 
 /// How an asker weighs those who can answer.
@@ -219,6 +223,7 @@ impl Network {
             Threat::Camouflage { honest_share } => roll < honest_share,
             Threat::Slander => roll >= HONEST_ERROR,
             Threat::Turncoats { cycles } => cycle < cycles && roll >= HONEST_ERROR,
+            Threat::Oscillators { cycles } => (cycle / cycles).is_multiple_of(2) && roll >= HONEST_ERROR,
             Threat::TwoFaced => asker.is_multiple_of(2) && roll >= HONEST_ERROR,
             _ => false,
         }
@@ -311,9 +316,12 @@ impl Network {
                 }
                 Threat::Spies { .. } => BTreeMap::new(),
                 Threat::Slander => honest.iter().map(|other| (name(*other), slur)).collect(),
-                Threat::Turncoats { .. } | Threat::TwoFaced => kin.map(|other| (name(*other), praise)).collect(),
-                Threat::Mimics => {
+                Threat::Turncoats { .. } | Threat::TwoFaced | Threat::Oscillators { .. } => kin.map(|other| (name(*other), praise)).collect(),
+                Threat::Mimics | Threat::Accusers => {
                     let mut said = common.clone();
+                    if self.threat == Threat::Accusers {
+                        said.extend(honest.iter().step_by(2).map(|other| (name(*other), slur)));
+                    }
                     said.extend(kin.map(|other| (name(*other), praise)));
                     said
                 }
