@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz parity docs guide header bench-ffi bench-trust install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi bench-trust install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ advisories: ## published advisories about the dependencies (fetches the RustSec 
 
 fuzz: ## the fuzz targets for longer: FUZZ_CASES=1000000 make fuzz
 	PROPTEST_CASES=$${FUZZ_CASES:-200000} cargo test --workspace fuzz_
+
+soak: ## what takes long: a process killed at 1,000 random points while it writes wallet and reputation (SOAK_POINTS)
+	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test trust_wallet_crash
 
 parity: ## compare logits with Hugging Face transformers, live (needs torch and transformers)
 	@.ci/setup

@@ -1,4 +1,5 @@
-//! A wallet whose process is killed while it writes: afterwards it holds the old state or the new one, never neither.
+//! A wallet and reputations whose process is killed while it writes: afterwards they hold the old state or the new one, never
+//! neither.
 //!
 //! `KWAAINET_CRASH_POINTS=1000` kills at that many points; without it there are fewer, to be quick.
 
@@ -6,11 +7,13 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::{CredentialFilter, CredentialType, TrustGraph, WalletState};
+use kwaai_core::trust::{CredentialFilter, CredentialType, Observation, Outcome, TrustGraph, WalletState};
 use serde_json::{Map, json};
 
 const CHILD: &str = "KWAAINET_TEST_WALLET";
@@ -31,11 +34,27 @@ fn did(seed: u8) -> Did {
     Keypair::from_seed([seed; 32]).did().unwrap()
 }
 
+/// Time stands still, so that nothing that is counted decays.
+fn clock() -> ManualClock {
+    "2026-06-01T00:00:00Z".parse().unwrap()
+}
+
+fn open(store: Store, seed: u8) -> TrustGraph {
+    TrustGraph::open(store, Keypair::from_seed([seed; 32]).signer().unwrap(), Arc::new(clock())).unwrap()
+}
+
+fn wallet(dir: &Path) -> TrustGraph {
+    open(Store::open(&dir.join("wallet")).unwrap(), 1)
+}
+
+/// How many good answers of the one peer are kept.
+fn good_answers(graph: &TrustGraph) -> usize {
+    graph.reputation(&did(20)).unwrap().map_or(0, |reputation| reputation.evidence.good as usize)
+}
+
 /// Credentials about three subjects, every third of which can be revoked.
 async fn credentials() -> Vec<String> {
-    let clock: kwaai_core::clock::ManualClock = "2026-06-01T00:00:00Z".parse().unwrap();
-    let signer = Keypair::from_seed([2; 32]).signer().unwrap();
-    let issuer = TrustGraph::open(Store::in_memory().unwrap(), signer, std::sync::Arc::new(clock)).unwrap();
+    let issuer = open(Store::in_memory().unwrap(), 2);
     let mut texts = Vec::new();
     for number in 0..CREDENTIALS {
         let (kind, subject) = (CredentialType::ALL[number % 7], did(10 + (number % 3) as u8));
@@ -92,7 +111,7 @@ async fn child_that_changes_a_wallet_until_it_is_killed() {
     let Ok(dir) = std::env::var(CHILD) else { return };
     let dir = Path::new(&dir);
     let texts: Vec<String> = serde_json::from_slice(&std::fs::read(dir.join("credentials.json")).unwrap()).unwrap();
-    let graph = TrustGraph::open_dir(&dir.join("wallet")).unwrap();
+    let graph = wallet(dir);
     let first: usize = std::env::var(FIRST_STEP).unwrap().parse().unwrap();
     for step in first..first + STEPS {
         match action(step) {
@@ -103,6 +122,8 @@ async fn child_that_changes_a_wallet_until_it_is_killed() {
                 let _ = graph.remove_credential(&id(&texts[number]));
             }
         }
+        graph.record(&did(20), Observation::new(Outcome::Good, clock().now())).unwrap();
+        graph.flush().unwrap();
         println!("\ndone {}", step + 1);
     }
 }
@@ -111,7 +132,7 @@ async fn child_that_changes_a_wallet_until_it_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_changes_passphrases_until_it_is_killed() {
     let Ok(dir) = std::env::var(PASSPHRASES) else { return };
-    let graph = TrustGraph::open_dir(&Path::new(&dir).join("wallet")).unwrap();
+    let graph = wallet(Path::new(&dir));
     let first: usize = std::env::var(FIRST_STEP).unwrap().parse().unwrap();
     if let Some(passphrase) = passphrase(first) {
         graph.unlock(&passphrase).await.unwrap();
@@ -165,13 +186,20 @@ async fn a_wallet_killed_while_it_is_written_holds_the_old_state_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
     let texts = credentials().await;
     std::fs::write(dir.path().join("credentials.json"), serde_json::to_vec(&texts).unwrap()).unwrap();
-    let (mut first, mut interrupted) = (0, 0);
+    let (mut first, mut interrupted, mut counted) = (0, 0, 0);
     for point in 0..points(60) {
         let child = "child_that_changes_a_wallet_until_it_is_killed";
         let done = interrupt(child, CHILD, dir.path(), first, Duration::from_millis(12));
         assert!(done < first + STEPS, "the process was not interrupted");
         interrupted += usize::from(done > first);
-        let graph = TrustGraph::open_dir(&dir.path().join("wallet")).unwrap();
+        let graph = wallet(dir.path());
+        let seen = good_answers(&graph);
+        let written = done - first;
+        assert!(
+            [written, written + 1].contains(&(seen - counted)),
+            "point {point}: {counted} answers before, {seen} after {written} steps"
+        );
+        counted = seen;
         let held = held(&graph, &texts);
         first = [done, done + 1].into_iter().find(|steps| state(*steps) == held).unwrap_or_else(|| {
             panic!(
@@ -213,7 +241,7 @@ fn held(graph: &TrustGraph, texts: &[String]) -> BTreeSet<usize> {
 async fn a_wallet_killed_while_its_passphrase_changes_opens_with_the_old_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
     let texts = credentials().await;
-    let graph = TrustGraph::open_dir(&dir.path().join("wallet")).unwrap();
+    let graph = wallet(dir.path());
     for text in &texts {
         graph.import_credential(text).await.unwrap();
     }
@@ -222,7 +250,7 @@ async fn a_wallet_killed_while_its_passphrase_changes_opens_with_the_old_or_the_
     for point in 0..points(60) / 10 {
         let child = "child_that_changes_passphrases_until_it_is_killed";
         let done = interrupt(child, PASSPHRASES, dir.path(), first, Duration::from_millis(400));
-        let graph = TrustGraph::open_dir(&dir.path().join("wallet")).unwrap();
+        let graph = wallet(dir.path());
         first = usize::MAX;
         for step in [done, done + 1] {
             let opens = match passphrase(step) {

@@ -231,7 +231,7 @@ impl Judge<'_> {
                 circle.push(identity);
             }
         }
-        let mut weighed = Vec::new();
+        let mut weighed = Vec::with_capacity(all.iter().map(Vec::len).sum());
         for (subject, facts) in circle.iter().zip(all) {
             for facts in facts {
                 weighed.push(self.weigh(facts, subject, &circle, state)?);

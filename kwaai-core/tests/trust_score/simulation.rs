@@ -316,7 +316,9 @@ impl Network {
                 }
                 Threat::Spies { .. } => BTreeMap::new(),
                 Threat::Slander => honest.iter().map(|other| (name(*other), slur)).collect(),
-                Threat::Turncoats { .. } | Threat::TwoFaced | Threat::Oscillators { .. } => kin.map(|other| (name(*other), praise)).collect(),
+                Threat::Turncoats { .. } | Threat::TwoFaced | Threat::Oscillators { .. } => {
+                    kin.map(|other| (name(*other), praise)).collect()
+                }
                 Threat::Mimics | Threat::Accusers => {
                     let mut said = common.clone();
                     if self.threat == Threat::Accusers {

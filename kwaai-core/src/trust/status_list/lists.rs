@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction};
 
 use super::super::decode;
 use super::issued::BITS;
@@ -13,23 +13,27 @@ use crate::Result;
 use crate::identity::Did;
 use crate::store::existing;
 
+/// The bits of so many lists are held at a time: 1 MiB at their usual length, 64 MiB at the most.
+const MAX_HELD: usize = 64;
+
+type Bits = AccessGuard<'static, &'static [u8]>;
 type Named<T> = Option<ReadOnlyTable<(&'static str, &'static str), T>>;
 
-/// The lists as one transaction sees them. What is read of a list besides its bits is remembered, because it lies in a
-/// text as long as the list itself.
+/// The lists as one transaction sees them. A list that was looked up is held, because many credentials name one.
 pub(in crate::trust) struct StatusLists {
     own: Did,
     now: Timestamp,
     own_bits: Option<ReadOnlyTable<(&'static str, u32), &'static [u8]>>,
     kept: Named<&'static str>,
     kept_bits: Named<&'static [u8]>,
-    issuers: BTreeMap<Did, Issuer>,
+    held: BTreeMap<Did, BTreeMap<String, List>>,
+    count: usize,
 }
 
-/// An issuer's DID as text, and its lists by name.
-struct Issuer {
-    did: String,
-    heads: BTreeMap<String, Option<Head>>,
+enum List {
+    Absent(&'static str),
+    Own(StatusPurpose, Bits),
+    Kept(Head, Option<Bits>),
 }
 
 impl StatusLists {
@@ -41,7 +45,8 @@ impl StatusLists {
             own_bits: existing(transaction.open_table(BITS))?,
             kept: existing(transaction.open_table(KEPT))?,
             kept_bits: existing(transaction.open_table(KEPT_BITS))?,
-            issuers: BTreeMap::new(),
+            held: BTreeMap::new(),
+            count: 0,
         })
     }
 
@@ -49,62 +54,64 @@ impl StatusLists {
     pub(in crate::trust) fn status(&mut self, issuer: &Did, entries: &[StatusEntry]) -> Result<Status> {
         let mut found = Status::NotRevocable;
         for entry in entries {
-            found = worse(found, self.status_of(issuer, entry)?);
+            if self.held.get(issuer).is_none_or(|lists| !lists.contains_key(&entry.url)) {
+                let list = self.look_up(issuer, &entry.url)?;
+                if self.count == MAX_HELD {
+                    self.held.clear();
+                    self.count = 0;
+                }
+                self.held.entry(*issuer).or_default().insert(entry.url.clone(), list);
+                self.count += 1;
+            }
+            if let Some(list) = self.held.get(issuer).and_then(|lists| lists.get(&entry.url)) {
+                found = worse(found, list.status(entry, self.now));
+            }
         }
         Ok(found)
     }
 
-    fn status_of(&mut self, issuer: &Did, entry: &StatusEntry) -> Result<Status> {
-        let set = match entry.purpose {
-            StatusPurpose::Revocation => Status::Revoked,
-            StatusPurpose::Suspension => Status::Suspended,
-        };
+    fn look_up(&self, issuer: &Did, url: &str) -> Result<List> {
+        if *issuer == self.own
+            && let Ok(own) = url.parse::<StatusListUrl>()
+            && own.issuer == self.own
+        {
+            let bits = self.own_bits.as_ref().map(|table| table.get((own.purpose.as_str(), own.number)));
+            let bits = bits.transpose()?.flatten();
+            return Ok(
+                bits.map_or(List::Absent("is not among those of this node"), |bits| List::Own(own.purpose, bits))
+            );
+        }
+        let issuer = issuer.to_string();
+        let key = (issuer.as_str(), url);
+        let text = self.kept.as_ref().map(|table| table.get(key)).transpose()?.flatten();
+        let Some(text) = text else { return Ok(List::Absent("has not been fetched")) };
+        let bits = self.kept_bits.as_ref().map(|table| table.get(key)).transpose()?.flatten();
+        Ok(List::Kept(decode("a status list", text.value())?, bits))
+    }
+}
+
+impl List {
+    fn status(&self, entry: &StatusEntry, now: Timestamp) -> Status {
         let unknown = |why: &str| Status::Unknown { why: format!("its {} list {why}", entry.purpose) };
-        let (bit, fresh_until, as_of) = match self.own_list(issuer, entry) {
-            Some(own) => {
-                let bits =
-                    self.own_bits.as_ref().map(|table| table.get((own.purpose.as_str(), own.number))).transpose()?;
-                let Some(bits) = bits.flatten() else { return Ok(unknown("is not among those of this node")) };
-                (bit(bits.value(), entry.index), self.now, self.now)
-            }
-            None => {
-                let known = self
-                    .issuers
-                    .entry(*issuer)
-                    .or_insert_with(|| Issuer { did: issuer.to_string(), heads: BTreeMap::new() });
-                let key = (known.did.as_str(), entry.url.as_str());
-                if !known.heads.contains_key(&entry.url) {
-                    let text = self.kept.as_ref().map(|table| table.get(key)).transpose()?.flatten();
-                    let head = text.map(|text| decode("a status list", text.value())).transpose()?;
-                    known.heads.insert(entry.url.clone(), head);
-                }
-                let Some(Some(head)) = known.heads.get(&entry.url) else { return Ok(unknown("has not been fetched")) };
-                if !head.purposes.iter().any(|purpose| purpose == entry.purpose.as_str()) {
-                    return Ok(unknown("is kept for another purpose"));
-                }
-                let bits = self.kept_bits.as_ref().map(|table| table.get(key)).transpose()?.flatten();
-                let bit = bits.map_or_else(
-                    || Err(Rule::Retrieval.error("its bits are missing")),
-                    |bits| bit(bits.value(), entry.index),
-                );
-                (bit, head.fresh_until, head.as_of)
+        let (serves, bits, fresh_until, as_of) = match self {
+            List::Absent(why) => return unknown(why),
+            List::Own(purpose, bits) => (*purpose == entry.purpose, Some(bits), now, now),
+            List::Kept(head, bits) => {
+                let serves = head.purposes.iter().any(|purpose| purpose == entry.purpose.as_str());
+                (serves, bits.as_ref(), head.fresh_until, head.as_of)
             }
         };
-        Ok(match bit {
-            Ok(true) => set,
-            Ok(false) if self.now > fresh_until => unknown(&format!("is stale since {fresh_until}")),
+        if !serves {
+            return unknown("is kept for another purpose");
+        }
+        let bits = bits.ok_or_else(|| Rule::Retrieval.error("its bits are missing"));
+        match bits.and_then(|bits| bit(bits.value(), entry.index)) {
+            Ok(true) if entry.purpose == StatusPurpose::Suspension => Status::Suspended,
+            Ok(true) => Status::Revoked,
+            Ok(false) if now > fresh_until => unknown(&format!("is stale since {fresh_until}")),
             Ok(false) => Status::Clear { as_of },
             Err(error) => unknown(&format!("does not have it: {error}")),
-        })
-    }
-
-    /// The list of this node that an entry of one of its own credentials names.
-    fn own_list(&self, issuer: &Did, entry: &StatusEntry) -> Option<StatusListUrl> {
-        if *issuer != self.own {
-            return None;
         }
-        let own = entry.url.parse::<StatusListUrl>().ok()?;
-        (own.issuer == *issuer && own.purpose == entry.purpose).then_some(own)
     }
 }
 
