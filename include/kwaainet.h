@@ -2354,8 +2354,10 @@ enum kwaai_status_t kwaai_trust_add_recommendation_async(const struct kwaai_trus
 
 // Trust that spreads over everybody of whom this node knows (EigenTrust), from its own experience and from recommendations,
 // as a JSON array of objects with `peer` and `value`, the greatest value first. The values sum to 1, and this node is among the
-// peers. No score contains it. `options_json` is an object with any of `pretrusted`, an array of DIDs or PeerIds, this node
-// unless set; `alpha`, how much of the trust goes to them at each step, from 0.01 to 1, 0.1 unless set.
+// peers. No score contains it.
+//
+// `options_json` is an object with any of `pretrusted`, an array of DIDs or PeerIds, this node unless set; `alpha`, how much of
+// the trust goes to them at each step, from 0.01 to 1, 0.1 unless set.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
 // NULL. Lifetime: the handle must not have been freed.
