@@ -543,6 +543,30 @@ enum kwaai_status_t kwaai_node_ask_trust_async(const struct kwaai_node_t *node,
                                                struct kwaai_op_t **out_op,
                                                struct kwaai_error_t **error);
 
+// Asks a peer what it saw of others by itself, and keeps that as its recommendations, in place of those it gave before. How much
+// they count in a score depends on how well the peer agrees with this node's own experience. As JSON: the `recommender`,
+// about how many peers its word was taken as `count`, and the instant `made_at` which it was said. A peer that saw nobody, or
+// does not say, is a result with a count of 0; what is kept of it stays then.
+//
+// A node asks by itself, every hour, the connected peers that are at least known.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_ask_word(const struct kwaai_node_t *node,
+                                        const char *peer,
+                                        uint32_t timeout_ms,
+                                        char **out_json,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_ask_word` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_ask_word`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_ask_word_async(const struct kwaai_node_t *node,
+                                              const char *peer,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
 // Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. As
 // JSON: how many were `fetched`, and as `missing` those of which nobody had a young copy, as
 // `kwaai_trust_wanted_status_lists` has them.
@@ -1691,6 +1715,26 @@ enum kwaai_status_t kwaai_trust_score_async(const struct kwaai_trust_t *trust,
                                             struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
+// How far this node trusts several peers, from one view of what it knows: `peers_json` is a JSON array of DIDs or PeerIds, and
+// `*out_json` an array of objects as `kwaai_trust_score` has them, in the same order.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_scores(const struct kwaai_trust_t *trust,
+                                       const char *peers_json,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_scores` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_scores`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_scores_async(const struct kwaai_trust_t *trust,
+                                             const char *peers_json,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
 // The minimum of each purpose, as a JSON object from purposes to names of tiers or scores from 0 to 1.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
@@ -2140,7 +2184,7 @@ enum kwaai_status_t kwaai_trust_import_withdrawal_async(const struct kwaai_trust
                                                         struct kwaai_error_t **error);
 
 // How much an asker of each tier may learn of this node's scores, as a JSON object from tiers to "nothing",
-// "threshold", "tier" or "value".
+// "threshold", "tier", "value" or "experience".
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
@@ -2307,6 +2351,46 @@ enum kwaai_status_t kwaai_trust_add_recommendation_async(const struct kwaai_trus
                                                          const char *at,
                                                          struct kwaai_op_t **out_op,
                                                          struct kwaai_error_t **error);
+
+// Trust that spreads over everybody of whom this node knows (EigenTrust), from its own experience and from recommendations,
+// as a JSON array of objects with `peer` and `value`, the greatest value first. The values sum to 1, and this node is among the
+// peers. No score contains it.
+//
+// `options_json` is an object with any of `pretrusted`, an array of DIDs or PeerIds, this node unless set; `alpha`, how much of
+// the trust goes to them at each step, from 0.01 to 1, 0.1 unless set.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_propagate(const struct kwaai_trust_t *trust,
+                                          const char *options_json,
+                                          uint32_t timeout_ms,
+                                          char **out_json,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_propagate` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_propagate`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_propagate_async(const struct kwaai_trust_t *trust,
+                                                const char *options_json,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Writes now what was recorded of peers, and what they recommended, and was not written yet.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_flush(const struct kwaai_trust_t *trust,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_flush` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_flush`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_flush_async(const struct kwaai_trust_t *trust,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
 
 // Forgets what this node measured of a peer, durably. `KWAAI_NOT_FOUND` when it never dealt with it.
 //

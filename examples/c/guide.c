@@ -1,4 +1,4 @@
-/* The guide in C: ten tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
+/* The guide in C: eleven tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
 
    A call is made within 30 seconds or given up. KWAAI_OK is 0, so that calls are chained with `||`. */
 
@@ -251,6 +251,44 @@ static bool bring_your_own(const char *dir, atomic_int *records, kwaai_rag_t **o
 }
 /* end: bring_your_own */
 
+/* anchor: ask_others */
+static bool ask_others(kwaai_node_t *app, kwaai_node_t *host, const char *subject_did, kwaai_error_t **error)
+{
+    kwaai_trust_t *graph = NULL;
+    char *host_did = NULL, *address = NULL, *peer = NULL, *credential = NULL, *summary = NULL, id[128] = "";
+    char *before = NULL, *status = NULL, *after = NULL;
+    bool failed = kwaai_node_trust(host, &graph, error) || kwaai_node_did(host, &host_did, error) ||
+                  kwaai_trust_issue(graph, "FiduciaryPledgeVC", subject_did, NULL, KWAAI_UNSET, true, WAIT, &credential,
+                                    error) ||
+                  kwaai_trust_import_credential(graph, credential, WAIT, &summary, error) ||
+                  kwaai_trust_trust_issuer(graph, host_did, "[\"FiduciaryPledgeVC\"]", WAIT, error) ||
+                  kwaai_trust_set_disclosures(graph, "{\"unknown\": \"tier\"}", WAIT, error) ||
+                  kwaai_node_address(host, WAIT, &address, error) ||
+                  kwaai_node_connect(app, address, WAIT, &peer, error) ||
+                  kwaai_node_ask_trust(app, peer, subject_did, NULL, WAIT, &before, error);
+    if (!failed) {
+        printf("the host says %s\n", before); /* {"answer":"tier",…,"tier":"known",…} */
+        failed = sscanf(strstr(summary, "\"id\":\""), "\"id\":\"%127[^\"]", id) != 1 ||
+                 kwaai_trust_revoke(graph, id, WAIT, error) ||
+                 kwaai_trust_status(graph, credential, WAIT, &status, error) ||
+                 kwaai_node_ask_trust(app, peer, subject_did, NULL, WAIT, &after, error);
+    }
+    if (!failed) {
+        printf("the credential is %s and the host says %s\n", status, after);
+    }
+    kwaai_string_free(host_did);
+    kwaai_string_free(address);
+    kwaai_string_free(peer);
+    kwaai_string_free(credential);
+    kwaai_string_free(summary);
+    kwaai_string_free(before);
+    kwaai_string_free(status);
+    kwaai_string_free(after);
+    kwaai_trust_free(graph);
+    return !failed;
+}
+/* end: ask_others */
+
 static kwaai_error_t *failure;
 
 static void must(bool held, const char *what)
@@ -314,6 +352,7 @@ int main(int count, char **arguments)
     must(!policy(alice, stranger_did, &failure) && kwaai_error_status(failure) == KWAAI_UNTRUSTED_PEER, "policy");
     kwaai_error_free(failure);
     failure = NULL;
+    must(ask_others(bob, alice, stranger_did, &failure), "ask_others");
     must(errors(alice), "errors");
 
     /* Alice would use blocks of known peers only; bob shares some, the stranger the rest. */

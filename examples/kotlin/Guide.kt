@@ -3,6 +3,7 @@ package guide
 
 import ai.kwaai.kwaainet.BlockShare
 import ai.kwaai.kwaainet.Blocks
+import ai.kwaai.kwaainet.Disclosure
 import ai.kwaai.kwaainet.Embedder
 import ai.kwaai.kwaainet.GenerateEvent
 import ai.kwaai.kwaainet.IngestEvent
@@ -148,3 +149,20 @@ suspend fun bringYourOwn(folder: Path) {
     }
 }
 // end: bring_your_own
+
+// anchor: ask_others
+suspend fun askOthers(app: Node, host: Node, subject: String) {
+    val trust = host.trust()
+    val credential = trust.issue("FiduciaryPledgeVC", subject, revocable = true)
+    trust.importCredential(credential.json)
+    trust.trustIssuer(host.did, listOf("FiduciaryPledgeVC"))
+    trust.setDisclosures(mapOf(Tier.UNKNOWN to Disclosure.TIER))
+
+    app.connect(host.info().addresses.first())
+    println("the host says ${app.askTrust(host.did, subject).tier}")
+
+    trust.revoke(credential.id)
+    val status = trust.status(credential.json)
+    println("the credential is ${status.state} and the host says ${app.askTrust(host.did, subject).answer}")
+}
+// end: ask_others

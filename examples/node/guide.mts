@@ -134,3 +134,24 @@ export async function bringYourOwn(dir: string, print: Print = console.log): Pro
   print(hits[0]?.text, hits[0]?.dense?.score);
   // end: bring_your_own
 }
+
+export async function askOthers(subject: string, print: Print = console.log): Promise<void> {
+  // anchor: ask_others
+  await using host = await Node.start({ preset: 'ephemeral' });
+  await using app = await Node.start({ preset: 'ephemeral' });
+  const trust = host.trust();
+  const credential = await trust.issue('FiduciaryPledgeVC', subject, { revocable: true });
+  await trust.importCredential(credential.json);
+  await trust.trustIssuer(host.did, ['FiduciaryPledgeVC']);
+  await trust.setDisclosures({ unknown: 'tier' });
+
+  await app.connect((await host.info()).addresses[0]!);
+  const before = await app.askTrust(host.did, subject);
+  print('the host says', before.tier);
+
+  await trust.revoke(credential.id);
+  const { state } = await trust.status(credential.json);
+  const after = await app.askTrust(host.did, subject);
+  print('the credential is', state, 'and the host says', after.answer);
+  // end: ask_others
+}

@@ -144,3 +144,23 @@ async def bring_your_own(folder: str, encode: Callable[[list[str]], Awaitable[An
         await rag.ingest(b"The canteen serves dumplings on Fridays.", name="canteen.txt").done()
         return await rag.search("dumplings", mode="dense")
 # end: bring_your_own
+
+
+# anchor: ask_others
+async def ask_others(app: Node, host: Node, subject_did: str) -> kwaainet.Status:
+    graph = host.trust()
+    credential = await graph.issue("FiduciaryPledgeVC", subject_did, revocable=True)
+    await graph.import_credential(credential.json)
+    await graph.trust_issuer(host.did, ["FiduciaryPledgeVC"])
+    await graph.set_disclosures({"unknown": "tier"})
+
+    await app.connect((await host.info()).addresses[0])
+    before = await app.ask_trust(host.did, subject_did)
+    print("the host says", before.tier)
+
+    await graph.revoke(credential.id)
+    status = await graph.status(credential.json)
+    after = await app.ask_trust(host.did, subject_did)
+    print("the credential is", status.state, "and the host says", after.answer)
+    return status
+# end: ask_others

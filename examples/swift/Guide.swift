@@ -151,3 +151,22 @@ func bringYourOwn(folder: URL) async throws {
     try await rag.shutdown()
 }
 // end: bring_your_own
+
+// anchor: ask_others
+func askOthers(app: Node, host: Node, subject: String) async throws {
+    let trust = host.trust()
+    let credential = try await trust.issue(type: "FiduciaryPledgeVC", subject: subject, revocable: true)
+    try await trust.importCredential(credential: credential.json)
+    try await trust.trustIssuer(did: host.did, types: ["FiduciaryPledgeVC"])
+    try await trust.setDisclosures(disclosures: [.unknown: .tier])
+
+    try await app.connect(address: host.info().addresses[0])
+    let before = try await app.askTrust(peer: host.did, about: subject)
+    print("the host says \(before.tier ?? "nothing")")
+
+    try await trust.revoke(credentialId: credential.summary.id)
+    let status = try await trust.status(credential: credential.json)
+    let after = try await app.askTrust(peer: host.did, about: subject)
+    print("the credential is \(status.state) and the host says \(after.answer)")
+}
+// end: ask_others

@@ -7,6 +7,7 @@ mod knowledge;
 mod probe;
 mod question;
 mod status;
+mod word;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::identity::{Did, Keypair, Signer};
 use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, Peers};
 use crate::shard::{EngineOptions, ShardEngine};
 use crate::store::Store;
-use crate::trust::TrustGraph;
+use crate::trust::{Askers, TrustGraph};
 use crate::{Config, Error, Result};
 use contribution::Contributing;
 use gate::TrustGate;
@@ -86,7 +87,9 @@ impl Node {
         let network = Network::start(network_config, gate.clone()).await?;
         let peers: Arc<dyn Peers> = Arc::new(network.clone());
         gate.attach(&peers)?;
-        question::serve(&*peers, gate.clone())?;
+        let askers = Arc::new(Askers::default());
+        question::serve(&*peers, gate.clone(), askers.clone())?;
+        word::serve(&*peers, gate.clone(), askers)?;
         probe::serve(&*peers, trust.clone())?;
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);
@@ -106,6 +109,7 @@ impl Node {
             }),
         };
         node.keep_status_lists();
+        node.keep_words();
         Ok(node)
     }
 

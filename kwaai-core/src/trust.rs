@@ -4,6 +4,7 @@
 //! each purpose. Nobody is trusted at first: a score rises above zero only once this node trusts an issuer and holds one
 //! of its credentials.
 
+mod askers;
 mod attestation;
 mod binding;
 mod claim_test;
@@ -11,6 +12,7 @@ mod claims;
 mod credential;
 mod dtg;
 mod endorsement;
+mod exchange;
 mod experience;
 mod issuer;
 pub mod json;
@@ -28,6 +30,7 @@ mod statement;
 mod status_list;
 mod threshold;
 mod wallet;
+mod word;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,6 +51,7 @@ pub(crate) use claim_test::check_tolerance;
 use reputation::Ledger;
 use wallet::Wallet;
 
+pub use askers::{Askers, QUESTIONS_PER_HOUR};
 pub use attestation::{
     Attestation, CredentialDigest, LegacyAttestation, MAX_ANNOUNCED, MAX_ATTESTATIONS, read_attestations,
 };
@@ -62,6 +66,7 @@ pub use claims::{
 pub use credential::{CREDENTIALS_V1, CREDENTIALS_V2, Credential, CredentialSummary, CredentialType, Validity};
 pub use dtg::{DTG_CONTEXT, DtgCredential, DtgShape};
 pub use endorsement::{ENDORSEMENT_BUDGET, MAX_ENDORSED, answer_for, endorsed_score, worth};
+pub use exchange::STATEMENT_LIFETIME;
 pub use experience::{EXPERIENCE_HALF_LIFE_DAYS, Evidence, Experience, Observation, Outcome};
 pub use issuer::{IssuerPreset, TrustedIssuer};
 pub use legacy::{LegacyCredential, LegacyProof, MAX_LEGACY_BYTES, MAX_ORDERED_CLAIMS, Reissue};
@@ -71,12 +76,10 @@ pub use presentation::{
     MAX_PRESENTATION_BYTES, MAX_PRESENTED, PRESENTATION_LIFETIME, VerifiablePresentation, VerifiedPresentation,
     verify_presentation,
 };
-pub use query::{
-    Askers, Disclosure, Disclosures, MAX_STATEMENT_BYTES, QUESTIONS_PER_HOUR, STATEMENT_LIFETIME, TrustAnswer,
-    TrustQuestion, TrustStatement,
-};
+pub use query::{Disclosure, Disclosures, MAX_STATEMENT_BYTES, TrustAnswer, TrustQuestion, TrustStatement};
 pub use reputation::{
-    FLUSH_AFTER, FLUSH_COUNT, MAX_EXPERIENCED, MAX_PER_RECOMMENDER, MAX_RECOMMENDATIONS, Recommendation, Reputation,
+    DEFAULT_ALPHA, FLUSH_AFTER, FLUSH_COUNT, GlobalTrust, MAX_EXPERIENCED, MAX_PER_RECOMMENDER, MAX_RECOMMENDATIONS,
+    MIN_ALPHA, Recommendation, Reputation,
 };
 pub use rule::Rule;
 pub use score::{Blend, HYSTERESIS, PRIOR_ANSWERS, Reason, Score, ScoreParts, blend, formula};
@@ -86,6 +89,7 @@ pub use status_list::{
 };
 pub use threshold::Thresholds;
 pub use wallet::{CredentialFilter, ImportedBundle, MAX_BUNDLE_BYTES, MAX_PASSPHRASE, MAX_PER_SUBJECT, WalletState};
+pub use word::{MAX_WORD_BYTES, MAX_WORD_REQUEST_BYTES, Seen, TakenWord, TrustWord, WordRequest};
 
 /// Issuer → the names of the types it is trusted for, as a JSON array.
 const ISSUERS: TableDefinition<&str, &str> = TableDefinition::new("trust.issuers");

@@ -9,9 +9,10 @@ use kwaai_core::shard::serve::read_info;
 use kwaai_core::shard::wire::Frame;
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
-    Askers, Bitstring, Credential, CredentialFilter, CredentialType, LegacyCredential, LegacyProof, Minimum, Pledge,
-    PledgeRequest, PledgeWithdrawal, Policy, Probe, StatusListUrl, TrustGraph, TrustQuestion, TrustStatement, json,
-    proof, read_attestations, verify_presentation,
+    Askers, Bitstring, Credential, CredentialFilter, CredentialType, Disclosure, Disclosures, LegacyCredential,
+    LegacyProof, Minimum, Observation, Outcome, Pledge, PledgeRequest, PledgeWithdrawal, Policy, Probe, StatusListUrl,
+    Tier, TrustGraph, TrustQuestion, TrustStatement, TrustWord, WordRequest, json, proof, read_attestations,
+    verify_presentation,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -57,8 +58,9 @@ fn credential() -> String {
     runtime.block_on(trust.issue(kind, subject, serde_json::Map::new(), None)).unwrap().to_json()
 }
 
-/// A question, its answer, the request of a pledge, its withdrawal and a probe, each signed by who should.
-fn statements() -> [String; 5] {
+/// A question, its answer, the request of a pledge, its withdrawal, a probe, a request for a word and the word, each signed by who
+/// should.
+fn statements() -> [String; 7] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [one, other] = dirs.each_ref().map(|dir| TrustGraph::open_dir(dir.path()).unwrap());
@@ -79,7 +81,12 @@ fn statements() -> [String; 5] {
         let uptime = one.issue(kind, other.did(), claims, None).await.unwrap();
         one.import_credential(&uptime.to_json()).await.unwrap();
         let probe = one.begin_test(uptime.id(), 7).await.unwrap();
-        [question.to_json(), statement.to_json(), request.to_json(), withdrawal.to_json(), probe.to_json()]
+        let asked = one.request_word(other.did(), [7; 16]).await.unwrap();
+        other.set_disclosures(&Disclosures::default().with(Tier::Unknown, Disclosure::Experience)).unwrap();
+        other.record(&about, Observation::new(Outcome::Good, jiff::Timestamp::MAX)).unwrap();
+        let word = other.answer_word(&Askers::default(), None, asked.to_json()).await.unwrap();
+        let (request, withdrawal, probe) = (request.to_json(), withdrawal.to_json(), probe.to_json());
+        [question.to_json(), statement.to_json(), request, withdrawal, probe, asked.to_json(), word.to_json()]
             .map(String::from)
     })
 }
@@ -101,6 +108,21 @@ proptest! {
     fn fuzz_a_changed_statement_about_trust_is_refused(bytes in broken(statements()[1].clone().into_bytes())) {
         if let Ok(statement) = TrustStatement::read(&text_of(&bytes)) {
             prop_assert_eq!(statement.nonce, [7; 16]);
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_request_for_a_word_is_refused(bytes in broken(statements()[5].clone().into_bytes())) {
+        if let Ok(request) = WordRequest::read(&text_of(&bytes)) {
+            let members = json::parse(request.to_json()).unwrap();
+            prop_assert_eq!(&members["nonce"], &Value::from("07".repeat(16)));
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_word_is_refused(bytes in broken(statements()[6].clone().into_bytes())) {
+        if let Ok(word) = TrustWord::read(&text_of(&bytes)) {
+            prop_assert_eq!((word.seen().len(), word.seen()[0].evidence.good), (1, 1.0));
         }
     }
 

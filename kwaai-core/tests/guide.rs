@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kwaai_core::event::Item;
-use kwaai_core::identity::Keypair;
+use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::llm::{ChatMessage, Embedder, GenerateEvent, Text};
 use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
 use kwaai_core::shard::{Blocks, LoadOptions, Route};
-use kwaai_core::trust::{CredentialType, Purpose, Tier, TrustGraph};
+use kwaai_core::trust::{CredentialType, Disclosure, Disclosures, Purpose, Status, Tier, TrustAnswer, TrustGraph};
 use kwaai_core::{Config, ErrorCode, Node, Result};
 
 type Done = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -289,5 +289,35 @@ async fn an_embedder_of_the_app_is_used_and_recorded() -> Done {
     assert_eq!(stats.embedder.map(|embedder| embedder.id).as_deref(), Some("letters"));
     assert_eq!(stats.vectors, 1);
     rag.shutdown().await;
+    Ok(())
+}
+
+// anchor: ask_others
+async fn ask_others(app: &Node, host: &Node, subject: Did) -> Result<(TrustAnswer, Status, TrustAnswer)> {
+    let (trust, kind) = (host.trust(), CredentialType::FiduciaryPledge);
+    let credential = trust.issue_revocable(kind, subject, serde_json::Map::new(), None).await?;
+    trust.import_credential(&credential.to_json()).await?;
+    trust.trust_issuer(host.did(), &[kind])?;
+    trust.set_disclosures(&Disclosures::default().with(Tier::Unknown, Disclosure::Tier))?;
+
+    app.connect(&host.info()?.addresses[0].to_string()).await?;
+    let before = app.ask_trust(host.peer_id(), subject).await?.answer;
+
+    trust.revoke(credential.id())?;
+    let status = trust.status(&credential)?;
+    let after = app.ask_trust(host.peer_id(), subject).await?.answer;
+    println!("{before:?}, then {status:?}: {after:?}");
+    Ok((before, status, after))
+}
+// end: ask_others
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_is_asked_before_and_after_a_credential_is_withdrawn() -> Done {
+    let (app, host) = (Node::start(Config::default()).await?, Node::start(Config::default()).await?);
+    let answered = ask_others(&app, &host, Keypair::from_seed([5; 32]).did()?).await?;
+    assert_eq!(answered, (TrustAnswer::Tier(Tier::Known), Status::Revoked, TrustAnswer::Unknown));
+    for node in [app, host] {
+        node.shutdown(Duration::ZERO).await?;
+    }
     Ok(())
 }

@@ -7,7 +7,9 @@ use kwaai_core::ErrorCode;
 use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::{Evidence, FLUSH_AFTER, FLUSH_COUNT, Observation, Outcome, Recommendation, TrustGraph};
+use kwaai_core::trust::{
+    DEFAULT_ALPHA, Evidence, FLUSH_AFTER, FLUSH_COUNT, GlobalTrust, Observation, Outcome, Recommendation, TrustGraph,
+};
 
 fn clock() -> ManualClock {
     ManualClock::at("2026-06-01T10:30:00Z".parse().unwrap())
@@ -143,4 +145,41 @@ fn recommendations_survive_and_the_later_word_holds() {
     let kept = open(&store, &clock).recommendations().unwrap();
     assert_eq!(kept, graph.recommendations().unwrap());
     assert_eq!((kept.len(), kept[0].evidence.good), (1, 5.0));
+}
+
+fn shares(found: &[GlobalTrust]) -> Vec<(Did, f64)> {
+    found.iter().map(|share| (share.peer, (share.value * 1e6).round() / 1e6)).collect()
+}
+
+#[test]
+fn trust_spreads_from_this_node_over_those_it_knows_and_those_they_recommend() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let graph = open(&store, &clock);
+    assert_eq!(shares(&graph.propagate(&[], DEFAULT_ALPHA).unwrap()), [(did(1), 1.0)]);
+    good(&graph, did(2), &clock);
+    graph.record(&did(4), Observation::new(Outcome::Bad, clock.now())).unwrap();
+    let said = |about, good, bad| Recommendation {
+        recommender: did(2),
+        about,
+        evidence: Evidence { good, bad },
+        at: clock.now(),
+    };
+    graph.add_recommendation(said(did(3), 4.0, 1.0)).unwrap();
+    graph.add_recommendation(said(did(5), 1.0, 1.0)).unwrap();
+    // This node trusts 2, 2 trusts 3, and 3 says nothing, so that its trust flows back: a tenth of all begins anew here.
+    let found = graph.propagate(&[], DEFAULT_ALPHA).unwrap();
+    let start = 0.1 / (1.0 - 0.9f64.powi(3));
+    let rounded = |value: f64| (value * 1e6).round() / 1e6;
+    let first = [(did(1), rounded(start)), (did(2), rounded(0.9 * start)), (did(3), rounded(0.81 * start))];
+    assert_eq!(shares(&found)[..3], first);
+    let nobody: Vec<Did> = found[3..].iter().map(|share| share.peer).collect();
+    assert_eq!((nobody.len(), nobody.is_sorted()), (2, true), "of the same value the lesser key is first");
+    assert!(found[3..].iter().all(|share| share.value == 0.0), "neither bad nor as good as bad");
+    assert!((found.iter().map(|share| share.value).sum::<f64>() - 1.0).abs() < 1e-6);
+    let elsewhere = graph.propagate(&[did(6), did(6)], 1.0).unwrap();
+    assert_eq!((elsewhere.len(), shares(&elsewhere)[0]), (6, (did(6), 1.0)));
+    for alpha in [0.0, 0.009, 1.1, -1.0, f64::NAN, f64::INFINITY] {
+        let refused = graph.propagate(&[], alpha).unwrap_err();
+        assert_eq!((refused.code(), &*refused.context()["argument"]), (ErrorCode::InvalidArgument, "alpha"));
+    }
 }

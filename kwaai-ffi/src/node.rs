@@ -18,7 +18,7 @@ use crate::handle::Handle;
 use crate::provide::Supplies;
 use crate::rag::Options;
 use crate::shard::Offer;
-use crate::trust::{ClaimTest, Minimum, Reason, StatusRefresh, TestOptions, TrustStatement};
+use crate::trust::{ClaimTest, Minimum, Reason, StatusRefresh, TakenWord, TestOptions, TrustStatement};
 use crate::{CancelToken, Model, Rag, Result, ShardEngine, Stream, TrustGraph, rt, validate};
 
 /// A running node. Dropping it aborts what is under way; [`Node::shutdown`] lets it finish.
@@ -337,6 +337,13 @@ impl Node {
             }
         };
         rt::run(&cancel, ask).await.map(TrustStatement::from)
+    }
+
+    /// Asks a peer what it saw of others by itself, and keeps that as its recommendations. A peer that does not say is a result
+    /// with none.
+    pub async fn ask_word(&self, peer: String, cancel: CancelToken) -> Result<TakenWord> {
+        let (node, peer) = (self.handle.get()?, validate::peer(&peer)?);
+        rt::run(&cancel, async move { node.ask_word(peer).await }).await.map(TakenWord::from)
     }
 
     /// Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies.

@@ -4,11 +4,13 @@ mod binding;
 mod claim_test;
 mod pledge;
 mod presentation;
+mod propagation;
 mod query;
 mod reputation;
 mod status;
 mod threshold;
 mod wallet;
+mod word;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,10 +26,12 @@ use serde_json::{Map, Value};
 pub use binding::IdentityBinding;
 pub use claim_test::{ClaimTest, TestOptions};
 pub use presentation::VerifiedPresentation;
+pub use propagation::{GlobalTrust, Propagation};
 pub use query::TrustStatement;
 pub use reputation::{Measured, Reputation};
 pub use status::{KeptStatusList, Status, StatusRefresh, WantedStatusList};
 pub use wallet::{ImportedCredentials, RefusedCredential};
+pub use word::TakenWord;
 
 use crate::clock::{SetClock, check_seed, seeded};
 use crate::handle::Handle;
@@ -306,6 +310,14 @@ impl TrustGraph {
         let graph = self.handle.get()?;
         let peer = validate::did(&peer)?;
         rt::blocking(&cancel, move || graph.score(&peer)).await.map(Score::from)
+    }
+
+    /// How far this node trusts several peers, in their order and from one view of what it knows.
+    pub async fn scores(&self, peers: Vec<String>, cancel: CancelToken) -> Result<Vec<Score>> {
+        let graph = self.handle.get()?;
+        let peers: Vec<Did> = peers.iter().map(|peer| validate::did(peer)).collect::<Result<_>>()?;
+        let scores = rt::blocking(&cancel, move || graph.scores(&peers)).await?;
+        Ok(scores.into_iter().map(Score::from).collect())
     }
 
     /// The minimum of each purpose.

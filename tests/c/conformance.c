@@ -326,6 +326,8 @@ static kwaai_status_t call_node(call *made)
     } else if (IS("Node.ask_trust")) {
         return JSON_OF(kwaai_node_ask_trust(H, text_of(made, "peer"), text_of(made, "about"), written(made, "at_least"), T,
                                             &text, E));
+    } else if (IS("Node.ask_word")) {
+        return JSON_OF(kwaai_node_ask_word(H, text_of(made, "peer"), T, &text, E));
     } else if (IS("Node.refresh_status_lists")) {
         return JSON_OF(kwaai_node_refresh_status_lists(H, T, &text, E));
     } else if (IS("Node.test_credential")) {
@@ -456,6 +458,10 @@ static kwaai_status_t call_experience(call *made)
     } else if (IS("TrustGraph.add_recommendation")) {
         return kwaai_trust_add_recommendation(H, text_of(made, "recommender"), text_of(made, "about"),
                                               real_of(made, "good"), real_of(made, "bad"), text_of(made, "at"), T, E);
+    } else if (IS("TrustGraph.propagate")) {
+        return JSON_OF(kwaai_trust_propagate(H, options(made, "pretrusted alpha"), T, &text, E));
+    } else if (IS("TrustGraph.flush")) {
+        return kwaai_trust_flush(H, T, E);
     } else if (IS("TrustGraph.reset_reputation")) {
         return kwaai_trust_reset_reputation(H, text_of(made, "peer"), T, E);
     }
@@ -527,6 +533,8 @@ static kwaai_status_t call_trust(call *made)
         JSON_OF(kwaai_trust_score(H, text_of(made, "peer"), T, &value, &text, E));
         REQUIRE(status != KWAAI_OK || json_get(made->out.data, "value")->number == value);
         return status;
+    } else if (IS("TrustGraph.scores")) {
+        return JSON_OF(kwaai_trust_scores(H, written(made, "peers"), T, &text, E));
     } else if (IS("TrustGraph.policy")) {
         return JSON_OF(kwaai_trust_policy(H, T, &text, E));
     } else if (IS("TrustGraph.set_policy")) {

@@ -122,6 +122,10 @@ int main(int count, char **arguments)
     fields_are("kwaai_trust_import_credentials", took(text));
     MUST(kwaai_node_ask_trust(alice, did, json_get(wanted, "issuer")->text, NULL, PATIENCE_MS, &text, &error));
     fields_are("kwaai_node_ask_trust", took(text));
+    MUST(kwaai_node_ask_word(alice, did, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_ask_word", took(text));
+    MUST(kwaai_trust_propagate(trust, NULL, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_propagate", took(text)->items[0]);
     MUST(kwaai_node_refresh_status_lists(alice, PATIENCE_MS, &text, &error));
     fields_are("kwaai_node_refresh_status_lists", took(text));
     MUST(kwaai_trust_thresholds(trust, PATIENCE_MS, &text, &error));

@@ -69,6 +69,11 @@ done or not done, never half."""),
 An app can bring an embedder, a language model, a document reader, a signer and a place for log records, written in its own
 language. The library calls them off its own threads, waits no longer than a deadline, and passes their errors on. An embedder
 has an id, so that vectors of two kinds are never mixed."""),
+    Task("ask_others", "Ask others, and withdraw", """\
+A node can ask a peer where somebody stands with it. The peer's owner decides with the disclosures who may know how much; at
+first nobody may know anything. An issuer that issued a credential revocable can withdraw it: its signed status lists say so
+to everybody who keeps the credential, and it counts no more. Here the host is its own issuer. [Trust](../trust.md) tells
+how lists travel, and how a node asks a peer for its word about everybody that it dealt with."""),
 ]
 
 
@@ -96,7 +101,7 @@ def contents() -> str:
     rows = "\n".join(f"{at}. [{task.title}]({number(task)})" for at, task in enumerate(TASKS, 1))
     return f"""# Guide
 
-Ten tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
+Eleven tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
 but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in the Node.js blocks needs
 TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
 

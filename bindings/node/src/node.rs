@@ -81,6 +81,12 @@ impl Node {
     }
 
     #[napi]
+    pub fn ask_word(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.ask_word(peer, cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn refresh_status_lists(&self) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.refresh_status_lists(cancel).await.and_then(json) })

@@ -189,6 +189,12 @@ impl TrustGraph {
     }
 
     #[napi]
+    pub fn scores(&self, peers: Vec<String>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.scores(peers, cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn policy(&self) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.policy(cancel).await.and_then(json) })
@@ -261,6 +267,18 @@ impl TrustGraph {
         Operation::new(move |cancel| async move {
             graph.add_recommendation(recommender, about, good, bad, at, cancel).await
         })
+    }
+
+    #[napi]
+    pub fn propagate(&self, options: String) -> Result<Operation> {
+        let (graph, options) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { graph.propagate(options, cancel).await.and_then(json) }))
+    }
+
+    #[napi]
+    pub fn flush(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.flush(cancel).await })
     }
 
     #[napi]

@@ -68,6 +68,8 @@ test('records and events of a node', async () => {
   const [peer] = await read(one.peers());
   assert.equal(peer.reasons.length, 1);
   same(node.peerInfo, peer, 'peer');
+  same(trust.takenWord, await read(two.askWord(one.did())), 'word');
+  same(trust.globalTrust, (await read(graph.propagate('{}')))[0], 'trust');
   same(trust.refresh, await read(two.refreshStatusLists()), 'refresh');
   const claims = JSON.stringify({ upShare: 0.9, observedFrom: '2026-01-01T00:00:00Z', observedUntil: '2026-01-31T00:00:00Z', samples: 30 });
   const uptime = await read(graph.issue('UptimeVC', two.did(), claims, undefined, false));

@@ -243,6 +243,35 @@ test('the word of others replaces what they said before', async () => {
   await fails('invalid_argument', () => graph.addRecommendation(recommender, graph.did, 1, 0));
 });
 
+test('several peers are scored at once, and trust spreads', async () => {
+  await using graph = await TrustGraph.open({ clock: new Date('2026-01-31T12:00:00Z') });
+  const [friend, peer] = [seedDid(3), seedDid(4)];
+  await graph.record(friend, 'good');
+  await graph.addRecommendation(friend, peer, 3, 1);
+  const scores = await graph.scores([peer, friend]);
+  assert.deepEqual(scores.map(({ value }) => value > 0), [false, true]);
+  const spread = await graph.propagate();
+  assert.deepEqual(spread.map((share) => share.peer), [graph.did, friend, peer]);
+  assert.deepEqual((await graph.propagate({ pretrusted: [peer], alpha: 1 }))[0], { peer, value: 1 });
+  for (const options of [{ alpha: 0 }, { alpha: NaN }, { alpha: 'x' }, { pretrusted: peer }, { pretrusted: [3] }, { beta: 1 }]) {
+    await fails('invalid_argument', () => graph.propagate(options as never));
+  }
+  for (const peers of [peer, [3], ['nobody'], null]) await fails('invalid_argument', () => graph.scores(peers as never));
+  await graph.flush();
+});
+
+test('a peer gives its word where its owner allows it', async () => {
+  await using host = await Node.start({ preset: 'ephemeral' });
+  await using asker = await Node.start({ preset: 'ephemeral' });
+  await host.trust().record(seedDid(3), 'good');
+  await asker.connect((await host.info()).addresses[0] as string);
+  assert.equal((await asker.askWord(host.did)).count, 0);
+  await host.trust().setDisclosures({ unknown: 'experience' });
+  const { recommender, count, madeAt } = await asker.askWord(host.peerId);
+  assert.deepEqual([recommender, count, madeAt instanceof Date], [host.did, 1, true]);
+  await fails('invalid_argument', () => asker.askWord(asker.did));
+});
+
 test('a link is proven by both sides', async () => {
   const clock = new Date('2026-01-31T12:00:00Z');
   await using person = await TrustGraph.open({ clock });

@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Disclosure, type EventStream, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type WantedStatusList } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Disclosure, type EventStream, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type TakenWord, type WantedStatusList } from 'kwaainet';
 import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
@@ -37,6 +37,10 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   await graph.record(node.did, 'transport_fault', { latencyMs: 20.5 });
   holds<Same<Awaited<ReturnType<TrustGraph['reputation']>>, Reputation | null>>(true);
   holds<Same<Awaited<ReturnType<TrustGraph['reputations']>>, Reputation[]>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['scores']>>, Score[]>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['propagate']>>, GlobalTrust[]>>(true);
+  await graph.propagate({ pretrusted: [node.did], alpha: 0.2 });
+  holds<Same<Awaited<ReturnType<Node['askWord']>>, TakenWord>>(true);
   await graph.addRecommendation(node.did, node.did, 3, 0.5, { at: new Date() });
   holds<Same<Awaited<ReturnType<TrustGraph['tests']>>, ClaimTest[]>>(true);
   const { verdict } = await node.testCredential('urn:kwaai:vc:0', { model: await engine.load('model'), tolerance: 0.1, tokens: 16, seed: 7 });

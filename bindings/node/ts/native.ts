@@ -52,6 +52,7 @@ export interface NativeNode {
   disconnect(peer: string): NativeOperation;
   findPeer(peer: string): NativeOperation;
   askTrust(peer: string, about: string, atLeast: string): NativeOperation;
+  askWord(peer: string): NativeOperation;
   refreshStatusLists(): NativeOperation;
   testCredential(credentialId: string, model: NativeModel | undefined, options: string): NativeOperation;
   sendMessage(peer: string, text: string): NativeOperation;
@@ -92,6 +93,7 @@ export interface NativeTrustGraph {
   trustIssuer(did: string, types: string[]): NativeOperation;
   distrustIssuer(did: string): NativeOperation;
   score(peer: string): NativeOperation;
+  scores(peers: string[]): NativeOperation;
   policy(): NativeOperation;
   setPolicy(policy: string): NativeOperation;
   require(peer: string, purpose: string): NativeOperation;
@@ -103,6 +105,8 @@ export interface NativeTrustGraph {
   reputation(peer: string): NativeOperation;
   reputations(): NativeOperation;
   addRecommendation(recommender: string, about: string, good: number, bad: number, at: string | undefined): NativeOperation;
+  propagate(options: string): NativeOperation;
+  flush(): NativeOperation;
   resetReputation(peer: string): NativeOperation;
   tests(credentialId: string): NativeOperation;
   issueBinding(subject: string, linkType: string, validForMs: number | undefined): NativeOperation;

@@ -7,8 +7,8 @@ import { Rag, type RagOptions, ragOptions } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
 import { type Model, type Offer, ShardEngine, offer } from './shard.js';
 import { EventStream } from './streams.js';
-import { type ClaimTest, type Minimum, type Reason, type StatusRefresh, type Tier, TrustGraph, type TrustStatement } from './trust.js';
-import { claimTest, clockOf, reason, refresh, statement } from './trust.js';
+import { type ClaimTest, type Minimum, type Reason, type StatusRefresh, type TakenWord, type Tier, TrustGraph, type TrustStatement } from './trust.js';
+import { claimTest, clockOf, reason, refresh, statement, takenWord } from './trust.js';
 import { type Path, count, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 
 /** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
@@ -274,6 +274,16 @@ export class Node implements AsyncDisposable {
     const chosen = optional(model, (model) => held<NativeModel>('Model', model));
     const operation = native(() => this.#native.testCredential(text('credentialId', credentialId), chosen, work));
     return reads(claimTest)(await finished(operation, options));
+  }
+
+  /**
+   * Asks a peer what it saw of others by itself, and keeps that as its recommendations, in place of those it gave before. How much
+   * they count in a score depends on how well the peer agrees with this node's own experience. A peer that saw nobody, or does not
+   * say, is a result with a `count` of 0; what is kept of it stays then. A node asks by itself, every hour, the connected peers
+   * that are at least known.
+   */
+  async askWord(peer: string, options?: CallOptions): Promise<TakenWord> {
+    return reads(takenWord)(await finished(this.#native.askWord(text('peer', peer)), options));
   }
 
   /** Sends a text of at most 64 KiB to a peer. Resolves when it has arrived. */

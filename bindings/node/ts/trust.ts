@@ -120,7 +120,7 @@ export interface ImportedCredentials {
 export type WalletState = 'plain' | 'locked' | 'unlocked';
 
 /** How much an asker may learn of a score. Each level includes those before it. */
-export type Disclosure = 'nothing' | 'threshold' | 'tier' | 'value';
+export type Disclosure = 'nothing' | 'threshold' | 'tier' | 'value' | 'experience';
 
 /** How much an asker of each tier may learn. */
 export type Disclosures = Record<Tier, Disclosure>;
@@ -181,6 +181,23 @@ export interface Reputation {
   standing: number;
   /** When the newest dealing ended. */
   last: Date;
+}
+
+/** What was taken of a peer's word about others. */
+export interface TakenWord {
+  /** Whose word it is. */
+  recommender: string;
+  /** About how many peers it was taken; 0 when the peer saw nobody or does not say. */
+  count: number;
+  /** When it was said. */
+  madeAt: Date;
+}
+
+/** A peer's share of the trust in the network. */
+export interface GlobalTrust {
+  peer: string;
+  /** From 0 to 1; those of all peers sum to 1. */
+  value: number;
 }
 
 /** What a test says of a claim; `inconclusive` when the peer did not answer, or there are too few samples to tell. */
@@ -250,6 +267,14 @@ export interface RecordOptions extends CallOptions {
 export interface RecommendationOptions extends CallOptions {
   /** Now unless set. */
   at?: Date | string | undefined;
+}
+
+/** How trust is propagated. */
+export interface PropagateOptions extends CallOptions {
+  /** Who is trusted before anybody is rated, DIDs or PeerIds; this node unless set. */
+  pretrusted?: readonly string[] | undefined;
+  /** How much of the trust goes to the pre-trusted at each step, from 0.01 to 1; 0.1 unless set. */
+  alpha?: number | undefined;
 }
 
 /** How a trust graph is opened. */
@@ -387,6 +412,9 @@ export const claimTest: Shape<ClaimTest> = {
   probe: plain,
   answer: plain,
 };
+/** @internal */
+export const takenWord: Shape<TakenWord> = { recommender: plain, count: plain, madeAt: instant };
+const globalTrust: Shape<GlobalTrust> = { peer: plain, value: plain };
 const identityBinding: Shape<IdentityBinding> = { node: plain, identity: plain, linkType: plain, since: instant };
 const verified: Shape<VerifiedPresentation> = {
   holder: plain,
@@ -409,6 +437,8 @@ export const shapes = {
   statement,
   thresholds,
   reputation,
+  takenWord,
+  globalTrust,
   claimTest,
   identityBinding,
   verified,
@@ -582,6 +612,11 @@ export class TrustGraph implements AsyncDisposable {
     return reads(score)(await finished(this.#native.score(text('peer', peer)), options));
   }
 
+  /** How far this node trusts several peers, in their order and from one view of what it knows. */
+  async scores(peers: readonly string[], options?: CallOptions): Promise<Score[]> {
+    return readsAll(score)(await finished(this.#native.scores(texts('peers', peers)), options));
+  }
+
   /** The minimum of each purpose: a tier, or a score. */
   async policy(options?: CallOptions): Promise<Policy> {
     return JSON.parse(await finished<string>(this.#native.policy(), options)) as Policy;
@@ -662,6 +697,22 @@ export class TrustGraph implements AsyncDisposable {
       at instanceof Date ? written('at', at) : optional(at, (at) => text('at', at)),
     );
     await finished(operation, options);
+  }
+
+  /**
+   * EigenTrust over everybody of whom this node knows, itself among them: the greatest value first. It rates peers by its own
+   * experience, and each recommender by its recommendations. No score contains it: here a recommender is believed as far as it
+   * serves well.
+   */
+  async propagate(options?: PropagateOptions): Promise<GlobalTrust[]> {
+    const { pretrusted, alpha } = checked(options, ['pretrusted', 'alpha']);
+    const chosen = recordJson({ pretrusted, alpha });
+    return readsAll(globalTrust)(await finished(native(() => this.#native.propagate(chosen)), options));
+  }
+
+  /** Writes now what was recorded of peers, and what they recommended, and was not written yet. */
+  async flush(options?: CallOptions): Promise<void> {
+    await finished(this.#native.flush(), options);
   }
 
   /** Forgets what this node measured of a peer, durably. */

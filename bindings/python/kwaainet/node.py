@@ -18,7 +18,7 @@ from .provide import Embedder, LanguageModel, Readers, running_host
 from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
 from .shard import Model, Offer, ShardEngine
 from .streams import EventStream
-from .trust import ClaimTest, Minimum, Reason, StatusRefresh, Tier, TrustGraph, TrustStatement, instant, shown
+from .trust import ClaimTest, Minimum, Reason, StatusRefresh, TakenWord, Tier, TrustGraph, TrustStatement, instant, shown
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
 Path: TypeAlias = str | PathLike[str]
@@ -208,6 +208,15 @@ class Node:
         checked; it is not kept.
         """
         return record(TrustStatement, await finished(self._native.ask_trust(peer, about, to_json("at_least", at_least))))
+
+    async def ask_word(self, peer: str) -> TakenWord:
+        """Asks a peer what it saw of others by itself, and keeps that as its recommendations, in place of those it gave before.
+
+        How much they count in a score depends on how well the peer agrees with this node's own experience. A peer that saw
+        nobody, or does not say, is a result with a ``count`` of 0; what is kept of it stays then. A node asks by itself,
+        every hour, the connected peers that are at least known.
+        """
+        return record(TakenWord, await finished(self._native.ask_word(peer)))
 
     async def refresh_status_lists(self) -> StatusRefresh:
         """Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies.

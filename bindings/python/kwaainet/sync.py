@@ -79,6 +79,7 @@ from .trust import (
     Credential,
     CredentialSummary,
     Disclosure,
+    GlobalTrust,
     IdentityBinding,
     ImportedCredentials,
     KeptStatusList,
@@ -90,6 +91,7 @@ from .trust import (
     Score,
     Status,
     StatusRefresh,
+    TakenWord,
     Thresholds,
     Tier,
     TrustedIssuer,
@@ -330,6 +332,9 @@ class TrustGraph(_Closing):
     def score(self, peer: str) -> Score:
         return record(Score, waited(self._native.score(peer)))
 
+    def scores(self, peers: Sequence[str]) -> list[Score]:
+        return records(Score, waited(self._native.scores(list(peers))))
+
     def policy(self) -> dict[Purpose, Minimum]:
         return cast(dict[Purpose, Minimum], waited(self._native.policy()))
 
@@ -372,6 +377,13 @@ class TrustGraph(_Closing):
         self, recommender: str, about: str, good: float, bad: float, *, at: str | datetime | None = None
     ) -> None:
         waited(self._native.add_recommendation(recommender, about, good, bad, instant(at)))
+
+    def propagate(self, *, pretrusted: Sequence[str] | None = None, alpha: float | None = None) -> list[GlobalTrust]:
+        chosen = None if pretrusted is None else list(pretrusted)
+        return records(GlobalTrust, waited(self._native.propagate(chosen, alpha)))
+
+    def flush(self) -> None:
+        waited(self._native.flush())
 
     def reset_reputation(self, peer: str) -> None:
         waited(self._native.reset_reputation(peer))
@@ -673,6 +685,9 @@ class Node(_Closing):
 
     def ask_trust(self, peer: str, about: str, *, at_least: Minimum | None = None) -> TrustStatement:
         return record(TrustStatement, waited(self._native.ask_trust(peer, about, to_json("at_least", at_least))))
+
+    def ask_word(self, peer: str) -> TakenWord:
+        return record(TakenWord, waited(self._native.ask_word(peer)))
 
     def refresh_status_lists(self) -> StatusRefresh:
         return record(StatusRefresh, waited(self._native.refresh_status_lists()))

@@ -20,7 +20,7 @@ Purpose: TypeAlias = Literal["open", "message", "serve_blocks", "use_blocks"]
 #: A tier, or a score from 0 to 1.
 Minimum: TypeAlias = Tier | float
 #: How much an asker may learn of a score. Each level includes those before it.
-Disclosure: TypeAlias = Literal["nothing", "threshold", "tier", "value"]
+Disclosure: TypeAlias = Literal["nothing", "threshold", "tier", "value", "experience"]
 WalletState: TypeAlias = Literal["plain", "locked", "unlocked"]
 #: How a dealing with a peer ended; a ``transport_fault`` when no whole answer came.
 Outcome: TypeAlias = Literal["good", "bad", "transport_fault"]
@@ -209,6 +209,27 @@ class Reputation:
     """1, or less after many bad answers among the newest."""
     last: datetime
     """When the newest dealing ended."""
+
+
+@dataclass(frozen=True)
+class TakenWord:
+    """What was taken of a peer's word about others."""
+
+    recommender: str
+    """Whose word it is."""
+    count: int
+    """About how many peers it was taken; 0 when the peer saw nobody or does not say."""
+    made_at: datetime
+    """When it was said."""
+
+
+@dataclass(frozen=True)
+class GlobalTrust:
+    """A peer's share of the trust in the network."""
+
+    peer: str
+    value: float
+    """From 0 to 1; those of all peers sum to 1."""
 
 
 @dataclass(frozen=True)
@@ -408,6 +429,10 @@ class TrustGraph:
         """How far this node trusts a peer, with the arithmetic of every credential that it keeps about it."""
         return record(Score, await finished(self._native.score(peer)))
 
+    async def scores(self, peers: Sequence[str]) -> list[Score]:
+        """How far this node trusts several peers, in their order and from one view of what it knows."""
+        return records(Score, await finished(self._native.scores(list(peers))))
+
     async def policy(self) -> dict[Purpose, Minimum]:
         """The minimum of each purpose: a tier, or a score."""
         return cast(dict[Purpose, Minimum], await finished(self._native.policy()))
@@ -470,6 +495,22 @@ class TrustGraph:
         graph is shut down.
         """
         await finished(self._native.add_recommendation(recommender, about, good, bad, instant(at)))
+
+    async def propagate(
+        self, *, pretrusted: Sequence[str] | None = None, alpha: float | None = None
+    ) -> list[GlobalTrust]:
+        """EigenTrust over everybody of whom this node knows, itself among them: the greatest value first.
+
+        It rates peers by its own experience, and each recommender by its recommendations. ``pretrusted`` are trusted before
+        anybody is rated, this node unless set, and ``alpha``, from 0.01 to 1 and 0.1 unless set, is how much of the trust goes
+        to them at each step. No score contains it: here a recommender is believed as far as it serves well.
+        """
+        chosen = None if pretrusted is None else list(pretrusted)
+        return records(GlobalTrust, await finished(self._native.propagate(chosen, alpha)))
+
+    async def flush(self) -> None:
+        """Writes now what was recorded of peers, and what they recommended, and was not written yet."""
+        await finished(self._native.flush())
 
     async def reset_reputation(self, peer: str) -> None:
         """Forgets what this node measured of a peer, durably."""

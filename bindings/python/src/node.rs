@@ -75,6 +75,11 @@ impl Node {
         }))
     }
 
+    fn ask_word(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.ask_word(peer, cancel).await.and_then(Record::of) })
+    }
+
     fn refresh_status_lists(&self) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.refresh_status_lists(cancel).await.and_then(Record::of) })

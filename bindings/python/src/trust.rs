@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kwaai_ffi::trust::{Filter, Measured, TrustOptions};
+use kwaai_ffi::trust::{Filter, Measured, Propagation, TrustOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
@@ -173,6 +173,11 @@ impl TrustGraph {
         Operation::new(move |cancel| async move { graph.score(peer, cancel).await.and_then(Record::of) })
     }
 
+    fn scores(&self, peers: Vec<String>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.scores(peers, cancel).await.and_then(Record::of) })
+    }
+
     fn policy(&self) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.policy(cancel).await.and_then(Record::of) })
@@ -243,6 +248,16 @@ impl TrustGraph {
         Operation::new(move |cancel| async move {
             graph.add_recommendation(recommender, about, good, bad, at, cancel).await
         })
+    }
+
+    fn propagate(&self, pretrusted: Option<Vec<String>>, alpha: Option<f64>) -> Operation {
+        let (graph, options) = (self.0.clone(), Propagation { pretrusted, alpha });
+        Operation::new(move |cancel| async move { graph.propagate(options, cancel).await.and_then(Record::of) })
+    }
+
+    fn flush(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.flush(cancel).await })
     }
 
     fn reset_reputation(&self, peer: String) -> Operation {

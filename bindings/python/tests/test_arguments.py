@@ -88,7 +88,7 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "bundle": "{}", "passphrase": "x", "issuer": node.did, "request": "{}", "withdrawal": "{}", "about": node.did,
             "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1, "thresholds": kwaainet.Thresholds(),
             "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node",
-            "recommender": node.did, "good": 1.0, "bad": 0.0,
+            "recommender": node.did, "peers": [node.did], "good": 1.0, "bad": 0.0,
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():

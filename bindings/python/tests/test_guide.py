@@ -14,7 +14,7 @@ from kwaainet import Node, Rag, TrustGraph, testing
 
 GUIDE = ROOT / "examples" / "python" / "guide.py"
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
-PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own".split()
+PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others".split()
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,16 @@ def test_documents_and_ask(guide: ModuleType, tmp_path: Path, capsys: pytest.Cap
             assert "[1] charter.docx" in capsys.readouterr().out
             assert (await guide.ask(rag, "Who won the football world cup in 1998?")).refused
             assert capsys.readouterr().out.startswith("This is not in the documents: ")
+
+    run(main())
+
+
+def test_ask_others(guide: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with Node.start(preset="ephemeral") as app, Node.start(preset="ephemeral") as host, TrustGraph.open() as subject:
+            assert (await guide.ask_others(app, host, subject.did)).state == "revoked"
+            said = capsys.readouterr().out.splitlines()
+            assert said == ["the host says known", "the credential is revoked and the host says unknown"]
 
     run(main())
 

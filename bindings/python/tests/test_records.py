@@ -108,6 +108,8 @@ async def scene(tmp_path: Path) -> None:
         await anext(inbox)
         await one.peers()
         await other.ask_trust(one.did, issuer.did)
+        await other.ask_word(one.did)
+        await other.trust().propagate()
         await other.refresh_status_lists()
         observed = {"observedFrom": "2026-01-01T00:00:00Z", "observedUntil": "2026-01-31T00:00:00Z", "samples": 30}
         uptime = await issuer.issue("UptimeVC", one.did, {"upShare": 0.9} | observed)

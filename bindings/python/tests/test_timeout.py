@@ -61,7 +61,7 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
             "credential_id": "x", "list": "{}", "bundle": "{}", "passphrase": "x", "issuer": node.did, "disclosures": {},
             "url": f"urn:kwaai:status:{node.did.removeprefix('did:key:')}:revocation:0",
             "request": "{}", "withdrawal": "{}", "about": node.did, "thresholds": kwaainet.Thresholds(), "outcome": "good",
-            "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node", "recommender": node.did, "good": 1.0,
+            "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node", "recommender": node.did, "peers": [node.did], "good": 1.0,
             "bad": 0.0,
         }  # fmt: skip
         tried = 0

@@ -249,6 +249,34 @@ def test_the_word_of_others_replaces_what_they_said_before() -> None:
             graph.add_recommendation(recommender, graph.did, 1, 0)
 
 
+def test_several_peers_are_scored_at_once_and_trust_spreads() -> None:
+    friend, peer = testing.seed_did(3), testing.seed_did(4)
+    with sync.TrustGraph.open(clock=datetime(2026, 1, 31, 12, tzinfo=UTC)) as graph:
+        graph.record(friend, "good")
+        graph.add_recommendation(friend, peer, 3, 1)
+        assert [score.value > 0 for score in graph.scores((peer, friend))] == [False, True]
+        assert [share.peer for share in graph.propagate()] == [graph.did, friend, peer]
+        assert graph.propagate(pretrusted=[peer], alpha=1)[0] == kwaainet.GlobalTrust(peer, 1.0)
+        for alpha in (0, -1, 1.5, float("nan")):
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                graph.propagate(alpha=alpha)
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            graph.scores([peer, "nobody"])
+        graph.flush()
+
+
+def test_a_peer_gives_its_word_where_its_owner_allows_it() -> None:
+    with sync.Node.start(preset="ephemeral") as host, sync.Node.start(preset="ephemeral") as asker:
+        host.trust().record(testing.seed_did(3), "good")
+        asker.connect(host.info().addresses[0])
+        assert asker.ask_word(host.did).count == 0
+        host.trust().set_disclosures({"unknown": "experience"})
+        taken = asker.ask_word(host.peer_id)
+        assert (taken.recommender, taken.count, taken.made_at.tzinfo) == (host.did, 1, UTC)
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            asker.ask_word(asker.did)
+
+
 def test_a_link_is_proven_by_both_sides() -> None:
     noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
     with sync.TrustGraph.open(clock=noon) as person, sync.TrustGraph.open(clock=noon) as node:

@@ -50,6 +50,7 @@ async def nodes() -> None:
         statement = await node.ask_trust(node.did, node.did, at_least="known")
         assert_type(statement, kwaainet.TrustStatement)
         assert_type(statement.holds, bool | None)
+        assert_type(await node.ask_word(node.did), kwaainet.TakenWord)
         assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
         model = await node.shards().load("model", blocks="none")
         test = await node.test_credential("urn:kwaai:vc:0", model=model, tolerance=0.1, tokens=16, seed=7)
@@ -78,6 +79,8 @@ async def trust(graph: TrustGraph) -> None:
     await graph.record(graph.did, "late")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert_type(await graph.reputation(graph.did), kwaainet.Reputation | None)
     assert_type(await graph.reputations(), list[kwaainet.Reputation])
+    assert_type(await graph.scores([graph.did]), list[kwaainet.Score])
+    assert_type(await graph.propagate(pretrusted=[graph.did], alpha=0.2), list[kwaainet.GlobalTrust])
     await graph.add_recommendation(graph.did, graph.did, 3, 0.5)
     assert_type(await graph.tests("urn:kwaai:vc:0"), list[kwaainet.ClaimTest])
     assert_type(await graph.issue_binding(graph.did, "person", valid_for=timedelta(days=1)), Credential)

@@ -23,7 +23,7 @@ use crate::identity::Did;
 use crate::net::{Peers, UnaryHandler};
 use crate::shard::HostPolicy;
 use crate::trust::{
-    CredentialDigest, CredentialSummary, Gate, MAX_ANNOUNCED, Observation, Outcome, Purpose, TrustGraph,
+    CredentialDigest, CredentialSummary, Gate, MAX_ANNOUNCED, Observation, Outcome, Purpose, Tier, TrustGraph,
 };
 use crate::{Error, Result};
 
@@ -94,6 +94,16 @@ impl TrustGate {
         if let Err(error) = kept.await {
             tracing::debug!(%peer, code = %error.code(), "the peer's credentials could not be had");
         }
+    }
+
+    /// Asks who has a question for its credentials when it would learn more with better ones.
+    pub(super) async fn ask_asker(&self, asker: PeerId) -> Result<()> {
+        let Ok(did) = Did::from_peer_id(&asker) else { return Ok(()) };
+        let disclosures = self.trust.disclosures()?;
+        if !disclosures.are_off() && disclosures.to(self.trust.score(&did)?.tier) < disclosures.to(Tier::Trusted) {
+            self.ask(asker).await;
+        }
+        Ok(())
     }
 
     /// Fetches the credentials that a peer announced and this node lacks.

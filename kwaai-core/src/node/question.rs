@@ -15,15 +15,15 @@ use super::Node;
 use super::gate::TrustGate;
 use crate::identity::Did;
 use crate::net::{Peers, UnaryHandler};
-use crate::trust::{Askers, Minimum, Purpose, Tier, TrustStatement};
+use crate::trust::{Askers, Minimum, Purpose, TrustStatement};
 use crate::{Error, Result};
 
 const METHOD: &str = "kwaainet.trust.query";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Begins to answer questions.
-pub(super) fn serve(peers: &dyn Peers, gate: Arc<TrustGate>) -> Result<()> {
-    peers.serve_unary(METHOD, Purpose::Open, Arc::new(Answers { gate, askers: Askers::default() }))
+pub(super) fn serve(peers: &dyn Peers, gate: Arc<TrustGate>, askers: Arc<Askers>) -> Result<()> {
+    peers.serve_unary(METHOD, Purpose::Open, Arc::new(Answers { gate, askers }))
 }
 
 impl Node {
@@ -52,46 +52,40 @@ impl Node {
 
     async fn put_question(&self, peer: PeerId, about: Did, at_least: Option<Minimum>) -> Result<TrustStatement> {
         self.open()?;
-        let responder = Did::from_peer_id(&peer).map_err(|error| {
-            Error::unsupported("the peer's PeerId carries no key, so that nothing it signs can be checked")
-                .with("peer", peer)
-                .with_source(error)
-        })?;
+        let responder = signer_of(peer)?;
         let trust = &self.inner.trust;
         let question = trust.question(responder, about, at_least, rand::random()).await?;
         let body = Bytes::copy_from_slice(question.to_json().as_bytes());
         let answer = self.inner.network.call(peer, METHOD, body, TIMEOUT).await?;
-        let text = std::str::from_utf8(&answer).map_err(|_| {
-            Error::invalid_argument("the peer's statement is not UTF-8").with("rule", "form").with("peer", peer)
-        })?;
+        let text = text_of(&answer).map_err(|error| error.with("peer", peer))?;
         trust.check_statement(&question, text).map_err(|error| error.with("peer", peer))
     }
 }
 
-struct Answers {
-    gate: Arc<TrustGate>,
-    askers: Askers,
+/// The identity that signs what a peer says.
+pub(super) fn signer_of(peer: PeerId) -> Result<Did> {
+    Did::from_peer_id(&peer).map_err(|error| {
+        Error::unsupported("the peer's PeerId carries no key, so that nothing it signs can be checked")
+            .with("peer", peer)
+            .with_source(error)
+    })
 }
 
-impl Answers {
-    /// Whether an asker learns less than it could with better credentials.
-    fn could_learn_more(&self, asker: &Did) -> Result<bool> {
-        let trust = self.gate.trust();
-        let disclosures = trust.disclosures()?;
-        Ok(!disclosures.are_off() && disclosures.to(trust.score(asker)?.tier) < disclosures.to(Tier::Trusted))
-    }
+/// The text of a statement as it came from a peer.
+pub(super) fn text_of(body: &[u8]) -> Result<&str> {
+    std::str::from_utf8(body).map_err(|_| Error::invalid_argument("a statement is text in UTF-8").with("rule", "form"))
+}
+
+struct Answers {
+    gate: Arc<TrustGate>,
+    askers: Arc<Askers>,
 }
 
 #[async_trait]
 impl UnaryHandler for Answers {
     async fn call(&self, caller: PeerId, body: Bytes) -> Result<Bytes> {
-        let text = std::str::from_utf8(&body).map_err(|_| Error::invalid_argument("a question is text in UTF-8"))?;
-        let asker = Did::from_peer_id(&caller).ok();
-        if let Some(asker) = asker
-            && self.could_learn_more(&asker)?
-        {
-            self.gate.ask(caller).await;
-        }
+        let (text, asker) = (text_of(&body)?, Did::from_peer_id(&caller).ok());
+        self.gate.ask_asker(caller).await?;
         let statement = self.gate.trust().answer(&self.askers, asker, text).await?;
         Ok(Bytes::copy_from_slice(statement.to_json().as_bytes()))
     }

@@ -11,17 +11,17 @@
 //! by repeated questions; several askers together can. How long the answer takes does not depend on the level.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::askers::Askers;
+use super::exchange::{Answered, Asked};
 use super::policy::{Minimum, Points, Tier};
 use super::score::Score;
 use super::statement::{self, Reader, refused};
-use super::{SETTINGS, TrustGraph, encode, proof, setting};
+use super::{SETTINGS, TrustGraph, encode, setting};
 use crate::identity::{Did, Signer};
 use crate::{Error, ErrorCode, Result};
 
@@ -31,18 +31,6 @@ const DISCLOSURES: &str = "disclosures";
 
 /// The longest question and the longest statement, in bytes of JSON text.
 pub const MAX_STATEMENT_BYTES: usize = 4096;
-
-/// How long a statement holds.
-pub const STATEMENT_LIFETIME: Duration = Duration::from_secs(10 * 60);
-
-/// How many questions of one asker are answered within an hour.
-pub const QUESTIONS_PER_HOUR: u32 = 60;
-
-/// Askers and thresholds that are remembered; beyond them new ones wait until old ones are forgotten.
-const MAX_REMEMBERED: usize = 4096;
-
-const HOUR: i64 = 60 * 60;
-const DAY: i64 = 24 * HOUR;
 
 /// How much an asker may learn. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -57,6 +45,8 @@ pub enum Disclosure {
     Tier,
     /// The score.
     Value,
+    /// What this node saw of others by itself: its [word](super::TrustWord), with which the asker weighs them.
+    Experience,
 }
 
 /// Who may learn how much: for each tier of an asker the level from that tier on. Nobody may learn anything at first.
@@ -154,16 +144,13 @@ impl TrustQuestion {
         nonce: [u8; 16],
         now: Timestamp,
     ) -> Result<TrustQuestion> {
-        let (asker, asked) = (signer.did(), proof::whole_seconds(now)?);
-        let mut members = Map::new();
-        members.insert("asker".into(), asker.to_string().into());
-        members.insert("responder".into(), responder.to_string().into());
+        let envelope = Asked::new(signer.did(), responder, nonce, now)?;
+        let mut members = envelope.members();
         members.insert("about".into(), about.to_string().into());
         if let Some(minimum) = at_least {
             members.insert("atLeast".into(), json!(minimum));
         }
-        members.insert("nonce".into(), super::json::hex(&nonce).into());
-        members.insert("asked".into(), asked.to_string().into());
+        let Asked { asker, asked, .. } = envelope;
         let json = statement::sign(QUESTION, members, signer).await?;
         Ok(TrustQuestion { asker, responder, about, at_least, nonce, asked, json })
     }
@@ -175,15 +162,9 @@ impl TrustQuestion {
     /// `unsupported` for another version.
     pub fn read(text: &str) -> Result<TrustQuestion> {
         let (mut reader, asker) = Reader::open(QUESTION, text, MAX_STATEMENT_BYTES, "asker")?;
-        let question = TrustQuestion {
-            asker,
-            responder: reader.did("responder")?,
-            about: reader.did("about")?,
-            at_least: reader.optional("atLeast")?,
-            nonce: reader.bytes("nonce")?,
-            asked: reader.time("asked")?,
-            json: text.to_owned(),
-        };
+        let Asked { asker, responder, nonce, asked } = Asked::read(&mut reader, asker)?;
+        let (about, at_least) = (reader.did("about")?, reader.optional("atLeast")?);
+        let question = TrustQuestion { asker, responder, about, at_least, nonce, asked, json: text.to_owned() };
         reader.end()?;
         Ok(question)
     }
@@ -191,6 +172,10 @@ impl TrustQuestion {
     /// The question as it goes to the responder.
     pub fn to_json(&self) -> &str {
         &self.json
+    }
+
+    fn envelope(&self) -> Asked {
+        Asked { asker: self.asker, responder: self.responder, nonce: self.nonce, asked: self.asked }
     }
 }
 
@@ -201,29 +186,12 @@ impl TrustStatement {
         answer: TrustAnswer,
         now: Timestamp,
     ) -> Result<TrustStatement> {
-        let made = proof::whole_seconds(now)?;
-        let expires = made.checked_add(STATEMENT_LIFETIME).map_err(|error| {
-            Error::invalid_argument("the statement would end after the year 9999").with_source(error)
-        })?;
-        let mut members = Map::new();
-        members.insert("responder".into(), signer.did().to_string().into());
-        members.insert("asker".into(), question.asker.to_string().into());
+        let envelope = Answered::to(&question.envelope(), now)?;
+        let mut members = envelope.members();
         members.insert("about".into(), question.about.to_string().into());
         members.insert("answer".into(), answer.written());
-        members.insert("nonce".into(), super::json::hex(&question.nonce).into());
-        members.insert("made".into(), made.to_string().into());
-        members.insert("expires".into(), expires.to_string().into());
         let json = statement::sign(STATEMENT, members, signer).await?;
-        Ok(TrustStatement {
-            responder: signer.did(),
-            asker: question.asker,
-            about: question.about,
-            answer,
-            nonce: question.nonce,
-            made,
-            expires,
-            json,
-        })
+        Ok(TrustStatement::of(envelope, question.about, answer, json))
     }
 
     /// Reads a statement and checks its form and its signature, but not whether it answers a question.
@@ -232,21 +200,12 @@ impl TrustStatement {
     /// As [`TrustQuestion::read`].
     pub fn read(text: &str) -> Result<TrustStatement> {
         let (mut reader, responder) = Reader::open(STATEMENT, text, MAX_STATEMENT_BYTES, "responder")?;
-        let statement = TrustStatement {
-            responder,
-            asker: reader.did("asker")?,
-            about: reader.did("about")?,
-            answer: {
-                let written = reader.take("answer")?;
-                TrustAnswer::read(written).ok_or_else(|| reader.malformed("answer"))?
-            },
-            nonce: reader.bytes("nonce")?,
-            made: reader.time("made")?,
-            expires: reader.time("expires")?,
-            json: text.to_owned(),
-        };
+        let envelope = Answered::read(&mut reader, responder)?;
+        let about = reader.did("about")?;
+        let written = reader.take("answer")?;
+        let answer = TrustAnswer::read(written).ok_or_else(|| reader.malformed("answer"))?;
         reader.end()?;
-        Ok(statement)
+        Ok(TrustStatement::of(envelope, about, answer, text.to_owned()))
     }
 
     /// Checks that this answers `question` and holds at `now`.
@@ -261,26 +220,14 @@ impl TrustStatement {
             (None, TrustAnswer::Tier(_) | TrustAnswer::Score { .. }) => true,
             _ => false,
         };
+        self.envelope().check(&question.envelope(), now)?;
         for (holds, rule, why) in [
-            (self.responder == question.responder, "responder", "somebody else than was asked made the statement"),
-            (self.asker == question.asker, "audience", "the statement was made for somebody else"),
             (self.about == question.about, "subject", "the statement is about somebody else"),
-            (self.nonce == question.nonce, "nonce", "the statement answers another question"),
             (fits, "answer", "the statement answers something that was not asked"),
         ] {
             if !holds {
                 return Err(refused(ErrorCode::CorruptData, rule, why).with("responder", self.responder));
             }
-        }
-        if !statement::is_past(self.made, now) {
-            return Err(refused(ErrorCode::InvalidArgument, "not_yet", "the statement comes from the future"));
-        }
-        if self.expires <= now {
-            return Err(refused(
-                ErrorCode::InvalidArgument,
-                "expired",
-                format!("the statement held until {}", self.expires),
-            ));
         }
         Ok(())
     }
@@ -288,6 +235,21 @@ impl TrustStatement {
     /// The statement as it was signed.
     pub fn to_json(&self) -> &str {
         &self.json
+    }
+
+    fn of(envelope: Answered, about: Did, answer: TrustAnswer, json: String) -> TrustStatement {
+        let Answered { responder, asker, nonce, made, expires } = envelope;
+        TrustStatement { responder, asker, about, answer, nonce, made, expires, json }
+    }
+
+    fn envelope(&self) -> Answered {
+        Answered {
+            responder: self.responder,
+            asker: self.asker,
+            nonce: self.nonce,
+            made: self.made,
+            expires: self.expires,
+        }
     }
 }
 
@@ -325,72 +287,6 @@ impl TrustAnswer {
             _ => return None,
         })
     }
-}
-
-/// Who has asked how much of late. It belongs to whatever answers questions, and is forgotten with it.
-#[derive(Debug, Default)]
-pub struct Askers(Mutex<Remembered>);
-
-#[derive(Debug, Default)]
-struct Remembered {
-    /// Asker → the begin of its hour, and its questions since.
-    questions: BTreeMap<Did, (Timestamp, u32)>,
-    /// Asker and subject → the one threshold of the day, and since when.
-    thresholds: BTreeMap<(Did, Did), (Timestamp, Minimum)>,
-}
-
-impl Askers {
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a question.
-    fn admit(&self, asker: Did, now: Timestamp) -> Result<()> {
-        let mut remembered = self.remembered();
-        let questions = &mut remembered.questions;
-        make_room(questions, asker, |(since, _)| runs(*since, HOUR, now));
-        let full = questions.len() >= MAX_REMEMBERED && !questions.contains_key(&asker);
-        let (_, asked) = match full {
-            true => return Err(too_many()),
-            false => questions.entry(asker).or_insert((now, 0)),
-        };
-        if *asked >= QUESTIONS_PER_HOUR {
-            return Err(too_many());
-        }
-        *asked += 1;
-        Ok(())
-    }
-
-    /// Whether this is the asker's threshold of the day for this subject.
-    fn may_compare(&self, asker: Did, about: Did, minimum: Minimum, now: Timestamp) -> bool {
-        let mut remembered = self.remembered();
-        let thresholds = &mut remembered.thresholds;
-        let key = (asker, about);
-        make_room(thresholds, key, |(since, _)| runs(*since, DAY, now));
-        if thresholds.len() >= MAX_REMEMBERED && !thresholds.contains_key(&key) {
-            return false;
-        }
-        thresholds.entry(key).or_insert((now, minimum)).1 == minimum
-    }
-}
-
-/// Forgets what no longer runs: the entry of this key, and every other when the map is full.
-fn make_room<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, runs: impl Fn(&V) -> bool) {
-    if map.get(&key).is_some_and(|value| !runs(value)) {
-        map.remove(&key);
-    }
-    if map.len() >= MAX_REMEMBERED {
-        map.retain(|_, value| runs(value));
-    }
-}
-
-/// Whether a time that began then still runs. A clock that was set back ends it.
-fn runs(since: Timestamp, seconds: i64, now: Timestamp) -> bool {
-    since <= now && !statement::is_older(since, seconds - 1, now)
-}
-
-fn too_many() -> Error {
-    Error::busy("this node has been asked too many questions of late").with_remedy("ask again in an hour")
 }
 
 impl TrustGraph {
@@ -436,18 +332,7 @@ impl TrustGraph {
     pub async fn answer(&self, askers: &Askers, caller: Option<Did>, question: &str) -> Result<TrustStatement> {
         let now = self.clock.now();
         let question = TrustQuestion::read(question)?;
-        if caller.is_some_and(|caller| caller != question.asker) {
-            return Err(refused(ErrorCode::PermissionDenied, "asker", "somebody else than the caller asks this"));
-        }
-        if question.responder != self.did() {
-            return Err(refused(ErrorCode::InvalidArgument, "audience", "the question goes to another node"));
-        }
-        if !statement::is_past(question.asked, now) {
-            return Err(refused(ErrorCode::InvalidArgument, "not_yet", "the question comes from the future"));
-        }
-        if statement::is_older(question.asked, statement::CLOCK_SKEW_SECONDS, now) {
-            return Err(refused(ErrorCode::InvalidArgument, "expired", "the question is too old"));
-        }
+        question.envelope().check(self.did(), caller, now)?;
         askers.admit(question.asker, now)?;
         let answer = self.permitted(askers, &question, now)?;
         TrustStatement::sign(&*self.signer, &question, answer, now).await
@@ -473,8 +358,10 @@ impl TrustGraph {
         let compared =
             |minimum: Minimum, score: &Score| TrustAnswer::AtLeast { minimum, holds: minimum.is_met_by(score) };
         Ok(match (level, question.at_least) {
-            (Disclosure::Value, None) => TrustAnswer::Score { value: score.value, tier: score.tier },
-            (Disclosure::Value, Some(minimum)) => compared(minimum, &score),
+            (Disclosure::Value | Disclosure::Experience, None) => {
+                TrustAnswer::Score { value: score.value, tier: score.tier }
+            }
+            (Disclosure::Value | Disclosure::Experience, Some(minimum)) => compared(minimum, &score),
             (Disclosure::Tier, None) => TrustAnswer::Tier(score.tier),
             (Disclosure::Tier, Some(minimum @ Minimum::Tier(_))) => compared(minimum, &score),
             // Numbers of one's own choice would close in on the score behind the tier.

@@ -4,7 +4,9 @@
 //! clock, on [`TrustGraph::flush`], and when the last clone of a graph is dropped. Clones share one buffer. Two graphs
 //! opened on one database add up what they saw, because what is written is added to what is there.
 
+mod global;
 mod table;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,8 @@ use super::propagation::recommender_weights;
 use crate::identity::Did;
 use crate::store::Store;
 use crate::{Error, Result};
+
+pub use global::{DEFAULT_ALPHA, GlobalTrust, MIN_ALPHA};
 
 /// So many changes are written together at the latest.
 pub const FLUSH_COUNT: usize = 256;
@@ -33,6 +37,9 @@ pub const MAX_RECOMMENDATIONS: usize = 65_536;
 
 /// So many recommendations are kept of one recommender.
 pub const MAX_PER_RECOMMENDER: usize = 1_024;
+
+/// No weight of a recommendation is greater.
+pub(super) const MAX_WEIGHT: f64 = 1e9;
 
 /// A recommendation may be dated so far ahead of the node's clock.
 const MAX_AHEAD: Duration = Duration::from_secs(300);
@@ -378,7 +385,7 @@ impl TrustGraph {
         if recommender == about || recommender == self.did() || about == self.did() {
             return Err(Error::invalid_argument("a recommendation is one peer's word about another peer"));
         }
-        if [evidence.good, evidence.bad].iter().any(|weight| !(0.0..=1e9).contains(weight)) {
+        if [evidence.good, evidence.bad].iter().any(|weight| !(0.0..=MAX_WEIGHT).contains(weight)) {
             return Err(Error::invalid_argument("the weights of a recommendation lie from 0 to 10^9"));
         }
         if at > now && at.duration_since(now).unsigned_abs() > MAX_AHEAD {

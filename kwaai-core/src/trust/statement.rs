@@ -63,7 +63,9 @@ impl Reader {
             )
             .with("limit", limit));
         }
-        let Value::Object(members) = json::parse(text).map_err(|error| error.with("rule", "form"))? else {
+        let Value::Object(members) =
+            json::parse_within(text, limit, json::MAX_DOCUMENT_DEPTH).map_err(|error| error.with("rule", "form"))?
+        else {
             return Err(refused(ErrorCode::InvalidArgument, "form", format!("a {kind} is a JSON object")));
         };
         let mut reader = Reader { kind, members };

@@ -120,6 +120,21 @@ waiting! {
         |cancel| async move { Text::json(&node.ask_trust(peer, about, at_least, cancel).await?) }
     }
 
+    /// Asks a peer what it saw of others by itself, and keeps that as its recommendations, in place of those it gave before. How much
+    /// they count in a score depends on how well the peer agrees with this node's own experience. As JSON: the `recommender`,
+    /// about how many peers its word was taken as `count`, and the instant `made_at` which it was said. A peer that saw nobody, or
+    /// does not say, is a result with a count of 0; what is kept of it stays then.
+    ///
+    /// A node asks by itself, every hour, the connected peers that are at least known.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_ask_word / kwaai_node_ask_word_async(node: *const kwaai_node_t, peer: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (node, peer) = (resolve::<Node>(node)?, text("peer", peer)?);
+        |cancel| async move { Text::json(&node.ask_word(peer, cancel).await?) }
+    }
+
     /// Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. As
     /// JSON: how many were `fetched`, and as `missing` those of which nobody had a young copy, as
     /// `kwaai_trust_wanted_status_lists` has them.

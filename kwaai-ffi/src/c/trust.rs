@@ -165,6 +165,18 @@ waiting! {
         }
     }
 
+    /// How far this node trusts several peers, from one view of what it knows: `peers_json` is a JSON array of DIDs or PeerIds, and
+    /// `*out_json` an array of objects as `kwaai_trust_score` has them, in the same order.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_scores / kwaai_trust_scores_async(trust: *const kwaai_trust_t, peers_json: *const c_char)
+        -> (out_json: *mut c_char) {
+        let trust = resolve::<TrustGraph>(trust)?;
+        let peers = validate::json("peers_json", &text("peers_json", peers_json)?)?;
+        |cancel| async move { Text::json(&trust.scores(peers, cancel).await?) }
+    }
+
     /// The minimum of each purpose, as a JSON object from purposes to names of tiers or scores from 0 to 1.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
@@ -441,7 +453,7 @@ waiting! {
     }
 
     /// How much an asker of each tier may learn of this node's scores, as a JSON object from tiers to "nothing",
-    /// "threshold", "tier" or "value".
+    /// "threshold", "tier", "value" or "experience".
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
     /// Lifetime: the handle must not have been freed.
@@ -549,6 +561,30 @@ waiting! {
         let (trust, at) = (resolve::<TrustGraph>(trust)?, optional_text("at", at)?);
         let (recommender, about) = (text("recommender", recommender)?, text("about", about)?);
         move |cancel| async move { trust.add_recommendation(recommender, about, good, bad, at, cancel).await }
+    }
+
+    /// Trust that spreads over everybody of whom this node knows (EigenTrust), from its own experience and from recommendations,
+    /// as a JSON array of objects with `peer` and `value`, the greatest value first. The values sum to 1, and this node is among the
+    /// peers. No score contains it.
+    ///
+    /// `options_json` is an object with any of `pretrusted`, an array of DIDs or PeerIds, this node unless set; `alpha`, how much of
+    /// the trust goes to them at each step, from 0.01 to 1, 0.1 unless set.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+    /// NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_trust_propagate / kwaai_trust_propagate_async(trust: *const kwaai_trust_t, options_json: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, options) = (resolve::<TrustGraph>(trust)?, record("options_json", options_json)?);
+        |cancel| async move { Text::json(&trust.propagate(options, cancel).await?) }
+    }
+
+    /// Writes now what was recorded of peers, and what they recommended, and was not written yet.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_flush / kwaai_trust_flush_async(trust: *const kwaai_trust_t) -> () {
+        let trust = resolve::<TrustGraph>(trust)?;
+        |cancel| async move { trust.flush(cancel).await }
     }
 
     /// Forgets what this node measured of a peer, durably. `KWAAI_NOT_FOUND` when it never dealt with it.

@@ -10,7 +10,7 @@ use super::{
 use crate::Node;
 use crate::node::{Contribution, NodeInfo, PeerInfo};
 use crate::shard::Offer;
-use crate::trust::{ClaimTest, Minimum, StatusRefresh, TestOptions, TrustStatement};
+use crate::trust::{ClaimTest, Minimum, StatusRefresh, TakenWord, TestOptions, TrustStatement};
 
 /// A running node.
 #[derive(uniffi::Object)]
@@ -73,6 +73,11 @@ impl NativeNode {
         cancel: Cancel,
     ) -> Result<TrustStatement> {
         Ok(self.0.ask_trust(peer, about, at_least, token(cancel)).await?)
+    }
+
+    /// Asks a peer for its word about others.
+    pub async fn ask_word(&self, peer: String, cancel: Cancel) -> Result<TakenWord> {
+        Ok(self.0.ask_word(peer, token(cancel)).await?)
     }
 
     /// Looks for the status lists that are wanted.

@@ -9,8 +9,9 @@ use super::number::{maybe, whole};
 use super::{Cancel, NativeSigner, Result, token};
 use crate::TrustGraph;
 use crate::trust::{
-    ClaimTest, Credential, CredentialSummary, Filter, IdentityBinding, ImportedCredentials, KeptStatusList, Measured,
-    Minimum, Reputation, Score, Status, TrustOptions, TrustedIssuer, VerifiedPresentation, WantedStatusList,
+    ClaimTest, Credential, CredentialSummary, Filter, GlobalTrust, IdentityBinding, ImportedCredentials,
+    KeptStatusList, Measured, Minimum, Propagation, Reputation, Score, Status, TrustOptions, TrustedIssuer,
+    VerifiedPresentation, WantedStatusList,
 };
 
 /// Credentials, trusted issuers, scores and minimum tiers.
@@ -262,6 +263,21 @@ impl NativeTrustGraph {
         Ok(self.0.add_recommendation(recommender, about, good, bad, at, token(cancel)).await?)
     }
 
+    /// Trust that spreads over everybody of whom is known.
+    pub async fn propagate(
+        &self,
+        pretrusted: Option<Vec<String>>,
+        alpha: Option<f64>,
+        cancel: Cancel,
+    ) -> Result<Vec<GlobalTrust>> {
+        Ok(self.0.propagate(Propagation { pretrusted, alpha }, token(cancel)).await?)
+    }
+
+    /// Writes what was recorded.
+    pub async fn flush(&self, cancel: Cancel) -> Result<()> {
+        Ok(self.0.flush(token(cancel)).await?)
+    }
+
     /// Forgets what was measured of a peer.
     pub async fn reset_reputation(&self, peer: String, cancel: Cancel) -> Result<()> {
         Ok(self.0.reset_reputation(peer, token(cancel)).await?)
@@ -332,6 +348,11 @@ impl NativeTrustGraph {
     /// How far a peer is trusted.
     pub async fn score(&self, peer: String, cancel: Cancel) -> Result<Score> {
         Ok(self.0.score(peer, token(cancel)).await?)
+    }
+
+    /// How far several peers are trusted.
+    pub async fn scores(&self, peers: Vec<String>, cancel: Cancel) -> Result<Vec<Score>> {
+        Ok(self.0.scores(peers, token(cancel)).await?)
     }
 
     /// The minimum tier of each purpose.

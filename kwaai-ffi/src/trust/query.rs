@@ -10,11 +10,12 @@ use super::TrustGraph;
 use crate::{CancelToken, Result, rt};
 
 /// The names of the levels, the least first.
-const LEVELS: [(&str, Disclosure); 4] = [
+const LEVELS: [(&str, Disclosure); 5] = [
     ("nothing", Disclosure::Nothing),
     ("threshold", Disclosure::Threshold),
     ("tier", Disclosure::Tier),
     ("value", Disclosure::Value),
+    ("experience", Disclosure::Experience),
 ];
 
 /// A peer's signed opinion on somebody, which was checked.
@@ -42,7 +43,7 @@ pub struct TrustStatement {
 }
 
 impl TrustGraph {
-    /// How much an asker of each tier may learn: `nothing`, `threshold`, `tier` or `value`.
+    /// How much an asker of each tier may learn: `nothing`, `threshold`, `tier`, `value` or `experience`.
     pub async fn disclosures(&self, cancel: CancelToken) -> Result<BTreeMap<&'static str, &'static str>> {
         let graph = self.handle.get()?;
         let disclosures = rt::blocking(&cancel, move || graph.disclosures()).await?;

@@ -100,6 +100,12 @@ impl TrustGraph {
         rt::blocking(&cancel, move || graph.add_recommendation(recommendation)).await
     }
 
+    /// Writes what was recorded and not written yet.
+    pub async fn flush(&self, cancel: CancelToken) -> Result<()> {
+        let graph = self.handle.get()?;
+        rt::blocking(&cancel, move || graph.flush()).await
+    }
+
     /// Forgets what this node measured of a peer, durably.
     pub async fn reset_reputation(&self, peer: String, cancel: CancelToken) -> Result<()> {
         let (graph, peer) = (self.handle.get()?, validate::did(&peer)?);

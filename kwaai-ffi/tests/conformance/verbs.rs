@@ -272,6 +272,7 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
         "Node.ask_trust" => {
             data(node.ask_trust(args.get("peer")?, args.get("about")?, args.get("at_least")?, cancel).await?)
         }
+        "Node.ask_word" => data(node.ask_word(args.get("peer")?, cancel).await?),
         "Node.refresh_status_lists" => data(node.refresh_status_lists(cancel).await?),
         "Node.test_credential" => {
             let options = args.record(&["credential_id", "model"])?;
@@ -311,6 +312,7 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
         "TrustGraph.trust_issuer" => data(graph.trust_issuer(args.get("did")?, args.get("types")?, cancel).await?),
         "TrustGraph.distrust_issuer" => data(graph.distrust_issuer(args.get("did")?, cancel).await?),
         "TrustGraph.score" => data(graph.score(args.get("peer")?, cancel).await?),
+        "TrustGraph.scores" => data(graph.scores(args.get("peers")?, cancel).await?),
         "TrustGraph.policy" => data(graph.policy(cancel).await?),
         "TrustGraph.set_policy" => data(graph.set_policy(args.get("policy")?, cancel).await?),
         "TrustGraph.require" => data(graph.require(args.get("peer")?, args.get("purpose")?, cancel).await?),
@@ -355,6 +357,8 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
             let (recommender, about, at) = (args.get("recommender")?, args.get("about")?, args.get("at")?);
             data(graph.add_recommendation(recommender, about, args.get("good")?, args.get("bad")?, at, cancel).await?)
         }
+        "TrustGraph.propagate" => data(graph.propagate(args.record(&[])?, cancel).await?),
+        "TrustGraph.flush" => data(graph.flush(cancel).await?),
         "TrustGraph.tests" => data(graph.tests(args.get("credential_id")?, cancel).await?),
         "TrustGraph.issue_binding" => {
             let (subject, link_type) = (args.get("subject")?, args.get("link_type")?);

@@ -81,6 +81,15 @@ public final class Node: Sendable {
         try await call { try await native.askTrust(peer: peer, about: about, atLeast: atLeast?.native, cancel: $0) }
     }
 
+    /// Asks a peer what it saw of others by itself, and keeps that as its recommendations, in place of those it gave before. How
+    /// much they count in a score depends on how well the peer agrees with this node's own experience. A peer that saw nobody, or
+    /// does not say, is a result with a count of 0; what is kept of it stays then. A node asks by itself, every hour, the connected
+    /// peers that are at least known.
+    @discardableResult
+    public func askWord(peer: String) async throws -> TakenWord {
+        try await call { try await native.askWord(peer: peer, cancel: $0) }
+    }
+
     /// Looks at once for the status lists that this node wants, at their issuers and at the nodes that have copies. A node does
     /// this by itself every ten minutes. Where peers have gone it may take a minute.
     @discardableResult

@@ -24,6 +24,7 @@ public typealias Evidence = KwaaiNetNative.Evidence
 public typealias FinishReason = KwaaiNetNative.FinishReason
 public typealias GenerateEvent = KwaaiNetNative.GenerateEvent
 public typealias GenerateRequest = KwaaiNetNative.GenerateRequest
+public typealias GlobalTrust = KwaaiNetNative.GlobalTrust
 public typealias Hit = KwaaiNetNative.Hit
 public typealias Hop = KwaaiNetNative.Hop
 public typealias IdentityBinding = KwaaiNetNative.IdentityBinding
@@ -51,6 +52,7 @@ public typealias Span = KwaaiNetNative.Span
 public typealias Stats = KwaaiNetNative.Stats
 public typealias Status = KwaaiNetNative.Status
 public typealias StatusRefresh = KwaaiNetNative.StatusRefresh
+public typealias TakenWord = KwaaiNetNative.TakenWord
 public typealias Thresholds = KwaaiNetNative.Thresholds
 public typealias TrustedIssuer = KwaaiNetNative.TrustedIssuer
 public typealias TrustStatement = KwaaiNetNative.TrustStatement
@@ -100,7 +102,7 @@ public enum Purpose: String, Sendable, CaseIterable {
 
 /// How much an asker may learn of a score. Each level includes those before it.
 public enum Disclosure: String, Sendable, CaseIterable {
-    case nothing, threshold, tier, value
+    case nothing, threshold, tier, value, experience
 }
 
 /// How a dealing with a peer ended; a transport fault when no whole answer came.

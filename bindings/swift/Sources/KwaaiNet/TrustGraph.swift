@@ -235,6 +235,19 @@ public final class TrustGraph: Sendable {
         }
     }
 
+    /// EigenTrust over everybody of whom this node knows, itself among them: the greatest value first. It rates peers by its own
+    /// experience, and each recommender by its recommendations. `pretrusted` are trusted before anybody is rated, this node unless
+    /// set, and `alpha`, from 0.01 to 1 and 0.1 unless set, is how much of the trust goes to them at each step. No score contains
+    /// it: here a recommender is believed as far as it serves well.
+    public func propagate(pretrusted: [String]? = nil, alpha: Double? = nil) async throws -> [GlobalTrust] {
+        try await call { try await native.propagate(pretrusted: pretrusted, alpha: alpha, cancel: $0) }
+    }
+
+    /// Writes now what was recorded of peers, and what they recommended, and was not written yet.
+    public func flush() async throws {
+        try await call { try await native.flush(cancel: $0) }
+    }
+
     /// Forgets what this node measured of a peer.
     public func resetReputation(peer: String) async throws {
         try await call { try await native.resetReputation(peer: peer, cancel: $0) }
@@ -301,6 +314,11 @@ public final class TrustGraph: Sendable {
     /// How far this node trusts a peer, with the arithmetic of every credential about it.
     public func score(peer: String) async throws -> Score {
         try await call { try await native.score(peer: peer, cancel: $0) }
+    }
+
+    /// How far this node trusts several peers, in their order and from one view of what it knows.
+    public func scores(peers: [String]) async throws -> [Score] {
+        try await call { try await native.scores(peers: peers, cancel: $0) }
     }
 
     /// The minimum of each purpose: a tier, or a score.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition};
 
-use super::{Pending, Said};
+use super::{MAX_WEIGHT, Pending, Said};
 use crate::identity::Did;
 use crate::store::{Store, existing};
 use crate::trust::experience::{Evidence, Experience, Reader};
@@ -83,7 +83,7 @@ fn decode(row: &[u8]) -> Option<Said> {
     let mut reader = Reader(row);
     let evidence = Evidence { good: reader.f64()?, bad: reader.f64()? };
     let at = Timestamp::from_millisecond(reader.i64()?).ok()?;
-    let sound = [evidence.good, evidence.bad].iter().all(|weight| (0.0..=1e9).contains(weight));
+    let sound = [evidence.good, evidence.bad].iter().all(|weight| (0.0..=MAX_WEIGHT).contains(weight));
     (sound && reader.0.is_empty()).then_some(Said { evidence, at })
 }
 

@@ -69,6 +69,14 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
         ).read()
     }
 
+    /**
+     * Asks a peer what it saw of others by itself, and keeps that as its recommendations, in place of those it gave before. How much
+     * they count in a score depends on how well the peer agrees with this node's own experience. A peer that saw nobody, or does
+     * not say, is a result with a count of 0; what is kept of it stays then. A node asks by itself, every hour, the connected peers
+     * that are at least known.
+     */
+    public suspend fun askWord(peer: String): TakenWord = call { native.askWord(peer.sound("peer"), null).read() }
+
     /** Sends a text of at most 64 KiB to a peer. Returns when it has arrived. */
     public suspend fun sendMessage(peer: String, text: String): Unit =
         call { native.sendMessage(peer.sound("peer"), text.sound("text"), null) }

@@ -9,6 +9,7 @@ import kotlin.time.Duration.Companion.milliseconds
 import ai.kwaai.kwaainet.internal.ClaimTest as NativeClaimTest
 import ai.kwaai.kwaainet.internal.Credential as NativeCredential
 import ai.kwaai.kwaainet.internal.CredentialSummary as NativeCredentialSummary
+import ai.kwaai.kwaainet.internal.GlobalTrust as NativeGlobalTrust
 import ai.kwaai.kwaainet.internal.IdentityBinding as NativeIdentityBinding
 import ai.kwaai.kwaainet.internal.ImportedCredentials as NativeImportedCredentials
 import ai.kwaai.kwaainet.internal.KeptStatusList as NativeKeptStatusList
@@ -20,6 +21,7 @@ import ai.kwaai.kwaainet.internal.ResolvedDid as NativeResolvedDid
 import ai.kwaai.kwaainet.internal.Score as NativeScore
 import ai.kwaai.kwaainet.internal.Status as NativeStatus
 import ai.kwaai.kwaainet.internal.StatusRefresh as NativeStatusRefresh
+import ai.kwaai.kwaainet.internal.TakenWord as NativeTakenWord
 import ai.kwaai.kwaainet.internal.Thresholds as NativeThresholds
 import ai.kwaai.kwaainet.internal.TrustStatement as NativeTrustStatement
 import ai.kwaai.kwaainet.internal.TrustedIssuer as NativeTrustedIssuer
@@ -212,7 +214,10 @@ public enum class Disclosure {
     /** Whether the score reaches one threshold of the asker's choice, for each subject and day. */
     THRESHOLD,
     TIER,
-    VALUE;
+    VALUE,
+
+    /** What this node saw of others by itself; see [Node.askWord]. */
+    EXPERIENCE;
 
     public companion object {
         /** The level of a name such as `threshold`. */
@@ -275,6 +280,24 @@ public data class Reputation(
     val standing: Double,
     /** When the newest dealing ended. */
     val last: Instant,
+)
+
+/** What was taken of a peer's word about others. */
+public data class TakenWord(
+    /** The DID of whose word it is. */
+    val recommender: String,
+    /** About how many peers it was taken; 0 when the peer saw nobody or does not say. */
+    val count: Long,
+    /** When it was said. */
+    val madeAt: Instant,
+)
+
+/** A peer's share of the trust in the network. */
+public data class GlobalTrust(
+    /** The peer's DID. */
+    val peer: String,
+    /** From 0 to 1; those of all peers sum to 1. */
+    val value: Double,
 )
 
 /** What a test says of a claim. */
@@ -459,6 +482,10 @@ internal fun NativeReputation.read() = Reputation(
     peer, good, bad, success, successLowerBound, transportFaults, reliability, uptime, latencyMs?.milliseconds, throughput,
     standing, Instant.parse(last),
 )
+
+internal fun NativeTakenWord.read() = TakenWord(recommender, count, Instant.parse(madeAt))
+
+internal fun NativeGlobalTrust.read() = GlobalTrust(peer, value)
 
 internal fun NativeClaimTest.read() = ClaimTest(
     credentialId, peer, claim, claimed, measured, samples.toInt(), tolerance, named(Verdict.entries, "verdict", verdict), correct,

@@ -181,6 +181,19 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
         native.addRecommendation(recommender.sound("recommender"), about.sound("about"), good, bad, at?.toString(), null)
     }
 
+    /**
+     * EigenTrust over everybody of whom this node knows, itself among them: the greatest value first. It rates peers by its own
+     * experience, and each recommender by its recommendations. [pretrusted] are trusted before anybody is rated, this node unless
+     * set, and [alpha], from 0.01 to 1 and 0.1 unless set, is how much of the trust goes to them at each step. No score contains it:
+     * here a recommender is believed as far as it serves well.
+     */
+    public suspend fun propagate(pretrusted: Collection<String>? = null, alpha: Double? = null): List<GlobalTrust> = call {
+        native.propagate(pretrusted?.map { it.sound("pretrusted") }, alpha, null).map { it.read() }
+    }
+
+    /** Writes now what was recorded of peers, and what they recommended, and was not written yet. */
+    public suspend fun flush(): Unit = call { native.flush(null) }
+
     /** Forgets what this node measured of a peer. */
     public suspend fun resetReputation(peer: String): Unit = call { native.resetReputation(peer.sound("peer"), null) }
 
@@ -240,6 +253,10 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
 
     /** How far this node trusts [peer], a DID or a PeerId, with the arithmetic of every credential about it. */
     public suspend fun score(peer: String): Score = call { native.score(peer.sound("peer"), null).read() }
+
+    /** How far this node trusts several peers, in their order and from one view of what it knows. */
+    public suspend fun scores(peers: Collection<String>): List<Score> =
+        call { native.scores(peers.map { it.sound("peer") }, null).map { it.read() } }
 
     /** The minimum of each purpose: a [Tier] or a [MinimumScore]. */
     public suspend fun policy(): Map<Purpose, Minimum> = call {

@@ -80,6 +80,9 @@ class BadInputTest {
                     graph.addRecommendation(Testing.seedDid(2), Testing.seedDid(3), weight, 0.0)
                 }
             }
+            for (alpha in listOf(0.0, -1.0, 1.5, Double.NaN)) {
+                refused("alpha $alpha", ErrorCode.INVALID_ARGUMENT) { graph.propagate(alpha = alpha) }
+            }
             refused("lifetime", ErrorCode.INVALID_ARGUMENT) {
                 graph.issueBinding(Testing.seedDid(2), LinkType.PERSON, (-1).milliseconds)
             }

@@ -36,6 +36,7 @@ class GuideTest {
         val shown = Regex("// anchor: (\\w+)").findAll(text).map { it.groupValues[1] }.toList()
         val tasks = listOf(
             "start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own",
+            "ask_others",
         )
         assertEquals(tasks, shown)
         shown.forEach { assertContains(text, "// end: $it\n") }
@@ -71,6 +72,12 @@ class GuideTest {
             Node.start(preset = Preset.EPHEMERAL, listen = emptyList()).use { guide.policy(it, Testing.seedDid(5)) }
         }
         assertContains(text, "untrusted_peer: ")
+    }
+
+    @Test
+    fun `ask others, and withdraw`() {
+        val text = printed { Swarm.start(2).use { guide.askOthers(it[0], it[1], Testing.seedDid(5)) } }
+        assertEquals("the host says KNOWN\nthe credential is REVOKED and the host says UNKNOWN\n", text)
     }
 
     @Test

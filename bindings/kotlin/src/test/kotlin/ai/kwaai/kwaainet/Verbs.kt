@@ -30,6 +30,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
     "Node.ask_trust" to { on, a -> (on as Node).askTrust(a.need("peer"), a.need("about"), a["at_least"]?.let(::minimum)) },
+    "Node.ask_word" to { on, a -> (on as Node).askWord(a.need("peer")) },
     "Node.refresh_status_lists" to { on, _ -> (on as Node).refreshStatusLists() },
     "Node.test_credential" to { on, a ->
         (on as Node).testCredential(
@@ -116,6 +117,8 @@ val VERBS: Map<String, Call> = mapOf(
         val (good, bad) = listOf("good", "bad").map { a.real(it) ?: a.refuse(it, null) }
         (on as TrustGraph).addRecommendation(a.need("recommender"), a.need("about"), good, bad, a.text("at")?.let(Instant::parse))
     },
+    "TrustGraph.propagate" to { on, a -> (on as TrustGraph).propagate(a.texts("pretrusted"), a.real("alpha")) },
+    "TrustGraph.flush" to { on, _ -> (on as TrustGraph).flush() },
     "TrustGraph.tests" to { on, a -> (on as TrustGraph).tests(a.need("credential_id")) },
     "TrustGraph.issue_binding" to { on, a ->
         val lifetime = a.long("valid_for_ms")?.milliseconds
@@ -133,6 +136,7 @@ val VERBS: Map<String, Call> = mapOf(
     "TrustGraph.trust_issuer" to { on, a -> (on as TrustGraph).trustIssuer(a.need("did"), a.needTexts("types")) },
     "TrustGraph.distrust_issuer" to { on, a -> (on as TrustGraph).distrustIssuer(a.need("did")) },
     "TrustGraph.score" to { on, a -> (on as TrustGraph).score(a.need("peer")) },
+    "TrustGraph.scores" to { on, a -> (on as TrustGraph).scores(a.needTexts("peers")) },
     "TrustGraph.policy" to { on, _ -> (on as TrustGraph).policy() },
     "TrustGraph.set_policy" to { on, a ->
         val policy = a.map("policy").orEmpty().entries.associate { (purpose, least) -> Purpose.of(purpose) to minimum(least) }
