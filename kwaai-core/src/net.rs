@@ -139,7 +139,10 @@ impl Network {
             Arc::new(dht::Withdrawals { commands: commands.clone() }),
         )?;
         let settings = config.hivemind.clone();
-        let hivemind = settings.map(|settings| hivemind::Dht::new(settings, dispatch.clone(), commands.clone()));
+        let hivemind = settings.map(|settings| {
+            let pair = config.keypair.libp2p().clone();
+            hivemind::Dht::new(settings, pair, dispatch.clone(), commands.clone())
+        });
         let bootstrap = config.bootstrap.iter();
         let bootstrap = bootstrap.map(|address| Bootstrap { address: address.clone(), peer: None, dial: None });
         let mut driver = Driver {
@@ -236,12 +239,16 @@ impl Network {
     }
 
     /// Ends the node: raw streams end at once, calls under way may finish within `grace`, then everything ends.
-    /// Afterwards every call answers `closed`. May be called again, and by several at once.
+    /// Afterwards every call answers `closed`. May be called again, and by several at once. Before all that, a node in
+    /// hivemind's DHT takes back what it announced, for three seconds at most.
     ///
     /// # Errors
     /// `timeout` when a handler blocks its thread, so that it could not be ended about six seconds after the grace.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         let shared = &self.inner.shared;
+        if let Some(dht) = self.inner.hivemind.as_ref().filter(|_| !shared.closing.is_cancelled()) {
+            dht.withdraw_all().await;
+        }
         if !shared.closing.is_cancelled() {
             *shared.grace.lock().unwrap_or_else(PoisonError::into_inner) = grace;
             shared.closing.cancel();

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::net::hivemind::messages::PLAIN;
-use kwaai_core::net::hivemind::{DhtId, Found, Hivemind, Kept, Settings, Value, msgpack};
+use kwaai_core::net::hivemind::record::keys::OUR_NODES;
+use kwaai_core::net::hivemind::{DhtId, Fields, Found, Hivemind, Kept, Settings, Value, msgpack};
 use kwaai_core::net::{Multiaddr, Network, NetworkConfig};
 use kwaai_core::trust::{Gate, Purpose};
 use kwaai_core::{ErrorCode, Result};
@@ -130,6 +131,29 @@ async fn a_ping_is_answered_with_place_and_clock_and_pinged_back() {
     assert_eq!(pong.id, Some(dht(&nodes[0]).id()));
     assert!(pong.available);
     assert!(dht(&nodes[1]).reachable_from(peer(&nodes[0])).await.unwrap());
+    end(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_records_are_signed_with_addresses_and_gone_after_a_shutdown() {
+    let mut nodes = nodes("/ip4/127.0.0.1/tcp/0", 3).await;
+    let writer = nodes.pop().unwrap();
+    let mut fields = Fields::default();
+    fields.set("public_name", Value::from("alice"));
+    assert_eq!(dht(&writer).announce(OUR_NODES, fields.clone()).await.unwrap(), 3);
+    // Somebody else claims to be a peer, later.
+    let claimed = msgpack::encode(&fields.to_value());
+    let subkey = msgpack::encode(&Value::from(PeerId::random().to_base58()));
+    assert_eq!(dht(&nodes[0]).store_raw(DhtId::of_text(OUR_NODES), subkey, claimed, 4e9).await.unwrap(), 3);
+    let read = dht(&nodes[1]).announced(OUR_NODES).await;
+    assert_eq!(read.iter().map(|record| record.signed).collect::<Vec<_>>(), [true, false]);
+    assert_eq!((read[0].peer, read[0].fields.text("public_name")), (peer(&writer), Some("alice")));
+    assert_eq!(read[0].addresses, writer.listen_addresses());
+    let theirs = dht(&writer).announce("_petals.models", fields).await;
+    assert_eq!(theirs.unwrap_err().code(), ErrorCode::InvalidArgument);
+    writer.shutdown(Duration::ZERO).await.unwrap();
+    let read = dht(&nodes[1]).announced(OUR_NODES).await;
+    assert_eq!(read.iter().map(|record| record.signed).collect::<Vec<_>>(), [false]);
     end(nodes).await;
 }
 

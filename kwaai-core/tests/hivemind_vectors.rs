@@ -4,7 +4,7 @@ use kwaai_core::net::hivemind::messages::{
     FindRequest, FindResponse, PingRequest, PingResponse, StoreRequest, StoreResponse,
 };
 use kwaai_core::net::hivemind::{
-    Answer, Call, DhtId, Dictionary, MAX_MESSAGE, Value, admits, msgpack, without_signature,
+    Answer, Call, DhtId, Dictionary, MAX_MESSAGE, ServerInfo, Value, admits, msgpack, without_signature,
 };
 use prost::Message;
 use serde_json::Value as Json;
@@ -107,6 +107,20 @@ fn a_dictionary_of_sub_keys_is_read_whole_and_written_to_the_byte() {
         assert_eq!(Some(entry.expiration), item[2].as_f64());
     }
     assert_eq!(dictionary.encode(), bytes);
+}
+
+#[test]
+fn a_server_of_petals_is_read_whole_and_written_to_the_byte() {
+    let Some(golden) = golden() else { return };
+    let bytes = unhex(&golden["petals_server_info"]["hex"]);
+    let info = ServerInfo::decode(&bytes).unwrap();
+    assert!(info.is_online());
+    assert_eq!((info.throughput, info.blocks()), (1250.5, Some(0..8)));
+    assert_eq!(info.fields.text("quant_type"), Some("nf4"));
+    assert_eq!(info.fields.texts("adapters"), Some(vec![]));
+    assert_eq!(info.fields.count("cache_tokens_left"), Some(100_000));
+    assert_eq!((info.fields.number("network_rps"), info.fields.flag("using_relay")), (Some(10.0), Some(false)));
+    assert_eq!(info.encode(), bytes);
 }
 
 fn again<M: Message + Default>(golden: &Json, names: &[&str]) -> Vec<M> {

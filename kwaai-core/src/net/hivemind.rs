@@ -4,6 +4,7 @@
 //! [`NetworkConfig::hivemind`](super::NetworkConfig::hivemind) says so; [`Network::hivemind`](super::Network::hivemind)
 //! is then its place in it.
 
+mod announce;
 mod client;
 mod dictionary;
 mod expiring;
@@ -15,7 +16,10 @@ pub mod messages;
 pub mod msgpack;
 mod node;
 mod owner;
+pub mod record;
 mod server;
+mod signed;
+mod silence;
 mod storage;
 mod swarm;
 mod table;
@@ -29,6 +33,8 @@ pub use msgpack::Value;
 pub(crate) use node::Dht;
 pub use node::Settings;
 pub use owner::{admits, without_signature};
+pub use record::{Fields, ServerInfo};
+pub use signed::Announced;
 pub use storage::{Kept, Storage};
 pub(crate) use swarm::{Behaviour, BehaviourEvent, Method, speaks_hivemind};
 pub use table::Table;

@@ -7,6 +7,7 @@ use libp2p::PeerId;
 use prost::Message;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::Dht;
@@ -17,7 +18,7 @@ use super::swarm::Method;
 use crate::net::dispatch::closed;
 use crate::net::driver::{Command, Kind};
 use crate::net::wire::shown;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 /// How long a call may take, as in hivemind.
 const WAIT: Duration = Duration::from_secs(3);
@@ -113,8 +114,14 @@ impl Dht {
         let late = |_| Err(Error::timeout("the node did not answer in time").with("peer", peer));
         let outcome = tokio::time::timeout(WAIT, self.exchange(peer, method, request.encode_to_vec())).await;
         let outcome = outcome.unwrap_or_else(late);
-        if outcome.is_err() {
-            self.table().gone(&peer);
+        match outcome.as_ref().map_err(Error::code) {
+            Ok(_) => self.silence().answered(&peer),
+            Err(ErrorCode::Unreachable | ErrorCode::Timeout | ErrorCode::Unsupported) => {
+                self.silence().failed(peer, Instant::now());
+                self.table().gone(&peer);
+            }
+            // An answer that is of no use is an answer.
+            Err(_) => {}
         }
         A::decode(&outcome?[..]).map_err(|error| corrupt("it is no answer").with("peer", peer).with_source(error))
     }

@@ -11,6 +11,8 @@ use super::id::DhtId;
 use super::lookup::Found;
 use super::messages::PLAIN;
 use super::msgpack::{self, Value};
+use super::record::Fields;
+use super::signed::Announced;
 use super::storage::MAX_VALUE;
 use crate::{Error, Result};
 
@@ -42,6 +44,11 @@ impl Hivemind {
     /// Where this node stands.
     pub fn id(&self) -> DhtId {
         self.dht.id
+    }
+
+    /// This node's PeerId.
+    pub fn peer(&self) -> PeerId {
+        self.dht.local
     }
 
     /// How many nodes are in its routing table.
@@ -97,6 +104,32 @@ impl Hivemind {
             return Err(Error::invalid_argument(format!("a value has at most {MAX_VALUE} bytes")));
         }
         self.dht.store(Item { key, subkey, value, expiration, in_cache: false }).await
+    }
+
+    /// Says something about this node under a key of our own, such as [`keys::OUR_NODES`](super::record::keys), until it
+    /// is withdrawn or the node is shut down. The record is signed, has the addresses this node listens on in its field
+    /// `addresses`, and is renewed every 150 seconds. Returns how many nodes keep it.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a key that does not begin with `_kwaainet.`: under their keys, Petals' and KwaaiNet's nodes
+    /// expect services that this node does not offer them. `unsupported` for a node on an RSA key. As
+    /// [`Hivemind::store`].
+    pub async fn announce(&self, key: &str, fields: Fields) -> Result<usize> {
+        self.dht.announce(key, fields).await
+    }
+
+    /// Takes back what was announced under a key.
+    ///
+    /// # Errors
+    /// As [`Hivemind::store`].
+    pub async fn withdraw(&self, key: &str) -> Result<()> {
+        self.dht.withdraw(key).await
+    }
+
+    /// What peers say about themselves under a key whose sub-keys are PeerIds, ours, Petals' or KwaaiNet's: signed records
+    /// first, then the latest.
+    pub async fn announced(&self, key: &str) -> Vec<Announced> {
+        self.dht.announced(key).await
     }
 
     /// A value that has not expired: the first that is found.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use libp2p::PeerId;
+use tokio::time::Instant;
 
 use super::Dht;
 use super::client::Item;
@@ -21,6 +22,9 @@ use crate::Result;
 const ALPHA: usize = 4;
 /// On how many nodes a value is stored, as in hivemind.
 const REPLICAS: usize = 5;
+/// How many of the nearest must answer before a value counts as read or its nodes as known: twice as many as keep it, for
+/// those that came or went since.
+const WIDTH: usize = 2 * REPLICAS;
 /// The most nodes that one lookup asks, so that liars who name ever more cannot prolong it for ever.
 const MAX_ASKED: usize = 100;
 /// The most values that a new node is given at once.
@@ -50,15 +54,16 @@ enum State {
 }
 
 impl Dht {
-    /// The nodes nearest to a place.
-    pub(super) async fn nearest(self: &Arc<Dht>, to: DhtId) -> Vec<(DhtId, PeerId)> {
-        self.look_up(to, None, |_| false).await.nearest
+    /// So many nodes nearest to a place.
+    pub(super) async fn nearest(self: &Arc<Dht>, to: DhtId, width: usize) -> Vec<(DhtId, PeerId)> {
+        self.look_up(to, width, None, |_| false).await.nearest
     }
 
-    /// Asks nodes that are ever nearer to a place, until the nearest have answered or `enough` says so.
+    /// Asks nodes that are ever nearer to a place, until so many nearest have answered or `enough` says so.
     pub(super) async fn look_up(
         self: &Arc<Dht>,
         key: DhtId,
+        width: usize,
         mut found: Option<Found>,
         enough: impl Fn(&Option<Found>) -> bool,
     ) -> Lookup {
@@ -70,7 +75,7 @@ impl Dht {
         let mut asking = FuturesUnordered::new();
         let mut asked = 0;
         while !enough(&found) {
-            let promising = nodes.values_mut().filter(|(_, _, state)| *state != State::Silent).take(BUCKET);
+            let promising = nodes.values_mut().filter(|(_, _, state)| *state != State::Silent).take(width);
             for (id, peer, state) in promising.filter(|(_, _, state)| *state == State::Heard) {
                 if asking.len() == ALPHA || asked == MAX_ASKED {
                     break;
@@ -92,22 +97,23 @@ impl Dht {
             found = later(found, read(&key, result, self.now()));
         }
         let answered = nodes.into_values().filter(|(_, _, state)| *state == State::Answered);
-        let nearest = answered.map(|(id, peer, _)| (id, peer)).take(BUCKET).collect();
+        let nearest = answered.map(|(id, peer, _)| (id, peer)).take(width).collect();
         Lookup { nearest, found }
     }
 
-    /// The nodes that an answer names, this one left out.
+    /// The nodes that an answer names, without this one and those that did not answer lately.
     fn named(&self, result: &FindResult) -> Vec<(DhtId, PeerId)> {
         let named = result.nearest_node_ids.iter().zip(&result.nearest_peer_ids).take(BUCKET);
         let named = named.filter_map(|(id, peer)| Some((DhtId::from_slice(id)?, PeerId::from_bytes(peer).ok()?)));
-        named.filter(|(id, peer)| *id != self.id && *peer != self.local).collect()
+        let (silence, now) = (self.silence(), Instant::now());
+        named.filter(|(id, peer)| *id != self.id && *peer != self.local && !silence.covers(peer, now)).collect()
     }
 
     /// Looks for a value: here, then at others. `complete` asks all of the nearest and unites what they have; otherwise
     /// the first that has not expired will do.
     pub(super) async fn get(self: &Arc<Dht>, key: DhtId, complete: bool) -> Option<Found> {
         let here = self.lookup_here(&key).map(|(kept, expiration)| Found { kept, expiration });
-        self.look_up(key, here, |found| !complete && found.is_some()).await.found
+        self.look_up(key, WIDTH, here, |found| !complete && found.is_some()).await.found
     }
 
     /// Stores a value at the nodes nearest to its key, this one included if it is one of them. Returns how many keep it.
@@ -115,7 +121,7 @@ impl Dht {
     /// # Errors
     /// What kept the last of them from answering, when none did.
     pub(super) async fn store(self: &Arc<Dht>, item: Item) -> Result<usize> {
-        let mut nodes = self.nearest(item.key).await;
+        let mut nodes = self.nearest(item.key, WIDTH).await;
         nodes.push((self.id, self.local));
         nodes.sort_unstable_by_key(|(id, _)| id.distance(&item.key));
         nodes.truncate(REPLICAS);

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libp2p::PeerId;
+use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 
+use super::announce::Announcements;
 use super::id::DhtId;
+use super::silence::Silence;
 use super::storage::Storage;
-use super::table::Table;
+use super::table::{BUCKET, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::net::dispatch::Dispatch;
 use crate::net::driver::Command;
@@ -58,9 +61,11 @@ pub(crate) struct Dht {
     pub(super) dispatch: Arc<Dispatch>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) calls: Arc<Quota>,
+    pub(super) announcements: Announcements,
     clock: Arc<dyn Clock>,
     kept: Mutex<Kept>,
     table: Mutex<Table>,
+    silence: Mutex<Silence>,
 }
 
 /// The two storages of a node: what it is asked to keep, and copies that may go early.
@@ -70,7 +75,12 @@ pub(super) struct Kept {
 }
 
 impl Dht {
-    pub(crate) fn new(settings: Settings, dispatch: Arc<Dispatch>, commands: mpsc::Sender<Command>) -> Arc<Dht> {
+    pub(crate) fn new(
+        settings: Settings,
+        pair: Keypair,
+        dispatch: Arc<Dispatch>,
+        commands: mpsc::Sender<Command>,
+    ) -> Arc<Dht> {
         let local = dispatch.shared.local;
         let id = DhtId::of_peer(&local);
         let Settings { clock, max_records, max_bytes } = settings;
@@ -80,22 +90,28 @@ impl Dht {
             dispatch,
             commands,
             calls: Quota::new(CALLS_OF_A_PEER, CALLS),
+            announcements: Announcements::new(pair),
             clock,
             kept: Mutex::new(Kept {
                 records: Storage::new(max_records, max_bytes),
                 copies: Storage::new(max_records / 8, max_bytes / 8),
             }),
             table: Mutex::new(Table::new(id)),
+            silence: Mutex::default(),
         })
     }
 
     pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
-        // No code that can panic runs under this lock or the next.
+        // No code that can panic runs under this lock or the next two.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Seconds since 1970.
@@ -137,7 +153,7 @@ impl Dht {
         self.spawn(async move {
             let first = this.table().is_empty();
             if this.ping(peer, false).await.is_ok() && first {
-                this.nearest(this.id).await;
+                this.nearest(this.id, BUCKET).await;
             }
         });
     }
@@ -145,12 +161,14 @@ impl Dht {
     /// Keeps storage and table fresh until the network ends.
     pub(crate) fn maintain(self: &Arc<Dht>) {
         let this = self.clone();
+        self.spawn(async move { this.renew().await });
+        let this = self.clone();
         self.spawn(async move {
             for round in (0..REFRESH).cycle().skip(1) {
                 tokio::time::sleep(SWEEP).await;
                 this.sweep();
                 if round == 0 {
-                    this.nearest(this.id).await;
+                    this.nearest(this.id, BUCKET).await;
                 }
             }
         });
