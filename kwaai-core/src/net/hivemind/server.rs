@@ -93,20 +93,22 @@ impl Dht {
     }
 
     fn on_store(self: &Arc<Dht>, caller: PeerId, request: StoreRequest) -> Result<StoreResponse> {
-        let StoreRequest { keys, subkeys, values, expiration_time, in_cache, peer, .. } = request;
+        let StoreRequest { keys, subkeys, mut values, expiration_time, in_cache, peer, .. } = request;
         if keys.len() > MAX_KEYS {
             return Err(Error::invalid_argument(format!("a request has at most {MAX_KEYS} keys")));
         }
-        let whole = [subkeys.len(), values.len(), expiration_time.len(), in_cache.len()];
-        if whole.iter().any(|length| *length != keys.len()) {
-            return Err(corrupt("the lists of a store have different lengths"));
-        }
-        let items = keys.into_iter().zip(subkeys).zip(values).zip(expiration_time).zip(in_cache);
-        let store_ok = items.map(|((((key, subkey), value), expiration), in_cache)| {
-            let key = DhtId::from_slice(&key)?;
-            Some(self.keep(Item { key, subkey, value, expiration, in_cache }))
+        // KwaaiNet's nodes take a request whose lists are shorter than its keys; what is missing then is not kept.
+        let kept = keys.iter().enumerate().map(|(i, key)| {
+            let item = Item {
+                key: DhtId::from_slice(key)?,
+                subkey: subkeys.get(i).map_or_else(|| PLAIN.to_vec(), Vec::clone),
+                value: std::mem::take(values.get_mut(i)?),
+                expiration: *expiration_time.get(i)?,
+                in_cache: in_cache.get(i).copied().unwrap_or(false),
+            };
+            Some(self.keep(item))
         });
-        let store_ok = store_ok.map(|kept| kept.unwrap_or(false)).collect();
+        let store_ok = kept.map(|kept| kept.unwrap_or(false)).collect();
         self.saw_caller(&peer, caller);
         Ok(StoreResponse { auth: None, store_ok, peer: self.info() })
     }
