@@ -124,8 +124,16 @@ impl Negotiation {
         self.outbound.phase == Phase::Open
     }
 
+    /// The stream broke. If that was the peer's answer to a name taken as accepted, it is not taken so again.
+    pub(super) fn broken(&self) {
+        if self.taken_as_accepted {
+            self.known.forget(&self.name);
+        }
+    }
+
     /// The peer sends nothing more.
     pub(super) fn ended(&mut self) {
+        self.broken();
         self.inbound.phase = Phase::Open;
         let rest = std::mem::take(&mut self.inbound.raw);
         self.inbound.done.extend(rest);

@@ -49,7 +49,21 @@ fn poll_send<S: AsyncWrite + Unpin>(
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Substream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
+        let read = self.read(cx, buffer);
+        self.noted(read)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
+    fn noted<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let (Poll::Ready(Err(_)), Some(negotiation)) = (&outcome, &self.negotiation) {
+            negotiation.broken();
+        }
+        outcome
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self;
         loop {
             let Some(negotiation) = this.negotiation.as_mut() else {
                 return Pin::new(&mut this.inner).poll_read(cx, buffer);
@@ -85,9 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Substream<S> {
             }
         }
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(negotiation) = self.negotiation.as_mut() else { return Poll::Ready(Ok(())) };
         let sent = poll_send(negotiation, &mut self.inner, cx);
@@ -98,11 +110,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
         self.trim();
         Poll::Ready(Ok(()))
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Substream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
+    fn write(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self;
         let held = this.negotiation.as_mut().is_some_and(|negotiation| std::mem::take(&mut negotiation.hold));
         if !held {
             ready!(this.poll_sent(cx))?;
@@ -119,13 +129,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Substream<S> {
         }
         Poll::Ready(Ok(length))
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Substream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.write(cx, buffer);
+        self.noted(written)
+    }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.negotiation.as_ref().is_some_and(|negotiation| negotiation.hold) {
             return Poll::Ready(Ok(()));
         }
-        ready!(self.poll_sent(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let flushed = match self.poll_sent(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.inner).poll_flush(cx),
+            other => other,
+        };
+        self.noted(flushed)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

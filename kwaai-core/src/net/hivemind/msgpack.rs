@@ -38,8 +38,9 @@ pub fn decode(bytes: &[u8]) -> Result<Value> {
     if !rest.is_empty() {
         return Err(corrupt("bytes follow the value"));
     }
-    // A text takes two levels of the reader's depth besides its own.
-    read_value_with_max_depth(&mut &value[..], MAX_DEPTH + 4).map_err(|error| corrupt("no value").with_source(error))
+    // The reader counts two levels for a list and two for the text in it.
+    read_value_with_max_depth(&mut &value[..], 2 * (MAX_DEPTH + 2))
+        .map_err(|error| corrupt("no value").with_source(error))
 }
 
 /// A tuple, as Python's.
