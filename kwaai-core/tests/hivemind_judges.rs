@@ -259,7 +259,7 @@ async fn in_a_mixed_network_every_node_reads_every_key_and_almost_all_after_one_
     let hub = at(&ours[0]);
     let mut theirs = Vec::new();
     for name in ["a", "b", "c", "d"] {
-        theirs.push(judge.start(name, &[hub.clone()], json!({})));
+        theirs.push(judge.start(name, std::slice::from_ref(&hub), json!({})));
         let next = start(TCP, vec![hub.clone()]).await;
         until(|| dht(&next).known_nodes() >= 1).await;
         ours.push(next);
@@ -304,7 +304,7 @@ async fn in_a_mixed_network_every_node_reads_every_key_and_almost_all_after_one_
 async fn a_store_and_a_get_of_an_optimized_build_take_less_time_than_in_python() {
     let Some(mut judge) = Judge::new() else { return };
     let python = judge.start("a", &[], json!({}));
-    let second = judge.start("b", &[python.address.clone()], json!({}));
+    let second = judge.start("b", std::slice::from_ref(&python.address), json!({}));
     let theirs = judge.ask(json!({"do": "time", "node": second.name, "count": 40}));
     judge.end("stop", &second);
     let ours = start(TCP, vec![python.address.clone()]).await;
