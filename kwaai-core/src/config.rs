@@ -35,6 +35,9 @@ pub struct Config {
     pub bootstrap: Vec<String>,
     /// Whether to look for nodes on the local network by multicast DNS.
     pub mdns: bool,
+    /// Whether to take part in the DHT of hivemind and Petals: to keep records for its nodes and to find theirs. Off, none
+    /// of its protocols is spoken.
+    pub hivemind: bool,
     /// How many connections, streams and bytes peers may use.
     pub limits: crate::net::Limits,
     /// Where the node reads the time.
@@ -91,6 +94,7 @@ impl Default for Config {
             listen: vec!["/ip4/127.0.0.1/tcp/0".into(), "/ip4/127.0.0.1/udp/0/quic-v1".into()],
             bootstrap: Vec::new(),
             mdns: false,
+            hivemind: false,
             limits: crate::net::Limits::default(),
             clock: Arc::new(SystemClock),
         }
@@ -163,6 +167,7 @@ impl fmt::Debug for Config {
             .field("listen", &self.listen)
             .field("bootstrap", &self.bootstrap)
             .field("mdns", &self.mdns)
+            .field("hivemind", &self.hivemind)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -4,11 +4,13 @@
 //! through a Kademlia network of our own, `/kwaainet/kad/1.0.0`. What a node serves is decided where the call
 //! arrives: limits first, then the [`Gate`], then the handler. The bytes are in [`wire`].
 
+mod bare;
 mod dht;
 mod dial;
 mod dispatch;
 mod driver;
 mod events;
+pub mod hivemind;
 mod limits;
 mod messages;
 mod peers;
@@ -67,6 +69,8 @@ pub struct NetworkConfig {
     pub limits: Limits,
     /// What this node says it runs.
     pub agent: String,
+    /// Takes part in the DHT of hivemind and Petals; `None`, the default, speaks none of its protocols.
+    pub hivemind: Option<hivemind::Settings>,
 }
 
 impl NetworkConfig {
@@ -81,6 +85,7 @@ impl NetworkConfig {
             mdns: false,
             limits: Limits::default(),
             agent: concat!("kwaainet/", env!("CARGO_PKG_VERSION")).into(),
+            hivemind: None,
         }
     }
 }
@@ -97,6 +102,7 @@ struct Inner {
     shared: Arc<Shared>,
     dispatch: Arc<Dispatch>,
     commands: mpsc::Sender<Command>,
+    hivemind: Option<Arc<hivemind::Dht>>,
 }
 
 impl Drop for Inner {
@@ -132,10 +138,15 @@ impl Network {
             Purpose::Open,
             Arc::new(dht::Withdrawals { commands: commands.clone() }),
         )?;
+        let settings = config.hivemind.clone();
+        let hivemind = settings.map(|settings| {
+            let pair = config.keypair.libp2p().clone();
+            hivemind::Dht::new(settings, pair, dispatch.clone(), commands.clone())
+        });
         let bootstrap = config.bootstrap.iter();
         let bootstrap = bootstrap.map(|address| Bootstrap { address: address.clone(), peer: None, dial: None });
         let mut driver = Driver {
-            swarm: swarm::build(&config, &dispatch)?,
+            swarm: swarm::build(&config, &dispatch, hivemind.as_ref())?,
             commands: receiver,
             dispatch: dispatch.clone(),
             shared: shared.clone(),
@@ -143,15 +154,26 @@ impl Network {
             dials: HashMap::new(),
             reaching: BTreeMap::new(),
             queries: HashMap::new(),
+            gateway_queries: HashMap::new(),
+            hivemind: hivemind.clone(),
             announced: BTreeSet::new(),
             remembered: HashMap::new(),
             deferred: (!config.bootstrap.is_empty()).then(Vec::new),
         };
         // Made first, so that an error, or a caller that gives up, ends what was begun.
-        let network = Network { inner: Arc::new(Inner { shared: shared.clone(), dispatch, commands }) };
+        let inner = Inner { shared: shared.clone(), dispatch, commands, hivemind: hivemind.clone() };
+        let network = Network { inner: Arc::new(inner) };
         driver.listen(&config.listen).await?;
         shared.tracker.spawn(driver.run());
+        if let Some(dht) = hivemind {
+            dht.maintain();
+        }
         Ok(network)
+    }
+
+    /// This node's place in the DHT of hivemind and Petals, if it takes part in it.
+    pub fn hivemind(&self) -> Option<hivemind::Hivemind> {
+        self.inner.hivemind.clone().map(hivemind::Hivemind::new)
     }
 
     /// Addresses at which this node can be dialled, with its PeerId at their end, sorted.
@@ -217,12 +239,16 @@ impl Network {
     }
 
     /// Ends the node: raw streams end at once, calls under way may finish within `grace`, then everything ends.
-    /// Afterwards every call answers `closed`. May be called again, and by several at once.
+    /// Afterwards every call answers `closed`. May be called again, and by several at once. Before all that, a node in
+    /// hivemind's DHT takes back what it announced, for three seconds at most.
     ///
     /// # Errors
     /// `timeout` when a handler blocks its thread, so that it could not be ended about six seconds after the grace.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         let shared = &self.inner.shared;
+        if let Some(dht) = self.inner.hivemind.as_ref().filter(|_| !shared.closing.is_cancelled()) {
+            dht.withdraw_all().await;
+        }
         if !shared.closing.is_cancelled() {
             *shared.grace.lock().unwrap_or_else(PoisonError::into_inner) = grace;
             shared.closing.cancel();

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::Stream;
 use crate::identity::{Did, Keypair, Signer};
+use crate::net::hivemind::{Hivemind, Settings};
 use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, Peers};
 use crate::shard::{EngineOptions, ShardEngine};
 use crate::store::Store;
@@ -82,8 +83,9 @@ impl Node {
         let gate = Arc::new(TrustGate::new(trust.clone()));
         let name = config.display_name();
         let agent = format!("kwaainet/{} {name}", env!("CARGO_PKG_VERSION"));
-        let network_config =
-            NetworkConfig { keypair, listen, bootstrap, mdns: config.mdns, limits: config.limits.clone(), agent };
+        let hivemind = config.hivemind.then(|| Settings { clock: config.clock.clone(), ..Settings::default() });
+        let (mdns, limits) = (config.mdns, config.limits.clone());
+        let network_config = NetworkConfig { keypair, listen, bootstrap, mdns, limits, agent, hivemind };
         let network = Network::start(network_config, gate.clone()).await?;
         let peers: Arc<dyn Peers> = Arc::new(network.clone());
         gate.attach(&peers)?;
@@ -167,6 +169,11 @@ impl Node {
     /// What happens on the network from now on.
     pub fn events(&self) -> Stream<NetworkEvent> {
         self.inner.network.events()
+    }
+
+    /// This node's place in the DHT of hivemind and Petals; `None` unless [`Config::hivemind`] is set.
+    pub fn hivemind(&self) -> Option<Hivemind> {
+        self.inner.network.hivemind()
     }
 
     /// Credentials, scores and the policy of this node.

@@ -12,12 +12,13 @@ use crate::{Error, Result};
 const MAX_FILE: u64 = 256 * 1024;
 
 /// Key in `config.yaml`, KwaaiNet's spelling of it if that differs, and environment variable.
-const KEYS: [(&str, Option<&str>, &str); 6] = [
+const KEYS: [(&str, Option<&str>, &str); 7] = [
     ("name", Some("public_name"), "KWAAINET_NAME"),
     ("identity_key", None, "KWAAINET_IDENTITY_KEY"),
     ("listen", None, "KWAAINET_LISTEN"),
     ("bootstrap", Some("initial_peers"), "KWAAINET_BOOTSTRAP"),
     ("mdns", None, "KWAAINET_MDNS"),
+    ("hivemind", None, "KWAAINET_HIVEMIND"),
     ("port", None, "KWAAINET_PORT"),
 ];
 
@@ -60,7 +61,7 @@ pub(super) fn apply_environment(config: &mut Config, read: impl Fn(&str) -> Opti
         let text = value.to_str().ok_or_else(|| in_variable(Error::invalid_argument("it is not UTF-8")))?;
         let value = match key {
             "listen" | "bootstrap" => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
-            "mdns" => match text {
+            "mdns" | "hivemind" => match text {
                 "1" | "true" => Value::Bool(true),
                 "0" | "false" => Value::Bool(false),
                 _ => return Err(in_variable(Error::invalid_argument("it is neither true nor false"))),
@@ -85,6 +86,7 @@ fn set(config: &mut Config, key: &str, value: &Value, base: Option<&Path>) -> Re
         "listen" => config.listen = texts(value).ok_or_else(|| wrong("a list of multiaddresses"))?,
         "bootstrap" => config.bootstrap = texts(value).ok_or_else(|| wrong("a list of multiaddresses"))?,
         "mdns" => config.mdns = value.as_bool().ok_or_else(|| wrong("true or false"))?,
+        "hivemind" => config.hivemind = value.as_bool().ok_or_else(|| wrong("true or false"))?,
         // KwaaiNet's key for the port; the interface stays what the preset says.
         "port" => {
             let port =
@@ -152,11 +154,11 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_the_file() {
-        let (_dir, config) = with_file("name: from-file\nmdns: true\n");
+        let (_dir, config) = with_file("name: from-file\nmdns: true\nhivemind: true\n");
         let mut config = config.unwrap();
         apply_environment(&mut config, |name| (name == "KWAAINET_NAME").then(|| "from-environment".into())).unwrap();
         assert_eq!(config.name.as_deref(), Some("from-environment"));
-        assert!(config.mdns, "what the environment does not name stays");
+        assert!(config.mdns && config.hivemind, "what the environment does not name stays");
     }
 
     #[test]

@@ -217,6 +217,19 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// Answers of hivemind's Kademlia network, which is asked for nothing but peers that somebody waits for.
+    pub(crate) fn on_gateway(&mut self, event: kad::Event) {
+        let kad::Event::OutboundQueryProgressed { id, result, step, .. } = event else { return };
+        if step.last
+            && let Some(peer) = self.gateway_queries.remove(&id)
+        {
+            let addresses = addresses_of(peer, result);
+            self.dial_found(peer, addresses);
+        }
+    }
+}
+
 fn closest(result: QueryResult) -> Vec<kad::PeerInfo> {
     match result {
         QueryResult::GetClosestPeers(Ok(kad::GetClosestPeersOk { peers, .. })) => peers,

@@ -16,6 +16,7 @@ use crate::Error;
 pub(crate) struct Reaching {
     pub waiting: Vec<(Kind, Opened)>,
     pub looked_up: bool,
+    pub gateway_asked: bool,
 }
 
 /// An address given to begin with, and who was found there.
@@ -84,6 +85,10 @@ impl Driver {
         match kind {
             Kind::Call => behaviour.rpc.open(peer, opened),
             Kind::Raw => behaviour.streams.open(peer, opened),
+            Kind::Hivemind(method) => match behaviour.hivemind.as_mut() {
+                Some(hivemind) => hivemind.open(peer, method, opened),
+                None => drop(opened.send(Err(Error::unsupported("this node takes no part in hivemind's DHT")))),
+            },
         }
     }
 
@@ -106,9 +111,27 @@ impl Driver {
         }
     }
 
+    /// Asks hivemind's nodes once where a peer is, if this node is one of them.
+    fn ask_gateway(&mut self, peer: PeerId) -> bool {
+        let (Some(reaching), Some(hivemind)) =
+            (self.reaching.get_mut(&peer), self.swarm.behaviour_mut().hivemind.as_mut())
+        else {
+            return false;
+        };
+        if std::mem::replace(&mut reaching.gateway_asked, true) {
+            return false;
+        }
+        let query = hivemind.kad.get_closest_peers(peer);
+        self.gateway_queries.insert(query, peer);
+        true
+    }
+
     /// Dials a peer that somebody waits for at the addresses that a lookup found.
     pub(crate) fn dial_found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
         if !self.reaching.contains_key(&peer) {
+            return;
+        }
+        if addresses.is_empty() && self.ask_gateway(peer) {
             return;
         }
         if addresses.is_empty() {

@@ -137,6 +137,12 @@ impl Dispatch {
         Ok((handler, service.stopped))
     }
 
+    /// Asks the gate about a caller that no service of this room is for.
+    pub(crate) async fn admit(&self, caller: PeerId, purpose: Purpose) -> Result<()> {
+        let gate = self.serving().as_ref().ok_or_else(closed)?.gate.clone();
+        admit(&*gate, caller, purpose).await
+    }
+
     /// Takes a stream that carries a call.
     pub(crate) fn accept_call(self: &Arc<Dispatch>, caller: PeerId, stream: libp2p::Stream) {
         let this = self.clone();
@@ -169,7 +175,7 @@ impl Dispatch {
         });
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         if self.shared.closing.is_cancelled() {
             return;
         }

@@ -19,6 +19,7 @@ use super::dht::Query;
 use super::dial::{Bootstrap, Reaching};
 use super::dispatch::Dispatch;
 use super::events::{Direction, Directory, Hub, Known, Link, NetworkEvent};
+use super::hivemind;
 use super::messages::Message;
 use super::substream::Opened;
 use super::swarm::{Behaviour, BehaviourEvent, KAD_PROTOCOL, listen_error, plausible, probe, with_peer, without_peer};
@@ -46,11 +47,13 @@ const MAX_CLAIMED: usize = 16;
 /// Where the answer to a command goes.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
 
-/// Which of the two stream protocols.
+/// Which stream protocol.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Call,
     Raw,
+    /// One of hivemind's.
+    Hivemind(hivemind::Method),
 }
 
 pub(crate) enum Command {
@@ -109,6 +112,9 @@ pub(crate) struct Driver {
     pub reaching: BTreeMap<PeerId, Reaching>,
     pub queries: HashMap<kad::QueryId, Query>,
     pub announced: BTreeSet<Vec<u8>>,
+    /// Peers that hivemind's Kademlia network is asked for.
+    pub gateway_queries: HashMap<kad::QueryId, PeerId>,
+    pub hivemind: Option<Arc<hivemind::Dht>>,
     /// Which keys each peer is remembered as a provider of, and since when.
     pub remembered: HashMap<PeerId, HashMap<Vec<u8>, std::time::Instant>>,
     /// What waits for the first bootstrap; `None` once it answered, failed or took too long.
@@ -182,6 +188,7 @@ impl Driver {
         self.dials.clear();
         self.reaching.clear();
         self.queries.clear();
+        self.gateway_queries.clear();
         self.deferred = None;
         self.dispatch.stop();
         let dispatch = self.dispatch.clone();
@@ -363,6 +370,7 @@ impl Driver {
             },
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => self.identified(peer_id, info),
             BehaviourEvent::Kad(event) => self.on_kad(event),
+            BehaviourEvent::Hivemind(hivemind::BehaviourEvent::Kad(event)) => self.on_gateway(event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     if !self.swarm.is_connected(&peer) {
@@ -395,6 +403,17 @@ impl Driver {
             known.listens = listens.clone();
             listens
         };
+        if let Some(dht) = self.hivemind.clone()
+            && hivemind::speaks_hivemind(&info.protocols)
+        {
+            if let Some(behaviour) = self.swarm.behaviour_mut().hivemind.as_mut() {
+                for address in &listens {
+                    behaviour.kad.add_address(&peer, address.clone());
+                }
+            }
+            dht.met(peer);
+            self.settle();
+        }
         // Only peers of our own DHT belong into its routing table.
         if info.protocols.contains(&KAD_PROTOCOL) {
             for address in listens {

@@ -5,18 +5,19 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use libp2p::core::Transport;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, SwarmBuilder, connection_limits, identify, kad, mdns, memory_connection_limits,
-    noise, ping, tcp, yamux,
+    noise, ping, quic, tcp, yamux,
 };
 use tokio_util::task::TaskTracker;
 
 use super::dispatch::Dispatch;
 use super::limits::Limits;
-use super::{NetworkConfig, rpc, stream, substream};
+use super::{NetworkConfig, bare, hivemind, rpc, stream, substream};
 use crate::{Error, ErrorCode, Result};
 
 /// Our own Kademlia network, apart from every other.
@@ -42,15 +43,27 @@ pub(crate) struct Behaviour {
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub rpc: substream::Behaviour,
     pub streams: substream::Behaviour,
+    pub hivemind: Toggle<hivemind::Behaviour>,
 }
 
-pub(crate) fn build(config: &NetworkConfig, dispatch: &Arc<Dispatch>) -> Result<Swarm<Behaviour>> {
+pub(crate) fn build(
+    config: &NetworkConfig,
+    dispatch: &Arc<Dispatch>,
+    dht: Option<&Arc<hivemind::Dht>>,
+) -> Result<Swarm<Behaviour>> {
     let keypair = config.keypair.libp2p();
     let transports = || {
         SwarmBuilder::with_existing_identity(keypair.clone())
             .with_tokio()
-            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-            .map(|builder| builder.with_quic())
+            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, || {
+                bare::Upgrade(yamux::Config::default())
+            })
+            .map(|builder| {
+                never(builder.with_other_transport(|key| {
+                    let quic = quic::tokio::Transport::new(quic::Config::new(key));
+                    quic.map(|(peer, connection), _| (peer, bare::Muxer::new(connection)))
+                }))
+            })
             .map_err(|error| Error::internal("the noise handshake refused the key").with_source(error))
     };
     let tracker = dispatch.shared.tracker.clone();
@@ -58,7 +71,7 @@ pub(crate) fn build(config: &NetworkConfig, dispatch: &Arc<Dispatch>) -> Result<
     // One address after the other, the fastest transport first (RFC 8305). Dialling all at once leaves QUIC handshakes
     // behind that lost the race, and each keeps its socket for three seconds after the node has ended.
     let settings = move |_| executor(tracker).with_idle_connection_timeout(idle).with_smart_dial();
-    let behaviour = behaviour(config, dispatch)?;
+    let behaviour = behaviour(config, dispatch, dht)?;
     match transports()?.with_dns() {
         Ok(builder) => Ok(never(builder.with_behaviour(|_| behaviour)).with_swarm_config(settings).build()),
         Err(error) => {
@@ -83,7 +96,7 @@ fn executor(tracker: TaskTracker) -> Config {
     })
 }
 
-fn behaviour(config: &NetworkConfig, dispatch: &Arc<Dispatch>) -> Result<Behaviour> {
+fn behaviour(config: &NetworkConfig, dispatch: &Arc<Dispatch>, dht: Option<&Arc<hivemind::Dht>>) -> Result<Behaviour> {
     let public = config.keypair.libp2p().public();
     let local = public.to_peer_id();
     let Limits { max_memory_share, max_provided_keys, .. } = config.limits;
@@ -113,6 +126,7 @@ fn behaviour(config: &NetworkConfig, dispatch: &Arc<Dispatch>) -> Result<Behavio
             StreamProtocol::new(stream::PROTOCOL),
             Arc::new(move |peer, stream| streams.accept_stream(peer, stream)),
         ),
+        hivemind: dht.map(|dht| hivemind::Behaviour::new(local, dht)).into(),
     })
 }
 

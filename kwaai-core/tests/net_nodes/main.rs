@@ -3,6 +3,7 @@
 mod calls;
 mod dht;
 mod hostile;
+mod latency;
 mod lifecycle;
 mod streams;
 mod support;

@@ -1,0 +1,185 @@
+//! Nodes of ours in hivemind's DHT, among themselves. `hivemind_judges.rs` has them among Python's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kwaai_core::identity::{Keypair, PeerId};
+use kwaai_core::net::hivemind::messages::PLAIN;
+use kwaai_core::net::hivemind::record::keys::OUR_NODES;
+use kwaai_core::net::hivemind::{DhtId, Fields, Found, Hivemind, Kept, Settings, Value, msgpack};
+use kwaai_core::net::{Multiaddr, Network, NetworkConfig};
+use kwaai_core::trust::{Gate, Purpose};
+use kwaai_core::{ErrorCode, Result};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Everybody;
+
+#[async_trait]
+impl Gate for Everybody {
+    async fn admit(&self, _: PeerId, _: Purpose) -> Result<()> {
+        Ok(())
+    }
+}
+
+async fn start(listen: &str, bootstrap: Vec<Multiaddr>, hivemind: Option<Settings>) -> Network {
+    let listen = vec![listen.parse().unwrap()];
+    let config = NetworkConfig { listen, bootstrap, hivemind, ..NetworkConfig::new(Keypair::generate()) };
+    Network::start(config, Arc::new(Everybody)).await.unwrap()
+}
+
+fn at(network: &Network) -> Multiaddr {
+    network.listen_addresses()[0].clone()
+}
+
+fn dht(network: &Network) -> Hivemind {
+    network.hivemind().unwrap()
+}
+
+/// Nodes that joined through the first of them, once each knows all others.
+async fn nodes(listen: &str, count: usize) -> Vec<Network> {
+    let first = start(listen, vec![], Some(Settings::default())).await;
+    let mut nodes = vec![first];
+    while nodes.len() < count {
+        let next = start(listen, vec![at(&nodes[0])], Some(Settings::default())).await;
+        until(|| dht(&next).known_nodes() >= 1).await;
+        nodes.push(next);
+    }
+    nodes
+}
+
+/// Waits until something holds; the routing table has no events to wait for.
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(MINUTE, waiting).await.expect("it takes too long");
+}
+
+fn plain(found: Option<Found>) -> Option<Value> {
+    match found?.kept {
+        Kept::Plain(value) => Some(msgpack::decode(&value).unwrap()),
+        Kept::Dictionary(_) => None,
+    }
+}
+
+fn entries(found: Option<Found>) -> Vec<(Value, Value)> {
+    let Some(Kept::Dictionary(dictionary)) = found.map(|found| found.kept) else { return vec![] };
+    let decoded = |bytes: &[u8]| msgpack::decode(bytes).unwrap();
+    dictionary.entries.iter().map(|entry| (decoded(&entry.subkey), decoded(&entry.value))).collect()
+}
+
+async fn end(nodes: Vec<Network>) {
+    for node in nodes {
+        node.shutdown(Duration::ZERO).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_reads_every_key_also_after_one_of_them_is_gone() {
+    let mut nodes = nodes("/ip4/127.0.0.1/tcp/0", 8).await;
+    for i in 0..40usize {
+        let writer = dht(&nodes[i % nodes.len()]);
+        let kept = writer.store(&format!("key-{i}"), None, &Value::from(i as u64), MINUTE).await.unwrap();
+        assert_eq!(kept, 5, "key-{i}");
+    }
+    let gone = nodes.remove(3);
+    gone.shutdown(Duration::ZERO).await.unwrap();
+    for node in &nodes {
+        for i in 0..40u64 {
+            assert_eq!(plain(dht(node).get(&format!("key-{i}")).await), Some(Value::from(i)), "key-{i}");
+        }
+    }
+    end(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sub_keys_of_several_writers_are_read_together_over_quic() {
+    let nodes = nodes("/ip4/127.0.0.1/udp/0/quic-v1", 3).await;
+    for (i, node) in nodes.iter().enumerate() {
+        let subkey = Value::from(format!("writer-{i}"));
+        assert_eq!(dht(node).store("map", Some(&subkey), &Value::from(i as u64), MINUTE).await.unwrap(), 3);
+    }
+    for node in &nodes {
+        let read = entries(dht(node).get_complete("map").await);
+        let all = (0..3u64).map(|i| (Value::from(format!("writer-{i}")), Value::from(i)));
+        assert_eq!(read, all.collect::<Vec<_>>());
+    }
+    assert_eq!(dht(&nodes[0]).store("map", None, &Value::from("plain"), Duration::from_secs(1)).await.unwrap(), 0);
+    end(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joins_later_is_given_what_it_is_to_keep() {
+    let first = start("/ip4/127.0.0.1/tcp/0", vec![], Some(Settings::default())).await;
+    assert_eq!(dht(&first).store("early", None, &Value::from("bird"), MINUTE).await.unwrap(), 1);
+    let second = start("/ip4/127.0.0.1/tcp/0", vec![at(&first)], Some(Settings::default())).await;
+    until(|| dht(&first).known_nodes() == 1 && dht(&second).known_nodes() == 1).await;
+    until(|| dht(&second).kept_keys() == 1).await;
+    first.shutdown(Duration::ZERO).await.unwrap();
+    assert_eq!(plain(dht(&second).get("early").await), Some(Value::from("bird")));
+    end(vec![second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_is_answered_with_place_and_clock_and_pinged_back() {
+    let nodes = nodes("/ip4/127.0.0.1/tcp/0", 2).await;
+    let pong = dht(&nodes[1]).ping(peer(&nodes[0]), true).await.unwrap();
+    assert_eq!(pong.id, Some(dht(&nodes[0]).id()));
+    assert!(pong.available);
+    assert!(dht(&nodes[1]).reachable_from(peer(&nodes[0])).await.unwrap());
+    end(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_records_are_signed_with_addresses_and_gone_after_a_shutdown() {
+    let mut nodes = nodes("/ip4/127.0.0.1/tcp/0", 3).await;
+    let writer = nodes.pop().unwrap();
+    let mut fields = Fields::default();
+    fields.set("public_name", Value::from("alice"));
+    assert_eq!(dht(&writer).announce(OUR_NODES, fields.clone()).await.unwrap(), 3);
+    // Somebody else claims to be a peer, later.
+    let claimed = msgpack::encode(&fields.to_value());
+    let subkey = msgpack::encode(&Value::from(PeerId::random().to_base58()));
+    assert_eq!(dht(&nodes[0]).store_raw(DhtId::of_text(OUR_NODES), subkey, claimed, 4e9).await.unwrap(), 3);
+    let read = dht(&nodes[1]).announced(OUR_NODES).await;
+    assert_eq!(read.iter().map(|record| record.signed).collect::<Vec<_>>(), [true, false]);
+    assert_eq!((read[0].peer, read[0].fields.text("public_name")), (peer(&writer), Some("alice")));
+    assert_eq!(read[0].addresses, writer.listen_addresses());
+    let theirs = dht(&writer).announce("_petals.models", fields).await;
+    assert_eq!(theirs.unwrap_err().code(), ErrorCode::InvalidArgument);
+    writer.shutdown(Duration::ZERO).await.unwrap();
+    let read = dht(&nodes[1]).announced(OUR_NODES).await;
+    assert_eq!(read.iter().map(|record| record.signed).collect::<Vec<_>>(), [false]);
+    end(nodes).await;
+}
+
+fn peer(network: &Network) -> PeerId {
+    use kwaai_core::net::Peers;
+    network.local_peer()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_hivemind_speaks_none_of_it() {
+    let quiet = start("/ip4/127.0.0.1/tcp/0", vec![], None).await;
+    assert!(quiet.hivemind().is_none());
+    let node = start("/ip4/127.0.0.1/tcp/0", vec![at(&quiet)], Some(Settings::default())).await;
+    node.connect(at(&quiet)).await.unwrap();
+    assert_eq!(dht(&node).ping(peer(&quiet), false).await.unwrap_err().code(), ErrorCode::Unsupported);
+    assert_eq!(dht(&node).known_nodes(), 0);
+    end(vec![node, quiet]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_stored_is_refused_before_anybody_is_asked() {
+    let node = start("/ip4/127.0.0.1/tcp/0", vec![], Some(Settings::default())).await;
+    let late = dht(&node).store("key", None, &Value::Nil, Duration::ZERO).await;
+    assert_eq!(late.unwrap_err().code(), ErrorCode::InvalidArgument);
+    let key = DhtId::of_text("key");
+    let long = dht(&node).store_raw(key, PLAIN.to_vec(), vec![0; 4 << 20], 4e9).await;
+    assert_eq!(long.unwrap_err().code(), ErrorCode::InvalidArgument);
+    end(vec![node]).await;
+}
