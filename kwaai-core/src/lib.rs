@@ -18,6 +18,7 @@ pub mod rag;
 pub mod shard;
 pub mod store;
 pub mod trust;
+mod vault;
 pub mod vector;
 
 pub use config::Config;
