@@ -44,6 +44,16 @@ impl Key {
         Key(Zeroizing::new(rand::random()))
     }
 
+    #[cfg(feature = "vpk")]
+    pub(crate) fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Key {
+        Key(bytes)
+    }
+
+    #[cfg(feature = "vpk")]
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     fn of(passphrase: &[u8], salt: &[u8], cost: &Cost) -> Result<Key> {
         let unusable = |error: argon2::Error| {
             Error::corrupt_data(format!("the passphrase's parameters cannot be used: {error}"))
