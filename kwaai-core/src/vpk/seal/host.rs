@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use fhe::bfv::{Ciphertext, EvaluationKey};
-use fhe_math::rq::{Poly, dot_product};
+use fhe_math::rq::Poly;
 
 use super::query::{self, Query, SESSION};
 use super::ring::{BABY, CHUNK, COLUMNS, DEGREE, GIANT, LAST, Ring, internal};
@@ -86,7 +86,7 @@ impl Block {
             let mut halves = Vec::with_capacity(2);
             for half in 0..2 {
                 let steps = steps.iter().filter_map(|step| step.get(half));
-                halves.push(dot_product(steps, diagonals.iter()).map_err(internal)?);
+                halves.push(ring.dot(steps, diagonals)?);
             }
             let part = Ciphertext::new(halves, &ring.parameters).map_err(internal)?;
             sum = Some(match sum {

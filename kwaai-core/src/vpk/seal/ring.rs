@@ -111,6 +111,41 @@ impl Ring {
         Ok(polynomial)
     }
 
+    /// The sum of the products of halves of ciphertexts with known polynomials, in tiles that stay in the fastest cache.
+    ///
+    /// Products of 36-bit numbers have 72 bits, so no sum of up to 2³² of them needs more than 128.
+    pub(super) fn dot<'a>(&self, halves: impl Iterator<Item = &'a Poly>, known: &[Poly]) -> Result<Poly> {
+        const TILE: usize = 256;
+        let pairs: Vec<_> =
+            halves.zip(known).map(|(half, known)| (half.coefficients(), known.coefficients())).collect();
+        let limbs = self.limbs(LEVEL);
+        let mut sums = Vec::with_capacity(limbs.len() * DEGREE);
+        for (limb, prime) in limbs.iter().enumerate() {
+            let mut rows = Vec::with_capacity(pairs.len());
+            for (half, known) in &pairs {
+                let (Some(half), Some(known)) = (half.as_slice(), known.as_slice()) else {
+                    return Err(Error::internal("a polynomial is not laid out in order"));
+                };
+                let range = limb * DEGREE..(limb + 1) * DEGREE;
+                match (half.get(range.clone()), known.get(range)) {
+                    (Some(half), Some(known)) => rows.push((half, known)),
+                    _ => return Err(Error::internal("a polynomial has too few primes")),
+                }
+            }
+            for tile in 0..DEGREE / TILE {
+                let mut sum = [0u128; TILE];
+                for (half, known) in &rows {
+                    let range = tile * TILE..(tile + 1) * TILE;
+                    for ((sum, half), known) in sum.iter_mut().zip(&half[range.clone()]).zip(&known[range]) {
+                        *sum += u128::from(*half) * u128::from(*known);
+                    }
+                }
+                sums.extend(sum.iter().map(|sum| prime.reduce_u128(*sum)));
+            }
+        }
+        Poly::try_convert_from(sums, self.context(LEVEL)?, true, Representation::Ntt).map_err(internal)
+    }
+
     /// A fresh ciphertext: its second half is made from a seed, which is written in its place.
     pub(super) fn write_fresh(&self, writer: &mut Writer, ciphertext: &Ciphertext) -> Result<()> {
         let fields = Fields::from(ciphertext);
