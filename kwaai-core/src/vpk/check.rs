@@ -38,7 +38,7 @@ impl Checks {
                 let weight = i64::from(weights[check]);
                 sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += weight * i64::from(*value));
             }
-            sums.into_iter().map(|sum| self.field.from_signed(sum)).collect()
+            sums.into_iter().map(|sum| self.field.of_signed(sum)).collect()
         })
     }
 

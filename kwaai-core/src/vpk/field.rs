@@ -31,7 +31,7 @@ impl Field {
         (u64::from(a) * u64::from(b) % self.prime) as u32
     }
 
-    pub(super) fn from_signed(self, value: i64) -> u32 {
+    pub(super) fn of_signed(self, value: i64) -> u32 {
         value.rem_euclid(self.prime as i64) as u32
     }
 
@@ -44,7 +44,7 @@ impl Field {
     /// The dot product of a row of the field with whole numbers that are at most 13 bits long.
     pub(super) fn dot_signed(self, row: &[u32], vector: &[i32]) -> u32 {
         let sum: i64 = row.iter().zip(vector).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum();
-        self.from_signed(sum)
+        self.of_signed(sum)
     }
 
     pub(super) fn dot(self, a: &[u32], b: &[u32]) -> u32 {
@@ -81,7 +81,7 @@ mod tests {
         }
         assert!(field.inverse(0).is_err());
         for value in [-16_777_196i64, -1, 0, 1, 16_777_196] {
-            assert_eq!(field.to_signed(field.from_signed(value)), value);
+            assert_eq!(field.to_signed(field.of_signed(value)), value);
         }
         assert_eq!(field.add(33_554_392, 2), 1);
         assert_eq!(field.sub(1, 2), 33_554_392);

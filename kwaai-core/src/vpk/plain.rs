@@ -42,7 +42,7 @@ impl Owner for PlainOwner {
     fn seal(&self, vectors: &[Vec<i32>]) -> Result<Upload> {
         check_vectors(&self.0, vectors)?;
         let stamp = SegmentStamp { nonce: fresh()?, vectors: vectors.len() as u32 };
-        let values = vectors.iter().flatten().map(|value| FIELD.from_signed(i64::from(*value)));
+        let values = vectors.iter().flatten().map(|value| FIELD.of_signed(i64::from(*value)));
         let part = segment::write(Mode::Plain, &stamp, self.0.dimension(), WIDTH, values);
         Ok(Upload { stamp, parts: vec![part] })
     }
@@ -68,7 +68,7 @@ impl Owner for PlainOwner {
 
     fn ask(&self, vector: &[i32], segments: &[SegmentStamp]) -> Result<Question> {
         check_vector(&self.0, vector)?;
-        let vector: Vec<u32> = vector.iter().map(|value| FIELD.from_signed(i64::from(*value))).collect();
+        let vector: Vec<u32> = vector.iter().map(|value| FIELD.of_signed(i64::from(*value))).collect();
         let parts = vec![query::write(Mode::Plain, &vector, segments)];
         Ok(Question { parts, opening: Box::new(Answer { segments: segments.to_vec(), done: None }) })
     }

@@ -115,7 +115,7 @@ impl Owner for SealOwner {
         let checks = Checks::new(FIELD, &self.secrets.check, &stamp)?.rows(vectors);
         let mut masks = self.secrets.masks.of(&stamp);
         let mut values = Vec::with_capacity(stamp.rows(Mode::Seal) * self.quantizer.dimension());
-        let numbers = vectors.iter().flatten().map(|value| FIELD.from_signed(i64::from(*value)));
+        let numbers = vectors.iter().flatten().map(|value| FIELD.of_signed(i64::from(*value)));
         for value in numbers.chain(checks.into_iter().flatten()) {
             values.push(FIELD.add(value, masks.next()?));
         }

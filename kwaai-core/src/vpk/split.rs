@@ -98,7 +98,7 @@ impl Owner for SplitOwner {
         check_vectors(&self.quantizer, vectors)?;
         let stamp = SegmentStamp { nonce: fresh()?, vectors: vectors.len() as u32 };
         let checks = Checks::new(FIELD, &self.check, &stamp)?.rows(vectors);
-        let numbers = vectors.iter().flatten().map(|value| FIELD.from_signed(i64::from(*value)));
+        let numbers = vectors.iter().flatten().map(|value| FIELD.of_signed(i64::from(*value)));
         let dimension = self.quantizer.dimension();
         let shares = self.shares(numbers.chain(checks.into_iter().flatten()), stamp.rows(Mode::Split) * dimension)?;
         let parts =
@@ -153,7 +153,7 @@ impl Owner for SplitOwner {
 
     fn ask(&self, vector: &[i32], segments: &[SegmentStamp]) -> Result<Question> {
         check_vector(&self.quantizer, vector)?;
-        let numbers = vector.iter().map(|value| FIELD.from_signed(i64::from(*value)));
+        let numbers = vector.iter().map(|value| FIELD.of_signed(i64::from(*value)));
         let shares = self.shares(numbers, vector.len())?;
         let parts = shares.into_iter().map(|share| query::write(Mode::Split, &share, segments)).collect();
         let mut checks = Vec::with_capacity(segments.len());

@@ -102,7 +102,7 @@ pub(super) fn write(
     for chunk in vector.chunks(CHUNK) {
         let coordinate = |at: usize| chunk.get(at % CHUNK).copied().unwrap_or_default();
         let slots: Vec<u64> =
-            (0..DEGREE).map(|at| u64::from(FIELD.from_signed(i64::from(coordinate(at % COLUMNS))))).collect();
+            (0..DEGREE).map(|at| u64::from(FIELD.of_signed(i64::from(coordinate(at % COLUMNS))))).collect();
         let slots = Zeroizing::new(slots);
         let plaintext = Plaintext::try_encode(slots.as_slice(), Encoding::simd_at_level(LEVEL), &ring.parameters)
             .map_err(internal)?;

@@ -122,15 +122,13 @@ impl Decoder {
             let mut fits = vec![false; self.replies.len()];
             for (chosen, _) in passing {
                 chosen.iter().for_each(|at| fits[*at] = true);
-                for at in 0..self.replies.len() {
-                    if !fits[at] {
-                        let factors = lagrange(&self.points(chosen), point(self.replies[at].host))?;
-                        let expected = chosen
-                            .iter()
-                            .zip(&factors)
-                            .fold(0, |sum, (at, factor)| FIELD.add(sum, FIELD.mul(*factor, self.replies[*at].digest)));
-                        fits[at] = expected == self.replies[at].digest;
-                    }
+                for (reply, fits) in self.replies.iter().zip(&mut fits).filter(|(_, fits)| !**fits) {
+                    let factors = lagrange(&self.points(chosen), point(reply.host))?;
+                    let expected = chosen
+                        .iter()
+                        .zip(&factors)
+                        .fold(0, |sum, (at, factor)| FIELD.add(sum, FIELD.mul(*factor, self.replies[*at].digest)));
+                    *fits = expected == reply.digest;
                 }
             }
             liars.extend(self.replies.iter().zip(fits).filter(|(_, fits)| !fits).map(|(reply, _)| reply.host));
