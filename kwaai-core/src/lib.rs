@@ -18,7 +18,10 @@ pub mod rag;
 pub mod shard;
 pub mod store;
 pub mod trust;
+mod vault;
 pub mod vector;
+#[cfg(feature = "vpk")]
+pub mod vpk;
 
 pub use config::Config;
 pub use error::{Error, ErrorCode, Result};

@@ -14,11 +14,13 @@ use super::score::facts::{self, FactsTable};
 use super::{TrustGraph, claim_test, status_list};
 use crate::identity::Did;
 use crate::store::{Store, existing};
+use crate::vault::Key;
 use crate::{Error, Result};
-use passphrase::{Key, KeyRing};
+use passphrase::KeyRing;
 
+pub use crate::vault::MAX_PASSPHRASE;
 pub use bundle::{ImportedBundle, MAX_BUNDLE_BYTES};
-pub use passphrase::{MAX_PASSPHRASE, WalletState};
+pub use passphrase::WalletState;
 
 /// Identifier → the credential as JSON text, while there is no passphrase.
 const CREDENTIALS: TableDefinition<&str, &str> = TableDefinition::new("trust.credentials");

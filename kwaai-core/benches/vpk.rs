@@ -1,0 +1,154 @@
+//! What private knowledge costs, one JSON object for each case. `vpk [VECTORS [DIMENSION]]`; 50,000 × 384 by
+//! default. Everything runs on one thread, except that hosts of `split` would work side by side, so theirs is the time of one.
+
+use std::time::Instant;
+
+use kwaai_core::vpk::seal::{SealHost, SealOwner};
+use kwaai_core::vpk::split::{SplitHost, SplitOwner};
+use kwaai_core::vpk::{CollectionKey, Host, Metric, Owner, Step};
+use serde_json::{Value, json};
+
+const QUESTIONS: usize = 20;
+const SEGMENT: usize = 8192;
+
+/// Xorshift: the same vectors on every run.
+struct Random(u64);
+
+impl Random {
+    fn vector(&mut self, dimension: usize) -> Vec<f32> {
+        let mut next = || {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 40) as f32 / (1u32 << 24) as f32 - 0.5
+        };
+        (0..dimension).map(|_| next() + next() + next()).collect()
+    }
+}
+
+fn milliseconds<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = Instant::now();
+    let value = work();
+    (start.elapsed().as_secs_f64() * 1000.0, value)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn best(scores: impl IntoIterator<Item = f64>) -> Vec<usize> {
+    let mut ranked: Vec<(usize, f64)> = scores.into_iter().enumerate().collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    ranked.into_iter().take(10).map(|(place, _)| place).collect()
+}
+
+fn measure(owner: &dyn Owner, mut hosts: Vec<Box<dyn Host>>, corpus: &[Vec<f32>], dimension: usize) -> Value {
+    let vectors: Vec<Vec<i32>> =
+        corpus.iter().map(|vector| owner.quantizer().quantize(vector).unwrap().values).collect();
+    let session = owner.session().unwrap();
+    hosts.iter_mut().zip(&session).for_each(|(host, keys)| host.admit(keys).unwrap());
+    let (seal_ms, uploads) =
+        milliseconds(|| vectors.chunks(SEGMENT).map(|batch| owner.seal(batch).unwrap()).collect::<Vec<_>>());
+    let upload: usize = uploads.iter().map(|upload| upload.parts[0].len()).sum();
+    let (store_ms, ()) = milliseconds(|| {
+        for upload in &uploads {
+            hosts.iter_mut().zip(&upload.parts).for_each(|(host, part)| host.store(part).unwrap());
+        }
+    });
+    let segments: Vec<_> = uploads.into_iter().map(|upload| upload.stamp).collect();
+    let lengths: Vec<f64> =
+        corpus.iter().map(|v| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()).collect();
+    let (mut ask, mut answer, mut open) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut query_bytes, mut reply_bytes, mut found, mut wrong) = (0, 0, 0, 0);
+    let mut random = Random(77);
+    for _ in 0..QUESTIONS {
+        let vector = random.vector(dimension);
+        let whole = owner.quantizer().quantize(&vector).unwrap().values;
+        let (ms, mut question) = milliseconds(|| owner.ask(&whole, &segments).unwrap());
+        ask.push(ms);
+        query_bytes = question.parts[0].len();
+        let mut opening = 0.0;
+        for (number, host) in hosts.iter().enumerate() {
+            let (ms, reply) = milliseconds(|| host.answer(&question.parts[number]).unwrap());
+            answer.push(ms);
+            reply_bytes = reply.len();
+            let (ms, step) = milliseconds(|| question.opening.offer(number, &reply).unwrap());
+            opening += ms;
+            if let Step::Done(scores) = step {
+                let scores = scores.exact.concat();
+                let exact = vectors
+                    .iter()
+                    .map(|row| row.iter().zip(&whole).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum::<i64>());
+                wrong += scores.iter().zip(exact).filter(|(ours, exact)| **ours != *exact).count();
+                let cosine = corpus.iter().zip(&lengths).map(|(row, length)| {
+                    row.iter().zip(&vector).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() / length
+                });
+                let truth = best(cosine);
+                found += best(scores.iter().map(|score| *score as f64)).iter().filter(|at| truth.contains(at)).count();
+                break;
+            }
+        }
+        open.push(opening);
+    }
+    json!({
+        "mode": owner.mode().as_str(), "vectors": corpus.len(), "dimension": dimension, "hosts": hosts.len(),
+        "host_ms": median(answer), "ask_ms": median(ask), "open_ms": median(open), "seal_ms": seal_ms,
+        "store_ms": store_ms / hosts.len() as f64, "upload_bytes": upload, "session_bytes": session[0].len(),
+        "query_bytes": query_bytes, "reply_bytes": reply_bytes, "wrong_scores": wrong,
+        "recall_at_10": found as f64 / (10 * QUESTIONS) as f64,
+    })
+}
+
+/// One host late for ever, one lying: the answer needs the first four of five.
+fn four_of_five(corpus: &[Vec<f32>], dimension: usize, key: &CollectionKey) -> Value {
+    let owner = SplitOwner::new(key, dimension, Metric::Cosine, 5, 1).unwrap();
+    let vectors: Vec<Vec<i32>> =
+        corpus.iter().map(|vector| owner.quantizer().quantize(vector).unwrap().values).collect();
+    let mut hosts: Vec<SplitHost> = (0..5).map(|_| SplitHost::new(dimension).unwrap()).collect();
+    let mut segments = Vec::new();
+    for batch in vectors.chunks(SEGMENT) {
+        let upload = owner.seal(batch).unwrap();
+        hosts.iter_mut().zip(&upload.parts).for_each(|(host, part)| host.store(part).unwrap());
+        segments.push(upload.stamp);
+    }
+    let whole = &vectors[0];
+    let mut times = Vec::new();
+    let mut named = true;
+    for _ in 0..QUESTIONS {
+        let (asked, mut question) = milliseconds(|| owner.ask(whole, &segments).unwrap());
+        let mut slowest = 0f64;
+        let mut opened = 0.0;
+        for host in [1, 0, 3, 4] {
+            let (ms, mut reply) = milliseconds(|| hosts[host].answer(&question.parts[host]).unwrap());
+            slowest = slowest.max(ms);
+            if host == 1 {
+                reply[100] ^= 1;
+            }
+            let (ms, step) = milliseconds(|| question.opening.offer(host, &reply).unwrap());
+            opened += ms;
+            if host == 4 {
+                named &=
+                    matches!(step, Step::Done(scores) if scores.liars == [1] && scores.exact.len() == segments.len());
+            }
+        }
+        times.push(asked + slowest + opened);
+    }
+    json!({"mode": "split", "case": "one late, one lying", "latency_ms": median(times), "liar_named": named})
+}
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let count = numbers.first().copied().unwrap_or(50_000);
+    let dimension = numbers.get(1).copied().unwrap_or(384);
+    let mut random = Random(42);
+    let corpus: Vec<Vec<f32>> = (0..count).map(|_| random.vector(dimension)).collect();
+    let key = CollectionKey::generate().unwrap();
+
+    let owner = SealOwner::new(&key, dimension, Metric::Cosine).unwrap();
+    println!("{}", measure(&owner, vec![Box::new(SealHost::new(dimension).unwrap())], &corpus, dimension));
+    let owner = SplitOwner::new(&key, dimension, Metric::Cosine, 3, 1).unwrap();
+    let hosts = (0..3).map(|_| -> Box<dyn Host> { Box::new(SplitHost::new(dimension).unwrap()) }).collect();
+    println!("{}", measure(&owner, hosts, &corpus, dimension));
+    println!("{}", four_of_five(&corpus, dimension, &key));
+}
