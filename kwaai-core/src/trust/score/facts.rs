@@ -440,7 +440,10 @@ mod tests {
         graph.trust_issuer(issuer.did(), &CredentialType::ALL).unwrap();
         let before = graph.score(&peer).unwrap();
         let row = |bytes: &[u8]| {
-            store.write(|transaction| Ok(drop(transaction.open_table(FACTS)?.insert(peer.public_key(), bytes)?)))
+            store.write(|transaction| {
+                transaction.open_table(FACTS)?.insert(peer.public_key(), bytes)?;
+                Ok(())
+            })
         };
         row(&[1]).unwrap();
         assert_eq!(graph.score(&peer).unwrap_err().code(), ErrorCode::CorruptData);
