@@ -32,15 +32,27 @@ pub fn encode(value: &Value) -> Vec<u8> {
 /// Reads one value, and nothing after it.
 ///
 /// # Errors
-/// `corrupt_data` for what is no msgpack, is nested more than 32 deep or holds more than 65,536 values.
+/// `corrupt_data` for what is no msgpack, is nested more than 32 deep, holds more than 65,536 values, or a text that is not
+/// UTF-8, which Python refuses as well.
 pub fn decode(bytes: &[u8]) -> Result<Value> {
     let (value, rest) = take(bytes, MAX_VALUES)?;
     if !rest.is_empty() {
         return Err(corrupt("bytes follow the value"));
     }
     // The reader counts two levels for a list and two for the text in it.
-    read_value_with_max_depth(&mut &value[..], 2 * (MAX_DEPTH + 2))
-        .map_err(|error| corrupt("no value").with_source(error))
+    let value = read_value_with_max_depth(&mut &value[..], 2 * (MAX_DEPTH + 2))
+        .map_err(|error| corrupt("no value").with_source(error))?;
+    if is_text_throughout(&value) { Ok(value) } else { Err(corrupt("a text is not UTF-8")) }
+}
+
+/// Whether every text in a value is UTF-8.
+fn is_text_throughout(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_str(),
+        Value::Array(items) => items.iter().all(is_text_throughout),
+        Value::Map(entries) => entries.iter().all(|(key, value)| is_text_throughout(key) && is_text_throughout(value)),
+        _ => true,
+    }
 }
 
 /// A tuple, as Python's.
@@ -168,6 +180,14 @@ mod tests {
         let nested = |levels: usize| [vec![0x91; levels], vec![0xa1, b'x']].concat();
         assert!(decode(&nested(MAX_DEPTH)).is_ok());
         assert!(decode(&nested(MAX_DEPTH + 1)).is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf8_is_refused_wherever_it_stands() {
+        for bytes in [&b"\xa1\x80"[..], b"\x91\xa1\x80", b"\x81\xa1\x80\x01", b"\x81\x01\xa1\x80"] {
+            assert!(decode(bytes).is_err());
+        }
+        assert!(decode(b"\xa2\xc3\xa4").is_ok());
     }
 
     proptest! {
