@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use kwaai_core::vpk::seal::{SealHost, SealOwner};
-use kwaai_core::vpk::split::{SplitHost, SplitOwner};
-use kwaai_core::vpk::{CollectionKey, Host, Metric, Owner, Step};
+use kwaai_core::vpk::split::SplitOwner;
+use kwaai_core::vpk::{CollectionKey, FieldHost, Host, Metric, Owner, Step};
 use serde_json::{Value, json};
 
 const QUESTIONS: usize = 20;
@@ -105,7 +105,7 @@ fn four_of_five(corpus: &[Vec<f32>], dimension: usize, key: &CollectionKey) -> V
     let owner = SplitOwner::new(key, dimension, Metric::Cosine, 5, 1).unwrap();
     let vectors: Vec<Vec<i32>> =
         corpus.iter().map(|vector| owner.quantizer().quantize(vector).unwrap().values).collect();
-    let mut hosts: Vec<SplitHost> = (0..5).map(|_| SplitHost::new(dimension).unwrap()).collect();
+    let mut hosts: Vec<FieldHost> = (0..5).map(|_| FieldHost::split(dimension).unwrap()).collect();
     let mut segments = Vec::new();
     for batch in vectors.chunks(SEGMENT) {
         let upload = owner.seal(batch).unwrap();
@@ -148,7 +148,7 @@ fn main() {
     let owner = SealOwner::new(&key, dimension, Metric::Cosine).unwrap();
     println!("{}", measure(&owner, vec![Box::new(SealHost::new(dimension).unwrap())], &corpus, dimension));
     let owner = SplitOwner::new(&key, dimension, Metric::Cosine, 3, 1).unwrap();
-    let hosts = (0..3).map(|_| -> Box<dyn Host> { Box::new(SplitHost::new(dimension).unwrap()) }).collect();
+    let hosts = (0..3).map(|_| -> Box<dyn Host> { Box::new(FieldHost::split(dimension).unwrap()) }).collect();
     println!("{}", measure(&owner, hosts, &corpus, dimension));
     println!("{}", four_of_five(&corpus, dimension, &key));
 }

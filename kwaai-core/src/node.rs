@@ -207,6 +207,28 @@ impl Node {
         ended.and(kept.flatten())
     }
 
+    /// Does a piece of work again and again, first after one `period`, until the node is shut down or dropped. What fails is
+    /// tried again the next time.
+    fn every<F>(&self, period: Duration, what: &'static str, work: impl Fn(&Inner) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let (inner, closed) = (Arc::downgrade(&self.inner), self.inner.closed.clone());
+        let rounds = async move {
+            let mut rounds = tokio::time::interval(period);
+            rounds.tick().await;
+            loop {
+                rounds.tick().await;
+                // Nothing of the node is held while it waits, so that dropping the last handle ends it.
+                let Some(round) = inner.upgrade().map(|inner| work(&inner)) else { return };
+                if let Err(error) = round.await {
+                    tracing::debug!(code = %error.code(), "{what} failed");
+                }
+            }
+        };
+        tokio::spawn(async move { closed.run_until_cancelled(rounds).await });
+    }
+
     fn open(&self) -> Result<()> {
         if self.is_closed() { Err(Error::closed("the node was shut down")) } else { Ok(()) }
     }

@@ -12,6 +12,7 @@
 
 mod check;
 mod field;
+mod field_host;
 mod key;
 mod leakage;
 mod manifest;
@@ -27,6 +28,7 @@ pub mod plain;
 pub mod seal;
 pub mod split;
 
+pub use field_host::FieldHost;
 pub use key::{CollectionId, CollectionKey};
 pub use leakage::{Leakage, Mode};
 pub use manifest::{Anchor, Entry, Manifest};

@@ -3,28 +3,18 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use kwaai_core::Result;
-use kwaai_core::identity::{Keypair, PeerId};
-use kwaai_core::net::hivemind::{Found, Hivemind, Kept, Settings, Value, msgpack, without_signature};
-use kwaai_core::net::{Multiaddr, Network, NetworkConfig};
-use kwaai_core::trust::{Gate, Purpose};
+use hivemind::{MINUTE, at, dht, entries, network, plain, until};
+use kwaai_core::identity::PeerId;
+use kwaai_core::net::hivemind::{Hivemind, Settings, Value, msgpack};
+use kwaai_core::net::{Multiaddr, Network};
 use serde_json::{Value as Json, json};
 
-const MINUTE: Duration = Duration::from_secs(60);
+#[path = "support/hivemind.rs"]
+mod hivemind;
+
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
-
-struct Everybody;
-
-#[async_trait]
-impl Gate for Everybody {
-    async fn admit(&self, _: PeerId, _: Purpose) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// A process of Python that runs nodes.
 struct Judge {
@@ -107,40 +97,7 @@ impl Drop for Judge {
 }
 
 async fn start(listen: &str, bootstrap: Vec<Multiaddr>) -> Network {
-    let listen = vec![listen.parse().unwrap()];
-    let hivemind = Some(Settings::default());
-    let config = NetworkConfig { listen, bootstrap, hivemind, ..NetworkConfig::new(Keypair::generate()) };
-    Network::start(config, Arc::new(Everybody)).await.unwrap()
-}
-
-fn at(network: &Network) -> Multiaddr {
-    network.listen_addresses()[0].clone()
-}
-
-fn dht(network: &Network) -> Hivemind {
-    network.hivemind().unwrap()
-}
-
-async fn until(holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(MINUTE, waiting).await.expect("it takes too long");
-}
-
-fn plain(found: Option<Found>) -> Option<Value> {
-    match found?.kept {
-        Kept::Plain(value) => Some(msgpack::decode(&value).unwrap()),
-        Kept::Dictionary(_) => None,
-    }
-}
-
-fn entries(found: Option<Found>) -> Vec<(Value, Value)> {
-    let Some(Kept::Dictionary(dictionary)) = found.map(|found| found.kept) else { return vec![] };
-    let decoded = |bytes: &[u8]| msgpack::decode(&without_signature(bytes)).unwrap();
-    dictionary.entries.iter().map(|entry| (decoded(&entry.subkey), decoded(&entry.value))).collect()
+    network(listen, bootstrap, Some(Settings::default())).await
 }
 
 async fn exchange(judge: &mut Judge, python: &Python, ours: &Hivemind) {

@@ -1,75 +1,28 @@
 //! Nodes of ours in hivemind's DHT, among themselves. `hivemind_judges.rs` has them among Python's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use kwaai_core::identity::{Keypair, PeerId};
+use hivemind::{MINUTE, at, dht, entries, network, plain, until};
+use kwaai_core::ErrorCode;
+use kwaai_core::identity::PeerId;
+use kwaai_core::net::Network;
 use kwaai_core::net::hivemind::messages::PLAIN;
 use kwaai_core::net::hivemind::record::keys::OUR_NODES;
-use kwaai_core::net::hivemind::{DhtId, Fields, Found, Hivemind, Kept, Settings, Value, msgpack};
-use kwaai_core::net::{Multiaddr, Network, NetworkConfig};
-use kwaai_core::trust::{Gate, Purpose};
-use kwaai_core::{ErrorCode, Result};
+use kwaai_core::net::hivemind::{DhtId, Fields, Settings, Value, msgpack};
 
-const MINUTE: Duration = Duration::from_secs(60);
-
-struct Everybody;
-
-#[async_trait]
-impl Gate for Everybody {
-    async fn admit(&self, _: PeerId, _: Purpose) -> Result<()> {
-        Ok(())
-    }
-}
-
-async fn start(listen: &str, bootstrap: Vec<Multiaddr>, hivemind: Option<Settings>) -> Network {
-    let listen = vec![listen.parse().unwrap()];
-    let config = NetworkConfig { listen, bootstrap, hivemind, ..NetworkConfig::new(Keypair::generate()) };
-    Network::start(config, Arc::new(Everybody)).await.unwrap()
-}
-
-fn at(network: &Network) -> Multiaddr {
-    network.listen_addresses()[0].clone()
-}
-
-fn dht(network: &Network) -> Hivemind {
-    network.hivemind().unwrap()
-}
+#[path = "support/hivemind.rs"]
+mod hivemind;
 
 /// Nodes that joined through the first of them, once each knows all others.
 async fn nodes(listen: &str, count: usize) -> Vec<Network> {
-    let first = start(listen, vec![], Some(Settings::default())).await;
+    let first = network(listen, vec![], Some(Settings::default())).await;
     let mut nodes = vec![first];
     while nodes.len() < count {
-        let next = start(listen, vec![at(&nodes[0])], Some(Settings::default())).await;
+        let next = network(listen, vec![at(&nodes[0])], Some(Settings::default())).await;
         until(|| dht(&next).known_nodes() >= 1).await;
         nodes.push(next);
     }
     nodes
-}
-
-/// Waits until something holds; the routing table has no events to wait for.
-async fn until(holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(MINUTE, waiting).await.expect("it takes too long");
-}
-
-fn plain(found: Option<Found>) -> Option<Value> {
-    match found?.kept {
-        Kept::Plain(value) => Some(msgpack::decode(&value).unwrap()),
-        Kept::Dictionary(_) => None,
-    }
-}
-
-fn entries(found: Option<Found>) -> Vec<(Value, Value)> {
-    let Some(Kept::Dictionary(dictionary)) = found.map(|found| found.kept) else { return vec![] };
-    let decoded = |bytes: &[u8]| msgpack::decode(bytes).unwrap();
-    dictionary.entries.iter().map(|entry| (decoded(&entry.subkey), decoded(&entry.value))).collect()
 }
 
 async fn end(nodes: Vec<Network>) {
@@ -114,9 +67,9 @@ async fn sub_keys_of_several_writers_are_read_together_over_quic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_joins_later_is_given_what_it_is_to_keep() {
-    let first = start("/ip4/127.0.0.1/tcp/0", vec![], Some(Settings::default())).await;
+    let first = network("/ip4/127.0.0.1/tcp/0", vec![], Some(Settings::default())).await;
     assert_eq!(dht(&first).store("early", None, &Value::from("bird"), MINUTE).await.unwrap(), 1);
-    let second = start("/ip4/127.0.0.1/tcp/0", vec![at(&first)], Some(Settings::default())).await;
+    let second = network("/ip4/127.0.0.1/tcp/0", vec![at(&first)], Some(Settings::default())).await;
     until(|| dht(&first).known_nodes() == 1 && dht(&second).known_nodes() == 1).await;
     until(|| dht(&second).kept_keys() == 1).await;
     first.shutdown(Duration::ZERO).await.unwrap();
@@ -164,9 +117,9 @@ fn peer(network: &Network) -> PeerId {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_hivemind_speaks_none_of_it() {
-    let quiet = start("/ip4/127.0.0.1/tcp/0", vec![], None).await;
+    let quiet = network("/ip4/127.0.0.1/tcp/0", vec![], None).await;
     assert!(quiet.hivemind().is_none());
-    let node = start("/ip4/127.0.0.1/tcp/0", vec![at(&quiet)], Some(Settings::default())).await;
+    let node = network("/ip4/127.0.0.1/tcp/0", vec![at(&quiet)], Some(Settings::default())).await;
     node.connect(at(&quiet)).await.unwrap();
     assert_eq!(dht(&node).ping(peer(&quiet), false).await.unwrap_err().code(), ErrorCode::Unsupported);
     assert_eq!(dht(&node).known_nodes(), 0);
@@ -175,7 +128,7 @@ async fn a_node_without_hivemind_speaks_none_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_stored_is_refused_before_anybody_is_asked() {
-    let node = start("/ip4/127.0.0.1/tcp/0", vec![], Some(Settings::default())).await;
+    let node = network("/ip4/127.0.0.1/tcp/0", vec![], Some(Settings::default())).await;
     let late = dht(&node).store("key", None, &Value::Nil, Duration::ZERO).await;
     assert_eq!(late.unwrap_err().code(), ErrorCode::InvalidArgument);
     let key = DhtId::of_text("key");

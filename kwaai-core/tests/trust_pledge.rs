@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwaai_core::clock::{ManualClock, SystemClock};
-use kwaai_core::identity::Did;
+use graphs::{alone, did, on_clock};
+use kwaai_core::clock::ManualClock;
 use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::shard::{Blocks, LoadOptions};
-use kwaai_core::store::Store;
 use kwaai_core::trust::{
     Credential, CredentialFilter, CredentialType, DEFAULT_TTL, MAX_ANNOUNCED, PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME,
     Pledge, PledgeRequest, PledgeWithdrawal, TrustGraph,
 };
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::{Map, Value};
-use statement::{broken, forged, key, rule};
+use statement::{broken, forged, rule};
 
+#[path = "support/graphs.rs"]
+mod graphs;
 #[path = "support/statement.rs"]
 mod statement;
 
@@ -23,10 +24,6 @@ const GRACE: Duration = Duration::from_secs(2);
 const PLEDGE: CredentialType = CredentialType::FiduciaryPledge;
 const VERIFIED: CredentialType = CredentialType::VerifiedNode;
 const TEXT: &str = "I act in the interest of those whose data I hold.\n";
-
-fn did(seed: u8) -> Did {
-    key(seed).did().unwrap()
-}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -47,10 +44,7 @@ struct World {
 impl World {
     fn new() -> World {
         let clock = ManualClock::at("2026-06-01T10:30:00.25Z".parse().unwrap());
-        let graph = |seed| {
-            let signer = key(seed).signer().unwrap();
-            TrustGraph::open(Store::in_memory().unwrap(), signer, Arc::new(clock.clone())).unwrap()
-        };
+        let graph = |seed| on_clock(seed, Arc::new(clock.clone()));
         let (pledger, issuer, reader) = (graph(1), graph(2), graph(3));
         reader.trust_issuer(did(2), &[PLEDGE, VERIFIED]).unwrap();
         World { pledger, issuer, reader, clock }
@@ -244,8 +238,7 @@ async fn strangers_withdrawals_are_checked_and_not_kept() {
     let world = World::new();
     let credential = world.pledged().await;
     let withdrawal = world.pledger.withdraw_pledge(credential.id()).await.unwrap();
-    let indifferent = TrustGraph::open(Store::in_memory().unwrap(), key(7).signer().unwrap(), Arc::new(SystemClock));
-    let indifferent = indifferent.unwrap();
+    let indifferent = alone(7);
     indifferent.import_withdrawal(withdrawal.to_json()).await.unwrap();
     assert!(indifferent.withdrawals().unwrap().is_empty());
     world.reader.import_withdrawal(withdrawal.to_json()).await.unwrap();
@@ -305,10 +298,6 @@ async fn eight_digests_are_announced_the_newest_of_each_type_first() {
 
 fn tiny_model() -> std::path::PathBuf {
     std::env::current_dir().unwrap().join("../examples/models/tiny-kwaai")
-}
-
-fn alone(seed: u8) -> TrustGraph {
-    TrustGraph::open(Store::in_memory().unwrap(), key(seed).signer().unwrap(), Arc::new(SystemClock)).unwrap()
 }
 
 async fn joined(bootstrap: &Node) -> Node {

@@ -1,22 +1,26 @@
 //! Asking others how far they trust somebody: what the bytes are, who learns what, and what is refused by which rule.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use kwaai_core::clock::{ManualClock, SystemClock};
-use kwaai_core::identity::{Did, PeerId};
-use kwaai_core::net::{Network, NetworkConfig, Peers, UnaryHandler};
-use kwaai_core::store::Store;
+use futures::FutureExt;
+use graphs::{alone, did, on_clock};
+use kwaai_core::clock::ManualClock;
+use kwaai_core::identity::Did;
+use kwaai_core::net::Peers;
 use kwaai_core::trust::{
-    Askers, CredentialType, Disclosure, Disclosures, Gate, MAX_STATEMENT_BYTES, Minimum, Purpose, QUESTIONS_PER_HOUR,
+    Askers, CredentialType, Disclosure, Disclosures, MAX_STATEMENT_BYTES, Minimum, Purpose, QUESTIONS_PER_HOUR,
     STATEMENT_LIFETIME, Tier, TrustAnswer, TrustGraph, TrustQuestion, TrustStatement,
 };
-use kwaai_core::{Config, Error, ErrorCode, Node};
+use kwaai_core::{Error, ErrorCode};
+use liar::{Liar, address, network, node};
 use serde_json::{Map, Value};
-use statement::{broken, forged, key, rule};
+use statement::{broken, forged, rule};
 
+#[path = "support/graphs.rs"]
+mod graphs;
+#[path = "support/liar.rs"]
+mod liar;
 #[path = "support/statement.rs"]
 mod statement;
 
@@ -25,10 +29,6 @@ const PLEDGE: CredentialType = CredentialType::FiduciaryPledge;
 const VERIFIED: CredentialType = CredentialType::VerifiedNode;
 const UPTIME: CredentialType = CredentialType::Uptime;
 const HOUR: Duration = Duration::from_secs(60 * 60);
-
-fn did(seed: u8) -> Did {
-    key(seed).did().unwrap()
-}
 
 /// Three nodes on one clock: 1 asks, 2 answers, 3 is asked about. 4 issues credentials that 2 believes.
 struct World {
@@ -42,10 +42,7 @@ struct World {
 impl World {
     async fn new() -> World {
         let clock = ManualClock::at("2026-06-01T10:30:00.25Z".parse().unwrap());
-        let graph = |seed| {
-            let signer = key(seed).signer().unwrap();
-            TrustGraph::open(Store::in_memory().unwrap(), signer, Arc::new(clock.clone())).unwrap()
-        };
+        let graph = |seed| on_clock(seed, Arc::new(clock.clone()));
         let (asker, responder, issuer) = (graph(1), graph(2), graph(4));
         responder.trust_issuer(did(4), &CredentialType::ALL).unwrap();
         let world = World { asker, responder, issuer, askers: Askers::default(), clock };
@@ -293,22 +290,6 @@ async fn what_may_be_disclosed_is_kept_over_a_restart() {
     assert_eq!((again.to(Tier::Known), again.to(Tier::Trusted)), (Disclosure::Nothing, Disclosure::Threshold));
 }
 
-/// A trust graph in memory on the machine's clock.
-fn alone(seed: u8) -> TrustGraph {
-    TrustGraph::open(Store::in_memory().unwrap(), key(seed).signer().unwrap(), Arc::new(SystemClock)).unwrap()
-}
-
-async fn node(seed: u8) -> Node {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("key");
-    key(seed).save(&path).unwrap();
-    Node::start(Config { identity_key: Some(path), ..Config::default() }).await.unwrap()
-}
-
-fn address(node: &Node) -> String {
-    node.info().unwrap().addresses[0].to_string()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_asks_another_and_learns_what_that_ones_owner_allows() {
     let (asker, responder) = (node(11).await, node(12).await);
@@ -354,52 +335,23 @@ async fn an_asker_shows_its_credentials_before_it_is_refused() {
     }
 }
 
-/// Lets everybody in.
-struct Everybody;
-
-#[async_trait]
-impl Gate for Everybody {
-    async fn admit(&self, _: PeerId, _: Purpose) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-/// Answers every question with what it was told to say; `None` answers honestly, and remembers the answer.
-struct Liar {
-    graph: TrustGraph,
-    says: Mutex<Option<Vec<u8>>>,
-    said: Mutex<String>,
-}
-
-#[async_trait]
-impl UnaryHandler for Liar {
-    async fn call(&self, _: PeerId, body: Bytes) -> Result<Bytes, Error> {
-        if let Some(lie) = self.says.lock().unwrap().clone() {
-            return Ok(lie.into());
-        }
-        let question = std::str::from_utf8(&body).unwrap();
-        let statement = self.graph.answer(&Askers::default(), None, question).await?;
-        *self.said.lock().unwrap() = statement.to_json().to_owned();
-        Ok(Bytes::copy_from_slice(statement.to_json().as_bytes()))
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_believes_no_forged_replayed_or_misdirected_statement_of_a_peer() {
     let graph = alone(12);
-    let liar = Arc::new(Liar { graph, says: Mutex::new(None), said: Mutex::default() });
-    let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-    let network =
-        Network::start(NetworkConfig { listen, ..NetworkConfig::new(key(12)) }, Arc::new(Everybody)).await.unwrap();
+    let liar = Liar::new(move |question: String| {
+        let graph = graph.clone();
+        async move { Ok(graph.answer(&Askers::default(), None, &question).await?.to_json().to_owned()) }.boxed()
+    });
+    let network = network(12).await;
     network.serve_unary("kwaainet.trust.query", Purpose::Open, liar.clone()).unwrap();
     let asker = node(11).await;
     asker.connect(&network.listen_addresses()[0].to_string()).await.unwrap();
     let peer = network.local_peer();
 
     asker.ask_trust(peer, did(3)).await.unwrap();
-    let honest = liar.said.lock().unwrap().clone();
+    let honest = liar.said();
     let says = async |text: Vec<u8>| {
-        *liar.says.lock().unwrap() = Some(text);
+        liar.say(text);
         let error = asker.ask_trust(peer, did(3)).await.unwrap_err();
         assert_eq!(error.context()["peer"], peer.to_string());
         (error.code(), error.context()["rule"].clone())

@@ -1,32 +1,33 @@
 //! Recommendations that travel: what the bytes of a word are, who is told what, and what is refused by which rule.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use kwaai_core::clock::{Clock, ManualClock, SystemClock};
-use kwaai_core::identity::{Did, PeerId};
-use kwaai_core::net::{Network, NetworkConfig, Peers, UnaryHandler};
+use futures::FutureExt;
+use graphs::{alone, did, on_clock};
+use kwaai_core::clock::{Clock, ManualClock};
+use kwaai_core::identity::Did;
+use kwaai_core::net::Peers;
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
-    Askers, CredentialType, Disclosure, Disclosures, Evidence, Gate, MAX_PER_RECOMMENDER, MAX_WORD_BYTES,
+    Askers, CredentialType, Disclosure, Disclosures, Evidence, MAX_PER_RECOMMENDER, MAX_WORD_BYTES,
     MAX_WORD_REQUEST_BYTES, Observation, Outcome, Purpose, QUESTIONS_PER_HOUR, Recommendation, STATEMENT_LIFETIME,
     Seen, TakenWord, Tier, TrustGraph, TrustWord, WordRequest,
 };
-use kwaai_core::{Config, Error, ErrorCode, Node};
+use kwaai_core::{Error, ErrorCode};
+use liar::{Liar, address, network, node};
 use serde_json::{Map, Value, json};
 use statement::{broken, forged, key, rule};
 
+#[path = "support/graphs.rs"]
+mod graphs;
+#[path = "support/liar.rs"]
+mod liar;
 #[path = "support/statement.rs"]
 mod statement;
 
 const GRACE: Duration = Duration::from_secs(2);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-fn did(seed: u8) -> Did {
-    key(seed).did().unwrap()
-}
 
 fn saw(graph: &TrustGraph, peer: Did, good: usize, bad: usize) {
     for (outcome, count) in [(Outcome::Good, good), (Outcome::Bad, bad)] {
@@ -52,10 +53,7 @@ impl World {
     /// The responder has seen 3 and 4, and tells everybody.
     fn new() -> World {
         let clock = ManualClock::at("2026-06-01T10:30:00.25Z".parse().unwrap());
-        let graph = |seed| {
-            let signer = key(seed).signer().unwrap();
-            TrustGraph::open(Store::in_memory().unwrap(), signer, Arc::new(clock.clone())).unwrap()
-        };
+        let graph = |seed| on_clock(seed, Arc::new(clock.clone()));
         let (asker, responder) = (graph(1), graph(2));
         saw(&responder, did(3), 2, 0);
         saw(&responder, did(4), 4, 1);
@@ -142,8 +140,8 @@ async fn nobody_is_told_anything_until_the_owner_allows_it_and_keeping_silent_co
     let (before, scored) = (world.kept(), world.asker.score(&did(2)).unwrap());
     world.clock.advance(Duration::from_secs(1));
     let request = world.request().await;
-    let empty = TrustGraph::open(Store::in_memory().unwrap(), key(2).signer().unwrap(), Arc::new(world.clock.clone()));
-    let nobody_seen = empty.unwrap().answer_word(&Askers::default(), None, request.to_json()).await.unwrap();
+    let empty = on_clock(2, Arc::new(world.clock.clone()));
+    let nobody_seen = empty.answer_word(&Askers::default(), None, request.to_json()).await.unwrap();
     for level in [Disclosure::Nothing, Disclosure::Threshold, Disclosure::Tier, Disclosure::Value] {
         open_to(&world.responder, Tier::Unknown, level);
         assert_eq!(world.word(&request).await.unwrap(), nobody_seen, "{level:?}");
@@ -303,13 +301,6 @@ async fn a_word_that_breaks_a_rule_is_refused_by_its_name_and_nothing_of_it_is_k
     assert_eq!(check(text), broken(ErrorCode::InvalidArgument, "expired"));
 }
 
-async fn node(seed: u8) -> Node {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("key");
-    key(seed).save(&path).unwrap();
-    Node::start(Config { identity_key: Some(path), ..Config::default() }).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_peer_saw_moves_the_score_of_a_third_as_far_as_the_peer_agrees() {
     let (asker, honest, liar) = (node(11).await, node(12).await, node(13).await);
@@ -322,7 +313,7 @@ async fn what_a_peer_saw_moves_the_score_of_a_third_as_far_as_the_peer_agrees() 
     saw(&honest.trust(), did(6), 9, 0);
     saw(&liar.trust(), did(7), 9, 0);
     for peer in [&honest, &liar] {
-        asker.connect(&peer.info().unwrap().addresses[0].to_string()).await.unwrap();
+        asker.connect(&address(peer)).await.unwrap();
         assert_eq!(asker.ask_word(peer.peer_id()).await.unwrap().count, 0, "nothing at first");
         open_to(&peer.trust(), Tier::Unknown, Disclosure::Experience);
         let taken = asker.ask_word(peer.peer_id()).await.unwrap();
@@ -347,45 +338,10 @@ async fn an_asker_shows_its_credentials_before_it_is_told_nothing() {
     asker.trust().import_credential(&credential.to_json()).await.unwrap();
     open_to(&responder.trust(), Tier::Known, Disclosure::Experience);
     saw(&responder.trust(), did(3), 1, 0);
-    asker.connect(&responder.info().unwrap().addresses[0].to_string()).await.unwrap();
+    asker.connect(&address(&responder)).await.unwrap();
     assert_eq!(asker.ask_word(responder.peer_id()).await.unwrap().count, 1);
     for node in [asker, responder] {
         node.shutdown(GRACE).await.unwrap();
-    }
-}
-
-/// A trust graph in memory on the machine's clock.
-fn alone(seed: u8) -> TrustGraph {
-    TrustGraph::open(Store::in_memory().unwrap(), key(seed).signer().unwrap(), Arc::new(SystemClock)).unwrap()
-}
-
-/// Lets everybody in.
-struct Everybody;
-
-#[async_trait]
-impl Gate for Everybody {
-    async fn admit(&self, _: PeerId, _: Purpose) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-/// Answers every request with what it was told to say; `None` answers honestly, and remembers the answer.
-struct Liar {
-    graph: TrustGraph,
-    says: Mutex<Option<Vec<u8>>>,
-    said: Mutex<String>,
-}
-
-#[async_trait]
-impl UnaryHandler for Liar {
-    async fn call(&self, _: PeerId, body: Bytes) -> Result<Bytes, Error> {
-        if let Some(lie) = self.says.lock().unwrap().clone() {
-            return Ok(lie.into());
-        }
-        let request = std::str::from_utf8(&body).unwrap();
-        let word = self.graph.answer_word(&Askers::default(), None, request).await?;
-        *self.said.lock().unwrap() = word.to_json().to_owned();
-        Ok(Bytes::copy_from_slice(word.to_json().as_bytes()))
     }
 }
 
@@ -394,10 +350,11 @@ async fn a_node_takes_no_forged_replayed_or_misdirected_word_of_a_peer() {
     let graph = alone(12);
     saw(&graph, did(3), 1, 0);
     open_to(&graph, Tier::Unknown, Disclosure::Experience);
-    let liar = Arc::new(Liar { graph, says: Mutex::new(None), said: Mutex::default() });
-    let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-    let network =
-        Network::start(NetworkConfig { listen, ..NetworkConfig::new(key(12)) }, Arc::new(Everybody)).await.unwrap();
+    let liar = Liar::new(move |request: String| {
+        let graph = graph.clone();
+        async move { Ok(graph.answer_word(&Askers::default(), None, &request).await?.to_json().to_owned()) }.boxed()
+    });
+    let network = network(12).await;
     let asker = node(11).await;
     asker.connect(&network.listen_addresses()[0].to_string()).await.unwrap();
     let peer = network.local_peer();
@@ -405,9 +362,9 @@ async fn a_node_takes_no_forged_replayed_or_misdirected_word_of_a_peer() {
     network.serve_unary("kwaainet.trust.word", Purpose::Open, liar.clone()).unwrap();
 
     assert_eq!(asker.ask_word(peer).await.unwrap().count, 1);
-    let (honest, kept) = (liar.said.lock().unwrap().clone(), asker.trust().recommendations().unwrap());
+    let (honest, kept) = (liar.said(), asker.trust().recommendations().unwrap());
     let says = async |text: Vec<u8>| {
-        *liar.says.lock().unwrap() = Some(text);
+        liar.say(text);
         let error = asker.ask_word(peer).await.unwrap_err();
         assert_eq!(error.context()["peer"], peer.to_string());
         (error.code(), error.context()["rule"].clone())

@@ -3,7 +3,8 @@
 //! Python, C and the others have threads and event loops of their own, so the work cannot run where it is called. One
 //! multi-thread runtime serves the process; it is made when it is first needed. [`run`] is the only way in: it spawns,
 //! so that the caller's thread never drives a socket; it aborts the work when the caller loses interest; and it turns a
-//! panic into an error, so that a defect here does not take the host down.
+//! panic into an error, so that a defect here does not take the host down. What is ready at once, [`wait`] answers on the
+//! caller's thread.
 //!
 //! A fork leaves the child with the runtime's memory and none of its threads. Everything that belongs to a process hangs
 //! on one `Process`, which the child abandons: locks that a vanished thread held are never touched again.

@@ -203,22 +203,9 @@ impl Node {
 
     /// Looks for status lists until the node is shut down or dropped.
     pub(super) fn keep_status_lists(&self) {
-        let (inner, closed) = (Arc::downgrade(&self.inner), self.inner.closed.clone());
-        tokio::spawn(async move {
-            let mut rounds = tokio::time::interval(ROUND);
-            rounds.tick().await;
-            loop {
-                tokio::select! {
-                    () = closed.cancelled() => return,
-                    _ = rounds.tick() => {}
-                }
-                let Some(inner) = inner.upgrade() else { return };
-                let Ok(lists) = inner.gate.status_lists() else { return };
-                drop(inner);
-                if let Err(error) = lists.refresh().await {
-                    tracing::debug!(code = %error.code(), "status lists could not be looked for");
-                }
-            }
+        self.every(ROUND, "looking for status lists", |inner| {
+            let lists = inner.gate.status_lists();
+            async move { lists?.refresh().await.map(drop) }
         });
     }
 }

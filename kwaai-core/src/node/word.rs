@@ -52,26 +52,9 @@ impl Node {
 
     /// Asks for words until the node is shut down or dropped.
     pub(super) fn keep_words(&self) {
-        let (inner, closed) = (Arc::downgrade(&self.inner), self.inner.closed.clone());
-        tokio::spawn(async move {
-            let mut rounds = tokio::time::interval(ROUND);
-            rounds.tick().await;
-            loop {
-                tokio::select! {
-                    () = closed.cancelled() => return,
-                    _ = rounds.tick() => {}
-                }
-                let Some((network, trust)) = inner.upgrade().map(|inner| (inner.network.clone(), inner.trust.clone()))
-                else {
-                    return;
-                };
-                tokio::select! {
-                    () = closed.cancelled() => return,
-                    asked = ask_known(&network, &trust) => if let Err(error) = asked {
-                        tracing::debug!(code = %error.code(), "nobody could be asked for a word");
-                    }
-                }
-            }
+        self.every(ROUND, "asking for words", |inner| {
+            let (network, trust) = (inner.network.clone(), inner.trust.clone());
+            async move { ask_known(&network, &trust).await.map(drop) }
         });
     }
 }

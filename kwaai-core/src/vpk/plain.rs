@@ -2,16 +2,15 @@
 
 use super::field::Field;
 use super::random::fresh;
-use super::rows::Rows;
 use super::segment::{self, SegmentStamp, Upload, check_vector, check_vectors};
 use super::wire::damaged;
-use super::{Host, Metric, Mode, Opening, Owner, Quantizer, Question, Scores, Step, query};
+use super::{Metric, Mode, Opening, Owner, Quantizer, Question, Scores, Step, query};
 use crate::{Error, Result};
 
 /// That of `Seal`, so that both give the same scores.
-const PRIME: u32 = super::seal::PRIME;
-const FIELD: Field = Field::new(PRIME);
-const WIDTH: usize = 3;
+pub(super) const PRIME: u32 = super::seal::PRIME;
+pub(super) const FIELD: Field = Field::new(PRIME);
+pub(super) const WIDTH: usize = 3;
 
 /// The owner of a collection that a host may read.
 pub struct PlainOwner(Quantizer);
@@ -93,40 +92,5 @@ impl Opening for Answer {
         };
         let done = self.done.take().unwrap_or_else(open);
         self.done.insert(done).clone()
-    }
-}
-
-/// What a host keeps of a collection that it may read.
-pub struct PlainHost(Rows);
-
-impl PlainHost {
-    /// A host of a collection without segments.
-    ///
-    /// # Errors
-    /// `invalid_argument` for a dimension of 0 or above [`MAX_DIMENSION`](super::MAX_DIMENSION).
-    pub fn new(dimension: usize) -> Result<PlainHost> {
-        Rows::new(Mode::Plain, dimension, WIDTH, PRIME).map(PlainHost)
-    }
-}
-
-impl Host for PlainHost {
-    fn store(&mut self, segment: &[u8]) -> Result<()> {
-        self.0.store(segment)
-    }
-
-    fn remove(&mut self, stamp: &SegmentStamp) -> Result<()> {
-        self.0.remove(stamp).map(|_| ())
-    }
-
-    fn fetch(&self, stamp: &SegmentStamp) -> Result<Vec<u8>> {
-        self.0.fetch(stamp)
-    }
-
-    fn admit(&mut self, session: &[u8]) -> Result<()> {
-        self.0.admit_nothing(session)
-    }
-
-    fn answer(&self, question: &[u8]) -> Result<Vec<u8>> {
-        self.0.answer(FIELD, question)
     }
 }

@@ -6,7 +6,6 @@
 //! from the operating system's random numbers and no key, so t hosts learn nothing however much they can compute.
 
 mod decode;
-mod host;
 mod share;
 
 use super::check::Checks;
@@ -21,13 +20,11 @@ use crate::{Error, Result};
 use decode::Decoder;
 use share::{Dealer, combinations, lagrange, point};
 
-pub use host::SplitHost;
-
 /// The greatest prime below 2²⁵.
-const PRIME: u32 = 33_554_393;
-const FIELD: Field = Field::new(PRIME);
+pub(super) const PRIME: u32 = 33_554_393;
+pub(super) const FIELD: Field = Field::new(PRIME);
 /// Bytes of a share.
-const WIDTH: usize = 4;
+pub(super) const WIDTH: usize = 4;
 
 /// The most hosts of one collection. All ways to choose 2t + 1 replies of so many are tried in no time.
 pub const MAX_HOSTS: usize = 16;

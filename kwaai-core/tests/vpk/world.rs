@@ -1,9 +1,9 @@
 //! Collections with their hosts, and vectors from seeds.
 
-use kwaai_core::vpk::plain::{PlainHost, PlainOwner};
+use kwaai_core::vpk::plain::PlainOwner;
 use kwaai_core::vpk::seal::{SealHost, SealOwner};
-use kwaai_core::vpk::split::{SplitHost, SplitOwner};
-use kwaai_core::vpk::{CollectionKey, Host, Metric, Mode, Owner, Scores, SegmentStamp, Step};
+use kwaai_core::vpk::split::SplitOwner;
+use kwaai_core::vpk::{CollectionKey, FieldHost, Host, Metric, Mode, Owner, Scores, SegmentStamp, Step};
 
 /// Xorshift64*: vectors must be the same on every run.
 pub struct Random(pub u64);
@@ -56,8 +56,8 @@ impl World {
             .map(|_| -> Box<dyn Host> {
                 match mode {
                     Mode::Seal => Box::new(SealHost::new(dimension).unwrap()),
-                    Mode::Split => Box::new(SplitHost::new(dimension).unwrap()),
-                    _ => Box::new(PlainHost::new(dimension).unwrap()),
+                    Mode::Split => Box::new(FieldHost::split(dimension).unwrap()),
+                    _ => Box::new(FieldHost::plain(dimension).unwrap()),
                 }
             })
             .collect();

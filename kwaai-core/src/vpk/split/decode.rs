@@ -170,18 +170,19 @@ impl Opening for Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vpk::split::{SplitHost, SplitOwner};
+    use crate::vpk::FieldHost;
+    use crate::vpk::split::SplitOwner;
     use crate::vpk::{CollectionKey, Host, Metric, Owner};
 
     struct World {
         owner: SplitOwner,
-        hosts: Vec<SplitHost>,
+        hosts: Vec<FieldHost>,
         stamps: Vec<SegmentStamp>,
     }
 
     fn world(hosts: usize, colluding: usize) -> World {
         let owner = SplitOwner::new(&CollectionKey::generate().unwrap(), 4, Metric::Cosine, hosts, colluding).unwrap();
-        let mut all: Vec<SplitHost> = (0..hosts).map(|_| SplitHost::new(4).unwrap()).collect();
+        let mut all: Vec<FieldHost> = (0..hosts).map(|_| FieldHost::split(4).unwrap()).collect();
         let mut stamps = Vec::new();
         for segment in 0..2 {
             let vectors: Vec<Vec<i32>> = (0..5).map(|at| vec![at * 7, -at, 100 * segment, 3]).collect();
