@@ -486,3 +486,24 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn many_peers_have_the_scores_that_each_has_alone() {
+    let world = World::new();
+    let (node, issuer) = (world.node(1), world.node(2));
+    node.trust_issuer(issuer.did(), &CredentialType::ALL).unwrap();
+    let peers: Vec<Did> = (0..1_500u16)
+        .map(|number| {
+            let mut seed = [9; 32];
+            seed[..2].copy_from_slice(&number.to_le_bytes());
+            Keypair::from_seed(seed).did().unwrap()
+        })
+        .collect();
+    for (place, peer) in peers.iter().enumerate().step_by(70) {
+        import(&node, &issuer, BUT_ENDORSEMENT[place % BUT_ENDORSEMENT.len()], *peer, None).await;
+        world.see(&node, peers[place + 1], Outcome::Good, place % 9);
+    }
+    let alone: Vec<_> = peers.iter().map(|peer| node.score(peer).unwrap()).collect();
+    assert!(alone.iter().filter(|score| score.value > 0.0).count() > 20);
+    assert_eq!(node.scores(&peers).unwrap(), alone);
+}

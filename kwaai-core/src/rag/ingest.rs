@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -368,7 +369,7 @@ fn load(
     };
     let source = source.map(|source| source.to_string_lossy().into_owned());
     let (id, name) = identify(knowledge, name, source.as_deref())?;
-    let content_hash = hex(&Sha256::digest(&bytes));
+    let content_hash = HEXLOWER.encode(&Sha256::digest(&bytes));
     let manner = serde_json::to_string(&chunking)
         .map_err(|error| Error::internal("a chunking could not be written down").with_source(error))?;
     if let Standing::Unchanged = knowledge.standing(&id, &content_hash, &manner, embedding)? {
@@ -437,7 +438,7 @@ pub(super) fn document_id(name: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(b"kwaainet document\0");
     hash.update(name.as_bytes());
-    hex(&hash.finalize()[..16])
+    HEXLOWER.encode(&hash.finalize()[..16])
 }
 
 fn passages(document: &Document, id: &str, chunking: &Chunking) -> Result<Vec<Passage>> {
@@ -460,8 +461,4 @@ fn passages(document: &Document, id: &str, chunking: &Chunking) -> Result<Vec<Pa
         });
     }
     Ok(passages)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
+use rayon::prelude::*;
 
 use super::TrustGraph;
 use super::credential::{Credential, CredentialSummary, CredentialType, Validity};
@@ -45,6 +46,8 @@ const UNITS: i64 = 1_000_000_000_000_000;
 const UNITS_PER_THOUSANDTH: f64 = 1e12;
 const HALF_LIFE_DAYS: f64 = 365.0;
 const SECONDS_PER_DAY: i64 = 86_400;
+/// So many peers are scored by one thread at a time.
+const BATCH: usize = 512;
 
 /// How far this node trusts a peer, with the arithmetic behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,18 +168,34 @@ impl TrustGraph {
             let table = self.wallet.facts(transaction)?;
             let mut state = self.ledger.state();
             state.weigh(&anchors, now);
-            let mut judge = Judge {
-                graph: self,
-                table,
-                lists: StatusLists::open(transaction, self.did(), now)?,
-                trusted,
-                thresholds,
-                now,
-                keys: Keys::default(),
-                own: BTreeMap::new(),
-                endorsers: BTreeMap::new(),
+            let judge = || -> Result<Judge<'_>> {
+                Ok(Judge {
+                    graph: self,
+                    table: &table,
+                    lists: StatusLists::open(transaction, self.did(), now)?,
+                    trusted: &trusted,
+                    thresholds: &thresholds,
+                    now,
+                    keys: Keys::default(),
+                    own: BTreeMap::new(),
+                    endorsers: BTreeMap::new(),
+                })
             };
-            peers.iter().map(|peer| judge.score(peer, &state)).collect()
+            // In the order of their rows, so that pages are read one after the other.
+            let mut order: Vec<usize> = (0..peers.len()).collect();
+            order.sort_unstable_by_key(|at| peers[*at].public_key());
+            let batch = |batch: &[usize]| -> Result<Vec<Score>> {
+                let mut judge = judge()?;
+                batch.iter().map(|at| judge.score(&peers[*at], &state)).collect()
+            };
+            let scores = match order.len() {
+                // Waking other threads takes longer than a few peers do.
+                0..=BATCH => vec![batch(&order)?],
+                _ => order.par_chunks(BATCH).map(batch).collect::<Result<_>>()?,
+            };
+            let mut scores: Vec<(usize, Score)> = order.into_iter().zip(scores.into_iter().flatten()).collect();
+            scores.sort_unstable_by_key(|(at, _)| *at);
+            Ok(scores.into_iter().map(|(_, score)| score).collect())
         })
     }
 }
@@ -184,10 +203,10 @@ impl TrustGraph {
 /// What one view of the database and one instant say.
 struct Judge<'graph> {
     graph: &'graph TrustGraph,
-    table: FactsTable,
+    table: &'graph FactsTable,
     lists: StatusLists,
-    trusted: BTreeMap<Did, Vec<CredentialType>>,
-    thresholds: Thresholds,
+    trusted: &'graph BTreeMap<Did, Vec<CredentialType>>,
+    thresholds: &'graph Thresholds,
     now: Timestamp,
     keys: Keys,
     /// What peers have from credentials of named issuers, endorsements left out, found once.
@@ -197,8 +216,8 @@ struct Judge<'graph> {
 }
 
 /// One credential, weighed.
-struct Weighed {
-    facts: Facts,
+struct Weighed<'row> {
+    facts: &'row Facts,
     issuer: Did,
     age_days: u64,
     factor: f64,
@@ -232,7 +251,7 @@ impl Judge<'_> {
             }
         }
         let mut weighed = Vec::with_capacity(all.iter().map(Vec::len).sum());
-        for (subject, facts) in circle.iter().zip(all) {
+        for (subject, facts) in circle.iter().zip(&all) {
             for facts in facts {
                 weighed.push(self.weigh(facts, subject, &circle, state)?);
             }
@@ -282,7 +301,7 @@ impl Judge<'_> {
     /// came into force, and shows the bound at each until `done`.
     fn replay(
         &self,
-        weighed: &[Weighed],
+        weighed: &[Weighed<'_>],
         sum: &Sum,
         seen: &Experience,
         heard: Evidence,
@@ -309,12 +328,18 @@ impl Judge<'_> {
         }
     }
 
-    fn weigh(&mut self, facts: Facts, subject: &Did, circle: &[Did], state: &State) -> Result<Weighed> {
+    fn weigh<'row>(
+        &mut self,
+        facts: &'row Facts,
+        subject: &Did,
+        circle: &[Did],
+        state: &State,
+    ) -> Result<Weighed<'row>> {
         let issuer = self.keys.did(&facts.issuer)?;
         let age_days = facts.valid_from.map_or(0, |from| age_in_days(from, self.now));
         let mut share = 1.0;
         let mut doubt = None;
-        let mut verdict = self.admissible(&facts, subject, circle, &issuer);
+        let mut verdict = self.admissible(facts, subject, circle, &issuer);
         match verdict {
             Ok(Word::Named) if facts.kind == Some(CredentialType::PeerEndorsement) => {
                 share = answer_for(self.endorsed(&issuer, state)?);
@@ -328,7 +353,7 @@ impl Judge<'_> {
             Ok(Word::Named) | Err(_) => {}
         }
         if verdict.is_ok() {
-            match self.withdrawn(&issuer, &facts)? {
+            match self.withdrawn(&issuer, facts)? {
                 Ok(None) => {}
                 Ok(Some(why)) => {
                     share *= UNKNOWN_STATUS_SHARE;
@@ -471,7 +496,7 @@ impl Word {
 }
 
 /// Lets of each type the best count, and fills what is left for endorsements with those of peers; orders them for people.
-fn settle(weighed: &mut [Weighed]) -> Sum {
+fn settle(weighed: &mut [Weighed<'_>]) -> Sum {
     let by_peer = |one: &Weighed| matches!(one.verdict, Ok(Word::Peer));
     weighed.sort_by(|a, b| {
         b.verdict
@@ -510,7 +535,7 @@ fn settle(weighed: &mut [Weighed]) -> Sum {
     sum
 }
 
-impl Weighed {
+impl Weighed<'_> {
     fn into_reason(self) -> Reason {
         let counted = self.verdict.is_ok();
         Reason {

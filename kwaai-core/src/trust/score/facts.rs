@@ -35,6 +35,8 @@ const FACTS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("trust.fac
 const ENDORSED: TableDefinition<(&[u8; 32], &[u8; 32]), ()> = TableDefinition::new("trust.endorsed");
 
 const VERSION: u8 = 2;
+/// The bytes of one credential in a row are no fewer: its identifier, its issuer, the length of its type and its flags.
+const LEAST: usize = 66;
 const ID_PREFIX: &str = "urn:kwaai:vc:";
 
 const REVOCABLE: u8 = 1;
@@ -295,7 +297,7 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
     if reader.u8()? != VERSION {
         return None;
     }
-    let mut all: Vec<Facts> = Vec::new();
+    let mut all: Vec<Facts> = Vec::with_capacity(reader.0.len() / LEAST);
     while !reader.0.is_empty() {
         let (id, issuer) = (reader.array()?, reader.array()?);
         let length = reader.u8()?;
