@@ -28,6 +28,7 @@ mod rule;
 mod score;
 mod statement;
 mod status_list;
+mod succession;
 mod threshold;
 mod wallet;
 mod word;

@@ -34,6 +34,7 @@ use super::policy::Tier;
 use super::propagation::recommended;
 use super::reputation::State;
 use super::status_list::{Status, StatusLists, UNKNOWN_STATUS_SHARE};
+use super::succession::{Place, Successions};
 use super::threshold::Thresholds;
 use crate::Result;
 use crate::identity::Did;
@@ -173,6 +174,7 @@ impl TrustGraph {
                     graph: self,
                     table: &table,
                     lists: StatusLists::open(transaction, self.did(), now)?,
+                    successions: Successions::open(transaction)?,
                     trusted: &trusted,
                     thresholds: &thresholds,
                     now,
@@ -205,6 +207,7 @@ struct Judge<'graph> {
     graph: &'graph TrustGraph,
     table: &'graph FactsTable,
     lists: StatusLists,
+    successions: Successions,
     trusted: &'graph BTreeMap<Did, Vec<CredentialType>>,
     thresholds: &'graph Thresholds,
     now: Timestamp,
@@ -240,14 +243,25 @@ struct Sum {
 
 impl Judge<'_> {
     fn score(&mut self, peer: &Did, state: &State) -> Result<Score> {
-        // Its person and its organisation lend a node what others say of them, not what they say themselves.
+        // A peer has what its earlier keys had. Its person and its organisation lend a node what others say of them, not what they
+        // say themselves.
         let mut circle = vec![*peer];
-        let mut all = vec![self.table.about(peer.public_key())?];
+        let replaced = match self.successions.place(peer)? {
+            Place::Newest(older) => {
+                circle.extend(older);
+                None
+            }
+            Place::Replaced(by) => Some(format!("the peer replaced this key by {by}")),
+        };
+        let keys = circle.len();
+        let mut all = circle.iter().map(|key| self.table.about(key.public_key())).collect::<Result<Vec<_>>>()?;
         // Links are read from the credentials themselves, which takes long; few peers have any.
         if all[0].iter().any(|facts| facts.kind == Some(CredentialType::Binding)) {
             for identity in self.graph.bound_identities(peer)? {
-                all.push(self.table.about(identity.public_key())?);
-                circle.push(identity);
+                for key in self.successions.held_by(&identity)? {
+                    all.push(self.table.about(key.public_key())?);
+                    circle.push(key);
+                }
             }
         }
         let mut weighed = Vec::with_capacity(all.iter().map(Vec::len).sum());
@@ -256,30 +270,20 @@ impl Judge<'_> {
                 weighed.push(self.weigh(facts, subject, &circle, state)?);
             }
         }
-        let sum = settle(&mut weighed);
-        let heard = match state.weighed() {
-            Some((weights, word)) => {
-                let mut failed = None;
-                let heard = recommended(weights, word, *peer, |recommender| {
-                    self.is_stranger(&recommender, state).unwrap_or_else(|error| {
-                        failed = Some(error);
-                        true
-                    })
-                });
-                match failed {
-                    Some(error) => return Err(error),
-                    None => heard,
-                }
+        if let Some(why) = &replaced {
+            for one in &mut weighed {
+                (one.verdict, one.doubt) = (Err(why.clone().into()), None);
             }
-            None => Evidence::default(),
-        };
-        let nothing = Experience::default();
-        let seen = state.experience(peer).unwrap_or(&nothing);
+        }
+        let keys = if replaced.is_some() { &[] } else { &circle[..keys] };
+        let sum = settle(&mut weighed);
+        let heard = self.heard(keys, state)?;
+        let seen = seen(keys, state);
         let credentials = in_points(sum.credentials);
         let own = seen.evidence(self.now);
         let standing = seen.standing(self.now);
         let Blend { value, lower_bound, expectation } = blend(credentials, own, heard, standing);
-        let tier = blend::tier(lower_bound, |done| self.replay(&weighed, &sum, seen, heard, done));
+        let tier = blend::tier(lower_bound, |done| self.replay(&weighed, &sum, &seen, heard, done));
         let kept = |evidence: Evidence| (evidence.total() > 0.0).then_some(evidence);
         Ok(Score {
             value,
@@ -295,6 +299,34 @@ impl Judge<'_> {
             },
             reasons: weighed.into_iter().map(Weighed::into_reason).collect(),
         })
+    }
+
+    /// What recommenders say about the newest of a peer's keys that any of them speaks of.
+    fn heard(&mut self, keys: &[Did], state: &State) -> Result<Evidence> {
+        let Some((weights, word)) = state.weighed() else { return Ok(Evidence::default()) };
+        // Nobody is heard about itself, under whatever key.
+        let others: Cow<'_, BTreeMap<Did, f64>> = match keys {
+            [] | [_] => Cow::Borrowed(weights),
+            _ => {
+                Cow::Owned(weights.iter().filter(|(one, _)| !keys.contains(one)).map(|(one, by)| (*one, *by)).collect())
+            }
+        };
+        for key in keys {
+            let mut failed = None;
+            let heard = recommended(&others, word, *key, |recommender| {
+                self.is_stranger(&recommender, state).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    true
+                })
+            });
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if heard.total() > 0.0 {
+                return Ok(heard);
+            }
+        }
+        Ok(Evidence::default())
     }
 
     /// Walks back through the instants at which the lower bound turned, to the one at which the newest credential that counts
@@ -423,9 +455,8 @@ impl Judge<'_> {
             return Ok(*known);
         }
         let credentials = self.own_credentials(endorser)?;
-        let (own, standing) = state
-            .experience(endorser)
-            .map_or((Evidence::default(), 1.0), |seen| (seen.evidence(self.now), seen.standing(self.now)));
+        let seen = seen(&self.successions.held_by(endorser)?, state);
+        let (own, standing) = (seen.evidence(self.now), seen.standing(self.now));
         let score = blend(credentials, own, Evidence::default(), standing).lower_bound;
         let found = if score > 0.0 {
             let endorsed = self.table.endorsed_by(endorser.public_key(), MAX_ENDORSED + 1)?.len();
@@ -443,10 +474,15 @@ impl Judge<'_> {
             return Ok(*known);
         }
         let mut best: BTreeMap<CredentialType, i64> = BTreeMap::new();
-        for facts in self.table.about(peer.public_key())? {
+        let keys = self.successions.held_by(peer)?;
+        let mut all = Vec::new();
+        for key in &keys {
+            all.extend(self.table.about(key.public_key())?);
+        }
+        for facts in all {
             let issuer = self.keys.did(&facts.issuer)?;
             if let (Some(kind), Some(from), Ok(Word::Named)) =
-                (facts.kind, facts.valid_from, self.admissible(&facts, peer, &[], &issuer))
+                (facts.kind, facts.valid_from, self.admissible(&facts, peer, &keys, &issuer))
                 && kind != CredentialType::PeerEndorsement
                 && let Ok(doubt) = self.withdrawn(&issuer, &facts)?
             {
@@ -475,6 +511,16 @@ impl Judge<'_> {
         }
         Ok(found)
     }
+}
+
+/// This node's experience with a peer under all its keys.
+fn seen<'state>(keys: &[Did], state: &'state State) -> Cow<'state, Experience> {
+    let mut found = keys.iter().filter_map(|key| state.experience(key));
+    let Some(first) = found.next() else { return Cow::Owned(Experience::default()) };
+    found.fold(Cow::Borrowed(first), |mut all, older| {
+        all.to_mut().merge(older);
+        all
+    })
 }
 
 /// Whose word a credential is.

@@ -1,0 +1,154 @@
+//! Scores that follow a peer to its next key, and leave the one that it gave up.
+#![cfg(feature = "experimental-key-rotation")]
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kwaai_core::ErrorCode;
+use kwaai_core::clock::ManualClock;
+use kwaai_core::identity::rotation::KeyHistory;
+use kwaai_core::identity::{Did, Keypair};
+use kwaai_core::store::Store;
+use kwaai_core::trust::{CredentialType, Observation, Outcome, Recommendation, Tier, TrustGraph};
+use serde_json::Map;
+
+fn key(seed: u8) -> Keypair {
+    Keypair::from_seed([seed; 32])
+}
+
+fn did(seed: u8) -> Did {
+    key(seed).did().unwrap()
+}
+
+/// 2 issues; 3 is the peer, with 13 and 23 as its later keys.
+struct World {
+    graph: TrustGraph,
+    issuer: TrustGraph,
+}
+
+impl World {
+    async fn new() -> World {
+        let clock = ManualClock::at("2026-06-01T10:30:00Z".parse().unwrap());
+        let node = |seed| {
+            let signer = key(seed).signer().unwrap();
+            TrustGraph::open(Store::in_memory().unwrap(), signer, Arc::new(clock.clone())).unwrap()
+        };
+        let (graph, issuer) = (node(1), node(2));
+        graph.trust_issuer(issuer.did(), &CredentialType::ALL).unwrap();
+        let world = World { graph, issuer };
+        for kind in [CredentialType::FiduciaryPledge, CredentialType::VerifiedNode, CredentialType::Uptime] {
+            world.vouch(3, kind).await;
+        }
+        world
+    }
+
+    async fn vouch(&self, seed: u8, kind: CredentialType) {
+        let credential = self.issuer.issue(kind, did(seed), Map::new(), None).await.unwrap();
+        self.graph.import_credential(&credential.to_json()).await.unwrap();
+    }
+
+    fn see(&self, seed: u8, outcome: Outcome, times: usize) {
+        for _ in 0..times {
+            self.graph.record(&did(seed), Observation::new(outcome, Timestamp::MAX)).unwrap();
+        }
+    }
+
+    fn value(&self, seed: u8) -> f64 {
+        self.graph.score(&did(seed)).unwrap().value
+    }
+}
+
+async fn history(seeds: &[u8]) -> KeyHistory {
+    let mut history = KeyHistory::begin(&*key(seeds[0]).signer().unwrap(), &did(seeds[1])).await.unwrap();
+    for (at, seed) in seeds.iter().enumerate().skip(1) {
+        let next = seeds.get(at + 1).map(|next| did(*next));
+        history = history.rotate(&*key(*seed).signer().unwrap(), next.as_ref()).await.unwrap();
+    }
+    history
+}
+
+#[tokio::test]
+async fn the_newest_key_has_what_all_of_them_had_and_the_others_nothing() {
+    let world = World::new().await;
+    world.see(3, Outcome::Good, 4);
+    world.see(13, Outcome::Bad, 1);
+    let before = world.graph.score(&did(3)).unwrap();
+    assert_eq!((world.value(13), world.value(23)), (0.0, 0.0));
+    let kept = world.graph.keep_key_history(&history(&[3, 13, 23]).await.to_statements()).unwrap();
+    assert_eq!((kept.identity(), kept.current()), (did(3), did(23)));
+
+    let after = world.graph.score(&did(23)).unwrap();
+    assert_eq!(after.parts.credentials, before.parts.credentials);
+    let seen = after.parts.experience.unwrap();
+    assert_eq!((seen.good, seen.bad), (4.0, 1.0), "the bad comes along");
+    for seed in [3, 13] {
+        let left = world.graph.score(&did(seed)).unwrap();
+        assert_eq!((left.value, left.tier, left.parts.experience), (0.0, Tier::Unknown, None));
+        assert!(left.reasons.iter().all(|reason| !reason.counted && reason.why.contains("replaced")), "{left}");
+    }
+    world.vouch(23, CredentialType::Throughput).await;
+    assert!(world.value(23) > after.value);
+    let scores = world.graph.scores(&[did(3), did(23)]).unwrap();
+    assert_eq!(scores[0].value, 0.0);
+    assert_eq!(scores[1], world.graph.score(&did(23)).unwrap());
+}
+
+#[tokio::test]
+async fn histories_are_kept_over_a_restart_and_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || TrustGraph::open_dir(dir.path()).unwrap();
+    open().keep_key_history(&history(&[3, 13]).await.to_statements()).unwrap();
+    assert_eq!(open().key_history(&did(13)).unwrap(), Some(history(&[3, 13]).await));
+    assert_eq!(open().key_history(&did(4)).unwrap(), None);
+    let longer = KeyHistory::begin(&*key(4).signer().unwrap(), &did(14)).await.unwrap();
+    let graph = open();
+    graph.keep_key_history(&longer.to_statements()).unwrap();
+    let longer = longer.rotate(&*key(14).signer().unwrap(), Some(&did(24))).await.unwrap();
+    assert_eq!(graph.keep_key_history(&longer.to_statements()).unwrap(), longer);
+    let older = graph.keep_key_history(&longer.to_statements()[..1]).unwrap();
+    assert_eq!(older, longer, "an older copy takes nothing back");
+    assert_eq!(graph.key_history(&did(4)).unwrap(), Some(longer));
+}
+
+#[tokio::test]
+async fn a_fork_and_a_key_of_another_history_are_refused_and_change_nothing() {
+    let world = World::new().await;
+    world.graph.keep_key_history(&history(&[3, 13]).await.to_statements()).unwrap();
+    let before = world.graph.score(&did(13)).unwrap();
+    let refused = |statements: Vec<String>| world.graph.keep_key_history(&statements).unwrap_err().code();
+    assert_eq!(refused(history(&[3, 33]).await.to_statements()), ErrorCode::CorruptData);
+    assert_eq!(refused(history(&[5, 13]).await.to_statements()), ErrorCode::AlreadyExists);
+    let mut forged = history(&[3, 13]).await.to_statements();
+    forged[1] = forged[1].replace("\"sequence\":1", "\"sequence\":2");
+    assert_eq!(refused(forged), ErrorCode::InvalidArgument);
+    assert_eq!(world.graph.score(&did(13)).unwrap(), before);
+    assert_eq!(world.value(33), 0.0);
+    assert_eq!(world.graph.key_history(&did(5)).unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_heard_about_a_key_is_heard_about_the_next_but_not_from_the_peer_itself() {
+    let world = World::new().await;
+    // Whom this node names for endorsements, it believes.
+    for seed in [3, 4] {
+        world.graph.trust_issuer(did(seed), &[CredentialType::PeerEndorsement]).unwrap();
+    }
+    let now = "2026-06-01T10:30:00Z".parse().unwrap();
+    let word = |recommender, about| Recommendation {
+        recommender: did(recommender),
+        about: did(about),
+        evidence: kwaai_core::trust::Evidence { good: 2.0, bad: 0.0 },
+        at: now,
+    };
+    for seed in [8, 9] {
+        world.see(seed, Outcome::Good, 1);
+    }
+    world.graph.add_recommendation(word(3, 13)).unwrap();
+    let recommended = || world.graph.score(&did(13)).unwrap().parts.recommended;
+    assert!(recommended().is_some());
+    world.graph.keep_key_history(&history(&[3, 13]).await.to_statements()).unwrap();
+    assert_eq!(recommended(), None, "an earlier key's word about the next one");
+    world.graph.add_recommendation(word(4, 3)).unwrap();
+    assert!(recommended().is_some_and(|heard| heard.good > 0.0));
+    assert_eq!(world.graph.score(&did(3)).unwrap().parts.recommended, None);
+}
