@@ -68,7 +68,7 @@ pub(super) fn digest_without(object: &Map<String, Value>, left_out: &[&str]) -> 
 }
 
 /// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     push_hex(&mut text, bytes);
     text
@@ -84,7 +84,7 @@ pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
 }
 
 /// Exactly `N` bytes from lower-case hexadecimal digits.
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N || !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
