@@ -12,9 +12,12 @@
 
 mod capability;
 mod check;
+mod collection;
 mod depot;
+mod facet;
 mod field;
 mod field_host;
+mod keeper;
 mod kept;
 mod key;
 mod leakage;
@@ -26,6 +29,7 @@ mod random;
 mod request;
 mod rows;
 mod segment;
+mod serve;
 mod wire;
 
 pub mod plain;
@@ -33,8 +37,13 @@ pub mod seal;
 pub mod split;
 
 pub use capability::{Capability, Grant, MAX_CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Right};
+pub use collection::{
+    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState,
+};
 pub use depot::{Depot, DepotPolicy, Tenant};
+pub use facet::Vpk;
 pub use field_host::FieldHost;
+pub use keeper::{HostName, Keeper};
 pub use kept::{Described, KeptManifest, Room};
 pub use key::{CollectionId, CollectionKey};
 pub use leakage::{Leakage, Mode};

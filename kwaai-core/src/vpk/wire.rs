@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Payload = 6,
     Request = 7,
     Answer = 8,
+    Pages = 9,
 }
 
 pub(super) struct Writer(Vec<u8>);
