@@ -27,8 +27,8 @@ advisories: ## published advisories about the dependencies (fetches the RustSec 
 fuzz: ## the fuzz targets for longer: FUZZ_CASES=1000000 make fuzz
 	PROPTEST_CASES=$${FUZZ_CASES:-200000} cargo test --workspace fuzz_
 
-soak: ## what takes long: processes killed at 1,000 random points while they write wallet, reputation and what they keep for others (SOAK_POINTS)
-	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test trust_wallet_crash --test vpk_crash
+soak: ## what takes long: processes killed at 1,000 random points while they write wallet, reputation and private knowledge (SOAK_POINTS)
+	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test trust_wallet_crash --test vpk_crash --test vpk_owner_crash
 
 parity: ## compare logits with Hugging Face transformers, live (needs torch and transformers)
 	@.ci/setup

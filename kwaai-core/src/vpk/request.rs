@@ -67,19 +67,19 @@ pub enum Call {
     Revoke([u8; 16], i64),
 }
 
+const CREATE: &str = "kwaainet.vpk.create";
+const PUT: &str = "kwaainet.vpk.put";
+const REMOVE: &str = "kwaainet.vpk.remove";
+const FETCH: &str = "kwaainet.vpk.fetch";
+const ASK: &str = "kwaainet.vpk.ask";
+const MANIFEST: &str = "kwaainet.vpk.manifest";
+const DELETE: &str = "kwaainet.vpk.delete";
+const LIST: &str = "kwaainet.vpk.list";
+const HEALTH: &str = "kwaainet.vpk.health";
+const REVOKE: &str = "kwaainet.vpk.revoke";
+
 /// The methods by which hosts are called.
-pub const METHODS: [&str; 10] = [
-    "kwaainet.vpk.create",
-    "kwaainet.vpk.put",
-    "kwaainet.vpk.remove",
-    "kwaainet.vpk.fetch",
-    "kwaainet.vpk.ask",
-    "kwaainet.vpk.manifest",
-    "kwaainet.vpk.delete",
-    "kwaainet.vpk.list",
-    "kwaainet.vpk.health",
-    "kwaainet.vpk.revoke",
-];
+pub const METHODS: [&str; 10] = [CREATE, PUT, REMOVE, FETCH, ASK, MANIFEST, DELETE, LIST, HEALTH, REVOKE];
 
 impl Request {
     /// The method by which this is called.

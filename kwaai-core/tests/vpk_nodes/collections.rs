@@ -51,7 +51,7 @@ async fn what_was_put_in_is_found_at_once_and_sealed_and_after_restarts_of_owner
     let notes = owner.vpk().open("notes").await.unwrap();
     assert_eq!(owner.vpk().collections().await.unwrap(), ["notes"]);
     // The host has not begun to host again, and cannot be reached either.
-    assert!(notes.search(&query, 10, &none()).await.is_err());
+    assert_eq!(notes.search(&query, 10, &none()).await.unwrap_err().code(), ErrorCode::Unreachable);
     connect(&owner, &host).await;
     let error = notes.search(&query, 10, &none()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unsupported, "{error}");

@@ -1,18 +1,34 @@
 //! A new key for what is there.
 
-use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::shape::Record;
 use super::state::{Place, State};
 use super::{Collection, Inner, blocking};
 use crate::vpk::request::{Call, Request};
-use crate::vpk::{PayloadPlace, SegmentStamp};
+use crate::vpk::{CollectionKey, Owner, PayloadPlace, SegmentStamp};
 use crate::{Error, Result};
+
+/// A vector on its way from an old segment to a new one.
+struct Moved {
+    id: u64,
+    values: Vec<i32>,
+    length: f32,
+    payload: u32,
+}
 
 /// What a vector is called in its new segment.
 type Row = (u64, Place, f32, u32);
+
+/// What is at the hosts under the new key.
+#[derive(Default)]
+struct Placed {
+    segments: Vec<(u64, SegmentStamp)>,
+    rows: Vec<Row>,
+    /// Parts of hosts that could not be reached.
+    late: Vec<(usize, Vec<u8>)>,
+}
 
 impl Collection {
     /// Seals everything anew under the key of the next epoch, without the vectors that were deleted, and has the hosts forget
@@ -36,65 +52,26 @@ impl Inner {
         let (state, (key, owner)) = (self.state(), self.owner());
         let next_key = key.next_epoch()?;
         let next_owner = self.config.owner(&next_key)?;
-
-        let mut vectors: BTreeMap<u64, (Vec<i32>, f32, u32)> = BTreeMap::new();
-        for segment in state.segments.values() {
-            let mut parts = Vec::with_capacity(self.hosts.len());
-            for host in 0..self.hosts.len() {
-                parts.push(self.call(host, Call::FetchSegment(segment.stamp)).await.ok());
-            }
-            let (owner, stamp) = (owner.clone(), segment.stamp);
-            let rows = blocking(move || owner.unseal(&stamp, &parts)).await?;
-            for (row, live) in rows.into_iter().zip(segment.live.iter()) {
-                let Some((id, length)) = live else { continue };
-                let payload = state.known.get(id).map_or(0, |known| known.payload);
-                vectors.insert(*id, (row, *length, payload));
-            }
-        }
-
-        let mut next = State { generation: state.generation + 1, tail: state.tail.clone(), ..State::default() };
-        let (mut rows, mut late): (Vec<Row>, Vec<(usize, Vec<u8>)>) = (Vec::new(), Vec::new());
-        let (first, mut placed) = (state.next_order(), Vec::new());
-        let mut vectors = vectors.into_iter().peekable();
-        while vectors.peek().is_some() {
-            let batch: Vec<(u64, (Vec<i32>, f32, u32))> = vectors.by_ref().take(self.config.segment()).collect();
-            let values = batch.iter().map(|(_, (values, ..))| values.clone()).collect();
-            let put = self.place(next_owner.clone(), values).await;
-            let (stamp, waiting) = match put {
-                Ok(put) => put,
-                Err(error) => {
-                    for stamp in placed {
-                        self.take_back(stamp, &[]).await;
-                    }
-                    return Err(error);
-                }
-            };
-            let order = first + placed.len() as u64;
-            placed.push(stamp);
-            late.extend(waiting);
-            next.add_segment(order, stamp);
-            for (position, (id, (_, length, payload))) in batch.into_iter().enumerate() {
-                rows.push((id, Place { order, position: position as u32 }, length, payload));
-            }
-        }
-        for (id, place, length, payload) in &rows {
-            next.set(*id, Some(*place), *length, *payload, None)?;
-        }
-        for (id, values) in state.tail.iter() {
-            let known = state.known.get(id).ok_or_else(|| Error::internal("a buffered vector is not known"))?;
-            next.set(*id, None, known.length, known.payload, Some(values.to_vec()))?;
-        }
-
         let mut new_record = record.clone();
         new_record.epoch = next_key.epoch();
-        let committed =
-            self.commit_rotation(&state, &key, next_key.clone(), new_record.clone(), rows, late, &placed).await;
-        if let Err(error) = committed {
-            for stamp in placed {
-                self.take_back(stamp, &[]).await;
+
+        let vectors = self.fetch_all(&state, &owner).await?;
+        let mut placed = Placed::default();
+        let done = async {
+            self.place_all(&next_owner, vectors, state.next_order(), &mut placed).await?;
+            let next = moved(&state, &placed)?;
+            self.commit_rotation(&state, &key, &next_key, &new_record, &mut placed).await?;
+            Ok(next)
+        };
+        let next = match done.await {
+            Ok(next) => next,
+            Err(error) => {
+                for (_, stamp) in placed.segments {
+                    self.take_back(stamp, &[]).await;
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         *record = new_record;
         self.hosts.iter().for_each(|host| host.behind.store(true, Ordering::Release));
         self.change_state(|state| {
@@ -108,20 +85,57 @@ impl Inner {
         self.publish().await
     }
 
+    /// The sealed vectors that were not deleted, in the order of their ids.
+    async fn fetch_all(&self, state: &State, owner: &Arc<dyn Owner>) -> Result<Vec<Moved>> {
+        let mut vectors = Vec::new();
+        for segment in state.segments.values() {
+            let mut parts = Vec::with_capacity(self.hosts.len());
+            for host in 0..self.hosts.len() {
+                parts.push(self.call(host, Call::FetchSegment(segment.stamp)).await.ok());
+            }
+            let (owner, stamp) = (owner.clone(), segment.stamp);
+            let rows = blocking(move || owner.unseal(&stamp, &parts)).await?;
+            for (values, live) in rows.into_iter().zip(segment.live.iter()) {
+                let Some((id, length)) = *live else { continue };
+                let payload = state.known.get(&id).map_or(0, |known| known.payload);
+                vectors.push(Moved { id, values, length, payload });
+            }
+        }
+        vectors.sort_unstable_by_key(|vector| vector.id);
+        Ok(vectors)
+    }
+
+    /// Seals vectors under a key and brings them to the hosts. What was brought stands in `placed`, also after an error.
+    async fn place_all(
+        &self,
+        owner: &Arc<dyn Owner>,
+        vectors: Vec<Moved>,
+        first: u64,
+        placed: &mut Placed,
+    ) -> Result<()> {
+        for (number, batch) in vectors.chunks(self.config.segment()).enumerate() {
+            let values = batch.iter().map(|vector| vector.values.clone()).collect();
+            let (stamp, late) = self.place(owner.clone(), values).await?;
+            let order = first + number as u64;
+            placed.segments.push((order, stamp));
+            placed.late.extend(late);
+            for (position, vector) in batch.iter().enumerate() {
+                let place = Place { order, position: position as u32 };
+                placed.rows.push((vector.id, place, vector.length, vector.payload));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the new state down in one transaction, and what the hosts are to forget.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one transaction")]
     async fn commit_rotation(
         &self,
         old: &State,
-        old_key: &crate::vpk::CollectionKey,
-        key: crate::vpk::CollectionKey,
-        record: Record,
-        rows: Vec<Row>,
-        late: Vec<(usize, Vec<u8>)>,
-        placed: &[SegmentStamp],
+        old_key: &CollectionKey,
+        key: &CollectionKey,
+        record: &Record,
+        placed: &mut Placed,
     ) -> Result<()> {
-        let first = old.next_order();
-        let placed: Vec<(u64, SegmentStamp)> = (first..).zip(placed.iter().copied()).collect();
         let gone: Vec<(u64, SegmentStamp)> = old.segments.iter().map(|(at, segment)| (*at, segment.stamp)).collect();
         let mut payloads = Vec::new();
         for (id, known) in old.known.iter().filter(|(_, known)| known.payload > 0) {
@@ -129,6 +143,8 @@ impl Inner {
             payloads.push((place, old_key.payload_name(place)?));
         }
         let (id, hosts, name) = (self.id, self.hosts.len(), self.name.clone());
+        let (key, record, late) = (key.clone(), record.clone(), std::mem::take(&mut placed.late));
+        let (segments, rows) = (placed.segments.clone(), placed.rows.clone());
         self.write(move |change| {
             let request = |call| Request { collection: id, capability: None, call };
             for (host, bytes) in late {
@@ -143,7 +159,7 @@ impl Inner {
                 }
             }
             gone.iter().try_for_each(|(order, _)| change.remove_segment(*order))?;
-            placed.iter().try_for_each(|(order, stamp)| change.segment(*order, stamp))?;
+            segments.iter().try_for_each(|(order, stamp)| change.segment(*order, stamp))?;
             rows.iter()
                 .try_for_each(|(id, place, length, payload)| change.entry(*id, Some(*place), *length, *payload))?;
             payloads.iter().try_for_each(|(place, _)| change.parcel(hosts, *place, true))?;
@@ -152,4 +168,18 @@ impl Inner {
         })
         .await
     }
+}
+
+/// The state after it, with the same vectors in the tail.
+fn moved(old: &State, placed: &Placed) -> Result<State> {
+    let mut next = State { generation: old.generation + 1, ..State::default() };
+    placed.segments.iter().for_each(|(order, stamp)| next.add_segment(*order, *stamp));
+    for (id, place, length, payload) in &placed.rows {
+        next.set(*id, Some(*place), *length, *payload, None)?;
+    }
+    for (id, values) in old.tail.iter() {
+        let known = old.known.get(id).ok_or_else(|| Error::internal("a buffered vector is not known"))?;
+        next.set(*id, None, known.length, known.payload, Some(values.to_vec()))?;
+    }
+    Ok(next)
 }

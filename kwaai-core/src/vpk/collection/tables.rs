@@ -10,16 +10,19 @@ use crate::vpk::segment::NONCE;
 use crate::vpk::{CollectionId, CollectionKey, PayloadPlace, SegmentStamp};
 use crate::{Error, Result};
 
+/// A collection and a number in it.
+type Numbered = (&'static [u8; 16], u64);
+
 /// Name → record in JSON.
 const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("vpk.own.collections");
 /// The roots of the keys. As secret as the identity, and kept in the same directory.
 const KEYS: TableDefinition<(&[u8; 16], u32), &[u8; 32]> = TableDefinition::new("vpk.own.keys");
-const SEGMENTS: TableDefinition<(&[u8; 16], u64), (&[u8; NONCE], u32)> = TableDefinition::new("vpk.own.segments");
+const SEGMENTS: TableDefinition<Numbered, (&[u8; NONCE], u32)> = TableDefinition::new("vpk.own.segments");
 /// Id → segment, position, the bits of the length, version of the payload.
-const ENTRIES: TableDefinition<(&[u8; 16], u64), (u64, u32, u32, u32)> = TableDefinition::new("vpk.own.entries");
+const ENTRIES: TableDefinition<Numbered, (u64, u32, u32, u32)> = TableDefinition::new("vpk.own.entries");
 /// Vectors that were not sealed yet, as whole numbers.
-const TAIL: TableDefinition<(&[u8; 16], u64), &[u8]> = TableDefinition::new("vpk.own.tail");
-const PAYLOADS: TableDefinition<(&[u8; 16], u64), &[u8]> = TableDefinition::new("vpk.own.payloads");
+const TAIL: TableDefinition<Numbered, &[u8]> = TableDefinition::new("vpk.own.tail");
+const PAYLOADS: TableDefinition<Numbered, &[u8]> = TableDefinition::new("vpk.own.payloads");
 /// Requests that a host has not answered yet, in their order.
 const OUTBOX: TableDefinition<(&[u8; 16], u32, u64), &[u8]> = TableDefinition::new("vpk.own.outbox");
 /// Payloads that a host has not got yet, or has still: id and version, and whether it is to keep it.

@@ -34,6 +34,9 @@ impl Key {
     }
 }
 
+/// A collection and a name in it.
+type Named<const N: usize> = (&'static [u8; 48], &'static [u8; N]);
+
 /// Mode, dimension, charged bytes, rows, the number of the next segment.
 type Row = (u8, u32, u64, u64, u64);
 
@@ -43,16 +46,14 @@ pub(super) const COLLECTIONS: TableDefinition<&[u8; 48], Row> = TableDefinition:
 pub(super) const SEGMENTS: TableDefinition<(&[u8; 48], u64), &[u8]> = TableDefinition::new("vpk.host.segments");
 
 /// Their numbers, and how many vectors they hold.
-pub(super) const STAMPS: TableDefinition<(&[u8; 48], &[u8; NONCE]), (u64, u32)> =
-    TableDefinition::new("vpk.host.stamps");
+pub(super) const STAMPS: TableDefinition<Named<NONCE>, (u64, u32)> = TableDefinition::new("vpk.host.stamps");
 
-pub(super) const PAYLOADS: TableDefinition<(&[u8; 48], &PayloadName), &[u8]> =
-    TableDefinition::new("vpk.host.payloads");
+pub(super) const PAYLOADS: TableDefinition<Named<16>, &[u8]> = TableDefinition::new("vpk.host.payloads");
 
 pub(super) const MANIFESTS: TableDefinition<&[u8; 48], (u64, &[u8])> = TableDefinition::new("vpk.host.manifests");
 
 /// Of lines of capabilities: whether they were revoked, the bytes that were added by them, and when they end.
-pub(super) const CAPABILITIES: TableDefinition<(&[u8; 48], &[u8; 16]), (bool, u64, i64)> =
+pub(super) const CAPABILITIES: TableDefinition<Named<16>, (bool, u64, i64)> =
     TableDefinition::new("vpk.host.capabilities");
 
 /// Charged bytes and collections of each owner.
