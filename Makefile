@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi bench-trust install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,10 @@ semver: ## what would break users of the crates since SEMVER_BASELINE, a commit 
 bench-trust: ## threat simulations beside EigenTrust, and the speed of trust beside OpenSSL (release build)
 	@.ci/setup
 	@$(PYTHON) tests/bench/trust.py
+
+bench-vpk: ## what private knowledge costs, each mode, one host and several nodes (release build)
+	@.ci/setup
+	@$(PYTHON) tests/bench/vpk.py
 
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header

@@ -39,7 +39,7 @@ impl Described {
         writer.finish()
     }
 
-    /// Reads the answer to [`Call::List`] or [`Call::Describe`].
+    /// Reads the answer to [`Call::List`](super::Call::List) or [`Call::Describe`](super::Call::Describe).
     ///
     /// # Errors
     /// `corrupt_data`, `unsupported`.
@@ -80,7 +80,7 @@ impl Room {
         writer.finish()
     }
 
-    /// Reads the answer to [`Call::Health`] and to whatever changes how much is kept.
+    /// Reads the answer to [`Call::Health`](super::Call::Health) and to whatever changes how much is kept.
     ///
     /// # Errors
     /// `corrupt_data`, `unsupported`.
@@ -109,7 +109,7 @@ impl KeptManifest {
         writer.finish()
     }
 
-    /// Reads the answer to [`Call::ReadManifest`].
+    /// Reads the answer to [`Call::ReadManifest`](super::Call::ReadManifest).
     ///
     /// # Errors
     /// `corrupt_data`, `unsupported`.
