@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi bench-trust install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,8 @@ advisories: ## published advisories about the dependencies (fetches the RustSec 
 fuzz: ## the fuzz targets for longer: FUZZ_CASES=1000000 make fuzz
 	PROPTEST_CASES=$${FUZZ_CASES:-200000} cargo test --workspace fuzz_
 
-soak: ## what takes long: a process killed at 1,000 random points while it writes wallet and reputation (SOAK_POINTS)
-	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test trust_wallet_crash
+soak: ## what takes long: processes killed at 1,000 random points while they write wallet, reputation and private knowledge (SOAK_POINTS)
+	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test trust_wallet_crash --test vpk_crash --test vpk_owner_crash
 
 parity: ## compare logits with Hugging Face transformers, live (needs torch and transformers)
 	@.ci/setup
@@ -58,6 +58,10 @@ semver: ## what would break users of the crates since SEMVER_BASELINE, a commit 
 bench-trust: ## threat simulations beside EigenTrust, and the speed of trust beside OpenSSL (release build)
 	@.ci/setup
 	@$(PYTHON) tests/bench/trust.py
+
+bench-vpk: ## what private knowledge costs, each mode, one host and several nodes (release build)
+	@.ci/setup
+	@$(PYTHON) tests/bench/vpk.py
 
 header: ## write include/kwaainet.h anew from kwaai-ffi
 	KWAAI_UPDATE_HEADER=1 cargo test --workspace --test header

@@ -7,6 +7,8 @@ mod knowledge;
 mod probe;
 mod question;
 mod status;
+#[cfg(feature = "vpk")]
+mod vpk;
 mod word;
 
 use std::fmt;
@@ -53,6 +55,8 @@ struct Inner {
     network: Network,
     trust: TrustGraph,
     shards: ShardEngine,
+    #[cfg(feature = "vpk")]
+    vpk: crate::vpk::Vpk,
     gate: Arc<TrustGate>,
     contribution: Contributing,
     knowledge: KnowledgeBases,
@@ -79,6 +83,8 @@ impl Node {
                 .map_err(|error| Error::internal("opening the data directory did not finish").with_source(error))??
         };
         let Opened { keypair, signer, store } = opened;
+        #[cfg(feature = "vpk")]
+        let vpk_store = store.clone();
         let trust = TrustGraph::open(store, signer.clone(), config.clock.clone())?;
         let gate = Arc::new(TrustGate::new(trust.clone()));
         let name = config.display_name();
@@ -93,6 +99,8 @@ impl Node {
         question::serve(&*peers, gate.clone(), askers.clone())?;
         word::serve(&*peers, gate.clone(), askers)?;
         probe::serve(&*peers, trust.clone())?;
+        #[cfg(feature = "vpk")]
+        let vpk = vpk::open(vpk_store, &trust, &config, peers.clone());
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);
         tracing::info!(peer = %network.local_peer(), name, "node started");
@@ -104,6 +112,8 @@ impl Node {
                 network,
                 trust,
                 shards,
+                #[cfg(feature = "vpk")]
+                vpk,
                 gate,
                 contribution: Contributing::default(),
                 knowledge: KnowledgeBases::new(config.data_dir),

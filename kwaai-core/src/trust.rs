@@ -26,7 +26,7 @@ mod query;
 mod reputation;
 mod rule;
 mod score;
-mod statement;
+pub(crate) mod statement;
 mod status_list;
 mod succession;
 mod threshold;

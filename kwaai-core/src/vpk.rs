@@ -10,9 +10,15 @@
 //!
 //! Scores are whole numbers and exact: equal questions to equal vectors give equal scores in every mode.
 
+mod capability;
 mod check;
+mod collection;
+mod depot;
+mod facet;
 mod field;
 mod field_host;
+mod keeper;
+mod kept;
 mod key;
 mod leakage;
 mod manifest;
@@ -20,20 +26,31 @@ mod payload;
 mod quantize;
 mod query;
 mod random;
+mod request;
 mod rows;
 mod segment;
+mod serve;
 mod wire;
 
 pub mod plain;
 pub mod seal;
 pub mod split;
 
+pub use capability::{Capability, Grant, MAX_CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Right};
+pub use collection::{
+    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState,
+};
+pub use depot::{Depot, DepotPolicy, Tenant};
+pub use facet::Vpk;
 pub use field_host::FieldHost;
+pub use keeper::{HostName, Keeper};
+pub use kept::{Described, KeptManifest, Room};
 pub use key::{CollectionId, CollectionKey};
 pub use leakage::{Leakage, Mode};
 pub use manifest::{Anchor, Entry, Manifest};
 pub use payload::{MAX_PAYLOAD, PADDING, PayloadPlace, open_payload, seal_payload};
 pub use quantize::{MAX_DIMENSION, Metric, Quantized, Quantizer};
+pub use request::{Call, MAX_PART, METHODS, PayloadName, Request};
 pub use segment::{MAX_SEGMENT, SegmentStamp, Upload};
 
 use crate::Result;

@@ -232,6 +232,8 @@ purposes! {
     ServeBlocks = "serve_blocks", Known;
     /// This node computes on the model blocks that a peer serves.
     UseBlocks = "use_blocks", Known;
+    /// A peer keeps private knowledge at this node.
+    StoreVectors = "store_vectors", Known;
 }
 
 impl fmt::Display for Purpose {

@@ -16,18 +16,18 @@ use crate::{Error, ErrorCode, Result};
 const VERSION: u64 = 1;
 
 /// How far two clocks may be apart before a statement of one is refused by the other.
-pub(super) const CLOCK_SKEW_SECONDS: i64 = 5 * 60;
+pub(crate) const CLOCK_SKEW_SECONDS: i64 = 5 * 60;
 
 /// 64 bytes never need more characters of base58 than this; base58 decoding is quadratic, so longer text is not decoded.
 const MAX_SIGNATURE: usize = 88;
 
 /// A refusal that names the rule that was broken.
-pub(super) fn refused(code: ErrorCode, rule: &'static str, why: impl Into<String>) -> Error {
+pub(crate) fn refused(code: ErrorCode, rule: &'static str, why: impl Into<String>) -> Error {
     Error::new(code, why).with("rule", rule)
 }
 
 /// Completes and signs a statement, and returns it as JSON text.
-pub(super) async fn sign(kind: &str, mut members: Map<String, Value>, signer: &dyn Signer) -> Result<String> {
+pub(crate) async fn sign(kind: &str, mut members: Map<String, Value>, signer: &dyn Signer) -> Result<String> {
     members.insert("type".into(), kind.into());
     members.insert("version".into(), VERSION.into());
     let signature = signer.sign(&message(kind, &members)?).await?;
@@ -42,7 +42,7 @@ fn message(kind: &str, unsigned: &Map<String, Value>) -> Result<Vec<u8>> {
 }
 
 /// A statement whose author signed it, read member by member.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     kind: &'static str,
     members: Map<String, Value>,
 }
@@ -54,7 +54,7 @@ impl Reader {
     /// `resource_exhausted` for a text that is too long; `invalid_argument` with the rule `form` for one that is no such
     /// statement, `unsupported` for another version; `corrupt_data` with the rule `signature` when somebody else signed it,
     /// or it was changed.
-    pub(super) fn open(kind: &'static str, text: &str, limit: usize, author: &'static str) -> Result<(Reader, Did)> {
+    pub(crate) fn open(kind: &'static str, text: &str, limit: usize, author: &'static str) -> Result<(Reader, Did)> {
         if text.len() > limit {
             return Err(refused(
                 ErrorCode::ResourceExhausted,
@@ -94,41 +94,41 @@ impl Reader {
     }
 
     /// A member that must be there.
-    pub(super) fn take(&mut self, name: &'static str) -> Result<Value> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Result<Value> {
         self.members.remove(name).ok_or_else(|| self.malformed(name))
     }
 
-    pub(super) fn text(&mut self, name: &'static str) -> Result<String> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Result<String> {
         match self.take(name)? {
             Value::String(text) => Ok(text),
             _ => Err(self.malformed(name)),
         }
     }
 
-    pub(super) fn did(&mut self, name: &'static str) -> Result<Did> {
+    pub(crate) fn did(&mut self, name: &'static str) -> Result<Did> {
         let text = self.text(name)?;
         text.parse().map_err(|error: Error| self.malformed(name).with_source(error))
     }
 
-    pub(super) fn time(&mut self, name: &'static str) -> Result<Timestamp> {
+    pub(crate) fn time(&mut self, name: &'static str) -> Result<Timestamp> {
         let value = self.take(name)?;
         proof::date_time(name, &value).map_err(|error| self.malformed(name).with_source(error))
     }
 
     /// `N` bytes in lower-case hexadecimal digits.
-    pub(super) fn bytes<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N]> {
+    pub(crate) fn bytes<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N]> {
         let text = self.text(name)?;
         json::unhex(&text).ok_or_else(|| self.malformed(name))
     }
 
     /// A member of a type of its own, or `None` where it is missing.
-    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>> {
+    pub(crate) fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>> {
         let Some(value) = self.members.remove(name) else { return Ok(None) };
         serde_json::from_value(value).map(Some).map_err(|error| self.malformed(name).with_source(error))
     }
 
     /// Ends the reading; a member that nobody read is refused.
-    pub(super) fn end(self) -> Result<()> {
+    pub(crate) fn end(self) -> Result<()> {
         match self.members.keys().next() {
             Some(name) => {
                 Err(refused(ErrorCode::InvalidArgument, "form", format!("a {} has no member {name:.60?}", self.kind)))
@@ -137,7 +137,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn malformed(&self, name: &str) -> Error {
+    pub(crate) fn malformed(&self, name: &str) -> Error {
         refused(ErrorCode::InvalidArgument, "form", format!("the {name} of a {} is missing or malformed", self.kind))
     }
 }
@@ -148,11 +148,11 @@ fn signature(text: &str) -> Option<[u8; 64]> {
 }
 
 /// Whether an instant lies no further ahead of `now` than clocks differ.
-pub(super) fn is_past(instant: Timestamp, now: Timestamp) -> bool {
+pub(crate) fn is_past(instant: Timestamp, now: Timestamp) -> bool {
     instant.as_second() <= now.as_second().saturating_add(CLOCK_SKEW_SECONDS)
 }
 
 /// Whether more than `seconds` have passed since an instant.
-pub(super) fn is_older(instant: Timestamp, seconds: i64, now: Timestamp) -> bool {
+pub(crate) fn is_older(instant: Timestamp, seconds: i64, now: Timestamp) -> bool {
     now.as_second().saturating_sub(instant.as_second()) > seconds
 }

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::payload::PayloadPlace;
 use super::random::fresh;
+use super::request::PayloadName;
 use crate::vault::{Key, Vault, check_passphrase};
 use crate::{Error, Result};
 
@@ -57,6 +59,7 @@ pub(super) enum Purpose {
     Check,
     Payload,
     Manifest,
+    Name,
 }
 
 impl Purpose {
@@ -66,6 +69,7 @@ impl Purpose {
             Purpose::Check => "check",
             Purpose::Payload => "payload",
             Purpose::Manifest => "manifest",
+            Purpose::Name => "name",
         }
     }
 }
@@ -155,6 +159,25 @@ impl CollectionKey {
             .expand(label.as_bytes(), key.as_mut_slice())
             .map_err(|_| Error::internal("a key cannot be derived"))?;
         Ok(key)
+    }
+
+    /// The key as the owner's database keeps it, to be made again by [`CollectionKey::from_root`].
+    pub(super) fn root(&self) -> &[u8; 32] {
+        self.root.bytes()
+    }
+
+    pub(super) fn from_root(collection: CollectionId, epoch: u32, root: &[u8; 32]) -> CollectionKey {
+        CollectionKey { collection, epoch, root: Key::from_bytes(Zeroizing::new(*root)) }
+    }
+
+    /// Under which name hosts keep the payload of a place: nobody else can tell which it is, or that two belong together.
+    pub(super) fn payload_name(&self, place: PayloadPlace) -> Result<PayloadName> {
+        let mut name = [0; 16];
+        let info = [place.id.to_le_bytes().as_slice(), &place.version.to_le_bytes()].concat();
+        Hkdf::<Sha256>::new(None, self.derive(Purpose::Name)?.as_slice())
+            .expand(&info, &mut name)
+            .map_err(|_| Error::internal("a name cannot be derived"))?;
+        Ok(name)
     }
 
     fn place(&self) -> String {

@@ -33,12 +33,13 @@ use mask::Masks;
 use ring::Ring;
 
 pub use host::SealHost;
+pub(super) use host::{MAX_SESSIONS, SESSION_BYTES};
 
 /// The plaintext modulus: the greatest prime below 2²⁴ that is 1 modulo 8,192, so that a stored number has three bytes.
 pub(super) const PRIME: u32 = 16_760_833;
 const FIELD: Field = Field::new(PRIME);
 /// Bytes of a stored number.
-const WIDTH: usize = 3;
+pub(super) const WIDTH: usize = 3;
 
 /// The owner of a collection that one host keeps.
 pub struct SealOwner {

@@ -20,6 +20,8 @@ use crate::{Error, Result};
 use decode::Decoder;
 use share::{Dealer, combinations, lagrange, point};
 
+pub(super) use share::combinations as choices;
+
 /// The greatest prime below 2²⁵.
 pub(super) const PRIME: u32 = 33_554_393;
 pub(super) const FIELD: Field = Field::new(PRIME);

@@ -17,6 +17,9 @@ pub(super) enum Kind {
     Reply = 4,
     Manifest = 5,
     Payload = 6,
+    Request = 7,
+    Answer = 8,
+    Pages = 9,
 }
 
 pub(super) struct Writer(Vec<u8>);
@@ -82,6 +85,10 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
+    pub(super) fn u8(&mut self) -> Result<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
     pub(super) fn u32(&mut self) -> Result<u32> {
         self.array().map(u32::from_le_bytes)
     }
@@ -92,6 +99,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn remaining(&self) -> usize {
         self.0.len()
+    }
+
+    /// All that is left.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.0
     }
 
     pub(super) fn finish(self) -> Result<()> {

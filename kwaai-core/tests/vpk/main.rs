@@ -3,6 +3,11 @@
 #![cfg(feature = "vpk")]
 
 mod attack;
+mod capability;
+mod depot;
+mod desk;
 mod exact;
 mod refuse;
+#[path = "../support/statement.rs"]
+mod statement;
 mod world;

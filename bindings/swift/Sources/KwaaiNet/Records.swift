@@ -98,6 +98,7 @@ public enum Purpose: String, Sendable, CaseIterable {
     case open, message
     case serveBlocks = "serve_blocks"
     case useBlocks = "use_blocks"
+    case storeVectors = "store_vectors"
 }
 
 /// How much an asker may learn of a score. Each level includes those before it.

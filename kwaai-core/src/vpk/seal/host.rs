@@ -15,8 +15,11 @@ use crate::vpk::wire::{Kind, Writer, damaged};
 use crate::vpk::{Host, Mode};
 use crate::{Error, Result};
 
-/// Sessions whose keys are kept, about 1.6 MB each; the one that was admitted first makes room.
-const MAX_SESSIONS: usize = 8;
+/// Sessions whose keys are kept; the one that was admitted first makes room.
+pub(in crate::vpk) const MAX_SESSIONS: usize = 8;
+
+/// What the keys of one session take in memory, about.
+pub(in crate::vpk) const SESSION_BYTES: u64 = 1_600_000;
 
 /// What one host keeps of one collection.
 ///

@@ -57,7 +57,7 @@ pub(super) fn lagrange(points: &[u32], at: u32) -> Result<Vec<u32>> {
 }
 
 /// All ways to choose `count` of the first `from` numbers, in order.
-pub(super) fn combinations(from: usize, count: usize) -> Vec<Vec<usize>> {
+pub(in crate::vpk) fn combinations(from: usize, count: usize) -> Vec<Vec<usize>> {
     let mut all = Vec::new();
     let mut chosen: Vec<usize> = (0..count).collect();
     if count > from {

@@ -59,7 +59,10 @@ public enum class Purpose {
     SERVE_BLOCKS,
 
     /** A peer computes blocks for this node. */
-    USE_BLOCKS;
+    USE_BLOCKS,
+
+    /** A peer keeps private knowledge at this node. */
+    STORE_VECTORS;
 
     public companion object {
         /** The purpose of a name such as `serve_blocks`. */
