@@ -232,6 +232,10 @@ purposes! {
     ServeBlocks = "serve_blocks", Known;
     /// This node computes on the model blocks that a peer serves.
     UseBlocks = "use_blocks", Known;
+    /// A peer is reached through this node as its relay, or reaches others through it.
+    Relay = "relay", Unknown;
+    /// The same with a full share of the relay, which others leave to such peers.
+    RelayFreely = "relay_freely", Known;
 }
 
 impl fmt::Display for Purpose {

@@ -98,6 +98,8 @@ public enum Purpose: String, Sendable, CaseIterable {
     case open, message
     case serveBlocks = "serve_blocks"
     case useBlocks = "use_blocks"
+    case relay
+    case relayFreely = "relay_freely"
 }
 
 /// How much an asker may learn of a score. Each level includes those before it.
