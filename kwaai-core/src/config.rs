@@ -6,12 +6,14 @@
 mod file;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
 use crate::identity::Keypair;
+use crate::net::RelayLimits;
 use crate::{Error, Result};
 
 /// The environment variable that moves the data directory, as in KwaaiNet.
@@ -38,6 +40,25 @@ pub struct Config {
     /// Whether to take part in the DHT of hivemind and Petals: to keep records for its nodes and to find theirs. Off, none
     /// of its protocols is spoken.
     pub hivemind: bool,
+    /// Multiaddresses of relays to be reached through when nobody can dial this node, each ending in `/p2p/<peer id>`, the
+    /// preferred first. Without any, a node that cannot be dialled uses peers that offer themselves.
+    pub trusted_relays: Vec<String>,
+    /// Relays for others, within these limits. `None`, the default, relays for nobody.
+    pub relay: Option<RelayLimits>,
+    /// Multiaddresses to announce in place of those that are listened on. The owner vouches that they can be dialled.
+    pub announce_addr: Vec<String>,
+    /// The public address of the machine, or of the router that forwards to it.
+    pub public_ip: Option<IpAddr>,
+    /// The port that the router forwards, if it is not the one that is listened on.
+    pub public_port: Option<u16>,
+    /// Takes this node for one that nobody can dial: it is announced at relays alone. `announce_addr` and `public_ip` win.
+    pub force_private: bool,
+    /// How many peers must see this node at the same address before their word counts.
+    pub identify_min_confirmations: u32,
+    /// For how many seconds nobody could try to dial this node before that word counts.
+    pub identify_timeout_secs: u64,
+    /// Whether to ask the router to forward the ports that are listened on (UPnP).
+    pub upnp: bool,
     /// How many connections, streams and bytes peers may use.
     pub limits: crate::net::Limits,
     /// Where the node reads the time.
@@ -95,6 +116,15 @@ impl Default for Config {
             bootstrap: Vec::new(),
             mdns: false,
             hivemind: false,
+            trusted_relays: Vec::new(),
+            relay: None,
+            announce_addr: Vec::new(),
+            public_ip: None,
+            public_port: None,
+            force_private: false,
+            identify_min_confirmations: 2,
+            identify_timeout_secs: 30,
+            upnp: false,
             limits: crate::net::Limits::default(),
             clock: Arc::new(SystemClock),
         }
@@ -168,6 +198,13 @@ impl fmt::Debug for Config {
             .field("bootstrap", &self.bootstrap)
             .field("mdns", &self.mdns)
             .field("hivemind", &self.hivemind)
+            .field("trusted_relays", &self.trusted_relays)
+            .field("relay", &self.relay)
+            .field("announce_addr", &self.announce_addr)
+            .field("public_ip", &self.public_ip)
+            .field("public_port", &self.public_port)
+            .field("force_private", &self.force_private)
+            .field("upnp", &self.upnp)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -4,8 +4,11 @@
 //! through a Kademlia network of our own, `/kwaainet/kad/1.0.0`. What a node serves is decided where the call
 //! arrives: limits first, then the [`Gate`], then the handler. The bytes are in [`wire`].
 
+mod address;
+mod autonat;
 mod bare;
 mod dht;
+mod diagnosis;
 mod dial;
 mod dispatch;
 mod driver;
@@ -14,6 +17,8 @@ pub mod hivemind;
 mod limits;
 mod messages;
 mod peers;
+mod reach;
+pub(crate) mod relay;
 mod rpc;
 mod stream;
 mod substream;
@@ -33,11 +38,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+pub use diagnosis::{Cause, Diagnosis};
 pub use events::{ConnectedPeer, Direction, NetworkEvent};
 pub use libp2p::Multiaddr;
 pub use limits::Limits;
 pub use messages::{MAX_MESSAGE, Message};
 pub use peers::{Duplex, PeerStream, Peers, StreamHandler, UnaryHandler};
+pub use reach::{ReachConfig, Reachability, Verdict};
+pub use relay::RelayLimits;
 
 use crate::event::Stream;
 use crate::identity::Keypair;
@@ -46,6 +54,8 @@ use crate::{Error, Result};
 use dial::Bootstrap;
 use dispatch::{Dispatch, closed};
 use driver::{CLOSING, Command, Driver, Kind, RELEASE, Shared};
+use reach::Reach;
+use relay::Reservations;
 
 /// How long a message may take, the dial included.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -71,6 +81,13 @@ pub struct NetworkConfig {
     pub agent: String,
     /// Takes part in the DHT of hivemind and Petals; `None`, the default, speaks none of its protocols.
     pub hivemind: Option<hivemind::Settings>,
+    /// Relays to be reached through when nobody can dial this node, each with its PeerId at the end; the first ones are
+    /// preferred, and others are used only while these give nothing.
+    pub relays: Vec<Multiaddr>,
+    /// Relays for others, within these limits and for whom the gate admits; `None`, the default, relays for nobody.
+    pub relay: Option<RelayLimits>,
+    /// How to find out whether others can dial this node, and what its owner knows of it.
+    pub reach: ReachConfig,
 }
 
 impl NetworkConfig {
@@ -86,6 +103,9 @@ impl NetworkConfig {
             limits: Limits::default(),
             agent: concat!("kwaainet/", env!("CARGO_PKG_VERSION")).into(),
             hivemind: None,
+            relays: Vec::new(),
+            relay: None,
+            reach: ReachConfig::default(),
         }
     }
 }
@@ -103,6 +123,8 @@ struct Inner {
     dispatch: Arc<Dispatch>,
     commands: mpsc::Sender<Command>,
     hivemind: Option<Arc<hivemind::Dht>>,
+    /// What this node was told to begin with.
+    bootstrap: Vec<Multiaddr>,
 }
 
 impl Drop for Inner {
@@ -125,8 +147,13 @@ impl Network {
             return Err(Error::invalid_argument("the agent text has more than 256 bytes"));
         }
         for address in &config.bootstrap {
-            swarm::check_dialable(address)?;
+            address::check_dialable(address)?;
         }
+        for address in &config.relays {
+            check_relay(address)?;
+        }
+        config.relay.as_ref().map_or(Ok(()), RelayLimits::validate)?;
+        config.reach.validate(!config.listen.is_empty())?;
         let local = config.keypair.peer_id();
         let shared = Shared::new(local, config.limits.events, config.limits.inbox);
         let (commands, receiver) = mpsc::channel(COMMANDS);
@@ -158,10 +185,13 @@ impl Network {
             hivemind: hivemind.clone(),
             announced: BTreeSet::new(),
             remembered: HashMap::new(),
+            reach: Reach::new(config.reach.clone()),
+            reservations: Reservations::new(&config.relays),
             deferred: (!config.bootstrap.is_empty()).then(Vec::new),
         };
         // Made first, so that an error, or a caller that gives up, ends what was begun.
-        let inner = Inner { shared: shared.clone(), dispatch, commands, hivemind: hivemind.clone() };
+        let (hivemind_too, bootstrap) = (hivemind.clone(), config.bootstrap.clone());
+        let inner = Inner { shared: shared.clone(), dispatch, commands, hivemind: hivemind_too, bootstrap };
         let network = Network { inner: Arc::new(inner) };
         driver.listen(&config.listen).await?;
         shared.tracker.spawn(driver.run());
@@ -178,7 +208,12 @@ impl Network {
 
     /// Addresses at which this node can be dialled, with its PeerId at their end, sorted.
     pub fn listen_addresses(&self) -> Vec<Multiaddr> {
-        self.inner.shared.directory().listening.clone()
+        self.inner.shared.directory().addresses()
+    }
+
+    /// Whether others can dial this node, why, and through which relays they reach it.
+    pub fn reachability(&self) -> Reachability {
+        self.inner.shared.directory().reachability.clone()
     }
 
     /// The peers with a connection, in the order of their PeerIds.
@@ -192,7 +227,7 @@ impl Network {
     /// `unreachable` when nobody answers, or somebody else than the address names; `invalid_argument` for this node's
     /// own address or one without a transport; `resource_exhausted` at a connection limit; `closed`.
     pub async fn connect(&self, address: Multiaddr) -> Result<PeerId> {
-        swarm::check_dialable(&address)?;
+        address::check_dialable(&address)?;
         self.ask(|done| Command::Connect { address, done }).await
     }
 
@@ -296,6 +331,17 @@ impl Network {
         }
         outcome
     }
+}
+
+/// Refuses an address that is not that of a relay.
+fn check_relay(address: &Multiaddr) -> Result<()> {
+    address::check_dialable(address)?;
+    if address::peer_of(address).is_none() || address::is_relayed(address) {
+        return Err(Error::invalid_argument(format!("{address} does not name a relay"))
+            .with("address", address)
+            .with_remedy("write it like /ip4/192.0.2.1/tcp/8080/p2p/12D3KooW…, without /p2p-circuit"));
+    }
+    Ok(())
 }
 
 fn check_runtime() -> Result<()> {

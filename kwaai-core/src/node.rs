@@ -1,6 +1,7 @@
 //! A whole KwaaiNet node: identity, network, trust, models and knowledge under one handle.
 
 mod contribution;
+mod diagnosis;
 mod gate;
 mod info;
 mod knowledge;
@@ -18,10 +19,11 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::event::Stream;
 use crate::identity::{Did, Keypair, Signer};
 use crate::net::hivemind::{Hivemind, Settings};
-use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, Peers};
+use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, Peers, ReachConfig};
 use crate::shard::{EngineOptions, ShardEngine};
 use crate::store::Store;
 use crate::trust::{Askers, TrustGraph};
@@ -52,6 +54,7 @@ struct Inner {
     name: String,
     did: Did,
     started: Instant,
+    clock: Arc<dyn Clock>,
     network: Network,
     trust: TrustGraph,
     shards: ShardEngine,
@@ -91,7 +94,10 @@ impl Node {
         let agent = format!("kwaainet/{} {name}", env!("CARGO_PKG_VERSION"));
         let hivemind = config.hivemind.then(|| Settings { clock: config.clock.clone(), ..Settings::default() });
         let (mdns, limits) = (config.mdns, config.limits.clone());
-        let network_config = NetworkConfig { keypair, listen, bootstrap, mdns, limits, agent, hivemind };
+        let relays = addresses("trusted_relays", &config.trusted_relays)?;
+        let (reach, relay) = (reach(&config)?, config.relay.clone());
+        let network_config =
+            NetworkConfig { keypair, listen, bootstrap, mdns, limits, agent, hivemind, relays, relay, reach };
         let network = Network::start(network_config, gate.clone()).await?;
         let peers: Arc<dyn Peers> = Arc::new(network.clone());
         gate.attach(&peers)?;
@@ -101,6 +107,7 @@ impl Node {
         probe::serve(&*peers, trust.clone())?;
         #[cfg(feature = "vpk")]
         let vpk = vpk::open(vpk_store, &trust, &config, peers.clone());
+        diagnosis::serve(&*peers, config.clock.clone())?;
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);
         tracing::info!(peer = %network.local_peer(), name, "node started");
@@ -109,6 +116,7 @@ impl Node {
                 name,
                 did: signer.did(),
                 started: Instant::now(),
+                clock: config.clock.clone(),
                 network,
                 trust,
                 shards,
@@ -292,6 +300,19 @@ fn require_multi_thread() -> Result<()> {
         Ok(_) => Err(Error::unsupported("a node cannot run on a current-thread tokio runtime").with_remedy(remedy)),
         Err(_) => Err(Error::unsupported("a node needs a tokio runtime").with_remedy(remedy)),
     }
+}
+
+fn reach(config: &Config) -> Result<ReachConfig> {
+    Ok(ReachConfig {
+        announce: addresses("announce_addr", &config.announce_addr)?,
+        public_ip: config.public_ip,
+        public_port: config.public_port,
+        force_private: config.force_private,
+        identify_min_confirmations: config.identify_min_confirmations,
+        identify_timeout: Duration::from_secs(config.identify_timeout_secs),
+        upnp: config.upnp,
+        ..ReachConfig::default()
+    })
 }
 
 fn addresses(field: &str, texts: &[String]) -> Result<Vec<Multiaddr>> {

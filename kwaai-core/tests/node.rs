@@ -3,13 +3,15 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use kwaai_core::clock::ManualClock;
 use kwaai_core::config::Preset;
 use kwaai_core::event::{Item, Stream};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::llm::{ChatMessage, GenerateEvent, GenerateRequest};
-use kwaai_core::net::Message;
+use kwaai_core::net::{Cause, Diagnosis, Message, Verdict};
 use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::shard::{Blocks, LoadOptions, Route};
 use kwaai_core::trust::{CredentialType, Purpose, Tier};
@@ -376,5 +378,23 @@ async fn nothing_is_served_until_the_node_contributes_and_nothing_after_it_stops
     assert_eq!(spans.count(), 0);
     for node in [host, caller] {
         node.shutdown(GRACE).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_named_with_the_amount() {
+    let hour = jiff::SignedDuration::from_hours(1);
+    let late = Arc::new(ManualClock::new(jiff::Timestamp::now() - hour));
+    let alice = node("alice").await;
+    let bootstrap = vec![alice.info().unwrap().addresses[0].to_string()];
+    let bob = Node::start(Config { bootstrap: bootstrap.clone(), clock: late, ..Config::default() }).await.unwrap();
+    bob.connect(&bootstrap[0]).await.unwrap();
+    let found = bob.diagnose().await.unwrap();
+    let [Diagnosis { cause: Cause::ClockOff, text, .. }] = &found[..] else { panic!("{found:?}") };
+    assert!(text.contains("36") && text.contains("behind"), "{text}");
+    assert_eq!(bob.info().unwrap().reachability.verdict, Verdict::Unknown);
+    for node in [alice, bob] {
+        node.shutdown(GRACE).await.unwrap();
+        assert_eq!(node.diagnose().await.unwrap_err().code(), ErrorCode::Closed);
     }
 }

@@ -12,13 +12,22 @@ use crate::{Error, Result};
 const MAX_FILE: u64 = 256 * 1024;
 
 /// Key in `config.yaml`, KwaaiNet's spelling of it if that differs, and environment variable.
-const KEYS: [(&str, Option<&str>, &str); 7] = [
+const KEYS: [(&str, Option<&str>, &str); 16] = [
     ("name", Some("public_name"), "KWAAINET_NAME"),
     ("identity_key", None, "KWAAINET_IDENTITY_KEY"),
     ("listen", None, "KWAAINET_LISTEN"),
     ("bootstrap", Some("initial_peers"), "KWAAINET_BOOTSTRAP"),
     ("mdns", None, "KWAAINET_MDNS"),
     ("hivemind", None, "KWAAINET_HIVEMIND"),
+    ("trusted_relays", None, "KWAAINET_TRUSTED_RELAYS"),
+    ("relay", None, "KWAAINET_RELAY"),
+    ("announce_addr", None, "KWAAINET_ANNOUNCE_ADDR"),
+    ("public_ip", None, "KWAAINET_PUBLIC_IP"),
+    ("public_port", None, "KWAAINET_PUBLIC_PORT"),
+    ("force_private", None, "KWAAINET_FORCE_PRIVATE"),
+    ("identify_min_confirmations", None, "KWAAINET_IDENTIFY_MIN_CONFIRMATIONS"),
+    ("identify_timeout_secs", None, "KWAAINET_IDENTIFY_TIMEOUT_SECS"),
+    ("upnp", None, "KWAAINET_UPNP"),
     ("port", None, "KWAAINET_PORT"),
 ];
 
@@ -60,13 +69,17 @@ pub(super) fn apply_environment(config: &mut Config, read: impl Fn(&str) -> Opti
             |error: Error| Error::new(error.code(), format!("environment variable {variable}: {}", error.message()));
         let text = value.to_str().ok_or_else(|| in_variable(Error::invalid_argument("it is not UTF-8")))?;
         let value = match key {
-            "listen" | "bootstrap" => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
-            "mdns" | "hivemind" => match text {
+            "listen" | "bootstrap" | "trusted_relays" | "announce_addr" => {
+                Value::from(text.split(',').map(str::trim).collect::<Vec<_>>())
+            }
+            "mdns" | "hivemind" | "relay" | "force_private" | "upnp" => match text {
                 "1" | "true" => Value::Bool(true),
                 "0" | "false" => Value::Bool(false),
                 _ => return Err(in_variable(Error::invalid_argument("it is neither true nor false"))),
             },
-            "port" => text.parse::<u16>().map(Value::from).unwrap_or(Value::from(text)),
+            "port" | "public_port" | "identify_min_confirmations" | "identify_timeout_secs" => {
+                text.parse::<u64>().map(Value::from).unwrap_or(Value::from(text))
+            }
             _ => Value::from(text),
         };
         set(config, key, &value, None).map_err(in_variable)?;
@@ -87,10 +100,33 @@ fn set(config: &mut Config, key: &str, value: &Value, base: Option<&Path>) -> Re
         "bootstrap" => config.bootstrap = texts(value).ok_or_else(|| wrong("a list of multiaddresses"))?,
         "mdns" => config.mdns = value.as_bool().ok_or_else(|| wrong("true or false"))?,
         "hivemind" => config.hivemind = value.as_bool().ok_or_else(|| wrong("true or false"))?,
+        "trusted_relays" => {
+            config.trusted_relays = texts(value).ok_or_else(|| wrong("a list of multiaddresses"))?;
+        }
+        "relay" => {
+            let relays = value.as_bool().ok_or_else(|| wrong("true or false"))?;
+            config.relay = relays.then(|| config.relay.take().unwrap_or_default());
+        }
+        "announce_addr" => config.announce_addr = texts(value).ok_or_else(|| wrong("a list of multiaddresses"))?,
+        "public_ip" => {
+            let text = optional_text(value).ok_or_else(|| wrong("an IP address"))?;
+            let ip = text.map(|text| text.parse().map_err(|_| wrong("an IP address"))).transpose()?;
+            config.public_ip = ip;
+        }
+        "public_port" => {
+            config.public_port = optional(value, number).ok_or_else(|| wrong("a port, 1 to 65535"))?;
+        }
+        "force_private" => config.force_private = value.as_bool().ok_or_else(|| wrong("true or false"))?,
+        "identify_min_confirmations" => {
+            config.identify_min_confirmations = number(value).ok_or_else(|| wrong("a number of peers"))?;
+        }
+        "identify_timeout_secs" => {
+            config.identify_timeout_secs = number(value).ok_or_else(|| wrong("a number of seconds"))?;
+        }
+        "upnp" => config.upnp = value.as_bool().ok_or_else(|| wrong("true or false"))?,
         // KwaaiNet's key for the port; the interface stays what the preset says.
         "port" => {
-            let port =
-                value.as_u64().and_then(|port| u16::try_from(port).ok()).ok_or_else(|| wrong("a port, 0 to 65535"))?;
+            let port = number(value).ok_or_else(|| wrong("a port, 0 to 65535"))?;
             config.listen = config.listen.iter().map(|address| with_port(address, port)).collect();
         }
         _ => return Err(Error::internal(format!("`{key}` is listed but not read"))),
@@ -106,6 +142,17 @@ fn with_port(address: &str, port: u16) -> String {
         }
     }
     parts.join("/")
+}
+
+fn number<N: TryFrom<u64>>(value: &Value) -> Option<N> {
+    value.as_u64().and_then(|number| number.try_into().ok())
+}
+
+fn optional<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
+    match value {
+        Value::Null => Some(None),
+        value => read(value).map(Some),
+    }
 }
 
 fn optional_text(value: &Value) -> Option<Option<String>> {
@@ -142,13 +189,14 @@ mod tests {
 
     #[test]
     fn a_kwaainet_file_is_read_with_its_own_keys_and_left_as_it_is() {
-        let text = "public_name: alice-linux-x86_64\nport: 8080\nforce_private: true\ncontribute:\n  shards: true\n\
+        let text = "public_name: alice-linux-x86_64\nport: 8080\nforce_private: true\npublic_ip: null\ncontribute:\n  shards: true\n\
                     initial_peers:\n  - /ip4/127.0.0.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN\n";
         let (dir, config) = with_file(text);
         let config = config.unwrap();
         assert_eq!(config.name.as_deref(), Some("alice-linux-x86_64"));
         assert_eq!(config.listen, ["/ip4/127.0.0.1/tcp/8080", "/ip4/127.0.0.1/udp/8080/quic-v1"]);
         assert_eq!(config.bootstrap.len(), 1);
+        assert!(config.force_private && config.public_ip.is_none());
         assert_eq!(std::fs::read_to_string(dir.path().join("config.yaml")).unwrap(), text);
     }
 
@@ -163,12 +211,41 @@ mod tests {
 
     #[test]
     fn a_wrong_value_names_the_file_and_the_key() {
-        for text in ["mdns: perhaps", "listen: {a: 1}", "port: 99999", "- a list", "a: [unclosed"] {
+        for text in [
+            "public_ip: here",
+            "public_port: 65536",
+            "relay: 1",
+            "identify_min_confirmations: -1",
+            "mdns: perhaps",
+            "listen: {a: 1}",
+            "port: 99999",
+            "- a list",
+            "a: [unclosed",
+        ] {
             let (_dir, config) = with_file(text);
             let error = config.unwrap_err();
             assert_eq!(error.code(), ErrorCode::InvalidArgument, "{text}");
             assert!(error.context()["file"].ends_with("config.yaml"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_node_says_of_its_reach_is_read_from_both() {
+        let (_dir, config) = with_file(
+            "trusted_relays: /ip4/192.0.2.1/tcp/1/p2p/x\nrelay: true\nannounce_addr: [/ip4/192.0.2.1/tcp/2]\n\
+             public_ip: 192.0.2.7\npublic_port: 4001\nidentify_min_confirmations: 3\nidentify_timeout_secs: 9\nupnp: true\n",
+        );
+        let mut config = config.unwrap();
+        assert_eq!((config.trusted_relays.len(), config.announce_addr.len()), (1, 1));
+        assert!(config.relay.is_some() && config.upnp && !config.force_private);
+        assert_eq!(config.public_ip, Some("192.0.2.7".parse().unwrap()));
+        assert_eq!((config.public_port, config.identify_min_confirmations), (Some(4001), 3));
+        assert_eq!(config.identify_timeout_secs, 9);
+        let variables = [("KWAAINET_RELAY", "0"), ("KWAAINET_PUBLIC_PORT", "5"), ("KWAAINET_FORCE_PRIVATE", "true")];
+        let read = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
+        apply_environment(&mut config, read).unwrap();
+        assert!(config.relay.is_none() && config.force_private);
+        assert_eq!(config.public_port, Some(5));
     }
 
     #[test]

@@ -16,8 +16,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::UnaryHandler;
+use super::address::with_peer;
 use super::driver::{Answer, Command, Driver};
-use super::swarm::{PROVIDER_TTL, with_peer};
+use super::swarm::PROVIDER_TTL;
 use crate::{Error, Result};
 
 /// The unary method that takes back a provider record.

@@ -4,11 +4,11 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 
+use super::address::peer_of;
 use super::dht::Query;
 use super::dispatch::closed;
 use super::driver::{Answer, Driver, Kind};
 use super::substream::Opened;
-use super::swarm::peer_of;
 use crate::Error;
 
 /// A peer that somebody waits for.

@@ -9,21 +9,24 @@ use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, TransportError, identify, kad, mdns, ping};
+use libp2p::{Multiaddr, PeerId, TransportError, dcutr, identify, kad, mdns, ping, relay};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::address::{far_end, is_relayed, peer_of, plausible, with_peer, without_peer};
 use super::dht::Query;
 use super::dial::{Bootstrap, Reaching};
 use super::dispatch::Dispatch;
 use super::events::{Direction, Directory, Hub, Known, Link, NetworkEvent};
-use super::hivemind;
 use super::messages::Message;
+use super::reach::Reach;
+use super::relay::{Reservations, TICK};
 use super::substream::Opened;
-use super::swarm::{Behaviour, BehaviourEvent, KAD_PROTOCOL, listen_error, plausible, probe, with_peer, without_peer};
+use super::swarm::{Behaviour, BehaviourEvent, KAD_PROTOCOL, listen_error, probe};
 use super::wire::shown;
+use super::{hivemind, rpc};
 use crate::{Error, Result};
 
 /// How long closing the connections may take at the end.
@@ -119,6 +122,8 @@ pub(crate) struct Driver {
     pub remembered: HashMap<PeerId, HashMap<Vec<u8>, std::time::Instant>>,
     /// What waits for the first bootstrap; `None` once it answered, failed or took too long.
     pub deferred: Option<Vec<Command>>,
+    pub reach: Reach,
+    pub reservations: Reservations,
 }
 
 impl Driver {
@@ -164,12 +169,17 @@ impl Driver {
         let shared = self.shared.clone();
         let mut retry = tokio::time::interval(BOOTSTRAP_RETRY);
         let settling = Instant::now() + SETTLING;
+        let mut reaching = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 () = shared.closing.cancelled() => break,
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(command) = self.commands.recv() => self.on_command(command),
                 _ = retry.tick() => self.dial_bootstraps(),
+                _ = reaching.tick() => {
+                    self.judge();
+                    self.keep_reservations();
+                }
                 () = tokio::time::sleep_until(settling), if self.deferred.is_some() => self.settle(),
             }
         }
@@ -215,6 +225,8 @@ impl Driver {
         let addresses = {
             let mut directory = self.shared.directory();
             directory.peers.clear();
+            directory.announced.clear();
+            directory.circuits.clear();
             std::mem::take(&mut directory.listening)
         };
         // The QUIC library closes its sockets on tasks of its own, once the last farewell is sent.
@@ -270,9 +282,16 @@ impl Driver {
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
+            SwarmEvent::NewListenAddr { listener_id, address } if is_relayed(&address) => {
+                self.circuit_listening(listener_id, &address);
+            }
             SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
+            SwarmEvent::ExpiredListenAddr { address, .. } if is_relayed(&address) => {}
             SwarmEvent::ExpiredListenAddr { address, .. } => self.listening_stopped(&address),
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                if self.circuit_closed(listener_id, &reason) {
+                    return;
+                }
                 if let Err(error) = reason {
                     tracing::warn!(%error, "a listener closed");
                 }
@@ -293,8 +312,11 @@ impl Driver {
     }
 
     fn listening(&mut self, address: Multiaddr) {
+        if !self.reach.listening.contains(&address) {
+            self.reach.listening.push(address.clone());
+        }
         // Without a confirmed address, other nodes would hand out empty provider records for this one.
-        self.swarm.add_external_address(address.clone());
+        self.judge();
         let address = with_peer(&address, self.shared.local);
         let mut directory = self.shared.directory();
         if !directory.listening.contains(&address) {
@@ -306,7 +328,8 @@ impl Driver {
     }
 
     fn listening_stopped(&mut self, address: &Multiaddr) {
-        self.swarm.remove_external_address(address);
+        self.reach.listening.retain(|known| known != address);
+        self.judge();
         let address = with_peer(address, self.shared.local);
         self.shared.directory().listening.retain(|known| *known != address);
         self.shared.events.send(NetworkEvent::ListeningStopped { address });
@@ -314,10 +337,16 @@ impl Driver {
 
     fn connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
         let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
-        let address = endpoint.get_remote_address().clone();
+        let address = far_end(endpoint, peer);
+        let of_peer = |bootstrap: &Bootstrap| {
+            bootstrap.dial == Some(id) || bootstrap.peer.or_else(|| peer_of(&bootstrap.address)) == Some(peer)
+        };
+        let bootstrap = self.bootstrap.iter().any(of_peer);
         let first = {
             let mut directory = self.shared.directory();
             let known = directory.peers.entry(peer).or_default();
+            known.bootstrap |= bootstrap;
+            known.trusted_relay = self.reservations.is_trusted(peer);
             known.links.push(Link { id, address: address.clone(), direction });
             known.links.len() == 1
         };
@@ -350,6 +379,7 @@ impl Driver {
             gone
         };
         if gone {
+            self.reach.gone(peer);
             self.shared.events.send(NetworkEvent::PeerDisconnected { peer });
         }
     }
@@ -371,6 +401,12 @@ impl Driver {
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => self.identified(peer_id, info),
             BehaviourEvent::Kad(event) => self.on_kad(event),
             BehaviourEvent::Hivemind(hivemind::BehaviourEvent::Kad(event)) => self.on_gateway(event),
+            BehaviourEvent::Dcutr(dcutr::Event { remote_peer_id, result }) => match result {
+                Ok(_) => self.shared.events.send(NetworkEvent::PeerDirect { peer: remote_peer_id }),
+                Err(error) => tracing::debug!(%error, "the way through a relay stays the only one"),
+            },
+            BehaviourEvent::Autonat(event) => self.on_autonat(event),
+            BehaviourEvent::Upnp(event) => self.on_upnp(event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     if !self.swarm.is_connected(&peer) {
@@ -385,7 +421,9 @@ impl Driver {
     }
 
     fn identified(&mut self, peer: PeerId, info: identify::Info) {
+        self.seen_at(peer, &info.observed_addr);
         let agent = shown(&info.agent_version, MAX_AGENT);
+        let speaks = |ours: &&str| info.protocols.iter().any(|protocol| protocol.as_ref() == *ours);
         let listens = {
             let mut directory = self.shared.directory();
             let Some(known) = directory.peers.get_mut(&peer) else { return };
@@ -401,6 +439,9 @@ impl Driver {
             listens.dedup();
             known.agent = agent.clone();
             known.listens = listens.clone();
+            known.foreign = ![rpc::PROTOCOL, KAD_PROTOCOL.as_ref()].iter().any(|ours| speaks(ours))
+                && !hivemind::speaks_hivemind(&info.protocols);
+            known.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
             listens
         };
         if let Some(dht) = self.hivemind.clone()

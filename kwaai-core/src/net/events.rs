@@ -10,7 +10,10 @@ use libp2p::{Multiaddr, PeerId};
 use crate::Error;
 use crate::event::{self, Sender, Stream};
 
+use super::address::is_relayed;
 use super::messages::Message;
+use super::reach::Reachability;
+use super::relay::Refusal;
 
 /// Which side opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +47,12 @@ pub struct ConnectedPeer {
     pub agent: String,
     /// Who opened the oldest of the connections.
     pub direction: Direction,
+    /// Whether every connection leads through a relay.
+    pub relayed: bool,
+    /// Whether it was named as a bootstrap.
+    pub bootstrap: bool,
+    /// Whether it was named as a trusted relay.
+    pub trusted_relay: bool,
 }
 
 /// Something that happened on the network.
@@ -80,6 +89,16 @@ pub enum NetworkEvent {
     PeerDisconnected {
         /// Who it was.
         peer: PeerId,
+    },
+    /// A peer that was reached through a relay is connected directly now; calls under way go on where they are.
+    PeerDirect {
+        /// Who it is.
+        peer: PeerId,
+    },
+    /// Whether others can dial this node was found out, or changed.
+    ReachabilityChanged {
+        /// What is known now.
+        reachability: Reachability,
     },
     /// A message arrived.
     MessageReceived {
@@ -174,16 +193,45 @@ pub(crate) struct Known {
     pub rtt: Option<Duration>,
     pub agent: String,
     pub listens: Vec<Multiaddr>,
+    /// Whether it said what it speaks, and none of that is ours.
+    pub foreign: bool,
+    /// Whether it offers itself as a relay.
+    pub relays: bool,
+    pub bootstrap: bool,
+    pub trusted_relay: bool,
+}
+
+impl Known {
+    /// The far end of a connection that leads to the peer itself.
+    pub(crate) fn direct(&self) -> Option<Multiaddr> {
+        self.links.iter().map(|link| &link.address).find(|address| !is_relayed(address)).cloned()
+    }
 }
 
 /// Who is connected and where this node listens; the driver writes it, callers read it.
 #[derive(Default)]
 pub(crate) struct Directory {
     pub peers: BTreeMap<PeerId, Known>,
+    /// What this node listens on itself.
     pub listening: Vec<Multiaddr>,
+    /// What it tells others of that, or in its place.
+    pub announced: Vec<Multiaddr>,
+    /// Addresses through relays.
+    pub circuits: Vec<Multiaddr>,
+    pub reachability: Reachability,
+    /// Relays that gave nothing when they were asked last.
+    pub refusals: Vec<(PeerId, Refusal)>,
 }
 
 impl Directory {
+    /// Addresses at which this node can be dialled, sorted.
+    pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
+        let mut addresses = [&self.announced[..], &self.circuits[..]].concat();
+        addresses.sort();
+        addresses.dedup();
+        addresses
+    }
+
     pub(crate) fn connected(&self) -> Vec<ConnectedPeer> {
         let peers = self.peers.iter().filter_map(|(peer, known)| {
             let mut addresses: Vec<_> = known.links.iter().map(|link| link.address.clone()).collect();
@@ -195,6 +243,9 @@ impl Directory {
                 rtt_ms: known.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
                 agent: known.agent.clone(),
                 direction: known.links.first()?.direction,
+                relayed: known.direct().is_none(),
+                bootstrap: known.bootstrap,
+                trusted_relay: known.trusted_relay,
             })
         });
         peers.collect()

@@ -3,7 +3,7 @@
 //! Incoming streams go straight to the acceptor, on the task of their connection. There is no queue that could run
 //! full and lose one silently; the acceptor decides about limits.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -43,11 +43,13 @@ pub(crate) struct Behaviour {
     protocol: StreamProtocol,
     accept: Accept,
     wanted: VecDeque<(PeerId, Open)>,
+    /// Connections that lead to a peer itself, which are preferred to those through a relay; the oldest first.
+    direct: HashMap<PeerId, Vec<ConnectionId>>,
 }
 
 impl Behaviour {
     pub(crate) fn new(protocol: StreamProtocol, accept: Accept) -> Behaviour {
-        Behaviour { protocol, accept, wanted: VecDeque::new() }
+        Behaviour { protocol, accept, wanted: VecDeque::new(), direct: HashMap::new() }
     }
 
     /// Opens a stream to a connected peer. If the connection goes away first, the sender is dropped.
@@ -85,7 +87,22 @@ impl NetworkBehaviour for Behaviour {
         Ok(self.handler(peer))
     }
 
-    fn on_swarm_event(&mut self, _: FromSwarm) {}
+    fn on_swarm_event(&mut self, event: FromSwarm) {
+        match event {
+            FromSwarm::ConnectionEstablished(made) if !made.endpoint.is_relayed() => {
+                self.direct.entry(made.peer_id).or_default().push(made.connection_id);
+            }
+            FromSwarm::ConnectionClosed(closed) => {
+                if let Some(direct) = self.direct.get_mut(&closed.peer_id) {
+                    direct.retain(|id| *id != closed.connection_id);
+                    if direct.is_empty() {
+                        self.direct.remove(&closed.peer_id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 
     fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {}
@@ -94,7 +111,9 @@ impl NetworkBehaviour for Behaviour {
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         match self.wanted.pop_front() {
             Some((peer_id, event)) => {
-                Poll::Ready(ToSwarm::NotifyHandler { peer_id, handler: NotifyHandler::Any, event })
+                let direct = self.direct.get(&peer_id).and_then(|direct| direct.first());
+                let handler = direct.map_or(NotifyHandler::Any, |id| NotifyHandler::One(*id));
+                Poll::Ready(ToSwarm::NotifyHandler { peer_id, handler, event })
             }
             // `open` is called by the task that polls the swarm afterwards, so no waker is kept.
             None => Poll::Pending,

@@ -1,6 +1,6 @@
 //! The libp2p swarm: transports, and the behaviours that share every connection.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,16 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, SwarmBuilder, connection_limits, identify, kad, mdns, memory_connection_limits,
-    noise, ping, quic, tcp, yamux,
+    Multiaddr, PeerId, StreamProtocol, SwarmBuilder, connection_limits, dcutr, identify, kad, mdns,
+    memory_connection_limits, noise, ping, quic, relay, tcp, upnp, yamux,
 };
 use tokio_util::task::TaskTracker;
 
+use super::address::ip_of;
+use super::autonat::Autonat;
 use super::dispatch::Dispatch;
 use super::limits::Limits;
+use super::relay::Server;
 use super::{NetworkConfig, bare, hivemind, rpc, stream, substream};
 use crate::{Error, ErrorCode, Result};
 
@@ -38,12 +41,17 @@ pub(crate) struct Behaviour {
     connections: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     ping: ping::Behaviour,
-    identify: identify::Behaviour,
+    pub identify: identify::Behaviour,
     pub kad: kad::Behaviour<kad::store::MemoryStore>,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub rpc: substream::Behaviour,
     pub streams: substream::Behaviour,
     pub hivemind: Toggle<hivemind::Behaviour>,
+    pub relay_client: relay::client::Behaviour,
+    pub relay: Toggle<Server>,
+    pub dcutr: dcutr::Behaviour,
+    pub autonat: Toggle<Autonat>,
+    upnp: Toggle<upnp::tokio::Behaviour>,
 }
 
 pub(crate) fn build(
@@ -72,12 +80,18 @@ pub(crate) fn build(
     // behind that lost the race, and each keeps its socket for three seconds after the node has ended.
     let settings = move |_| executor(tracker).with_idle_connection_timeout(idle).with_smart_dial();
     let behaviour = behaviour(config, dispatch, dht)?;
+    let refused = |error| Error::internal("the noise handshake refused the key").with_source(error);
+    let mux = || bare::Upgrade(yamux::Config::default());
     match transports()?.with_dns() {
-        Ok(builder) => Ok(never(builder.with_behaviour(|_| behaviour)).with_swarm_config(settings).build()),
+        Ok(builder) => {
+            let builder = builder.with_relay_client(noise::Config::new, mux).map_err(refused)?;
+            Ok(never(builder.with_behaviour(|_, client| behaviour(client))).with_swarm_config(settings).build())
+        }
         Err(error) => {
             // A machine without a resolver still reaches every address that is a number.
             tracing::warn!(%error, "no system resolver, so /dns addresses cannot be dialled");
-            Ok(never(transports()?.with_behaviour(|_| behaviour)).with_swarm_config(settings).build())
+            let builder = transports()?.with_relay_client(noise::Config::new, mux).map_err(refused)?;
+            Ok(never(builder.with_behaviour(|_, client| behaviour(client))).with_swarm_config(settings).build())
         }
     }
 }
@@ -96,7 +110,11 @@ fn executor(tracker: TaskTracker) -> Config {
     })
 }
 
-fn behaviour(config: &NetworkConfig, dispatch: &Arc<Dispatch>, dht: Option<&Arc<hivemind::Dht>>) -> Result<Behaviour> {
+fn behaviour(
+    config: &NetworkConfig,
+    dispatch: &Arc<Dispatch>,
+    dht: Option<&Arc<hivemind::Dht>>,
+) -> Result<impl FnOnce(relay::client::Behaviour) -> Behaviour> {
     let public = config.keypair.libp2p().public();
     let local = public.to_peer_id();
     let Limits { max_memory_share, max_provided_keys, .. } = config.limits;
@@ -109,10 +127,24 @@ fn behaviour(config: &NetworkConfig, dispatch: &Arc<Dispatch>, dht: Option<&Arc<
     };
     let identify = identify::Config::new(IDENTIFY_VERSION.into(), public)
         .with_agent_version(config.agent.clone())
-        .with_push_listen_addr_updates(true);
+        .with_push_listen_addr_updates(true)
+        // What is told is what this node announces, see `reach`.
+        .with_hide_listen_addrs(true);
     let (calls, streams) = (dispatch.clone(), dispatch.clone());
-    Ok(Behaviour {
-        connections: connection_limits::Behaviour::new(connection_limits_of(&config.limits)),
+    let connections = connection_limits::Behaviour::new(connection_limits_of(&config.limits));
+    let hivemind = dht.map(|dht| hivemind::Behaviour::new(local, dht)).into();
+    let server = config.relay.clone().map(|limits| Server::new(local, limits, dispatch.clone()));
+    let reach = &config.reach;
+    let autonat = reach.autonat.then(|| Autonat::new(local, !reach.force_private));
+    let beyond = |address: &Multiaddr| ip_of(address).is_none_or(|ip| !ip.is_loopback());
+    let upnp = (reach.upnp && config.listen.iter().any(beyond)).then(upnp::tokio::Behaviour::default);
+    Ok(move |relay_client| Behaviour {
+        relay_client,
+        relay: server.into(),
+        dcutr: dcutr::Behaviour::new(local),
+        autonat: autonat.into(),
+        upnp: upnp.into(),
+        connections,
         memory: memory_connection_limits::Behaviour::with_max_percentage(max_memory_share),
         ping: ping::Behaviour::default(),
         identify: identify::Behaviour::new(identify),
@@ -126,7 +158,7 @@ fn behaviour(config: &NetworkConfig, dispatch: &Arc<Dispatch>, dht: Option<&Arc<
             StreamProtocol::new(stream::PROTOCOL),
             Arc::new(move |peer, stream| streams.accept_stream(peer, stream)),
         ),
-        hivemind: dht.map(|dht| hivemind::Behaviour::new(local, dht)).into(),
+        hivemind,
     })
 }
 
@@ -157,66 +189,6 @@ fn kademlia(local: PeerId, max_provided_keys: usize) -> kad::Behaviour<kad::stor
     // Automatic mode would wait for a public address, which a private network never has.
     kad.set_mode(Some(kad::Mode::Server));
     kad
-}
-
-/// The PeerId at the end of an address.
-pub(crate) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
-    match address.iter().last() {
-        Some(Protocol::P2p(peer)) => Some(peer),
-        _ => None,
-    }
-}
-
-/// The address with a PeerId at its end.
-pub(crate) fn with_peer(address: &Multiaddr, peer: PeerId) -> Multiaddr {
-    match peer_of(address) {
-        Some(_) => address.clone(),
-        None => address.clone().with(Protocol::P2p(peer)),
-    }
-}
-
-/// The address without a PeerId at its end.
-pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
-    let mut address = address.clone();
-    if peer_of(&address).is_some() {
-        address.pop();
-    }
-    address
-}
-
-/// Refuses an address for which there is no transport.
-pub(crate) fn check_dialable(address: &Multiaddr) -> Result<()> {
-    let bare = without_peer(address);
-    let parts: Vec<_> = bare.iter().collect();
-    let host = |part: &Protocol| {
-        use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6};
-        matches!(part, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_))
-    };
-    match &parts[..] {
-        [first, Protocol::Tcp(_)] | [first, Protocol::Udp(_), Protocol::QuicV1] if host(first) => Ok(()),
-        [Protocol::Dnsaddr(_), ..] => Ok(()),
-        _ => Err(Error::invalid_argument(format!("{address} cannot be dialled"))
-            .with("address", address)
-            .with_remedy("write it like /ip4/192.0.2.1/tcp/8080 or /ip4/192.0.2.1/udp/8080/quic-v1")),
-    }
-}
-
-fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
-    }
-}
-
-/// Whether an address that a peer claims is worth remembering, given where the peer was seen: nobody elsewhere can
-/// use its loopback address.
-pub(crate) fn plausible(claimed: &Multiaddr, seen: &Multiaddr) -> bool {
-    match ip_of(claimed) {
-        Some(ip) if ip.is_unspecified() => false,
-        Some(ip) if ip.is_loopback() => ip_of(seen).is_some_and(|seen| seen.is_loopback()),
-        _ => claimed.len() <= 256,
-    }
 }
 
 /// Refuses an address that cannot be listened on, before the swarm tries: libp2p shares TCP ports between the
@@ -263,15 +235,6 @@ mod tests {
 
     fn address(text: &str) -> Multiaddr {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_loopback_address_counts_only_on_the_same_machine() {
-        let loopback = address("/ip4/127.0.0.1/tcp/1");
-        assert!(plausible(&loopback, &address("/ip4/127.0.0.1/tcp/9")));
-        assert!(!plausible(&loopback, &address("/ip4/192.0.2.1/tcp/9")));
-        assert!(!plausible(&address("/ip4/0.0.0.0/tcp/1"), &loopback));
-        assert!(plausible(&address("/dns4/example.org/tcp/1"), &loopback));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 
 use super::Node;
 use crate::identity::Did;
-use crate::net::{ConnectedPeer, Direction, Multiaddr, Peers};
+use crate::net::{ConnectedPeer, Direction, Multiaddr, Peers, Reachability};
 use crate::trust::{Reason, Score, Tier};
 use crate::{Error, Result};
 
@@ -26,6 +26,8 @@ pub struct NodeInfo {
     pub data_dir: Option<PathBuf>,
     /// Addresses at which the node can be dialled, each ending in `/p2p/<peer id>`.
     pub addresses: Vec<Multiaddr>,
+    /// Whether others can dial the node, why, and through which relays they reach it.
+    pub reachability: Reachability,
     /// How many peers are connected.
     pub connected_peers: usize,
     /// How long the node has been running.
@@ -45,8 +47,14 @@ pub struct PeerInfo {
     pub agent: String,
     /// Who opened the connection.
     pub direction: Direction,
-    /// The far ends of its connections.
+    /// The far ends of its connections; of one through a relay, the whole way.
     pub addresses: Vec<Multiaddr>,
+    /// Whether it is reached only through a relay.
+    pub relayed: bool,
+    /// Whether it was named as a bootstrap.
+    pub bootstrap: bool,
+    /// Whether it was named as a trusted relay.
+    pub trusted_relay: bool,
     /// The last measured round trip in milliseconds.
     pub rtt_ms: Option<f64>,
     /// The tier that the score reaches.
@@ -71,6 +79,7 @@ impl Node {
             version: env!("CARGO_PKG_VERSION"),
             data_dir: inner.knowledge.data_dir().cloned(),
             addresses: inner.network.listen_addresses(),
+            reachability: inner.network.reachability(),
             connected_peers: inner.network.connected().len(),
             uptime: inner.started.elapsed(),
         })
@@ -106,6 +115,9 @@ impl Node {
             agent: peer.agent,
             direction: peer.direction,
             addresses: peer.addresses,
+            relayed: peer.relayed,
+            bootstrap: peer.bootstrap,
+            trusted_relay: peer.trusted_relay,
             rtt_ms: peer.rtt_ms,
             tier: score.as_ref().map_or(Tier::Unknown, |score| score.tier),
             score: score.as_ref().map_or(0.0, |score| score.value),

@@ -234,6 +234,10 @@ purposes! {
     UseBlocks = "use_blocks", Known;
     /// A peer keeps private knowledge at this node.
     StoreVectors = "store_vectors", Known;
+    /// A peer is reached through this node as its relay, or reaches others through it.
+    Relay = "relay", Unknown;
+    /// The same with a full share of the relay, which others leave to such peers.
+    RelayFreely = "relay_freely", Known;
 }
 
 impl fmt::Display for Purpose {

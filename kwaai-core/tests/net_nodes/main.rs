@@ -2,8 +2,10 @@
 
 mod calls;
 mod dht;
+mod diagnosis;
 mod hostile;
 mod latency;
 mod lifecycle;
+mod relays;
 mod streams;
 mod support;

@@ -99,6 +99,8 @@ public enum Purpose: String, Sendable, CaseIterable {
     case serveBlocks = "serve_blocks"
     case useBlocks = "use_blocks"
     case storeVectors = "store_vectors"
+    case relay
+    case relayFreely = "relay_freely"
 }
 
 /// How much an asker may learn of a score. Each level includes those before it.
