@@ -119,9 +119,9 @@ def home(name, kind, index):
     make(name)
     if kind == "v6":
         link(outer, name, "lan", "wan")
-        number(outer, "lan", f"2a00:{index}::1/64")
-        number(name, "wan", f"2a00:{index}::2/64")
-        inside(name, "ip", "-6", "route", "add", "default", "via", f"2a00:{index}::1")
+        number(outer, "lan", f"2a00:10{index}::1/64")
+        number(name, "wan", f"2a00:10{index}::2/64")
+        inside(name, "ip", "-6", "route", "add", "default", "via", f"2a00:10{index}::1")
         router(outer, kind, None, "")
         return
     behind, lan = outer, f"192.168.{index}"
@@ -138,6 +138,29 @@ def home(name, kind, index):
     number(name, "wan", f"{lan}.2/24")
     inside(name, "ip", "route", "add", "default", "via", f"{lan}.1")
     router(outer, "restricted" if kind == "double" else kind, None, f"{lan}.2")
+
+
+# A closed port that answers shows that the way is open.
+KNOCK = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 9), 1)
+except ConnectionRefusedError:
+    sys.exit(0)
+except OSError as error:
+    sys.exit(str(error))
+"""
+
+
+def until_open(space, ip):
+    """Waits until the relay's machine is reached: IPv6 looks for its neighbours first, and a router drops what comes meanwhile."""
+    for attempt in range(10):
+        try:
+            return inside(space, sys.executable, "-c", KNOCK, ip)
+        except Skipped:
+            if attempt == 9:
+                raise
+            time.sleep(0.5)
 
 
 class Node:
@@ -211,9 +234,12 @@ def scenario(kind_a, kind_b, direct_expected):
         for space in (*RELAYS, "na", "nb"):
             for index, gateway in ((1, "na"), (2, "nb")):
                 if space != gateway:
-                    inside(space, "ip", "-6", "route", "add", f"2a00:{index}::/64", "via", f"2a00:1::{20 + index}")
+                    inside(space, "ip", "-6", "route", "add", f"2a00:10{index}::/64", "via", f"2a00:1::{20 + index}")
     try:
         at = {space: f"/ip6/2a00:1::{last}" if v6 else f"/ip4/11.0.0.{last}" for space, last in RELAYS.items()}
+        for space in ("a", "b"):
+            for ip in at.values():
+                until_open(space, ip.split("/")[2])
         listen = lambda ip: [f"listen={ip}/tcp/4001", f"listen={ip}/udp/4001/quic-v1"]
         relays = {space: Node(space, f"public={at[space].split('/')[2]}", *listen(at[space])) for space in RELAYS}
         nodes.extend(relays.values())
