@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi nat-lab bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,10 @@ public-api: ## write the public interface of the crates anew into tests/public-a
 semver: ## what would break users of the crates since SEMVER_BASELINE, a commit or a tag (needs cargo-semver-checks)
 	command -v cargo-semver-checks >/dev/null || cargo install cargo-semver-checks --locked
 	cargo semver-checks -p kwaai-core -p kwaai-ffi --baseline-rev $(or $(SEMVER_BASELINE),$(shell cat tests/public-api/baseline))
+
+nat-lab: ## two nodes behind routers of every kind, in network namespaces (Linux, root, iproute2, nftables)
+	cargo build -p kwaai-core --locked --example nat_node
+	@$(PYTHON) tests/nat/lab.py $(or $(CARGO_TARGET_DIR),target)/debug/examples/nat_node
 
 bench-trust: ## threat simulations beside EigenTrust, and the speed of trust beside OpenSSL (release build)
 	@.ci/setup

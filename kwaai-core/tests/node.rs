@@ -384,7 +384,7 @@ async fn nothing_is_served_until_the_node_contributes_and_nothing_after_it_stops
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_off_is_named_with_the_amount() {
     let hour = jiff::SignedDuration::from_hours(1);
-    let late = Arc::new(ManualClock::new(jiff::Timestamp::now() - hour));
+    let late = Arc::new(ManualClock::at(jiff::Timestamp::now() - hour));
     let alice = node("alice").await;
     let bootstrap = vec![alice.info().unwrap().addresses[0].to_string()];
     let bob = Node::start(Config { bootstrap: bootstrap.clone(), clock: late, ..Config::default() }).await.unwrap();
