@@ -1,8 +1,8 @@
 //! A KwaaiNet node inside your own process.
 //!
 //! Five handles make up the library: [`Node`], [`TrustGraph`], [`ShardEngine`](shard::ShardEngine),
-//! [`Rag`](rag::Rag) and, from a later version on, `Vpk`. There is no daemon and no global state: a program may run ten
-//! nodes beside each other, each with its own data directory.
+//! [`Rag`](rag::Rag) and, with the feature `vpk`, `Vpk`. There is no daemon and no global state: a program may run ten nodes
+//! beside each other, each with its own data directory.
 //!
 //! Everything runs on the caller's tokio runtime, which must be a multi-thread one.
 

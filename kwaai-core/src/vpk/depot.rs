@@ -170,12 +170,14 @@ impl Depot {
     }
 
     fn remove_segment(&self, key: &Key, stamp: &SegmentStamp) -> Result<Vec<u8>> {
+        let record = self.store.read(|tx| tables::record(tx, key))?;
         self.with_slot(key, |slot| {
             let room = self.change(key, &Quotas::new(), |account| account.remove_segment(stamp))?;
-            if let Some(loaded) = slot.as_mut()
-                && loaded.host.remove(stamp).is_err()
-            {
-                *slot = None;
+            if let Some(loaded) = slot.as_mut() {
+                loaded.rows = loaded.rows.saturating_sub(record.memory_of(stamp.rows(record.mode) as u64));
+                if loaded.host.remove(stamp).is_err() {
+                    *slot = None;
+                }
             }
             Ok(room)
         })
@@ -218,7 +220,7 @@ impl Depot {
             loaded.sessions = (loaded.sessions + 1).min(seal::MAX_SESSIONS);
             Ok(())
         })?;
-        self.memory.settle(key)?;
+        self.memory.settle(key);
         Ok(Vec::new())
     }
 
@@ -240,7 +242,8 @@ impl Depot {
             *slot = Some(self.store.read(|tx| read_all(tx, key))?);
         }
         drop(slot);
-        self.memory.settle(key)
+        self.memory.settle(key);
+        Ok(())
     }
 
     /// Works while nobody else reads or changes the collection.
@@ -248,7 +251,7 @@ impl Depot {
         let slot = self.memory.slot(key);
         let done = work(&mut memory::locked(&slot));
         drop(slot);
-        self.memory.settle(key)?;
+        self.memory.settle(key);
         done
     }
 }

@@ -244,6 +244,8 @@ fn memory_is_bounded_and_what_had_to_leave_it_is_read_again() {
     for (tenant, scores) in tenants.iter().zip(&scores).rev() {
         assert_eq!(&tenant.ask(&depot), scores);
     }
+    // It outgrows the bound while it is in memory.
+    tenants[0].ask(&depot);
     tenants[0].put(&depot, 1000, 6);
     let query = tenants[0].owner.quantizer().quantize(&[1.0; DIMENSION]).unwrap().values;
     let question = tenants[0].owner.ask(&query, &tenants[0].segments).unwrap().parts.swap_remove(0);

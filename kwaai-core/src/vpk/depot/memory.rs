@@ -69,16 +69,13 @@ impl Memory {
         Ok(())
     }
 
-    /// Counts what a collection takes now, and keeps within the bound.
-    ///
-    /// # Errors
-    /// `resource_exhausted` when the collection has outgrown the bound; it is in memory no more.
-    pub(super) fn settle(&self, key: &Key) -> Result<()> {
+    /// Counts what a collection takes now, and keeps within the bound: one that has outgrown it is in memory no more.
+    pub(super) fn settle(&self, key: &Key) {
         let slot = self.slot(key);
         let bytes = match slot.try_read() {
             Ok(loaded) => loaded.as_ref().map_or(0, Loaded::bytes),
             // Somebody works with it, and settles afterwards.
-            Err(_) => return Ok(()),
+            Err(_) => return,
         };
         drop(slot);
         {
@@ -93,7 +90,6 @@ impl Memory {
             *locked(&self.slot(key)) = None;
         }
         self.evict(key, self.limit);
-        Ok(())
     }
 
     /// How many bytes are in memory.
@@ -154,7 +150,7 @@ mod tests {
         let slot = memory.slot(&key);
         *locked(&slot) = Some(Loaded { host: Box::new(FieldHost::plain(1).unwrap()), rows: bytes, sessions: 0 });
         drop(slot);
-        memory.settle(&key).unwrap();
+        memory.settle(&key);
         key
     }
 

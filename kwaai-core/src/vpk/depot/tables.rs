@@ -100,12 +100,12 @@ impl Record {
     /// The bytes in memory of these rows.
     pub(super) fn memory_of(&self, rows: u64) -> u64 {
         let number = if self.mode == Mode::Seal { 20 } else { 4 };
-        4096 + rows * u64::from(self.dimension) * number
+        rows * u64::from(self.dimension) * number
     }
 
-    /// The bytes in memory of all its rows.
+    /// The bytes in memory of all its rows, and of what there is without any.
     pub(super) fn memory(&self) -> u64 {
-        self.memory_of(self.rows)
+        4096 + self.memory_of(self.rows)
     }
 
     /// How many rows an answer has room for: 36,864 bytes for each 4,096 rows under `Seal`, 4 bytes for each row otherwise.
