@@ -234,6 +234,23 @@ async fn nobody_withdraws_what_another_pledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawn_pledge_comes_back_in_no_way() {
+    let world = World::new();
+    let credential = world.pledged().await;
+    let text = credential.to_json();
+    let bundle = world.reader.export_credentials().unwrap();
+    let withdrawal = world.pledger.withdraw_pledge(credential.id()).await.unwrap();
+    world.reader.import_withdrawal(withdrawal.to_json()).await.unwrap();
+    let withdrawn = broken(ErrorCode::InvalidArgument, "withdrawn");
+    assert_eq!(rule(world.reader.import_credential(&text).await), withdrawn);
+    assert_eq!(rule(world.reader.import_all(std::slice::from_ref(&text)).await), withdrawn);
+    let imported = world.reader.import_credentials(&bundle).await.unwrap();
+    assert!(imported.kept.iter().all(|kept| kept.id != credential.id()), "{imported:?}");
+    assert_eq!(imported.refused.len(), 1);
+    assert!(!world.reader.score(&did(1)).unwrap().is_pledged());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_withdrawals_are_checked_and_not_kept() {
     let world = World::new();
     let credential = world.pledged().await;

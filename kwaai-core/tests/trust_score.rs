@@ -507,3 +507,51 @@ async fn many_peers_have_the_scores_that_each_has_alone() {
     assert!(alone.iter().filter(|score| score.value > 0.0).count() > 20);
     assert_eq!(node.scores(&peers).unwrap(), alone);
 }
+
+#[tokio::test]
+async fn a_good_answer_brings_no_forgiven_one_back() {
+    let world = World::new();
+    let (node, issuer, peer) = (world.node(1), world.node(2), did(3));
+    node.trust_issuer(issuer.did(), &CredentialType::ALL).unwrap();
+    for kind in BUT_ENDORSEMENT {
+        import(&node, &issuer, kind, peer, None).await;
+    }
+    for days in [0, 5, 10, 20, 40, 120] {
+        world.see(&node, peer, Outcome::Bad, 6);
+        world.clock.advance(DAY * days);
+        let before = node.score(&peer).unwrap();
+        world.see(&node, peer, Outcome::Good, 1);
+        let after = node.score(&peer).unwrap();
+        assert!(after.value >= before.value && after.tier >= before.tier, "{days}: {before}\n{after}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_credential_keeps_the_tier_that_was_reached() {
+    let world = World::new();
+    let (node, issuer, peer) = (world.node(1), world.node(2), did(3));
+    node.trust_issuer(issuer.did(), &CredentialType::ALL).unwrap();
+    for kind in [CredentialType::FiduciaryPledge, CredentialType::VerifiedNode, CredentialType::Uptime] {
+        import(&node, &issuer, kind, peer, None).await;
+    }
+    world.clock.advance(DAY * 10);
+    let before = node.score(&peer).unwrap();
+    assert_eq!(before.tier, Tier::Trusted, "held below its threshold: {before}");
+    import(&node, &issuer, CredentialType::Uptime, peer, None).await;
+    let after = node.score(&peer).unwrap();
+    assert!(after.value > before.value && after.tier == Tier::Trusted, "{after}");
+    // What had fallen before the renewal did not reach it.
+    world.clock.advance(DAY * 60);
+    assert_eq!(node.score(&peer).unwrap().tier, Tier::Verified);
+    import(&node, &issuer, CredentialType::Uptime, peer, None).await;
+    let renewed = node.score(&peer).unwrap();
+    assert!(renewed.value < 0.7 && renewed.tier == Tier::Verified, "{renewed}");
+}
+
+#[test]
+fn a_graph_that_needs_too_many_steps_is_refused() {
+    let ratings = [(0, 1, 1.0), (1, 0, 1.0)];
+    assert_eq!(code(eigentrust(&ratings, &[1.0, 0.0], 1e-12, 1e-15)), ErrorCode::InvalidArgument);
+    assert_eq!(code(eigentrust(&ratings, &[1.0, 0.0], f64::MIN_POSITIVE, 1.0)), ErrorCode::InvalidArgument);
+    eigentrust(&ratings, &[1.0, 0.0], 0.01, 1e-15).unwrap();
+}

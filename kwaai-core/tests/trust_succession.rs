@@ -12,6 +12,8 @@ use kwaai_core::store::Store;
 use kwaai_core::trust::{CredentialType, Observation, Outcome, Recommendation, Tier, TrustGraph};
 use serde_json::Map;
 
+const NOW: &str = "2026-06-01T10:30:00Z";
+
 fn key(seed: u8) -> Keypair {
     Keypair::from_seed([seed; 32])
 }
@@ -28,7 +30,7 @@ struct World {
 
 impl World {
     async fn new() -> World {
-        let clock = ManualClock::at("2026-06-01T10:30:00Z".parse().unwrap());
+        let clock = ManualClock::at(NOW.parse().unwrap());
         let node = |seed| {
             let signer = key(seed).signer().unwrap();
             TrustGraph::open(Store::in_memory().unwrap(), signer, Arc::new(clock.clone())).unwrap()
@@ -133,7 +135,7 @@ async fn what_is_heard_about_a_key_is_heard_about_the_next_but_not_from_the_peer
     for seed in [3, 4] {
         world.graph.trust_issuer(did(seed), &[CredentialType::PeerEndorsement]).unwrap();
     }
-    let now = "2026-06-01T10:30:00Z".parse().unwrap();
+    let now = NOW.parse().unwrap();
     let word = |recommender, about| Recommendation {
         recommender: did(recommender),
         about: did(about),
@@ -149,6 +151,37 @@ async fn what_is_heard_about_a_key_is_heard_about_the_next_but_not_from_the_peer
     world.graph.keep_key_history(&history(&[3, 13]).await.to_statements()).unwrap();
     assert_eq!(recommended(), None, "an earlier key's word about the next one");
     world.graph.add_recommendation(word(4, 3)).unwrap();
+    world.graph.add_recommendation(word(3, 60)).unwrap();
+    assert_eq!(world.graph.score(&did(60)).unwrap().parts.recommended, None, "a replaced key's word");
     assert!(recommended().is_some_and(|heard| heard.good > 0.0));
     assert_eq!(world.graph.score(&did(3)).unwrap().parts.recommended, None);
+}
+
+#[tokio::test]
+async fn an_endorser_answers_for_its_earlier_key_and_a_replaced_one_says_nothing() {
+    let world = World::new().await;
+    let endorser = |seed: u8| {
+        TrustGraph::open(
+            Store::in_memory().unwrap(),
+            key(seed).signer().unwrap(),
+            Arc::new(ManualClock::at(NOW.parse().unwrap())),
+        )
+        .unwrap()
+    };
+    let endorse = async |by: u8, about: u8| {
+        let credential =
+            endorser(by).issue(CredentialType::PeerEndorsement, did(about), Map::new(), None).await.unwrap();
+        world.graph.import_credential(&credential.to_json()).await.unwrap();
+    };
+    endorse(13, 50).await;
+    for seed in [40, 41, 42] {
+        endorse(3, seed).await;
+        world.see(seed, Outcome::Bad, 6);
+    }
+    endorse(3, 51).await;
+    let endorsed = |seed| world.graph.score(&did(seed)).unwrap().parts.endorsements;
+    let before = endorsed(51);
+    world.graph.keep_key_history(&history(&[3, 13]).await.to_statements()).unwrap();
+    assert_eq!(endorsed(51), 0.0, "a key that was replaced endorses nobody");
+    assert!(endorsed(50) <= before + 1e-12, "{} {before}", endorsed(50));
 }

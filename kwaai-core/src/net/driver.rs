@@ -439,7 +439,7 @@ impl Driver {
             listens.dedup();
             known.agent = agent.clone();
             known.listens = listens.clone();
-            known.foreign = ![rpc::PROTOCOL, KAD_PROTOCOL.as_ref()].iter().any(|ours| speaks(ours))
+            known.foreign = ![rpc::PROTOCOL, KAD_PROTOCOL.as_ref()].iter().any(speaks)
                 && !hivemind::speaks_hivemind(&info.protocols);
             known.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
             listens

@@ -243,22 +243,18 @@ impl Experience {
     }
 
     /// What the newest answers up to `instant` leave of a peer's standing: 1 while less than two fifths of them are bad, then half for
-    /// each further twentieth. The share of an answer is 0.2 × 0.8^(answers after it), and all of it is forgiven with a
-    /// half-life of 30 days. Five bad answers in a row leave under a fortieth, whatever came before.
+    /// each further twentieth. The share of an answer is 0.2 × 0.8^(answers after it), and each is forgiven with a half-life
+    /// of 30 days. Five bad answers in a row leave under a fortieth, whatever came before.
     pub fn standing(&self, instant: Timestamp) -> f64 {
         let until = millis(instant);
         let mut share = 1.0 - RECENT_FACTOR;
         let mut bad = 0.0;
-        let mut newest = None;
         for (at, good) in self.recent.iter().rev().filter(|(at, _)| *at <= until) {
-            newest = newest.or(Some(*at));
             if !good {
-                bad += share;
+                bad += share * decay((until - at) / MILLIS_PER_DAY);
             }
             share *= RECENT_FACTOR;
         }
-        let Some(newest) = newest else { return 1.0 };
-        let bad = bad * decay((until - newest) / MILLIS_PER_DAY);
         0.5f64.powf(((bad - TOLERATED) / HALVING).max(0.0))
     }
 

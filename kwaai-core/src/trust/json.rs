@@ -153,7 +153,10 @@ fn check_number(literal: &str) -> Result<()> {
     let exact = if literal.contains(['.', 'e', 'E']) {
         // What is no number at all is left to the reader, which says where it stands.
         let magnitude = literal.parse::<f64>().unwrap_or(0.0).abs();
-        magnitude <= MAX_INTEGER as f64 || magnitude >= FIRST_WITH_EXPONENT && literal.contains(['e', 'E'])
+        magnitude <= MAX_INTEGER as f64
+            || magnitude >= FIRST_WITH_EXPONENT
+                && literal.contains(['e', 'E'])
+                && digits(literal) == digits(&format!("{magnitude:e}"))
     } else {
         literal.trim_start_matches('-').parse::<u64>().is_ok_and(|magnitude| magnitude <= MAX_INTEGER)
     };
@@ -162,6 +165,13 @@ fn check_number(literal: &str) -> Result<()> {
     }
     let message = format!("the integer {literal:.40} lies beyond 2^53, where readers round it differently");
     Err(Rule::IntegerRange.invalid(message).with_remedy("write it as a string"))
+}
+
+/// The digits of a number that say more than its size.
+fn digits(literal: &str) -> String {
+    let mantissa = literal.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 /// Reads any value, and notes the rule that was broken where the reader's error does not tell.
@@ -250,6 +260,8 @@ mod tests {
             (r#"{"a":9007199254740992}"#, Rule::IntegerRange),
             (r#"{"a":-9007199254740993}"#, Rule::IntegerRange),
             (r#"{"a":9007199254740993.0}"#, Rule::IntegerRange),
+            (r#"{"a":1234567890123456789012e0}"#, Rule::IntegerRange),
+            (r#"{"a":1.0000000000000000001E30}"#, Rule::IntegerRange),
             (r#"{"a":9007199254740993e0}"#, Rule::IntegerRange),
             (r#"{"a":1e17}"#, Rule::IntegerRange),
             (r#"{"a":1234567890123456789012.0}"#, Rule::IntegerRange),

@@ -14,6 +14,9 @@ pub use word::{MIN_COMMON, RECOMMENDED_CAP, RECOMMENDER_CAP, STRANGERS_CAP, reco
 /// No graph has more peers than this.
 pub const MAX_PEERS: usize = 1 << 24;
 
+/// The most steps that a graph may need.
+pub const MAX_STEPS: f64 = 1e6;
+
 /// `from` rates `to`: satisfactory minus unsatisfactory dealings.
 pub type Rating = (usize, usize, f64);
 
@@ -27,7 +30,8 @@ pub type Rating = (usize, usize, f64);
 ///
 /// # Errors
 /// `invalid_argument` when a rating names a peer beyond `pretrusted` or is not finite, when a weight is negative or not
-/// finite or all are 0, when alpha is not above 0 and at most 1, or epsilon not above 0; `resource_exhausted` above
+/// finite or all are 0, when alpha is not above 0 and at most 1, or epsilon not above 0, or when both are so small that more
+/// than [`MAX_STEPS`] steps could be needed; `resource_exhausted` above
 /// [`MAX_PEERS`].
 pub fn eigentrust(ratings: &[Rating], pretrusted: &[f64], alpha: f64, epsilon: f64) -> Result<Vec<f64>> {
     Ok(EigenTrust::new(ratings, pretrusted, alpha, epsilon)?.trust)
@@ -57,6 +61,11 @@ impl EigenTrust {
         }
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(Error::invalid_argument("epsilon lies above 0").with("argument", "epsilon"));
+        }
+        if steps(alpha, epsilon) > MAX_STEPS {
+            return Err(Error::invalid_argument("so small an alpha and epsilon take too many steps")
+                .with("argument", "alpha")
+                .with("limit", MAX_STEPS));
         }
         let sum: f64 = pretrusted.iter().sum();
         if !(sum > 0.0 && sum.is_finite()) || pretrusted.iter().any(|weight| *weight < 0.0) {
@@ -108,11 +117,7 @@ impl EigenTrust {
 
     fn iterate(&mut self) {
         let incoming = Incoming::of(&self.rows);
-        // Each step brings any two vectors nearer by 1 - alpha, and no two lie further apart than 2.
-        let most = match self.alpha {
-            1.0 => 1.0,
-            alpha => ((self.epsilon / 2.0).ln() / (1.0 - alpha).ln()).ceil().max(0.0) + 1.0,
-        };
+        let most = steps(self.alpha, self.epsilon);
         let mut next = vec![0.0; self.trust.len()];
         for _ in 0..most as u64 {
             // What peers without ratings pass on goes where the pre-trusted are.
@@ -131,6 +136,14 @@ impl EigenTrust {
                 break;
             }
         }
+    }
+}
+
+/// How many steps there are at most: each brings any two vectors nearer by 1 - alpha, and no two lie further apart than 2.
+fn steps(alpha: f64, epsilon: f64) -> f64 {
+    match alpha {
+        1.0 => 1.0,
+        _ => ((epsilon / 2.0).ln() / (-alpha).ln_1p()).ceil().max(0.0) + 1.0,
     }
 }
 

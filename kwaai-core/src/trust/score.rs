@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{Span, Timestamp};
 use rayon::prelude::*;
 
 use super::TrustGraph;
@@ -150,6 +150,7 @@ impl TrustGraph {
     /// As [`TrustGraph::import_credential`], for the first that is refused.
     pub async fn import_all(&self, texts: &[String]) -> Result<Vec<CredentialSummary>> {
         let credentials: Vec<Credential> = texts.iter().map(|text| self.verify(text)).collect::<Result<_>>()?;
+        credentials.iter().try_for_each(|credential| self.refuse_withdrawn(credential.id()))?;
         let summaries = credentials.iter().map(|credential| credential.summary().clone()).collect();
         self.wallet.keep_all(credentials).await?;
         Ok(summaries)
@@ -228,6 +229,8 @@ struct Weighed<'row> {
     /// What it adds, in units.
     amount: i64,
     verdict: Verdict<Word>,
+    /// It counts, or a better one of its type does.
+    sound: bool,
     /// Why it counts half.
     doubt: Option<String>,
 }
@@ -256,11 +259,15 @@ impl Judge<'_> {
         let keys = circle.len();
         let mut all = circle.iter().map(|key| self.table.about(key.public_key())).collect::<Result<Vec<_>>>()?;
         // Links are read from the credentials themselves, which takes long; few peers have any.
-        if all[0].iter().any(|facts| facts.kind == Some(CredentialType::Binding)) {
-            for identity in self.graph.bound_identities(peer)? {
-                for key in self.successions.held_by(&identity)? {
-                    all.push(self.table.about(key.public_key())?);
-                    circle.push(key);
+        for at in 0..keys {
+            if all[at].iter().any(|facts| facts.kind == Some(CredentialType::Binding)) {
+                for identity in self.graph.bound_identities(&circle[at])? {
+                    for key in self.successions.all_of(&identity)? {
+                        if !circle.contains(&key) {
+                            all.push(self.table.about(key.public_key())?);
+                            circle.push(key);
+                        }
+                    }
                 }
             }
         }
@@ -272,7 +279,7 @@ impl Judge<'_> {
         }
         if let Some(why) = &replaced {
             for one in &mut weighed {
-                (one.verdict, one.doubt) = (Err(why.clone().into()), None);
+                (one.verdict, one.sound, one.doubt) = (Err(why.clone().into()), false, None);
             }
         }
         let keys = if replaced.is_some() { &[] } else { &circle[..keys] };
@@ -283,7 +290,7 @@ impl Judge<'_> {
         let own = seen.evidence(self.now);
         let standing = seen.standing(self.now);
         let Blend { value, lower_bound, expectation } = blend(credentials, own, heard, standing);
-        let tier = blend::tier(lower_bound, |done| self.replay(&weighed, &sum, &seen, heard, done));
+        let tier = blend::tier(lower_bound, |done| self.replay(&weighed, &seen, heard, done));
         let kept = |evidence: Evidence| (evidence.total() > 0.0).then_some(evidence);
         Ok(Score {
             value,
@@ -304,12 +311,9 @@ impl Judge<'_> {
     /// What recommenders say about the newest of a peer's keys that any of them speaks of.
     fn heard(&mut self, keys: &[Did], state: &State) -> Result<Evidence> {
         let Some((weights, word)) = state.weighed() else { return Ok(Evidence::default()) };
-        // Nobody is heard about itself, under whatever key.
-        let others: Cow<'_, BTreeMap<Did, f64>> = match keys {
-            [] | [_] => Cow::Borrowed(weights),
-            _ => {
-                Cow::Owned(weights.iter().filter(|(one, _)| !keys.contains(one)).map(|(one, by)| (*one, *by)).collect())
-            }
+        let others = match self.successions.is_empty() {
+            true => Cow::Borrowed(weights),
+            false => Cow::Owned(self.others(keys, weights)?),
         };
         for key in keys {
             let mut failed = None;
@@ -329,30 +333,48 @@ impl Judge<'_> {
         Ok(Evidence::default())
     }
 
-    /// Walks back through the instants at which the lower bound turned, to the one at which the newest credential that counts
-    /// came into force, and shows the bound at each until `done`.
-    fn replay(
-        &self,
-        weighed: &[Weighed<'_>],
-        sum: &Sum,
-        seen: &Experience,
-        heard: Evidence,
-        done: &mut dyn FnMut(f64) -> bool,
-    ) {
-        let counted = || weighed.iter().filter(|one| one.verdict.is_ok());
-        let start = counted().filter_map(|one| one.facts.valid_from).max();
+    /// The recommenders that are neither this peer, under whatever key, nor keys that were replaced.
+    fn others(&self, keys: &[Did], weights: &BTreeMap<Did, f64>) -> Result<BTreeMap<Did, f64>> {
+        let mut others = BTreeMap::new();
+        for (recommender, weight) in weights.iter().filter(|(recommender, _)| !keys.contains(recommender)) {
+            if matches!(self.successions.place(recommender)?, Place::Newest(_)) {
+                others.insert(*recommender, *weight);
+            }
+        }
+        Ok(others)
+    }
+
+    /// Walks back through the instants at which the lower bound turned, to the one at which the oldest credential that is sound
+    /// came into force, and shows the bound at each until `done`. A credential that a better one of its type replaced counted
+    /// until then.
+    fn replay(&self, weighed: &[Weighed<'_>], seen: &Experience, heard: Evidence, done: &mut dyn FnMut(f64) -> bool) {
+        let sound: Vec<(Timestamp, CredentialType, &Weighed<'_>)> = weighed
+            .iter()
+            .filter(|one| one.sound)
+            .filter_map(|one| Some((one.facts.valid_from?, one.facts.kind?, one)))
+            .collect();
+        let first = sound.iter().map(|(from, ..)| *from).min();
         let mut instants =
-            if seen.is_empty() { Vec::new() } else { seen.turns(start.unwrap_or(Timestamp::MIN), self.now) };
-        instants.extend(start);
+            if seen.is_empty() { Vec::new() } else { seen.turns(first.unwrap_or(Timestamp::MIN), self.now) };
+        for (from, ..) in &sound {
+            instants.push(*from);
+            // What was there before it was at its least then.
+            instants.extend(from.checked_sub(Span::new().nanoseconds(1)).ok().filter(|_| Some(*from) != first));
+        }
+        instants.sort_unstable_by(|a, b| b.cmp(a));
+        instants.dedup();
         for instant in instants {
-            // Endorsements are taken for what they are worth now: an endorser's past is not reckoned again.
-            let credentials: i64 = counted()
-                .filter_map(|one| {
-                    let kind = one.facts.kind.filter(|kind| *kind != CredentialType::PeerEndorsement)?;
-                    Some(part(units(kind, age_in_days(one.facts.valid_from?, instant)), one.share))
-                })
-                .sum();
-            let credentials = in_points((credentials + sum.endorsements).min(UNITS));
+            let mut best: BTreeMap<CredentialType, i64> = BTreeMap::new();
+            for (from, kind, one) in sound.iter().filter(|(from, ..)| *from <= instant) {
+                let amount = best.entry(*kind).or_default();
+                *amount = match kind {
+                    // Endorsements are taken for what they are worth now: an endorser's past is not reckoned again.
+                    CredentialType::PeerEndorsement if one.verdict.is_ok() => *amount + one.amount,
+                    CredentialType::PeerEndorsement => *amount,
+                    _ => part(units(*kind, age_in_days(*from, instant)), one.share).max(*amount),
+                };
+            }
+            let credentials = in_points(best.values().sum::<i64>().min(UNITS));
             let then = blend(credentials, seen.evidence(instant), heard, seen.standing(instant));
             if done(then.lower_bound) {
                 break;
@@ -374,7 +396,7 @@ impl Judge<'_> {
         let mut verdict = self.admissible(facts, subject, circle, &issuer);
         match verdict {
             Ok(Word::Named) if facts.kind == Some(CredentialType::PeerEndorsement) => {
-                share = answer_for(self.endorsed(&issuer, state)?);
+                share = answer_for(self.endorsed(&self.successions.held_by(&issuer)?, state)?);
             }
             Ok(Word::Peer) => {
                 share = self.worth_of(&issuer, state)?;
@@ -399,7 +421,8 @@ impl Judge<'_> {
         }
         let factor = factor(age_days);
         let amount = facts.kind.map_or(0, |kind| part(units_at(kind, factor), share));
-        Ok(Weighed { facts, issuer, age_days, factor, share, amount, verdict, doubt })
+        let sound = verdict.is_ok();
+        Ok(Weighed { facts, issuer, age_days, factor, share, amount, verdict, sound, doubt })
     }
 
     /// Whether the issuer withdrew a credential, and why that is not known where it is not.
@@ -455,12 +478,16 @@ impl Judge<'_> {
             return Ok(*known);
         }
         let credentials = self.own_credentials(endorser)?;
-        let seen = seen(&self.successions.held_by(endorser)?, state);
+        let keys = self.successions.held_by(endorser)?;
+        let seen = seen(&keys, state);
         let (own, standing) = (seen.evidence(self.now), seen.standing(self.now));
         let score = blend(credentials, own, Evidence::default(), standing).lower_bound;
         let found = if score > 0.0 {
-            let endorsed = self.table.endorsed_by(endorser.public_key(), MAX_ENDORSED + 1)?.len();
-            worth(score, answer_for(self.endorsed(endorser, state)?), endorsed)
+            let mut endorsed = 0;
+            for key in &keys {
+                endorsed += self.table.endorsed_by(key.public_key(), MAX_ENDORSED + 1)?.len();
+            }
+            worth(score, answer_for(self.endorsed(&keys, state)?), endorsed)
         } else {
             0.0
         };
@@ -501,12 +528,14 @@ impl Judge<'_> {
         Ok(state.experience(recommender).is_none() && Tier::of(self.own_credentials(recommender)?) == Tier::Unknown)
     }
 
-    /// This node's experience with the peers that an endorser endorsed.
-    fn endorsed(&mut self, endorser: &Did, state: &State) -> Result<Vec<Evidence>> {
+    /// This node's experience with the peers that an endorser endorsed, under all its keys.
+    fn endorsed(&mut self, endorser: &[Did], state: &State) -> Result<Vec<Evidence>> {
         let mut found = Vec::new();
         if state.has_experience() {
-            for key in self.table.endorsed_by(endorser.public_key(), MAX_ENDORSED)? {
-                found.extend(state.experience(&self.keys.did(&key)?).map(|seen| seen.evidence(self.now)));
+            for by in endorser {
+                for key in self.table.endorsed_by(by.public_key(), MAX_ENDORSED)? {
+                    found.extend(state.experience(&self.keys.did(&key)?).map(|seen| seen.evidence(self.now)));
+                }
             }
         }
         Ok(found)

@@ -45,6 +45,19 @@ impl Successions {
         Ok(Place::Newest(keys))
     }
 
+    /// Whether no history is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// All keys of who has, or had, this one, the newest first.
+    pub(super) fn all_of(&self, key: &Did) -> Result<Vec<Did>> {
+        match self.place(key)? {
+            Place::Newest(_) => self.held_by(key),
+            Place::Replaced(by) => self.held_by(&by),
+        }
+    }
+
     /// A key and those before it, the newest first; none when it was replaced.
     pub(super) fn held_by(&self, key: &Did) -> Result<Vec<Did>> {
         Ok(match self.place(key)? {

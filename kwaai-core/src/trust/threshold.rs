@@ -126,7 +126,7 @@ impl Reported {
                 Some(Reported::Uptime { share: number(claims, "upShare"), seconds })
             }
             CredentialType::Throughput if has(&["tokensPerSecond"]) => {
-                Some(Reported::Throughput { rate: number(claims, "tokensPerSecond") })
+                Some(Reported::Throughput { rate: number(claims, "tokensPerSecond").filter(|rate| *rate > 0.0) })
             }
             _ => None,
         }

@@ -13,7 +13,9 @@ fn reach(config: ReachConfig) -> Reach {
 
 fn shown(reach: &Reach, now: Instant) -> (Verdict, Vec<String>) {
     let Judgement { verdict, announced, .. } = reach.judge(now);
-    (verdict, announced.iter().map(ToString::to_string).collect())
+    let mut announced: Vec<String> = announced.iter().map(ToString::to_string).collect();
+    announced.sort();
+    (verdict, announced)
 }
 
 #[tokio::test]

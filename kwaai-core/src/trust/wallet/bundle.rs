@@ -72,7 +72,9 @@ impl TrustGraph {
         let mut imported = ImportedBundle { kept: Vec::new(), refused: Vec::new() };
         let mut verified = Vec::new();
         for (place, text) in bundle.credentials.iter().enumerate() {
-            match Credential::verify(text, now) {
+            let verified_now = Credential::verify(text, now)
+                .and_then(|credential| self.refuse_withdrawn(credential.id()).map(|()| credential));
+            match verified_now {
                 Ok(credential) => {
                     imported.kept.push(credential.summary().clone());
                     verified.push(credential);
