@@ -467,7 +467,7 @@ async fn lists_that_break_a_rule_are_refused_by_its_name() {
 
 /// What node 1 makes of a credential of node 2 with this `credentialStatus`, when it keeps a list of node 2 under an
 /// address of the web in which the index 7 is set.
-async fn verdict(status: Value) -> Status {
+async fn verdict(status: Value) -> Result<Status, Error> {
     let world = World::new();
     let reader = world.node(1);
     let signer = Keypair::from_seed([2; 32]).signer().unwrap();
@@ -480,7 +480,7 @@ async fn verdict(status: Value) -> Status {
         "credentialStatus": status,
     });
     let signed = proof::sign(document.as_object().unwrap(), &*signer, world.clock.now()).await.unwrap();
-    let summary = reader.import_credential(&Value::Object(signed).to_string()).await.unwrap();
+    let summary = reader.import_credential(&Value::Object(signed).to_string()).await?;
     let mut bits = Bitstring::new();
     bits.set(7, true).unwrap();
     let encoded = bits.encode().unwrap();
@@ -491,7 +491,7 @@ async fn verdict(status: Value) -> Status {
     if reader.wanted_status_lists().unwrap().iter().any(|wanted| wanted.url == WEB) {
         reader.keep_status_list(&list.await).await.unwrap();
     }
-    reader.status(&reader.credential(&summary.id).unwrap()).unwrap()
+    reader.status(&reader.credential(&summary.id).unwrap())
 }
 
 const WEB: &str = "https://example.org/status/3";
@@ -507,13 +507,13 @@ fn entry(index: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_of_the_web_are_read_alike_and_entries_that_cannot_be_read_leave_doubt() {
-    assert_eq!(verdict(entry("7")).await, Status::Revoked);
-    assert!(matches!(verdict(entry("8")).await, Status::Clear { .. }));
-    assert_eq!(verdict(json!([entry("8"), entry("7")])).await, Status::Revoked);
+async fn lists_of_the_web_are_read_alike_and_entries_of_other_makes_leave_doubt() {
+    assert_eq!(verdict(entry("7")).await.unwrap(), Status::Revoked);
+    assert!(matches!(verdict(entry("8")).await.unwrap(), Status::Clear { .. }));
+    assert_eq!(verdict(json!([entry("8"), entry("7")])).await.unwrap(), Status::Revoked);
     let refresh = json!({"type": "BitstringStatusListEntry", "statusPurpose": "refresh", "statusListIndex": "7",
         "statusListCredential": WEB});
-    assert_eq!(verdict(refresh).await, Status::NotRevocable, "a refresh is no withdrawal");
+    assert_eq!(verdict(refresh).await.unwrap(), Status::NotRevocable, "a refresh is no withdrawal");
     let changed = |name: &str, value: Value| {
         let mut entry = entry("8");
         entry[name] = value;
@@ -524,18 +524,27 @@ async fn lists_of_the_web_are_read_alike_and_entries_that_cannot_be_read_leave_d
         changed("statusPurpose", "suspension".into()),
         changed("statusPurpose", "another".into()),
         changed("statusListIndex", "131072".into()),
+        changed("statusListCredential", "https://example.org/status/4".into()),
+        changed("statusSize", 2.into()),
+        json!([entry("8"), {"type": "Other"}]),
+    ] {
+        let found = verdict(doubtful.clone()).await.unwrap();
+        assert!(matches!(found, Status::Unknown { .. }), "{doubtful}: {found:?}");
+    }
+    for malformed in [
+        Value::Null,
+        json!({}),
         changed("statusListIndex", "-1".into()),
         changed("statusListIndex", "+8".into()),
         changed("statusListIndex", 8.into()),
         changed("statusListIndex", "9999999999999999999999".into()),
-        changed("statusListCredential", "https://example.org/status/4".into()),
         changed("statusListCredential", "x".repeat(600).into()),
-        changed("statusSize", 2.into()),
+        changed("statusListCredential", Value::Null),
         json!("https://example.org/status/3#8"),
         Value::Array(vec![entry("8"); 9]),
-        json!([entry("8"), {"type": "Other"}]),
     ] {
-        let found = verdict(doubtful.clone()).await;
-        assert!(matches!(found, Status::Unknown { .. }), "{doubtful}: {found:?}");
+        let error = verdict(malformed.clone()).await.unwrap_err();
+        let rule = error.context().get("rule").cloned().unwrap_or_default();
+        assert_eq!((error.code(), rule.as_str()), (ErrorCode::InvalidArgument, "MALFORMED_VALUE_ERROR"), "{malformed}");
     }
 }

@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use super::proof::{Expected, Verified};
 use super::rule::Rule;
-use super::{json, proof};
+use super::{json, proof, status_list};
 use crate::identity::{Did, Signer};
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 pub use kind::CredentialType;
 
@@ -140,6 +140,11 @@ impl Credential {
             return Err(Rule::Dates
                 .invalid(format!("the credential is from the future: it holds only from {from}"))
                 .with_remedy("read it again when it holds, or set this machine's clock"));
+        }
+        // Nobody could ever say whether such a one was withdrawn. Entries of a type that is not known here are another matter.
+        match status_list::entries(&self) {
+            Err(error) if error.code() == ErrorCode::InvalidArgument => return Err(error),
+            _ => {}
         }
         self.check_proof(now)?;
         Ok(self)

@@ -352,10 +352,15 @@ fn entry_of(entry: &Map<String, Value>) -> Result<Option<StatusEntry>> {
     }
     let purpose = match text("statusPurpose")? {
         "refresh" | "message" => return Ok(None),
-        known => known.parse().map_err(|error: Error| error.with("rule", Rule::Malformed.as_str()))?,
+        known => known.parse().map_err(|error: Error| {
+            Error::unsupported(format!("the status purpose {known:.60?} is not read here"))
+                .with("rule", Rule::Malformed.as_str())
+                .with_source(error)
+        })?,
     };
     if entry.get("statusSize").is_some_and(|size| size.as_u64() != Some(1)) {
-        return Err(Rule::Malformed.error(format!("the statusSize of a {purpose} is not 1")));
+        return Err(Error::unsupported(format!("the statusSize of a {purpose} is not 1"))
+            .with("rule", Rule::Malformed.as_str()));
     }
     let index = text("statusListIndex")?;
     let digits = (1..=15).contains(&index.len()) && index.bytes().all(|byte| byte.is_ascii_digit());
