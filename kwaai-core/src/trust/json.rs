@@ -151,9 +151,10 @@ fn scan(text: &str, max_bytes: usize, max_depth: usize) -> Result<()> {
 /// canonical form would write them plainly.
 fn check_number(literal: &str) -> Result<()> {
     let exact = if literal.contains(['.', 'e', 'E']) {
-        // What is no number at all is left to the reader, which says where it stands.
+        // What is no number at all, or none that a double holds, is left to the reader, which says where it stands.
         let magnitude = literal.parse::<f64>().unwrap_or(0.0).abs();
         magnitude <= MAX_INTEGER as f64
+            || magnitude.is_infinite()
             || magnitude >= FIRST_WITH_EXPONENT
                 && literal.contains(['e', 'E'])
                 && digits(literal) == digits(&format!("{magnitude:e}"))
