@@ -62,7 +62,13 @@ public enum class Purpose {
     USE_BLOCKS,
 
     /** A peer keeps private knowledge at this node. */
-    STORE_VECTORS;
+    STORE_VECTORS,
+
+    /** A peer is reached, or reaches others, through this node. */
+    RELAY,
+
+    /** The same with a full share of the relay. */
+    RELAY_FREELY;
 
     public companion object {
         /** The purpose of a name such as `serve_blocks`. */
