@@ -4,31 +4,27 @@
 //! `KWAAINET_CRASH_POINTS=1000` kills at that many points; without it there are fewer, to be quick.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use killed::{FIRST_STEP, interrupt, points};
 use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{CredentialFilter, CredentialType, Observation, Outcome, TrustGraph, WalletState};
 use serde_json::{Map, json};
 
+#[path = "support/killed.rs"]
+mod killed;
+
 const CHILD: &str = "KWAAINET_TEST_WALLET";
 const PASSPHRASES: &str = "KWAAINET_TEST_PASSPHRASES";
-const FIRST_STEP: &str = "KWAAINET_TEST_FIRST_STEP";
-const POINTS: &str = "KWAAINET_CRASH_POINTS";
 
 /// No process lives long enough to do more.
 const STEPS: usize = 5000;
 const CREDENTIALS: usize = 12;
 const BUNDLE: usize = 3;
-
-fn points(default: usize) -> usize {
-    std::env::var(POINTS).map_or(default, |points| points.parse().unwrap())
-}
 
 fn did(seed: u8) -> Did {
     Keypair::from_seed([seed; 32]).did().unwrap()
@@ -151,36 +147,6 @@ fn passphrase(step: usize) -> Option<String> {
     (!step.is_multiple_of(3)).then(|| format!("correct horse {step}"))
 }
 
-/// Starts this program as one of the children above, kills it at a random moment, and tells the last step that it reported.
-fn interrupt(child: &str, variable: &str, dir: &Path, first: usize, pace: Duration) -> usize {
-    let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", child, "--nocapture"])
-        .env(variable, dir)
-        .env(FIRST_STEP, first.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let steps = rand::random_range(0..12);
-    let pause = pace.mul_f64(rand::random_range(0.0..1.0));
-    let mut done = first;
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let mut read = |lines: &mut dyn Iterator<Item = std::io::Result<String>>, most: usize| {
-        for step in
-            lines.map_while(|line| line.ok()).filter_map(|line| line.strip_prefix("done ")?.parse().ok()).take(most)
-        {
-            done = step;
-        }
-    };
-    read(&mut lines, steps);
-    // The pause decides where in a write the process dies; nothing waits for it.
-    std::thread::sleep(pause);
-    process.kill().unwrap();
-    read(&mut lines, usize::MAX);
-    process.wait().unwrap();
-    done
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_killed_while_it_is_written_holds_the_old_state_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
@@ -189,7 +155,7 @@ async fn a_wallet_killed_while_it_is_written_holds_the_old_state_or_the_new() {
     let (mut first, mut interrupted, mut counted) = (0, 0, 0);
     for point in 0..points(60) {
         let child = "child_that_changes_a_wallet_until_it_is_killed";
-        let done = interrupt(child, CHILD, dir.path(), first, Duration::from_millis(12));
+        let done = interrupt(child, CHILD, dir.path(), first, rand::random_range(0..12), Duration::from_millis(12));
         assert!(done < first + STEPS, "the process was not interrupted");
         interrupted += usize::from(done > first);
         let graph = wallet(dir.path());
@@ -249,7 +215,8 @@ async fn a_wallet_killed_while_its_passphrase_changes_opens_with_the_old_or_the_
     let mut first = 0;
     for point in 0..points(60) / 10 {
         let child = "child_that_changes_passphrases_until_it_is_killed";
-        let done = interrupt(child, PASSPHRASES, dir.path(), first, Duration::from_millis(400));
+        let done =
+            interrupt(child, PASSPHRASES, dir.path(), first, rand::random_range(0..12), Duration::from_millis(400));
         let graph = wallet(dir.path());
         first = usize::MAX;
         for step in [done, done + 1] {

@@ -5,12 +5,11 @@
 
 #![cfg(feature = "vpk")]
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use killed::{FIRST_STEP, interrupt, points};
 use kwaai_core::clock::SystemClock;
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
@@ -20,19 +19,16 @@ use kwaai_core::vpk::{
     Step,
 };
 
+#[path = "support/killed.rs"]
+mod killed;
+
 const CHILD: &str = "KWAAINET_TEST_DEPOT";
-const FIRST_STEP: &str = "KWAAINET_TEST_FIRST_STEP";
-const POINTS: &str = "KWAAINET_CRASH_POINTS";
 
 /// No process lives long enough to do more.
 const STEPS: usize = 5000;
 const DIMENSION: usize = 8;
 const SEGMENTS: usize = 5;
 const ID: CollectionId = CollectionId([7; 16]);
-
-fn points(default: usize) -> usize {
-    std::env::var(POINTS).map_or(default, |points| points.parse().unwrap())
-}
 
 fn tenant() -> Did {
     Keypair::from_seed([1; 32]).did().unwrap()
@@ -100,32 +96,6 @@ fn child_that_keeps_things_until_it_is_killed() {
     }
 }
 
-/// Starts this program as the child above, kills it at a random moment, and tells the last step that it reported.
-fn interrupt(dir: &Path, first: usize) -> usize {
-    let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_that_keeps_things_until_it_is_killed", "--nocapture"])
-        .env(CHILD, dir)
-        .env(FIRST_STEP, first.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let steps = rand::random_range(0..12);
-    let pause = Duration::from_millis(10).mul_f64(rand::random_range(0.0..1.0));
-    let mut done = first;
-    let mut lines = BufReader::new(process.stdout.take().unwrap())
-        .lines()
-        .map_while(|line| line.ok())
-        .filter_map(|line| line.strip_prefix("done ")?.parse().ok());
-    lines.by_ref().take(steps).for_each(|step| done = step);
-    // The pause decides where in a write the process dies; nothing waits for it.
-    std::thread::sleep(pause);
-    process.kill().unwrap();
-    lines.for_each(|step| done = step);
-    process.wait().unwrap();
-    done
-}
-
 #[test]
 fn a_host_killed_while_it_keeps_things_holds_the_old_state_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
@@ -134,7 +104,9 @@ fn a_host_killed_while_it_keeps_things_holds_the_old_state_or_the_new() {
     let owner = PlainOwner::new(DIMENSION, Metric::Cosine).unwrap();
     let (mut first, mut interrupted) = (0, 0);
     for point in 0..points(40) {
-        let done = interrupt(dir.path(), first);
+        let child = "child_that_keeps_things_until_it_is_killed";
+        let steps = rand::random_range(0..12);
+        let done = interrupt(child, CHILD, dir.path(), first, steps, Duration::from_millis(10));
         assert!(done < first + STEPS, "the process was not interrupted");
         interrupted += usize::from(done > first);
         let depot = depot(dir.path());

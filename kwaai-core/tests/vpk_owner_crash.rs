@@ -6,30 +6,26 @@
 #![cfg(feature = "vpk")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use killed::{FIRST_STEP, interrupt, points};
 use kwaai_core::TrustGraph;
 use kwaai_core::clock::SystemClock;
 use kwaai_core::identity::Keypair;
 use kwaai_core::store::Store;
 use kwaai_core::vpk::{CollectionConfig, DepotPolicy, HostName, Item, Metric, Mode, Vpk};
 
+#[path = "support/killed.rs"]
+mod killed;
+
 const CHILD: &str = "KWAAINET_TEST_OWNER";
-const FIRST_STEP: &str = "KWAAINET_TEST_FIRST_STEP";
-const POINTS: &str = "KWAAINET_CRASH_POINTS";
 
 /// No process lives long enough to do more.
 const STEPS: usize = 5000;
 const DIMENSION: usize = 8;
 const IDS: u64 = 40;
-
-fn points(default: usize) -> usize {
-    std::env::var(POINTS).map_or(default, |points| points.parse().unwrap())
-}
 
 /// Owner and host in one process, so that both die at the same moment.
 async fn open(dir: &Path) -> Vpk {
@@ -98,32 +94,6 @@ async fn child_that_owns_a_collection_until_it_is_killed() {
     }
 }
 
-/// Starts this program as the child above, kills it at a random moment, and tells the last step that it reported.
-fn interrupt(dir: &Path, first: usize) -> usize {
-    let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_that_owns_a_collection_until_it_is_killed", "--nocapture"])
-        .env(CHILD, dir)
-        .env(FIRST_STEP, first.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let steps = 1 + rand::random_range(0..9);
-    let pause = Duration::from_millis(30).mul_f64(rand::random_range(0.0..1.0));
-    let mut done = first;
-    let mut lines = BufReader::new(process.stdout.take().unwrap())
-        .lines()
-        .map_while(|line| line.ok())
-        .filter_map(|line| line.strip_prefix("done ")?.parse().ok());
-    lines.by_ref().take(steps).for_each(|step| done = step);
-    // The pause decides where in a write the process dies; nothing waits for it.
-    std::thread::sleep(pause);
-    process.kill().unwrap();
-    lines.for_each(|step| done = step);
-    process.wait().unwrap();
-    done
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_killed_while_it_changes_a_collection_finds_the_old_state_or_the_new() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,7 +110,9 @@ async fn an_owner_killed_while_it_changes_a_collection_finds_the_old_state_or_th
     }
     let (mut first, mut interrupted) = (0, 0);
     for point in 0..points(40) {
-        let done = interrupt(dir.path(), first);
+        let child = "child_that_owns_a_collection_until_it_is_killed";
+        let steps = 1 + rand::random_range(0..9);
+        let done = interrupt(child, CHILD, dir.path(), first, steps, Duration::from_millis(30));
         assert!(done < first + STEPS, "the process was not interrupted");
         interrupted += usize::from(done > first);
         let vpk = open(dir.path()).await;
