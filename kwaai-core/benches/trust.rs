@@ -146,6 +146,8 @@ fn threats(first: u64, seeds: u64) -> Value {
         ("mimics", Threat::Mimics, false),
         ("accusers", Threat::Accusers, true),
         ("oscillators", Threat::Oscillators { cycles: 5 }, true),
+        ("patient", Threat::PatientWhitewash, false),
+        ("bait", Threat::Bait, false),
     ];
     let metrics = [
         ("none", Metric::Nothing, Choice::Greedy),
@@ -153,6 +155,7 @@ fn threats(first: u64, seeds: u64) -> Value {
         ("eigentrust_10", Metric::EigenTrust { alpha_percent: 10 }, Choice::Greedy),
         ("eigentrust_50", Metric::EigenTrust { alpha_percent: 50 }, Choice::Greedy),
         ("ours", Metric::Ours, Choice::Greedy),
+        ("ours_bare", Metric::OursBare, Choice::Greedy),
     ];
     let rows: Vec<Value> = rows
         .into_iter()

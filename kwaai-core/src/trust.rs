@@ -83,7 +83,7 @@ pub use reputation::{
     MIN_ALPHA, Recommendation, Reputation,
 };
 pub use rule::Rule;
-pub use score::{Blend, HYSTERESIS, PRIOR_ANSWERS, Reason, Score, ScoreParts, blend, formula};
+pub use score::{Blend, HYSTERESIS, PRIOR_ANSWERS, Reason, Score, ScoreParts, WARNING, blend, formula};
 pub use status_list::{
     Bitstring, DEFAULT_TTL, KeptStatusList, MAX_STATUS_LIST_BYTES, MIN_STATUS_ENTRIES, Status, StatusListUrl,
     StatusPurpose, UNKNOWN_STATUS_SHARE, WantedStatusList,

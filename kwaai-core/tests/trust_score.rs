@@ -251,8 +251,16 @@ async fn the_word_of_others_counts_as_far_as_it_agrees_with_own_experience() {
         say(14, about, liar);
     }
     let score = node.score(&did(20)).unwrap();
-    assert_eq!(score.parts.recommended, Some(Evidence { good: 3.0, bad: 0.0 }), "{score}");
-    assert!((score.value - 3.0 / 13.0).abs() < 1e-14, "{score}");
+    // Ten answers of one recommender are heard as one, and those of all recommenders together as five.
+    assert_eq!(score.parts.recommended, Some(Evidence { good: 1.0, bad: 0.0 }), "{score}");
+    assert!((score.value - 1.0 / 11.0).abs() < 1e-14, "{score}");
+    for recommender in 40..48 {
+        world.see(&node, did(recommender), Outcome::Good, 1);
+        for (about, honest) in [(10, good), (11, good), (12, bad), (20, good)] {
+            say(recommender, about, honest);
+        }
+    }
+    assert_eq!(node.score(&did(20)).unwrap().parts.recommended, Some(Evidence { good: 5.0, bad: 0.0 }));
     // Strangers who agree with everything come to one answer, however many they are.
     for stranger in 100..110 {
         for (about, evidence) in [(11, good), (12, bad), (30, bad)] {

@@ -49,6 +49,18 @@ fn whitewashers_get_at_most_two_percent_of_the_traffic() {
 }
 
 #[test]
+fn whitewashers_that_first_earn_a_name_get_at_most_five_percent() {
+    let share = mean(&runs(Threat::PatientWhitewash, Metric::Ours), Outcomes::malicious_share);
+    assert!(share <= 0.05, "{share:.3}");
+    holds(Threat::PatientWhitewash, 0.08);
+}
+
+#[test]
+fn peers_right_to_each_asker_once_and_wrong_after_do_less_harm_than_without_trust() {
+    holds(Threat::Bait, 0.15);
+}
+
+#[test]
 fn peers_that_repeat_what_everybody_says_do_not_get_their_own_kind_praised() {
     holds(Threat::Mimics, 0.10);
 }
@@ -58,7 +70,7 @@ fn threats_that_nothing_was_tuned_on_do_little_harm() {
     holds(Threat::TwoFaced, 0.10);
     holds(Threat::Slander, 0.08);
     holds(Threat::Accusers, 0.10);
-    holds(Threat::Oscillators { cycles: 5 }, 0.15);
+    holds(Threat::Oscillators { cycles: 5 }, 0.10);
 }
 
 #[test]

@@ -27,8 +27,9 @@ METRICS = {
     "eigentrust_10": "EigenTrust a=0.1",
     "eigentrust_50": "EigenTrust a=0.5",
     "ours": "kwaainet",
+    "ours_bare": "without credentials",
 }
-COLOURS = dict(zip(METRICS, ("#999999", "#d98c3f", "#e0b84c", "#7a9fd0", "#1f6f4a")))
+COLOURS = dict(zip(METRICS, ("#999999", "#d98c3f", "#e0b84c", "#7a9fd0", "#1f6f4a", "#8fc4a5")))
 
 
 def program(profile: str) -> str:

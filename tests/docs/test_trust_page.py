@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import score_picture
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "trust.md"
 HELD = 0.02
 
@@ -56,6 +58,15 @@ def test_the_sentences_below_the_example_are_right():
     said = [int(days) for days in re.findall(r"(?:Trusted|Known) for (\d+) days", text)]
     assert said == [days(0.70, 0.70), days(weight["SummitAttendee"], 0.10), days(weight["VerifiedNode"], 0.10)]
     assert weight["VerifiedNode"] < 0.40
+
+
+def test_the_picture_is_drawn_from_the_formula_and_loses_tiers_on_the_days_of_the_table():
+    assert score_picture.FILE.read_text(encoding="utf-8") == score_picture.draw()
+    days = [int(row[0]) for row in example(PAGE.read_text(encoding="utf-8"))]
+    for day, before, after in score_picture.falls():
+        assert {day - 1, day} <= set(days)
+        text = PAGE.read_text(encoding="utf-8")
+        assert (computed(text, day - 1)[-1], computed(text, day)[-1]) == (before, after)
 
 
 def test_a_wrong_digit_is_found():

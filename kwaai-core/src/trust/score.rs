@@ -39,7 +39,7 @@ use crate::identity::Did;
 use facts::Keys;
 use judge::Judge;
 
-pub use blend::{Blend, HYSTERESIS, PRIOR_ANSWERS, blend};
+pub use blend::{Blend, HYSTERESIS, PRIOR_ANSWERS, WARNING, blend};
 
 /// One whole point of score.
 const UNITS: i64 = 1_000_000_000_000_000;
@@ -76,7 +76,7 @@ pub struct ScoreParts {
     pub endorsements: f64,
     /// This node's own dealings with the peer; `None` when there were none.
     pub experience: Option<Evidence>,
-    /// What recommenders say, worth at most three answers; `None` when nobody who is believed says anything.
+    /// What recommenders say, worth at most five answers; `None` when nobody who is believed says anything.
     pub recommended: Option<Evidence>,
     /// What the newest answers leave of the value: 1, or less for a peer that has just turned bad.
     pub standing: f64,

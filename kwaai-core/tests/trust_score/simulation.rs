@@ -74,14 +74,22 @@ pub enum Threat {
     Accusers,
     /// Right answers and wrong ones for so many cycles in turn, with praise for each other throughout.
     Oscillators { cycles: usize },
+    /// The first answer to each asker right and all later ones wrong, with praise for each other.
+    Bait,
+    /// The first answer under each name right and the second wrong, then a new name, with praise for each other.
+    PatientWhitewash,
 }
 
 /// How an asker weighs those who can answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     Nothing,
-    EigenTrust { alpha_percent: u32 },
+    EigenTrust {
+        alpha_percent: u32,
+    },
     Ours,
+    /// Ours, where nobody has any credentials.
+    OursBare,
 }
 
 /// How an asker chooses by those weights.
@@ -208,7 +216,12 @@ impl Network {
         {
             outcomes.betrayals += 1;
         }
-        if self.threat == Threat::Whitewash && self.is_malicious(chosen) {
+        let caught = match self.threat {
+            Threat::Whitewash => true,
+            Threat::PatientWhitewash => !good,
+            _ => false,
+        };
+        if caught && self.is_malicious(chosen) {
             self.names[chosen] = self.next_name;
             self.next_name += 1;
         }
@@ -224,6 +237,8 @@ impl Network {
             Threat::Slander => roll >= HONEST_ERROR,
             Threat::Turncoats { cycles } => cycle < cycles && roll >= HONEST_ERROR,
             Threat::Oscillators { cycles } => (cycle / cycles).is_multiple_of(2) && roll >= HONEST_ERROR,
+            Threat::Bait => !self.experience[asker].contains_key(&self.names[peer]),
+            Threat::PatientWhitewash => !self.experience.iter().any(|seen| seen.contains_key(&self.names[peer])),
             Threat::TwoFaced => asker.is_multiple_of(2) && roll >= HONEST_ERROR,
             _ => false,
         }
@@ -233,15 +248,15 @@ impl Network {
         match metric {
             Metric::Nothing => vec![1.0; able.len()],
             Metric::EigenTrust { .. } => able.iter().map(|peer| trust[*peer]).collect(),
-            Metric::Ours => {
-                let judged = self.judge(asker);
+            Metric::Ours | Metric::OursBare => {
+                let judged = self.judge(asker, metric);
                 able.iter().map(|peer| judged(self.names[*peer]).expectation).collect()
             }
         }
     }
 
     /// How one honest peer scores others.
-    pub fn judge(&self, asker: usize) -> impl Fn(u32) -> Blend + '_ {
+    pub fn judge(&self, asker: usize, metric: Metric) -> impl Fn(u32) -> Blend + '_ {
         let seen = &self.experience[asker];
         let own: BTreeMap<u32, Evidence> = seen.iter().map(|(peer, seen)| (*peer, seen.evidence(self.now))).collect();
         let weights = propagation::recommender_weights(&own, &self.word, |recommender| recommender < PRETRUSTED as u32);
@@ -251,7 +266,7 @@ impl Network {
             let heard = propagation::recommended(&weights, &self.word, peer, |recommender| {
                 recommender >= PEERS as u32 && !own.contains_key(&recommender)
             });
-            let credentials = if peer < PEERS as u32 { CREDENTIALS } else { 0.0 };
+            let credentials = if metric == Metric::Ours && peer < PEERS as u32 { CREDENTIALS } else { 0.0 };
             blend(credentials, seen.evidence(self.now), heard, seen.standing(self.now))
         }
     }
@@ -316,9 +331,11 @@ impl Network {
                 }
                 Threat::Spies { .. } => BTreeMap::new(),
                 Threat::Slander => honest.iter().map(|other| (name(*other), slur)).collect(),
-                Threat::Turncoats { .. } | Threat::TwoFaced | Threat::Oscillators { .. } => {
-                    kin.map(|other| (name(*other), praise)).collect()
-                }
+                Threat::Turncoats { .. }
+                | Threat::TwoFaced
+                | Threat::Oscillators { .. }
+                | Threat::Bait
+                | Threat::PatientWhitewash => kin.map(|other| (name(*other), praise)).collect(),
                 Threat::Mimics | Threat::Accusers => {
                     let mut said = common.clone();
                     if self.threat == Threat::Accusers {

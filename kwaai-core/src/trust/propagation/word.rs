@@ -15,11 +15,12 @@ use crate::trust::experience::Evidence;
 /// With fewer peers that both judged, two voices cannot be compared.
 pub const MIN_COMMON: usize = 2;
 
-/// The evidence of one recommender about one peer counts as at most so many answers.
-pub const RECOMMENDER_CAP: f64 = 20.0;
+/// The evidence of one recommender about one peer counts as at most so many answers: who claims a hundred is heard no louder
+/// than who saw one.
+pub const RECOMMENDER_CAP: f64 = 1.0;
 
 /// All recommendations of a peer together count as at most so many answers.
-pub const RECOMMENDED_CAP: f64 = 3.0;
+pub const RECOMMENDED_CAP: f64 = 5.0;
 
 /// What strangers recommend counts as at most so many answers, all of them together.
 pub const STRANGERS_CAP: f64 = 1.0;

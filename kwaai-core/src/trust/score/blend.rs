@@ -6,6 +6,10 @@ use super::super::policy::Tier;
 /// The credential part counts as so many answers.
 pub const PRIOR_ANSWERS: f64 = 10.0;
 
+/// A bad answer that others report counts as so many when peers are chosen. Honest peers give few, so a warning tells more than
+/// praise does, and a peer that deceives each asker once is known by the warnings of the deceived.
+pub const WARNING: f64 = 4.0;
+
 /// A tier is held until the lower bound lies so far below its threshold.
 pub const HYSTERESIS: f64 = 0.02;
 
@@ -17,7 +21,7 @@ pub struct Blend {
     /// The value with the evidence read with caution.
     pub lower_bound: f64,
     /// The share of good answers to expect of the peer, one answer being supposed beforehand: half good without
-    /// credentials, and good when they give a third or more.
+    /// credentials, and good when they give a third or more. Bad answers that others report count [`WARNING`] times.
     pub expectation: f64,
 }
 
@@ -38,7 +42,8 @@ pub fn blend(credentials: f64, own: Evidence, recommended: Evidence, standing: f
         ((standing * share).clamp(0.0, 1.0) * 1e15).round() / 1e15
     };
     let supposed = (0.5 + 1.5 * credentials).min(1.0);
-    let expectation = standing * (supposed + evidence.good) / (1.0 + evidence.total());
+    let bad = own.bad + WARNING * recommended.bad;
+    let expectation = standing * (supposed + evidence.good) / (1.0 + evidence.good + bad);
     if evidence.total() <= 0.0 && standing >= 1.0 {
         return Blend { value: credentials, lower_bound: credentials, expectation };
     }
