@@ -5,6 +5,7 @@ mod diagnosis;
 mod gate;
 mod info;
 mod knowledge;
+mod observation;
 mod probe;
 mod question;
 mod status;
@@ -34,6 +35,7 @@ use knowledge::KnowledgeBases;
 
 pub use contribution::{BlockShare, Contribution};
 pub use info::{NodeInfo, PeerInfo};
+pub use observation::RateOptions;
 pub use probe::TestOptions;
 pub use status::StatusRefresh;
 

@@ -26,6 +26,8 @@ mod query;
 mod reputation;
 mod rule;
 mod score;
+mod shown;
+mod sighting;
 pub(crate) mod statement;
 mod status_list;
 mod succession;
@@ -47,7 +49,7 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock, SystemClock};
 use crate::identity::{Did, Keypair, Signer};
 use crate::store::{Store, existing};
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, Result};
 pub(crate) use claim_test::check_tolerance;
 use reputation::Ledger;
 use wallet::Wallet;
@@ -84,6 +86,8 @@ pub use reputation::{
 };
 pub use rule::Rule;
 pub use score::{Blend, HYSTERESIS, PRIOR_ANSWERS, Reason, Score, ScoreParts, WARNING, blend, formula};
+pub use shown::MAX_SHOWN_ENDORSEMENTS;
+pub use sighting::{MAX_SIGHTING_DAYS, Sightings};
 pub use status_list::{
     Bitstring, DEFAULT_TTL, KeptStatusList, MAX_STATUS_LIST_BYTES, MIN_STATUS_ENTRIES, Status, StatusListUrl,
     StatusPurpose, UNKNOWN_STATUS_SHARE, WantedStatusList,
@@ -176,32 +180,6 @@ impl TrustGraph {
         self.refuse_withdrawn(credential.id())?;
         self.wallet.keep(&credential).await?;
         Ok(credential.summary().clone())
-    }
-
-    /// Keeps, of the credentials that a peer presented about itself, those that can count here: that verify, are about this
-    /// very peer, and come from an issuer that this node trusts for their type. The others are passed over, because a
-    /// peer may show anything to anybody.
-    ///
-    /// # Errors
-    /// Only failures of this node itself, such as a full disk.
-    pub async fn import_presented(&self, peer: &Did, presented: &[String]) -> Result<Vec<CredentialSummary>> {
-        let trusted = self.trusted_types()?;
-        let mut kept = Vec::new();
-        for text in presented.iter().take(MAX_PER_SUBJECT) {
-            let Ok(credential) = self.verify(text) else { continue };
-            let counts = credential.kind().is_some_and(|kind| trusts(&trusted, &credential.issuer(), kind));
-            if credential.subject() != Some(*peer) || !counts || self.refuse_withdrawn(credential.id()).is_err() {
-                continue;
-            }
-            match self.wallet.keep(&credential).await {
-                Ok(()) => kept.push(credential.summary().clone()),
-                Err(error) if error.code() == ErrorCode::ResourceExhausted && error.context().contains_key("limit") => {
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(kept)
     }
 
     /// The credentials that this node keeps and that fit the filter, in the order of their identifiers.
@@ -316,16 +294,6 @@ impl TrustGraph {
                 .with("purpose", purpose)
                 .with_remedy("import credentials about it, trust their issuers, or lower the minimum tier"))
         })
-    }
-
-    /// The credentials about this node itself that hold now, as JSON text, to be shown to peers who ask.
-    pub fn presentable(&self) -> Result<Vec<String>> {
-        let now = self.clock.now();
-        let own = self.wallet.list(&CredentialFilter { subject: Some(self.did()), ..CredentialFilter::default() })?;
-        let holds = |credential: &&Credential| {
-            credential.summary().validity(now) == Validity::InForce && credential.check_proof(now).is_ok()
-        };
-        Ok(own.iter().filter(holds).map(Credential::to_json).collect())
     }
 
     fn check(&self, peer: Option<&Did>, purpose: Purpose) -> Result<Option<Shortfall>> {

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 const METHOD: &str = "kwaainet.trust.probe";
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A rate over fewer tokens is mostly noise, and over more a burden.
-const TOKENS: std::ops::RangeInclusive<u32> = 8..=512;
+pub(super) const TOKENS: std::ops::RangeInclusive<u32> = 8..=512;
 
 /// How a claim is put to the test.
 #[derive(Debug, Clone)]

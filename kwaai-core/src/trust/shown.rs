@@ -1,0 +1,118 @@
+//! The credentials that nodes show each other about themselves, and what is kept of them.
+
+use std::collections::BTreeSet;
+
+use super::claims::Claims;
+use super::credential::{Credential, CredentialSummary, CredentialType, Validity};
+use super::{CredentialFilter, MAX_PER_SUBJECT, TrustGraph, trusts};
+use crate::identity::Did;
+use crate::{ErrorCode, Result};
+
+/// So many endorsements of a peer by issuers that this node does not name are kept of what it shows.
+pub const MAX_SHOWN_ENDORSEMENTS: usize = 16;
+
+/// So many of the identities that a peer shows a link with are followed: its person and its organisation, and the next ones while
+/// these change.
+const MAX_SHOWN_LINKS: usize = 4;
+
+impl TrustGraph {
+    /// What this node shows to peers who ask, as JSON texts: the credentials about itself that hold now. Where it is
+    /// [linked](TrustGraph::bindings) to a person or an organisation, its own side of the link as well, and what is kept about them,
+    /// so that a reader's score can follow the link; their links to other nodes and what peers say of them stay here.
+    pub fn presentable(&self) -> Result<Vec<String>> {
+        let (now, own) = (self.clock.now(), self.did());
+        let about = |subject: Did| {
+            self.wallet.list(&CredentialFilter { subject: Some(subject), ..CredentialFilter::default() })
+        };
+        let mut shown = about(own)?;
+        for identity in self.bound_identities(&own)? {
+            shown.extend(about(identity)?.into_iter().filter(|credential| match credential.kind() {
+                Some(CredentialType::Binding) => credential.issuer() == own,
+                kind => kind != Some(CredentialType::PeerEndorsement),
+            }));
+        }
+        let holds = |credential: &&Credential| {
+            credential.summary().validity(now) == Validity::InForce && credential.check_proof(now).is_ok()
+        };
+        Ok(shown.iter().filter(holds).map(Credential::to_json).collect())
+    }
+
+    /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer: what
+    /// issuers say that this node trusts for the type, at most [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others, and the
+    /// two sides of its links to a person or an organisation; and about those whom it is linked to: what trusted issuers
+    /// say. The others are passed over, because a peer may show anything to anybody.
+    ///
+    /// # Errors
+    /// Only failures of this node itself, such as a full disk.
+    pub async fn import_presented(&self, peer: &Did, presented: &[String]) -> Result<Vec<CredentialSummary>> {
+        let trusted = self.trusted_types()?;
+        let sound: Vec<Credential> = presented
+            .iter()
+            .take(2 * MAX_PER_SUBJECT)
+            .filter_map(|text| self.verify(text).ok())
+            .filter(|credential| self.refuse_withdrawn(credential.id()).is_ok())
+            .collect();
+        let linked = linked(peer, &sound);
+        let mut strangers =
+            self.endorsements_by_others(peer, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
+        let mut kept = Vec::new();
+        let mut full: BTreeSet<Did> = BTreeSet::new();
+        for credential in &sound {
+            let (Some(kind), Some(subject), issuer) = (credential.kind(), credential.subject(), credential.issuer())
+            else {
+                continue;
+            };
+            let by_trusted = trusts(&trusted, &issuer, kind);
+            let fits = match kind {
+                _ if full.contains(&subject) => false,
+                CredentialType::Binding => {
+                    (subject == *peer && linked.contains(&issuer)) || (issuer == *peer && linked.contains(&subject))
+                }
+                CredentialType::PeerEndorsement if subject == *peer && !by_trusted && issuer != *peer => {
+                    strangers.contains(credential.id())
+                        || (strangers.len() < MAX_SHOWN_ENDORSEMENTS && strangers.insert(credential.id().to_owned()))
+                }
+                _ => by_trusted && (subject == *peer || linked.contains(&subject)),
+            };
+            if !fits {
+                continue;
+            }
+            match self.wallet.keep(credential).await {
+                Ok(()) => kept.push(credential.summary().clone()),
+                Err(error) if error.code() == ErrorCode::ResourceExhausted && error.context().contains_key("limit") => {
+                    full.insert(subject);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The kept endorsements of a peer by issuers that are not `named`.
+    fn endorsements_by_others(&self, peer: &Did, named: impl Fn(&Did) -> bool) -> Result<BTreeSet<String>> {
+        let filter = CredentialFilter {
+            subject: Some(*peer),
+            kind: Some(CredentialType::PeerEndorsement),
+            ..CredentialFilter::default()
+        };
+        let kept = self.wallet.list(&filter)?;
+        Ok(kept.iter().filter(|kept| !named(&kept.issuer())).map(|kept| kept.id().to_owned()).collect())
+    }
+}
+
+/// Whom a peer shows both sides of a link with, the oldest first.
+fn linked(peer: &Did, shown: &[Credential]) -> BTreeSet<Did> {
+    let side = |credential: &Credential| match Claims::read(credential) {
+        Ok(Some(Claims::Binding(claims))) if claims.linked_identity == credential.issuer() => credential.subject(),
+        _ => None,
+    };
+    let answered: BTreeSet<Did> =
+        shown.iter().filter(|credential| credential.issuer() == *peer).filter_map(side).collect();
+    let mut both: Vec<_> = shown
+        .iter()
+        .filter(|credential| side(credential) == Some(*peer) && answered.contains(&credential.issuer()))
+        .map(|credential| (credential.summary().valid_from, credential.issuer()))
+        .collect();
+    both.sort();
+    both.into_iter().map(|(_, issuer)| issuer).take(MAX_SHOWN_LINKS).collect()
+}
