@@ -5,8 +5,10 @@
 
 mod file;
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use redb::{
     Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, TableDefinition, TableError,
@@ -29,6 +31,7 @@ const SCHEMA_KEY: &str = "schema_version";
 pub struct Store {
     database: Arc<Database>,
     dir: Option<PathBuf>,
+    shared: Arc<Mutex<HashMap<TypeId, Weak<dyn Any + Send + Sync>>>>,
 }
 
 impl Store {
@@ -41,7 +44,7 @@ impl Store {
         create_private_dir(dir)?;
         let path = dir.join(FILE_NAME);
         let database = Database::create(&path).map_err(|error| open_error(&path, error))?;
-        let store = Store { database: Arc::new(database), dir: Some(dir.to_path_buf()) };
+        let store = Store { database: Arc::new(database), dir: Some(dir.to_path_buf()), shared: Arc::default() };
         store.check_schema(&path)?;
         Ok(store)
     }
@@ -56,7 +59,7 @@ impl Store {
         let database = Database::builder()
             .create_with_backend(redb::backends::InMemoryBackend::new())
             .map_err(|error| Error::internal("cannot make a database in memory").with_source(error))?;
-        let store = Store { database: Arc::new(database), dir: None };
+        let store = Store { database: Arc::new(database), dir: None, shared: Arc::default() };
         store.check_schema(Path::new("memory"))?;
         Ok(store)
     }
@@ -79,6 +82,20 @@ impl Store {
         let value = work(&transaction)?;
         transaction.commit().map_err(redb::Error::from)?;
         Ok(value)
+    }
+
+    /// What every handle on this database shares in memory, such as what waits to be written: made by whoever asks first, gone with
+    /// the last who has it.
+    pub(crate) fn shared<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = shared.get(&TypeId::of::<T>()).and_then(Weak::upgrade).and_then(|kept| kept.downcast().ok());
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        let made = Arc::new(make()?);
+        let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&(made.clone() as Arc<dyn Any + Send + Sync>));
+        shared.insert(TypeId::of::<T>(), weak);
+        Ok(made)
     }
 
     /// [`Store::read`] off the async workers.

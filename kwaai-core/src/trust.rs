@@ -122,7 +122,7 @@ impl TrustGraph {
     /// # Errors
     /// `corrupt_data` when the stored policy or issuers cannot be read.
     pub fn open(store: Store, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Result<TrustGraph> {
-        let ledger = Arc::new(Ledger::open(store.clone())?);
+        let ledger = store.shared(|| Ledger::open(store.clone()))?;
         let graph = TrustGraph { wallet: Wallet::new(store.clone()), ledger, store, signer, clock };
         graph.policy()?;
         graph.issuers()?;
@@ -169,8 +169,8 @@ impl TrustGraph {
         Credential::verify(json, self.clock.now())
     }
 
-    /// Verifies a credential, then keeps it. Importing it again changes nothing; the same content under a newer proof
-    /// replaces the old.
+    /// Verifies a credential, then keeps it. Importing it again changes nothing; the same content under another proof
+    /// replaces the kept one when it holds longer, or as long and was made later by its issuer.
     ///
     /// # Errors
     /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept;

@@ -282,3 +282,62 @@ async fn a_shape_counts_only_as_the_type_of_kwaainet_that_stands_beside_it() {
         [None, Some(Membership), Some(Witness), Some(Witness), Some(Membership), Some(Endorsement), Some(Relationship)];
     assert_eq!(shapes, expected);
 }
+
+/// A credential with these claims, signed by node 2 without asking this library whether they can be meant.
+async fn signed(kind: CredentialType, claims: Value) -> String {
+    let mut subject = claims.as_object().unwrap().clone();
+    subject.insert("id".into(), did(3).to_string().into());
+    let document = json!({
+        "@context": ["https://www.w3.org/ns/credentials/v2", "https://www.w3.org/ns/credentials/undefined-terms/v2"],
+        "type": ["VerifiableCredential", kind.as_str()],
+        "issuer": did(2).to_string(),
+        "validFrom": "2026-06-01T00:00:00Z",
+        "credentialSubject": subject,
+    });
+    let signer = Keypair::from_seed([2; 32]).signer().unwrap();
+    let signed = proof::sign(document.as_object().unwrap(), &*signer, NOW.parse().unwrap()).await.unwrap();
+    Value::Object(signed).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_cannot_be_meant_are_refused_by_name_however_well_they_are_signed() {
+    let (may, june, july) = ("2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z");
+    let (reader, issuer) = (node(1), node(2));
+    for (kind, claim, claims) in [
+        (CredentialType::FiduciaryPledge, "pledgeHash", json!({"pledgeHash": 5, "pledgeName": "x"})),
+        (CredentialType::FiduciaryPledge, "pledgeName", json!({"pledgeName": ""})),
+        (CredentialType::VerifiedNode, "checks", json!({"checks": []})),
+        (CredentialType::VerifiedNode, "checks", json!({"checks": [["nested"]]})),
+        (CredentialType::VerifiedNode, "nodeVersion", json!({"nodeVersion": null})),
+        (CredentialType::Uptime, "upShare", json!({"upShare": 1.01})),
+        (CredentialType::Uptime, "upShare", json!({"upShare": "0.99"})),
+        (CredentialType::Uptime, "samples", json!({"upShare": 0.9, "samples": 0})),
+        (CredentialType::Uptime, "observedUntil", json!({"observedFrom": june, "observedUntil": may})),
+        (CredentialType::Uptime, "observedUntil", json!({"observedFrom": may, "observedUntil": july})),
+        (CredentialType::Uptime, "observedFrom", json!({"observedFrom": "2026-05-01"})),
+        (CredentialType::Throughput, "tokensPerSecond", json!({"tokensPerSecond": -3})),
+        (CredentialType::Throughput, "tokensPerSecond", json!({"tokensPerSecond": 1e300})),
+        (CredentialType::Throughput, "model", json!({"model": {"name": "m"}})),
+        (CredentialType::SummitAttendee, "eventDate", json!({"eventDate": "never"})),
+        (CredentialType::SummitAttendee, "eventDate", json!({"eventDate": "2026-02-30"})),
+        (CredentialType::SummitAttendee, "eventName", json!({"eventName": "x".repeat(MAX_CLAIM_TEXT + 1)})),
+        (CredentialType::PeerEndorsement, "interactionCount", json!({"interactionCount": -1})),
+        (CredentialType::PeerEndorsement, "interactionCount", json!({"interactionCount": 1.5})),
+        (CredentialType::Binding, "linkedIdentity", json!({"linkedIdentity": "did:key:zz"})),
+        (CredentialType::Binding, "linkType", json!({"linkType": "Friend"})),
+    ] {
+        let text = signed(kind, claims.clone()).await;
+        let issued = issuer.issue(kind, did(3), claims.as_object().unwrap().clone(), None).await.map(drop);
+        for refused in [reader.import_credential(&text).await.map(drop), reader.verify(&text).map(drop), issued] {
+            let error = refused.unwrap_err();
+            let context = error.context();
+            assert_eq!(error.code(), ErrorCode::InvalidArgument, "{claims}");
+            assert_eq!((&*context["rule"], &*context["claim"]), ("claims", claim), "{claims}");
+        }
+        assert!(reader.import_presented(&did(3), &[text]).await.unwrap().is_empty());
+    }
+    // Other names are the issuer's own business, and a type may say nothing.
+    for claims in [json!({}), json!({"tier": -1, "when": "never"}), json!({"pledgeName": "x"})] {
+        reader.import_credential(&signed(CredentialType::FiduciaryPledge, claims).await).await.unwrap();
+    }
+}

@@ -28,9 +28,15 @@ fn good(graph: &TrustGraph, peer: Did, clock: &ManualClock) {
     graph.record(&peer, Observation::new(Outcome::Good, clock.now())).unwrap();
 }
 
-/// How many good answers the database has, as another handle finds it.
+/// How many good answers the database has on the disk, as a copy of it tells.
 fn stored(store: &Store, clock: &ManualClock, peer: Did) -> f64 {
-    open(store, clock).reputation(&peer).unwrap().map_or(0.0, |reputation| reputation.evidence.good)
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(store.dir().unwrap()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let copy = Store::open(copy.path()).unwrap();
+    open(&copy, clock).reputation(&peer).unwrap().map_or(0.0, |reputation| reputation.evidence.good)
 }
 
 #[test]
@@ -67,7 +73,8 @@ fn measurements_are_means_weighed_by_age() {
 
 #[test]
 fn observations_reach_the_database_in_batches_and_not_one_by_one() {
-    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (Store::open(dir.path()).unwrap(), clock());
     let graph = open(&store, &clock);
     for count in 1..FLUSH_COUNT {
         good(&graph, did(2), &clock);
@@ -88,7 +95,8 @@ fn observations_reach_the_database_in_batches_and_not_one_by_one() {
 
 #[test]
 fn the_last_handle_writes_what_is_left_when_it_is_dropped() {
-    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (Store::open(dir.path()).unwrap(), clock());
     let graph = open(&store, &clock);
     let clone = graph.clone();
     good(&graph, did(2), &clock);
@@ -100,7 +108,8 @@ fn the_last_handle_writes_what_is_left_when_it_is_dropped() {
 
 #[test]
 fn handles_on_several_threads_lose_nothing() {
-    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (Store::open(dir.path()).unwrap(), clock());
     let graph = open(&store, &clock);
     let other = open(&store, &clock);
     std::thread::scope(|scope| {
@@ -111,12 +120,69 @@ fn handles_on_several_threads_lose_nothing() {
     });
     graph.flush().unwrap();
     other.flush().unwrap();
-    assert_eq!(stored(&store, &clock, did(2)), 2000.0, "clones share a buffer, and two graphs add up");
+    assert_eq!(stored(&store, &clock, did(2)), 2000.0, "clones share a buffer, and two graphs on one database do");
+}
+
+#[test]
+fn what_one_handle_notes_counts_for_the_others_at_once() {
+    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let (graph, other) = (open(&store, &clock), open(&store, &clock));
+    good(&graph, did(2), &clock);
+    assert_eq!(other.reputation(&did(2)).unwrap(), graph.reputation(&did(2)).unwrap());
+    assert_eq!(other.score(&did(2)).unwrap().parts.experience, Some(Evidence { good: 1.0, bad: 0.0 }));
+    other.reset_reputation(&did(2)).unwrap();
+    assert_eq!(graph.reputation(&did(2)).unwrap(), None);
+    drop(other);
+    good(&graph, did(2), &clock);
+    drop(graph);
+    assert_eq!(open(&store, &clock).reputation(&did(2)).unwrap().unwrap().evidence.good, 1.0);
+}
+
+#[test]
+fn an_hour_with_a_clock_that_is_years_off_blinds_nobody() {
+    for off in [Duration::from_secs(86_400 * 3650), Duration::from_secs(86_400 * 100)] {
+        let store = Store::in_memory().unwrap();
+        let (right, ahead, behind) =
+            (clock(), ManualClock::at(clock().now() + off), ManualClock::at(clock().now() - off));
+        for wrong in [&ahead, &behind] {
+            for _ in 0..20 {
+                good(&open(&store, &right), did(2), &right);
+            }
+            for _ in 0..20 {
+                open(&store, wrong).record(&did(2), Observation::new(Outcome::Bad, wrong.now())).unwrap();
+            }
+            let said = Recommendation {
+                recommender: did(3),
+                about: did(4),
+                evidence: Evidence { good: 0.0, bad: 9.0 },
+                at: wrong.now(),
+            };
+            open(&store, wrong).add_recommendation(said).unwrap();
+        }
+        let graph = open(&store, &right);
+        let before = graph.reputation(&did(2)).unwrap().unwrap();
+        assert_eq!(before.evidence.good, 40.0, "what was seen at the right time counts still");
+        for _ in 0..20 {
+            graph.record(&did(2), Observation::new(Outcome::Bad, right.now())).unwrap();
+        }
+        let after = graph.reputation(&did(2)).unwrap().unwrap();
+        assert_eq!((after.evidence.good, after.evidence.bad - before.evidence.bad), (40.0, 20.0));
+        assert!(after.standing < 0.01 && after.last <= right.now(), "{after:?}");
+        let said = Recommendation {
+            recommender: did(3),
+            about: did(4),
+            evidence: Evidence { good: 5.0, bad: 0.0 },
+            at: right.now(),
+        };
+        graph.add_recommendation(said).unwrap();
+        assert_eq!(graph.recommendations().unwrap(), [said]);
+    }
 }
 
 #[test]
 fn what_is_reset_is_gone_for_good() {
-    let (store, clock) = (Store::in_memory().unwrap(), clock());
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (Store::open(dir.path()).unwrap(), clock());
     let graph = open(&store, &clock);
     good(&graph, did(2), &clock);
     graph.flush().unwrap();

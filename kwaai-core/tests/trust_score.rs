@@ -86,12 +86,14 @@ async fn what_a_credential_reports_must_reach_the_thresholds() {
     };
     let observed = |share: f64| serde_json::json!({"upShare": share, "observedFrom": "2026-05-01T00:00:00Z", "observedUntil": "2026-05-31T00:00:00Z"});
     report(CredentialType::Uptime, observed(0.9)).await;
-    report(CredentialType::Throughput, serde_json::json!({"tokensPerSecond": "many"})).await;
+    let mut silent = observed(0.99);
+    silent.as_object_mut().unwrap().remove("upShare");
+    report(CredentialType::Uptime, silent).await;
     let score = node.score(&did(3)).unwrap();
     assert_eq!(score.value, 0.0);
     let mut why: Vec<&str> = score.reasons.iter().map(|reason| &*reason.why).collect();
     why.sort_unstable();
-    assert_eq!(why, ["it has no readable tokensPerSecond", "the node was up for a share of 0.9, 0.95 are needed"]);
+    assert_eq!(why, ["it has no readable upShare", "the node was up for a share of 0.9, 0.95 are needed"]);
     report(CredentialType::Throughput, serde_json::json!({"tokensPerSecond": 12})).await;
     report(CredentialType::Uptime, observed(0.95)).await;
     assert_eq!(node.score(&did(3)).unwrap().value, 0.35);

@@ -36,6 +36,14 @@ fn at_most_ten_percent_are_bad_under_camouflage() {
 }
 
 #[test]
+fn at_most_fifteen_percent_are_bad_where_nobody_has_credentials() {
+    for threat in [Threat::Camouflage { honest_share: 0.8 }, Threat::Whitewash] {
+        let bare = mean(&runs(threat, Metric::OursBare), Outcomes::bad_share);
+        assert!(bare <= 0.15, "{threat:?}: {bare:.3}");
+    }
+}
+
+#[test]
 fn at_most_ten_percent_are_bad_with_spies() {
     for spies in [10, 25] {
         holds(Threat::Spies { spies }, 0.10);

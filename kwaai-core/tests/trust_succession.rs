@@ -185,3 +185,29 @@ async fn an_endorser_answers_for_its_earlier_key_and_a_replaced_one_says_nothing
     assert_eq!(endorsed(51), 0.0, "a key that was replaced endorses nobody");
     assert!(endorsed(50) <= before + 1e-12, "{} {before}", endorsed(50));
 }
+
+#[tokio::test]
+async fn a_peer_shows_under_its_new_key_what_its_earlier_keys_had() {
+    let world = World::new().await;
+    let (statements, clock) = (history(&[3, 13]).await.to_statements(), ManualClock::at(NOW.parse().unwrap()));
+    let node = |seed| {
+        let signer = key(seed).signer().unwrap();
+        TrustGraph::open(Store::in_memory().unwrap(), signer, Arc::new(clock.clone())).unwrap()
+    };
+    let (peer, reader) = (node(13), node(1));
+    reader.trust_issuer(world.issuer.did(), &CredentialType::ALL).unwrap();
+    let pledge = world.issuer.issue(CredentialType::FiduciaryPledge, did(3), Map::new(), None).await.unwrap();
+    peer.import_credential(&pledge.to_json()).await.unwrap();
+    assert!(peer.presentable().unwrap().is_empty(), "it is about another key as yet");
+    peer.keep_key_history(&statements).unwrap();
+    let shown = peer.presentable().unwrap();
+    assert_eq!(shown.len(), 1);
+    assert!(reader.import_presented(&did(13), &shown).await.unwrap().is_empty(), "the reader knows of no history");
+    reader.keep_key_history(&statements).unwrap();
+    assert_eq!(reader.import_presented(&did(13), &shown).await.unwrap().len(), 1);
+    assert_eq!(reader.score(&did(13)).unwrap().value, 0.3);
+    assert!(
+        reader.import_presented(&did(3), &shown).await.unwrap().is_empty(),
+        "the key that was replaced has nothing"
+    );
+}

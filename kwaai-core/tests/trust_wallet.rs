@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use kwaai_core::identity::{Did, Keypair};
-use kwaai_core::trust::{CredentialFilter, CredentialType, MAX_PASSPHRASE, Purpose, Tier, TrustGraph, WalletState};
+use kwaai_core::trust::{
+    CredentialFilter, CredentialType, MAX_PASSPHRASE, Purpose, Tier, TrustGraph, WalletState, proof,
+};
 use kwaai_core::{Error, ErrorCode};
 use serde_json::{Value, json};
 
@@ -169,4 +171,56 @@ async fn what_is_imported_under_a_passphrase_never_lies_on_the_disk_in_the_clear
     filled(plain.path()).await;
     let bytes = std::fs::read(plain.path().join("kwaainet.redb")).unwrap();
     assert!(bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "without one it does");
+}
+
+/// The content of a credential under a proof made `minutes` after the first, which ends after so many days, or never.
+async fn under(document: &Value, minutes: i64, days: Option<i64>) -> String {
+    let signer = Keypair::from_seed([2; 32]).signer().unwrap();
+    let now = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
+    let created = now + jiff::SignedDuration::from_mins(minutes);
+    let mut options = proof::ProofOptions::new(proof::ProofPurpose::AssertionMethod, created);
+    options.expires = days.map(|days| now + jiff::SignedDuration::from_hours(24 * days));
+    let signed = proof::add(document.as_object().unwrap(), &*signer, &options).await.unwrap();
+    Value::Object(signed).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_copies_the_one_that_holds_longer_is_kept_whichever_came_first() {
+    let issuer = TrustGraph::open(
+        kwaai_core::store::Store::in_memory().unwrap(),
+        Keypair::from_seed([2; 32]).signer().unwrap(),
+        std::sync::Arc::new(kwaai_core::clock::SystemClock),
+    )
+    .unwrap();
+    let issued = issuer.issue(CredentialType::Uptime, did(3), serde_json::Map::new(), None).await.unwrap();
+    let mut document = Value::Object(issued.document().clone());
+    let members = document.as_object_mut().unwrap();
+    members.remove("proof");
+    members.insert("validFrom".into(), "2026-01-01T00:00:00Z".into());
+    members.remove("id");
+    // From the worst to the best.
+    let mut copies = Vec::new();
+    for (minutes, days) in [(3, Some(1)), (1, Some(2)), (2, Some(2)), (0, None), (1, None)] {
+        copies.push(under(&document, minutes, days).await);
+    }
+    for passphrase in [false, true] {
+        for worse in 0..copies.len() {
+            for better in worse + 1..copies.len() {
+                for order in [[worse, better], [better, worse]] {
+                    let dir = tempfile::tempdir().unwrap();
+                    let graph = TrustGraph::open_dir(dir.path()).unwrap();
+                    if passphrase && worse + 1 == better {
+                        graph.set_passphrase("a passphrase").await.unwrap();
+                    }
+                    let mut id = String::new();
+                    for copy in order {
+                        id = graph.import_credential(&copies[copy]).await.unwrap().id;
+                    }
+                    let kept: Value = serde_json::from_str(&graph.credential(&id).unwrap().to_json()).unwrap();
+                    let expected: Value = serde_json::from_str(&copies[better]).unwrap();
+                    assert_eq!(kept, expected, "{order:?}");
+                }
+            }
+        }
+    }
 }

@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use super::TrustGraph;
 use super::credential::{Credential, CredentialType};
 use super::proof;
+use super::rule::Rule;
 use crate::identity::Did;
 use crate::{Error, Result};
 
@@ -208,16 +209,11 @@ impl Claims {
                 checks: said.texts("checks")?,
                 node_version: said.has("nodeVersion").then(|| said.text("nodeVersion")).transpose()?,
             }),
-            CredentialType::Uptime => Claims::Uptime(UptimeClaims {
-                window: said.window()?,
-                up_share: said.number("upShare", "a number from 0 to 1", |share| (0.0..=1.0).contains(&share))?,
-            }),
+            CredentialType::Uptime => Claims::Uptime(UptimeClaims { window: said.window()?, up_share: said.share()? }),
             CredentialType::Throughput => Claims::Throughput(ThroughputClaims {
                 window: said.window()?,
                 model: said.text("model")?,
-                tokens_per_second: said.number("tokensPerSecond", "a number above 0 and up to 10^9", |rate| {
-                    rate > 0.0 && rate <= MAX_TOKENS_PER_SECOND
-                })?,
+                tokens_per_second: said.rate()?,
             }),
             CredentialType::SummitAttendee => Claims::SummitAttendee(AttendeeClaims {
                 event_name: said.text("eventName")?,
@@ -226,11 +222,33 @@ impl Claims {
             CredentialType::PeerEndorsement => {
                 Claims::PeerEndorsement(EndorsementClaims { interaction_count: said.count("interactionCount", 0)? })
             }
-            CredentialType::Binding => Claims::Binding(BindingClaims {
-                linked_identity: said.parsed("linkedIdentity", "a did:key of an Ed25519 key")?,
-                link_type: said.parsed("linkType", "the kind of an identity")?,
-            }),
+            CredentialType::Binding => {
+                Claims::Binding(BindingClaims { linked_identity: said.identity()?, link_type: said.link()? })
+            }
         })
+    }
+
+    /// Checks that what a credential says under the names of its type can be meant: each name that is there has a value of its
+    /// kind, and a window ends after it begins and before the credential was made. Names may be missing, since KwaaiNet's
+    /// own software leaves most types empty.
+    ///
+    /// # Errors
+    /// `invalid_argument` with the [`Rule`] `claims` and the `claim` that breaks it.
+    pub(super) fn check(credential: &Credential) -> Result<()> {
+        let (Some(kind), Some(claims)) = (credential.kind(), credential.claims()) else { return Ok(()) };
+        let said = Said { kind, claims };
+        names(kind).iter().filter(|name| said.has(name)).try_for_each(|name| said.check(name))?;
+        match (said.has("observedFrom"), said.has("observedUntil")) {
+            (true, true) if matches!(kind, CredentialType::Uptime | CredentialType::Throughput) => {
+                let (_, until) = said.span()?;
+                let made = credential.summary().valid_from;
+                match made.is_some_and(|made| proof::is_future(until, made)) {
+                    true => Err(said.wrong("observedUntil", "before the credential was made")),
+                    false => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The type of a credential that says this.
@@ -305,6 +323,19 @@ impl TrustGraph {
     }
 }
 
+/// The names that a type gives a meaning.
+fn names(kind: CredentialType) -> &'static [&'static str] {
+    match kind {
+        CredentialType::FiduciaryPledge => &["pledgeHash", "pledgeName"],
+        CredentialType::VerifiedNode => &["checks", "nodeVersion"],
+        CredentialType::Uptime => &["observedFrom", "observedUntil", "samples", "upShare"],
+        CredentialType::Throughput => &["observedFrom", "observedUntil", "samples", "model", "tokensPerSecond"],
+        CredentialType::SummitAttendee => &["eventName", "eventDate"],
+        CredentialType::PeerEndorsement => &["interactionCount"],
+        CredentialType::Binding => &["linkedIdentity", "linkType"],
+    }
+}
+
 /// The claims of a credential of a type, as JSON has them.
 struct Said<'a> {
     kind: CredentialType,
@@ -314,7 +345,22 @@ struct Said<'a> {
 impl Said<'_> {
     fn wrong(&self, name: &'static str, expected: &str) -> Error {
         let found = if self.has(name) { "is not" } else { "is missing; it is" };
-        Error::invalid_argument(format!("the claim {name} of the {} {found} {expected}", self.kind)).with("claim", name)
+        Rule::Claims.invalid(format!("the claim {name} of the {} {found} {expected}", self.kind)).with("claim", name)
+    }
+
+    fn check(&self, name: &'static str) -> Result<()> {
+        match name {
+            "checks" => self.texts(name).map(drop),
+            "observedFrom" | "observedUntil" => self.instant(name).map(drop),
+            "samples" => self.count(name, 1).map(drop),
+            "interactionCount" => self.count(name, 0).map(drop),
+            "upShare" => self.share().map(drop),
+            "tokensPerSecond" => self.rate().map(drop),
+            "eventDate" => self.date(name).map(drop),
+            "linkedIdentity" => self.identity().map(drop),
+            "linkType" => self.link().map(drop),
+            _ => self.text(name).map(drop),
+        }
     }
 
     fn has(&self, name: &str) -> bool {
@@ -362,16 +408,35 @@ impl Said<'_> {
         instant.ok_or_else(|| self.wrong(name, "an instant such as 2026-01-31T12:00:00Z"))
     }
 
-    fn window(&self) -> Result<Window> {
-        let window = Window {
-            from: self.instant("observedFrom")?,
-            until: self.instant("observedUntil")?,
-            samples: self.count("samples", 1)?,
-        };
-        if window.until <= window.from {
+    fn span(&self) -> Result<(Timestamp, Timestamp)> {
+        let (from, until) = (self.instant("observedFrom")?, self.instant("observedUntil")?);
+        if until <= from {
             return Err(self.wrong("observedUntil", "after observedFrom"));
         }
-        Ok(window)
+        Ok((from, until))
+    }
+
+    fn window(&self) -> Result<Window> {
+        let (from, until) = self.span()?;
+        Ok(Window { from, until, samples: self.count("samples", 1)? })
+    }
+
+    fn share(&self) -> Result<f64> {
+        self.number("upShare", "a number from 0 to 1", |share| (0.0..=1.0).contains(&share))
+    }
+
+    fn rate(&self) -> Result<f64> {
+        self.number("tokensPerSecond", "a number above 0 and up to 10^9", |rate| {
+            rate > 0.0 && rate <= MAX_TOKENS_PER_SECOND
+        })
+    }
+
+    fn identity(&self) -> Result<Did> {
+        self.parsed("linkedIdentity", "a did:key of an Ed25519 key")
+    }
+
+    fn link(&self) -> Result<LinkType> {
+        self.parsed("linkType", "the kind of an identity")
     }
 
     fn parsed<T: FromStr<Err = Error>>(&self, name: &'static str, expected: &str) -> Result<T> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::claims::Claims;
 use super::proof::{Expected, Verified};
 use super::rule::Rule;
 use super::{json, proof, status_list};
@@ -147,6 +148,7 @@ impl Credential {
             _ => {}
         }
         self.check_proof(now)?;
+        Claims::check(&self)?;
         Ok(self)
     }
 

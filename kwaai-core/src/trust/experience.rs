@@ -16,6 +16,10 @@ pub const EXPERIENCE_HALF_LIFE_DAYS: f64 = 30.0;
 /// Days further back than this are forgotten; what they would weigh is under six percent.
 pub(super) const HORIZON_DAYS: i64 = 128;
 
+/// So many days are kept. More than the horizon has, because days ahead of the clock are kept as well: the clock may be the
+/// one that is wrong.
+const MAX_DAYS: usize = 192;
+
 /// So many of the newest outcomes keep their instant.
 const RECENT: usize = 16;
 
@@ -147,7 +151,7 @@ impl Day {
     }
 }
 
-/// Everything that is kept of the dealings with one peer: at most 129 days of counts and 16 instants.
+/// Everything that is kept of the dealings with one peer: at most 192 days of counts and 16 instants.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Experience {
     days: BTreeMap<i64, Day>,
@@ -191,20 +195,31 @@ impl Experience {
             outcome => vec![(at, outcome == Outcome::Good)],
         };
         let days = BTreeMap::from([(at.div_euclid(MILLIS_PER_DAY), day)]);
-        self.merge(&Experience { days, recent, first: Some(at), last: Some(at) });
+        self.merge(&Experience { days, recent, first: Some(at), last: Some(at) }, now);
     }
 
-    /// Adds what was seen elsewhere, or by another handle.
-    pub(super) fn merge(&mut self, other: &Experience) {
+    /// Adds what was seen elsewhere, or under another key. `now` is the node's clock.
+    ///
+    /// A clock can be years ahead for an hour, and years behind on a device that has just started. So nothing is forgotten for
+    /// lying behind the clock as long as there is room, and what lies ahead of it waits and does not count; without room, the
+    /// days go first that are farthest from now, and of the newest outcomes those ahead of now.
+    pub(super) fn merge(&mut self, other: &Experience, now: Timestamp) {
+        let until = millis(now);
+        let today = until.div_euclid(MILLIS_PER_DAY);
         for (day, counts) in &other.days {
             self.days.entry(*day).or_default().add(counts);
         }
-        if let Some((newest, _)) = self.days.last_key_value() {
-            self.days = self.days.split_off(&(newest - HORIZON_DAYS));
+        while self.days.len() > MAX_DAYS {
+            let ends = [self.days.first_key_value(), self.days.last_key_value()];
+            let farthest = ends.into_iter().flatten().map(|(day, _)| *day).max_by_key(|day| day.abs_diff(today));
+            if let Some(day) = farthest {
+                self.days.remove(&day);
+            }
         }
         self.recent.extend(&other.recent);
-        self.recent.sort_unstable();
+        self.recent.sort_unstable_by_key(|(at, good)| (*at <= until, *at, *good));
         self.recent.drain(..self.recent.len().saturating_sub(RECENT));
+        self.recent.sort_unstable();
         self.first = [self.first, other.first].into_iter().flatten().min();
         self.last = self.last.max(other.last);
     }
@@ -341,11 +356,8 @@ impl Experience {
             }
             experience.days.insert(day, counts);
         }
-        let spans = match (experience.days.first_key_value(), experience.days.last_key_value()) {
-            (Some((first, _)), Some((last, _))) => last.checked_sub(*first)? <= HORIZON_DAYS,
-            _ => true,
-        };
-        let sound = experience.recent.len() <= RECENT && experience.recent.is_sorted() && spans && reader.0.is_empty();
+        let fits = experience.recent.len() <= RECENT && experience.days.len() <= MAX_DAYS;
+        let sound = fits && experience.recent.is_sorted() && reader.0.is_empty();
         sound.then_some(experience)
     }
 }

@@ -1,8 +1,8 @@
 //! What this node measures of its peers, and what they say about each other, kept in its database.
 //!
 //! Both are gathered in memory and written in batches: after [`FLUSH_COUNT`] changes, after [`FLUSH_AFTER`] on the node's
-//! clock, on [`TrustGraph::flush`], and when the last clone of a graph is dropped. Clones share one buffer. Two graphs
-//! opened on one database add up what they saw, because what is written is added to what is there.
+//! clock, on [`TrustGraph::flush`], and when the last graph on a database is dropped. All graphs on one database share one buffer, so that
+//! what one of them noted counts for the others at once.
 
 mod global;
 mod table;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::TrustGraph;
 use super::experience::{Evidence, Experience, Observation, day_of, decay};
@@ -42,7 +42,7 @@ pub const MAX_PER_RECOMMENDER: usize = 1_024;
 pub(super) const MAX_WEIGHT: f64 = 1e9;
 
 /// A recommendation may be dated so far ahead of the node's clock.
-const MAX_AHEAD: Duration = Duration::from_secs(300);
+const MAX_AHEAD_SECONDS: i64 = 300;
 
 /// What this node measured of a peer, weighed by age with a half-life of 30 days.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,13 +173,13 @@ impl Ledger {
         if pending.changes == 0 {
             return Ok(());
         }
-        match table::write(&self.store, &pending) {
+        match table::write(&self.store, &pending, now) {
             Ok(merged) => {
                 let mut state = self.state();
                 for (peer, mut experience) in merged {
                     // What came in while the batch was written is in memory alone.
                     if let Some(later) = state.pending.experience.get(&peer) {
-                        experience.merge(later);
+                        experience.merge(later, now);
                     }
                     if !state.pending.forgotten.contains(&peer) {
                         state.experience.insert(peer, experience);
@@ -189,7 +189,7 @@ impl Ledger {
                 Ok(())
             }
             Err(error) => {
-                self.state().pending.restore(pending);
+                self.state().pending.restore(pending, now);
                 Err(error)
             }
         }
@@ -207,10 +207,10 @@ impl Drop for Ledger {
 
 impl Pending {
     /// Takes back a batch that could not be written, under what has come since.
-    fn restore(&mut self, earlier: Pending) {
+    fn restore(&mut self, earlier: Pending, now: Timestamp) {
         for (peer, experience) in earlier.experience {
             if !self.forgotten.contains(&peer) {
-                self.experience.entry(peer).or_default().merge(&experience);
+                self.experience.entry(peer).or_default().merge(&experience, now);
             }
         }
         self.forgotten.extend(earlier.forgotten);
@@ -321,7 +321,7 @@ impl State {
             latency_ms: measured.latency_ms,
             throughput: share(measured.delivered, measured.promised),
             standing: seen.standing(now),
-            last: seen.last()?,
+            last: seen.last()?.min(now),
         })
     }
 }
@@ -388,7 +388,8 @@ impl TrustGraph {
         if [evidence.good, evidence.bad].iter().any(|weight| !(0.0..=MAX_WEIGHT).contains(weight)) {
             return Err(Error::invalid_argument("the weights of a recommendation lie from 0 to 10^9"));
         }
-        if at > now && at.duration_since(now).unsigned_abs() > MAX_AHEAD {
+        let ahead = SignedDuration::from_secs(MAX_AHEAD_SECONDS);
+        if at.duration_since(now) > ahead {
             return Err(Error::invalid_argument(format!("the recommendation is dated {at}, which lies ahead")));
         }
         // What is kept in memory is what the database gives back, to the millisecond.
@@ -409,7 +410,8 @@ impl TrustGraph {
             let said = Said { evidence, at };
             let words = state.said.entry(recommender).or_default();
             match words.get(&about) {
-                Some(kept) if kept.at > at => return Ok(()),
+                // One that is dated ahead was taken by a clock that was put right since.
+                Some(kept) if kept.at > at && kept.at.duration_since(now) <= ahead => return Ok(()),
                 Some(_) => {}
                 None => state.recommendations += 1,
             }

@@ -31,6 +31,8 @@ pub enum Rule {
     Issuer,
     /// There is a subject, or several, as the data model has them.
     Subject,
+    /// What the credential says under the names of its type can be meant; `claim` names the one that cannot.
+    Claims,
     /// Dates are instants, in order, and neither the document nor its proof is from the future or past its end.
     Dates,
     /// The document carries proofs, in the form of the specification, and not too many.
@@ -70,6 +72,7 @@ impl Rule {
             Rule::Id => "id",
             Rule::Issuer => "issuer",
             Rule::Subject => "subject",
+            Rule::Claims => "claims",
             Rule::Dates => "dates",
             Rule::Proof => "proof",
             Rule::Cryptosuite => "cryptosuite",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::claims::Claims;
 use super::credential::{Credential, CredentialSummary, CredentialType, Validity};
+use super::succession::Successions;
 use super::{CredentialFilter, MAX_PER_SUBJECT, TrustGraph, trusts};
 use crate::identity::Did;
 use crate::{ErrorCode, Result};
@@ -16,7 +17,8 @@ pub const MAX_SHOWN_ENDORSEMENTS: usize = 16;
 const MAX_SHOWN_LINKS: usize = 4;
 
 impl TrustGraph {
-    /// What this node shows to peers who ask, as JSON texts: the credentials about itself that hold now. Where it is
+    /// What this node shows to peers who ask, as JSON texts: the credentials about itself, under its key and those before it in its
+    /// history, that hold now. Where it is
     /// [linked](TrustGraph::bindings) to a person or an organisation, its own side of the link as well, and what is kept about them,
     /// so that a reader's score can follow the link; their links to other nodes and what peers say of them stay here.
     pub fn presentable(&self) -> Result<Vec<String>> {
@@ -24,7 +26,11 @@ impl TrustGraph {
         let about = |subject: Did| {
             self.wallet.list(&CredentialFilter { subject: Some(subject), ..CredentialFilter::default() })
         };
-        let mut shown = about(own)?;
+        let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(&own))?;
+        let mut shown = Vec::new();
+        for key in keys {
+            shown.extend(about(key)?);
+        }
         for identity in self.bound_identities(&own)? {
             shown.extend(about(identity)?.into_iter().filter(|credential| match credential.kind() {
                 Some(CredentialType::Binding) => credential.issuer() == own,
@@ -37,7 +43,7 @@ impl TrustGraph {
         Ok(shown.iter().filter(holds).map(Credential::to_json).collect())
     }
 
-    /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer: what
+    /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer, under its key and those before it: what
     /// issuers say that this node trusts for the type, at most [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others, and the
     /// two sides of its links to a person or an organisation; and about those whom it is linked to: what trusted issuers
     /// say. The others are passed over, because a peer may show anything to anybody.
@@ -52,6 +58,7 @@ impl TrustGraph {
             .filter_map(|text| self.verify(text).ok())
             .filter(|credential| self.refuse_withdrawn(credential.id()).is_ok())
             .collect();
+        let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(peer))?;
         let linked = linked(peer, &sound);
         let mut strangers =
             self.endorsements_by_others(peer, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
@@ -72,7 +79,7 @@ impl TrustGraph {
                     strangers.contains(credential.id())
                         || (strangers.len() < MAX_SHOWN_ENDORSEMENTS && strangers.insert(credential.id().to_owned()))
                 }
-                _ => by_trusted && (subject == *peer || linked.contains(&subject)),
+                _ => by_trusted && (keys.contains(&subject) || linked.contains(&subject)),
             };
             if !fits {
                 continue;

@@ -8,10 +8,11 @@ mod passphrase;
 
 use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use serde_json::Value;
 
 use super::credential::{Credential, CredentialSummary, CredentialType};
 use super::score::facts::{self, FactsTable};
-use super::{TrustGraph, claim_test, status_list};
+use super::{TrustGraph, claim_test, proof, status_list};
 use crate::identity::Did;
 use crate::store::{Store, existing};
 use crate::vault::Key;
@@ -189,6 +190,11 @@ impl Shelf<'_> {
 
 fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Credential) -> Result<()> {
     let id = credential.id();
+    if let Some(kept) = kept(transaction, key, id)?
+        && proofs_hold(credential) <= proofs_hold(&kept)
+    {
+        return Ok(());
+    }
     if let Some(subject) = credential.subject() {
         let subject = subject.to_string();
         let mut subjects = transaction.open_table(SUBJECTS)?;
@@ -211,6 +217,39 @@ fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Creden
         }
     }
     status_list::link(transaction, credential)
+}
+
+/// The copy of a credential that is kept already.
+fn kept(transaction: &WriteTransaction, key: Option<&Key>, id: &str) -> Result<Option<Credential>> {
+    match key {
+        Some(key) => {
+            let table = transaction.open_table(SEALED)?;
+            table.get(id)?.map(|sealed| unsealed(key, id, sealed.value())).transpose()
+        }
+        None => {
+            let table = transaction.open_table(CREDENTIALS)?;
+            table.get(id)?.map(|text| read(id, text.value())).transpose()
+        }
+    }
+}
+
+/// Until when all proofs of a credential hold, and when its issuer made the newest of them. Of two copies the greater is kept:
+/// anybody can take a proof away from a set or add one, which must not shorten what the issuer gave.
+fn proofs_hold(credential: &Credential) -> (Timestamp, Option<Timestamp>) {
+    let proofs = match credential.document().get("proof") {
+        Some(Value::Array(proofs)) => proofs.as_slice(),
+        Some(single) => std::slice::from_ref(single),
+        None => &[],
+    };
+    let instant = |proof: &Value, name: &str| proof.get(name).and_then(|value| proof::date_time(name, value).ok());
+    let by_issuer = |proof: &&Value| {
+        let method = proof.get("verificationMethod").and_then(Value::as_str);
+        let did = method.and_then(|method| method.split('#').next()).and_then(|did| did.parse::<Did>().ok());
+        did == Some(credential.issuer())
+    };
+    let until = proofs.iter().filter_map(|proof| instant(proof, "expires")).min().unwrap_or(Timestamp::MAX);
+    let made = proofs.iter().filter(by_issuer).filter_map(|proof| instant(proof, "created")).max();
+    (until, made)
 }
 
 fn about(transaction: &ReadTransaction, shelf: &Shelf<'_>, subject: &Did) -> Result<Vec<Credential>> {

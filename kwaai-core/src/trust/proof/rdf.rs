@@ -210,6 +210,7 @@ fn ed25519_2020() -> Value {
         json!({"@id": "http://purl.org/dc/terms/created", "@type": "http://www.w3.org/2001/XMLSchema#dateTime"}),
     );
     proof.insert("verificationMethod".into(), json!({"@id": security("verificationMethod"), "@type": "@id"}));
+    proof.insert("signature".into(), json!({"@id": security("proofValue")}));
     proof.insert("proofValue".into(), json!({"@id": security("proofValue"), "@type": security("multibase")}));
     let purposes = json!({
         "assertionMethod": purpose("assertionMethod"), "authentication": purpose("authenticationMethod"),
@@ -254,4 +255,20 @@ fn employment() -> Value {
     terms.insert("birthDate".into(), date("https://schema.org/birthDate"));
     terms.insert("residentSince".into(), date(&citizenship("residentSince")));
     json!({"@context": terms})
+}
+
+#[cfg(test)]
+#[path = "../../../tests/support/shared.rs"]
+mod shared;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_of_ed25519signature2020_is_the_published_one() {
+        let Some(path) = shared::shared("vectors/vc-di-eddsa/contexts/lds-ed25519-2020-v1.json") else { return };
+        let published: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(ed25519_2020(), published);
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn load(store: &Store) -> Result<Loaded> {
 }
 
 /// Adds a batch to what is there, and answers what each peer's experience became.
-pub(super) fn write(store: &Store, pending: &Pending) -> Result<BTreeMap<Did, Experience>> {
+pub(super) fn write(store: &Store, pending: &Pending, now: Timestamp) -> Result<BTreeMap<Did, Experience>> {
     store.write(|transaction| {
         let mut merged = BTreeMap::new();
         let mut table = transaction.open_table(EXPERIENCE)?;
@@ -55,7 +55,7 @@ pub(super) fn write(store: &Store, pending: &Pending) -> Result<BTreeMap<Did, Ex
                 Some(row) => Experience::decode(row.value()).ok_or_else(|| damaged("experience"))?,
                 None => Experience::default(),
             };
-            experience.merge(added);
+            experience.merge(added, now);
             table.insert(peer.public_key(), experience.encode().as_slice())?;
             merged.insert(*peer, experience);
         }

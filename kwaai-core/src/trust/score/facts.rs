@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde_json::Value;
 
+use super::super::claims::Claims;
 use super::super::credential::{Credential, CredentialType, Validity};
 use super::super::experience::Reader;
 use super::super::status_list::{self, MAX_ENTRIES, MAX_URL, StatusEntry, StatusPurpose};
@@ -34,7 +35,7 @@ const FACTS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("trust.fac
 /// (issuer, subject) of every kept endorsement.
 const ENDORSED: TableDefinition<(&[u8; 32], &[u8; 32]), ()> = TableDefinition::new("trust.endorsed");
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// The bytes of one credential in a row are no fewer: its identifier, its issuer, the length of its type and its flags.
 const LEAST: usize = 66;
 const ID_PREFIX: &str = "urn:kwaai:vc:";
@@ -44,6 +45,7 @@ const FROM: u8 = 2;
 const UNTIL: u8 = 4;
 const PROOF_UNTIL: u8 = 8;
 const REPORTED: u8 = 16;
+const MALFORMED: u8 = 32;
 
 /// What a score needs of one credential.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +60,8 @@ pub(crate) struct Facts {
     pub(crate) valid_until: Option<Timestamp>,
     pub(crate) proof_until: Option<Timestamp>,
     pub(crate) reported: Option<Reported>,
+    /// Whether what it claims cannot be meant; see [`Claims::check`].
+    pub(crate) malformed: bool,
 }
 
 impl Facts {
@@ -73,6 +77,7 @@ impl Facts {
             valid_until: summary.valid_until,
             proof_until: proof_until(credential),
             reported: summary.kind.zip(credential.claims()).and_then(|(kind, claims)| Reported::of(kind, claims)),
+            malformed: Claims::check(credential).is_err(),
         })
     }
 
@@ -260,12 +265,10 @@ fn encode(all: &[Facts]) -> Vec<u8> {
         let instants = [(FROM, facts.valid_from), (UNTIL, facts.valid_until), (PROOF_UNTIL, facts.proof_until)];
         let revocable = if facts.revocable { REVOCABLE } else { 0 };
         let reported = if facts.reported.is_some() { REPORTED } else { 0 };
-        bytes.push(
-            instants.iter().fold(
-                revocable | reported,
-                |flags, (flag, instant)| if instant.is_some() { flags | flag } else { flags },
-            ),
-        );
+        let malformed = if facts.malformed { MALFORMED } else { 0 };
+        bytes.push(instants.iter().fold(revocable | reported | malformed, |flags, (flag, instant)| {
+            if instant.is_some() { flags | flag } else { flags }
+        }));
         for instant in instants.into_iter().filter_map(|(_, instant)| instant) {
             bytes.extend(instant.as_second().to_le_bytes());
             bytes.extend(instant.subsec_nanosecond().to_le_bytes());
@@ -306,7 +309,7 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             name => Some(std::str::from_utf8(name).ok()?.parse().ok()?),
         };
         let flags = reader.u8()?;
-        if flags > (REVOCABLE | FROM | UNTIL | PROOF_UNTIL | REPORTED)
+        if flags > (REVOCABLE | FROM | UNTIL | PROOF_UNTIL | REPORTED | MALFORMED)
             || all.last().is_some_and(|before| before.id >= id)
         {
             return None;
@@ -329,8 +332,20 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             Some(_) => return None,
         };
         let revocable = flags & REVOCABLE != 0;
+        let malformed = flags & MALFORMED != 0;
         let status = if revocable { status(&mut reader)? } else { Vec::new() };
-        all.push(Facts { id, issuer, kind, revocable, status, valid_from, valid_until, proof_until, reported });
+        all.push(Facts {
+            id,
+            issuer,
+            kind,
+            revocable,
+            status,
+            valid_from,
+            valid_until,
+            proof_until,
+            reported,
+            malformed,
+        });
     }
     Some(all)
 }
@@ -407,15 +422,16 @@ mod tests {
             valid_until: None,
             proof_until: Some("2027-06-01T00:00:00Z".parse().unwrap()),
             reported: Some(Reported::Uptime { share: Some(0.95), seconds: None }),
+            malformed: true,
         }
     }
 
     #[test]
     fn a_row_is_written_as_it_was_laid_down() {
-        let mut expected = vec![2u8];
+        let mut expected = vec![3u8];
         expected.extend([1; 32]);
         expected.extend([2; 32]);
-        expected.extend(b"\x08UptimeVC\x1b");
+        expected.extend(b"\x08UptimeVC\x3b");
         expected.extend(1_780_272_000i64.to_le_bytes());
         expected.extend(500_000_000i32.to_le_bytes());
         expected.extend(1_811_808_000i64.to_le_bytes());
@@ -452,6 +468,30 @@ mod tests {
         assert_eq!(open(1).score(&peer).unwrap(), before);
         row(&[VERSION + 1]).unwrap();
         assert_eq!(open(1).score(&peer).unwrap_err().code(), ErrorCode::CorruptData);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_meant_counts_for_nothing_even_where_it_is_kept() {
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        let signer = |seed| Keypair::from_seed([seed; 32]).signer().unwrap();
+        let clock: Arc<ManualClock> = Arc::new(ManualClock::at(now));
+        let graph = TrustGraph::open(Store::in_memory().unwrap(), signer(1), clock).unwrap();
+        graph.trust_issuer(signer(2).did(), &CredentialType::ALL).unwrap();
+        let peer = signer(3).did();
+        let document = serde_json::json!({
+            "@context": ["https://www.w3.org/ns/credentials/v2"],
+            "type": ["VerifiableCredential", "PeerEndorsementVC"],
+            "issuer": signer(2).did().to_string(),
+            "validFrom": "2026-06-01T00:00:00Z",
+            "credentialSubject": {"id": peer.to_string(), "interactionCount": -1},
+        });
+        let signed = proof::sign(document.as_object().unwrap(), &*signer(2), now).await.unwrap();
+        let credential = Credential::parse(&Value::Object(signed).to_string()).unwrap();
+        credential.check_proof(now).unwrap();
+        // As a version before this rule kept it.
+        graph.wallet.keep(&credential).await.unwrap();
+        let score = graph.score(&peer).unwrap();
+        assert_eq!((score.value, &*score.reasons[0].why), (0.0, "what it claims cannot be meant"));
     }
 
     proptest! {

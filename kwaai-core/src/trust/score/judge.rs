@@ -79,7 +79,7 @@ impl Judge<'_> {
         let keys = if replaced.is_some() { &[] } else { &circle[..keys] };
         let sum = settle(&mut weighed);
         let heard = self.heard(keys, state)?;
-        let seen = seen(keys, state);
+        let seen = seen(keys, state, self.now);
         let credentials = in_points(sum.credentials);
         let own = seen.evidence(self.now);
         let standing = seen.standing(self.now);
@@ -260,6 +260,9 @@ impl Judge<'_> {
         if let Some(until) = facts.proof_until.filter(|until| *until <= self.now) {
             return Err(format!("its proof does not hold: the proof expired at {until}").into());
         }
+        if facts.malformed {
+            return Err("what it claims cannot be meant".into());
+        }
         // What the peer announces now is not stored, so that a rate is not compared with it here.
         self.thresholds.judge(kind, facts.reported.as_ref(), None)?;
         Ok(word)
@@ -273,7 +276,7 @@ impl Judge<'_> {
         }
         let credentials = self.own_credentials(endorser)?;
         let keys = self.successions.held_by(endorser)?;
-        let seen = seen(&keys, state);
+        let seen = seen(&keys, state, self.now);
         let (own, standing) = (seen.evidence(self.now), seen.standing(self.now));
         let score = blend(credentials, own, Evidence::default(), standing).lower_bound;
         let found = if score > 0.0 {
@@ -337,11 +340,11 @@ impl Judge<'_> {
 }
 
 /// This node's experience with a peer under all its keys.
-fn seen<'state>(keys: &[Did], state: &'state State) -> Cow<'state, Experience> {
+fn seen<'state>(keys: &[Did], state: &'state State, now: Timestamp) -> Cow<'state, Experience> {
     let mut found = keys.iter().filter_map(|key| state.experience(key));
     let Some(first) = found.next() else { return Cow::Owned(Experience::default()) };
     found.fold(Cow::Borrowed(first), |mut all, older| {
-        all.to_mut().merge(older);
+        all.to_mut().merge(older, now);
         all
     })
 }
