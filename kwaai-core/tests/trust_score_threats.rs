@@ -1,6 +1,8 @@
 //! How many bad answers get through when many peers are malicious. `make bench-trust` prints the whole table, with more
 //! seeds and beside EigenTrust.
 
+#[path = "support/shared.rs"]
+mod shared;
 #[path = "trust_score/simulation.rs"]
 mod simulation;
 
@@ -69,6 +71,15 @@ fn peers_right_to_each_asker_once_and_wrong_after_do_less_harm_than_without_trus
 }
 
 #[test]
+fn slanderers_who_serve_well_lower_at_most_one_of_a_hundred_honest_tiers() {
+    for threat in [Threat::Slander, Threat::Accusers] {
+        let moved = Network::after(threat, Metric::Ours, Choice::Greedy, 0).0.moved_tiers();
+        println!("{threat:?}: {moved:.4} of honest tiers lowered by the word of others");
+        assert!(moved <= 0.01, "{threat:?}: {moved:.4}");
+    }
+}
+
+#[test]
 fn peers_that_repeat_what_everybody_says_do_not_get_their_own_kind_praised() {
     holds(Threat::Mimics, 0.10);
 }
@@ -92,5 +103,25 @@ fn eigentrust_with_the_papers_choice_is_misled_by_spies_and_camouflage() {
     for threat in [Threat::Spies { spies: 25 }, Threat::Camouflage { honest_share: 0.5 }] {
         let run = Network::run(threat, Metric::EigenTrust { alpha_percent: 10 }, Choice::Proportional, 0);
         assert!(run.bad_share() > 0.2, "{threat:?}: {:.3}", run.bad_share());
+    }
+}
+
+#[test]
+fn no_more_gets_through_than_in_the_recorded_simulation() {
+    let Some(path) = shared::shared("vectors/eigentrust/threat-simulation-results.json") else { return };
+    let recorded: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (name, threat) in [
+        ("B, 40%", Threat::Collective { malicious: MALICIOUS }),
+        ("B, 60%", Threat::Collective { malicious: 63 }),
+        ("C, f=0.2", Threat::Camouflage { honest_share: 0.2 }),
+        ("C, f=0.5", Threat::Camouflage { honest_share: 0.5 }),
+        ("C, f=0.8", Threat::Camouflage { honest_share: 0.8 }),
+        ("D, 10 spies of 42", Threat::Spies { spies: 10 }),
+        ("D, 25 spies of 42", Threat::Spies { spies: 25 }),
+    ] {
+        let row = recorded["rows"].as_array().unwrap().iter().find(|row| row["threat"] == name).unwrap();
+        let ours = mean(&runs(threat, Metric::Ours), Outcomes::bad_share);
+        // One seed strays from the mean of three by less than a point where little gets through.
+        assert!(ours <= row["local"].as_f64().unwrap() + 0.01, "{name}: {ours:.3}");
     }
 }
