@@ -303,7 +303,10 @@ static kwaai_status_t call_node(call *made)
     char *text = NULL;
     void *handle = NULL;
     if (IS("Node.start")) {
-        const char *config = options(made, "preset name data_dir identity_key listen bootstrap mdns limits seed clock");
+        const char *config =
+            options(made, "preset name data_dir identity_key listen bootstrap mdns hivemind trusted_relays relay relay_limits "
+                          "announce_addr public_ip public_port force_private identify_min_confirmations "
+                          "identify_timeout_ms upnp limits seed clock");
         return HANDLE_OF(NODE, kwaai_node_start(config, T, (kwaai_node_t **)&handle, E));
     } else if (IS("Node.name")) {
         return TEXT_OF(kwaai_node_name(H, &text, E));
@@ -317,6 +320,8 @@ static kwaai_status_t call_node(call *made)
         return TEXT_OF(kwaai_node_address(H, T, &text, E));
     } else if (IS("Node.peers")) {
         return JSON_OF(kwaai_node_peers(H, T, &text, E));
+    } else if (IS("Node.diagnose")) {
+        return JSON_OF(kwaai_node_diagnose(H, T, &text, E));
     } else if (IS("Node.connect")) {
         return TEXT_OF(kwaai_node_connect(H, text_of(made, "address"), T, &text, E));
     } else if (IS("Node.disconnect")) {

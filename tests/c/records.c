@@ -93,6 +93,8 @@ int main(int count, char **arguments)
     MUST(kwaai_node_did(bob, &did, &error));
     MUST(kwaai_node_info(alice, PATIENCE_MS, &text, &error));
     fields_are("kwaai_node_info", took(text));
+    MUST(kwaai_node_diagnose(alice, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_diagnose", took(text)->items[0]);
 
     MUST(kwaai_node_messages(bob, &inbox, &error));
     MUST(kwaai_node_address(bob, PATIENCE_MS, &address, &error));

@@ -55,6 +55,12 @@ impl Node {
     }
 
     #[napi]
+    pub fn diagnose(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.diagnose(cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn connect(&self, address: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.connect(address, cancel).await })

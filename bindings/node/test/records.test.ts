@@ -53,6 +53,7 @@ test('records and events of a node', async () => {
   const [events, inbox] = [one.events(), one.messages()];
   const info = await read(one.info());
   same(node.nodeInfo, info, 'info');
+  same(node.diagnosis, (await read(one.diagnose()))[0], 'diagnosis');
   await call(two.connect(info.addresses[0]));
   await call(two.sendMessage(one.did(), 'hello'));
   same(node.message, (await read(inbox.nextBatch(1)))[0][0], 'message');

@@ -20,6 +20,8 @@ export {
   type AskTrustOptions,
   type BlockShare,
   type ContributeOptions,
+  type Diagnosis,
+  type DiagnosisCause,
   type Limits,
   type Message,
   Node,
@@ -28,6 +30,8 @@ export {
   type NodeOptions,
   type PeerInfo,
   type Preset,
+  type Reachability,
+  type RelayLimits,
   type TestCredentialOptions,
 } from './node.js';
 export type {

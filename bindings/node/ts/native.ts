@@ -48,6 +48,7 @@ export interface NativeNode {
   did(): string;
   info(): NativeOperation;
   peers(): NativeOperation;
+  diagnose(): NativeOperation;
   connect(address: string): NativeOperation;
   disconnect(peer: string): NativeOperation;
   findPeer(peer: string): NativeOperation;

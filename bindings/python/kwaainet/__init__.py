@@ -34,6 +34,8 @@ from .errors import (
 from .identity import ResolvedDid, resolve_did
 from .node import (
     BlockShare,
+    Diagnosis,
+    DiagnosisCause,
     Listening,
     ListeningStopped,
     Message,
@@ -43,10 +45,13 @@ from .node import (
     NodeInfo,
     OtherEvent,
     PeerConnected,
+    PeerDirect,
     PeerDisconnected,
     PeerIdentified,
     PeerInfo,
     Preset,
+    Reachability,
+    ReachabilityChanged,
 )
 from .provide import DocumentReader, Embedder, GenerateRequest, LanguageModel, Signer
 from .rag import (
@@ -154,6 +159,8 @@ __all__ = [
     "Coverage",
     "Credential",
     "CredentialSummary",
+    "Diagnosis",
+    "DiagnosisCause",
     "Disclosure",
     "DocumentInfo",
     "DocumentReader",
@@ -207,6 +214,7 @@ __all__ = [
     "OtherEvent",
     "Outcome",
     "PeerConnected",
+    "PeerDirect",
     "PeerDisconnected",
     "PeerIdentified",
     "PeerInfo",
@@ -216,6 +224,8 @@ __all__ = [
     "Purpose",
     "Rag",
     "Rank",
+    "Reachability",
+    "ReachabilityChanged",
     "Reason",
     "RefusedCredential",
     "Reputation",

@@ -23,6 +23,7 @@ from ._records import Floats, maybe_record, record, records
 from .errors import InvalidArgumentError, KwaaiTimeoutError
 from .node import (
     BlockShare,
+    Diagnosis,
     Message,
     NodeEvent,
     NodeInfo,
@@ -647,12 +648,25 @@ class Node(_Closing):
         listen: Sequence[str] | None = None,
         bootstrap: Sequence[str] | None = None,
         mdns: bool | None = None,
+        hivemind: bool | None = None,
+        trusted_relays: Sequence[str] | None = None,
+        relay: bool | None = None,
+        relay_limits: Mapping[str, int] | None = None,
+        announce_addr: Sequence[str] | None = None,
+        public_ip: str | None = None,
+        public_port: int | None = None,
+        force_private: bool | None = None,
+        identify_min_confirmations: int | None = None,
+        identify_timeout: timedelta | None = None,
+        upnp: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
         seed: int | None = None,
         clock: str | datetime | None = None,
     ) -> Node:
         config = node_config(
-            preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits, seed, clock
+            preset, name, data_dir, identity_key, listen, bootstrap, mdns, hivemind, trusted_relays, relay, relay_limits,
+            announce_addr, public_ip, public_port, force_private, identify_min_confirmations, identify_timeout, upnp,
+            limits, seed, clock,
         )
         return Node(waited(_native.Node.start(config)))
 
@@ -673,6 +687,9 @@ class Node(_Closing):
 
     def peers(self) -> list[PeerInfo]:
         return records(PeerInfo, waited(self._native.peers()))
+
+    def diagnose(self) -> list[Diagnosis]:
+        return records(Diagnosis, waited(self._native.diagnose()))
 
     def connect(self, address: str) -> str:
         return waited(self._native.connect(address))

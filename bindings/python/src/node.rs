@@ -53,6 +53,11 @@ impl Node {
         Operation::new(move |cancel| async move { node.peers(cancel).await.and_then(Record::of) })
     }
 
+    fn diagnose(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.diagnose(cancel).await.and_then(Record::of) })
+    }
+
     fn connect(&self, address: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.connect(address, cancel).await })

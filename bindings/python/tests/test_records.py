@@ -30,6 +30,8 @@ SPECIAL = {"AnswerDone", "MessageReceived"}
 RENAMED = {"Answer": {"answer": "text"}}
 #: What the scene below cannot bring about, and why.
 RARE = {
+    "PeerDirect": "comes when two nodes that met at a relay got through to each other",
+    "ReachabilityChanged": "comes when a node on the internet tried to dial this one",
     "OtherEvent": "stands for events of later versions",
     "ListeningStopped": "comes when an interface of the machine goes away",
     "Listening": "a node listens before anybody can ask for its events",
@@ -103,6 +105,7 @@ async def scene(tmp_path: Path) -> None:
             await node.trust().trust_issuer(issuer.did, ["VerifiedNodeVC"])
             await node.trust().issuers()
             await node.trust().score(node.did)
+        assert await other.diagnose()
         await other.connect((await one.info()).addresses[0])
         await other.send_message(one.peer_id, "hello")
         await anext(inbox)

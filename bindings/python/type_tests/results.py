@@ -41,6 +41,8 @@ async def nodes() -> None:
         assert_type(node.did, str)
         assert_type(await node.info(), NodeInfo)
         assert_type(await node.peers(), list[PeerInfo])
+        assert_type((await node.info()).reachability.relays, tuple[str, ...])
+        assert_type(await node.diagnose(), list[kwaainet.Diagnosis])
         async for message in node.messages():
             assert_type(message, Message)
         async for event in node.events():

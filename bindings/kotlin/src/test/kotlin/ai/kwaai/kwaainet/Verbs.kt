@@ -17,8 +17,11 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.start" to { _, a ->
         Node.start(
             a.text("preset")?.let(Preset::of), a.text("name"), a.path("data_dir"), a.path("identity_key"),
-            a.texts("listen"), a.texts("bootstrap"), a.maybe<Boolean>("mdns"), a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"),
-            a.text("clock")?.let(Instant::parse),
+            a.texts("listen"), a.texts("bootstrap"), a.maybe<Boolean>("mdns"), a.maybe<Boolean>("hivemind"),
+            a.texts("trusted_relays"), a.maybe<Boolean>("relay"), a.map("relay_limits")?.let(::Arguments)?.let(::relayLimits),
+            a.texts("announce_addr"), a.text("public_ip"), a.int("public_port"), a.maybe<Boolean>("force_private"),
+            a.int("identify_min_confirmations"), a.long("identify_timeout_ms")?.milliseconds, a.maybe<Boolean>("upnp"),
+            a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"), a.text("clock")?.let(Instant::parse),
         )
     },
     "Node.name" to { on, _ -> (on as Node).name },
@@ -26,6 +29,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.did" to { on, _ -> (on as Node).did },
     "Node.info" to { on, _ -> (on as Node).info() },
     "Node.peers" to { on, _ -> (on as Node).peers() },
+    "Node.diagnose" to { on, _ -> (on as Node).diagnose() },
     "Node.connect" to { on, a -> (on as Node).connect(a.need("address")) },
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
@@ -248,6 +252,9 @@ private fun blocks(a: Arguments): Blocks = when (a["blocks"]) {
 
 private fun limits(a: Arguments) =
     Limits(maxConnections = a.int("max_connections"), inbox = a.int("inbox"), events = a.int("events"))
+
+private fun relayLimits(a: Arguments) =
+    RelayLimits(maxReservations = a.int("max_reservations"), maxCircuitDuration = a.long("max_circuit_duration_ms")?.milliseconds)
 
 /** Only what the scenario names, so that the rest has what Kotlin's own defaults say. */
 private fun thresholds(a: Arguments): Thresholds {
