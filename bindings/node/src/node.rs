@@ -12,6 +12,7 @@ use crate::rag::Rag;
 use crate::shard::{Model, ShardEngine};
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
+use crate::vpk::Vpk;
 
 /// A running node.
 #[napi]
@@ -131,6 +132,11 @@ impl Node {
     #[napi]
     pub fn shards(&self) -> ShardEngine {
         ShardEngine(self.0.shards())
+    }
+
+    #[napi]
+    pub fn vpk(&self) -> Vpk {
+        Vpk(self.0.vpk())
     }
 
     #[napi]

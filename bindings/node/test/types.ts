@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type TakenWord, type WantedStatusList } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type TakenWord, type WantedStatusList } from 'kwaainet';
 import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
@@ -40,6 +40,12 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   holds<Same<Awaited<ReturnType<TrustGraph['scores']>>, Score[]>>(true);
   holds<Same<Awaited<ReturnType<TrustGraph['propagate']>>, GlobalTrust[]>>(true);
   await graph.propagate({ pretrusted: [node.did], alpha: 0.2 });
+  const notes = await node.vpk().create('notes', 3, 'seal', [node.peerId], { metric: 'dot' });
+  await notes.upsert([1], [[1, 2, 3]], { payloads: [null], metadata: [{ language: 'de' }] });
+  await notes.upsert([1], await engine.embed(['a']));
+  holds<Same<Awaited<ReturnType<typeof notes.search>>['hits'], FoundVector[]>>(true);
+  // @ts-expect-error no privacy of that name
+  await node.vpk().create('notes', 3, 'masked', []);
   holds<Same<Awaited<ReturnType<Node['diagnose']>>, Diagnosis[]>>(true);
   holds<Same<Awaited<ReturnType<Node['info']>>['reachability']['verdict'], 'public' | 'private' | 'unknown'>>(true);
   holds<Same<Awaited<ReturnType<Node['askWord']>>, TakenWord>>(true);

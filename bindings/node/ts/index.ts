@@ -134,3 +134,22 @@ export {
   type WantedStatusList,
 } from './trust.js';
 export type { Path } from './values.js';
+export {
+  type CollectionConfig,
+  type CollectionStats,
+  type CreateOptions,
+  type FoundVector,
+  type FoundVectors,
+  type HostOptions,
+  type HostReport,
+  type HostedVectors,
+  type Leakage,
+  type Metric,
+  type PartState,
+  type Privacy,
+  type Tenant,
+  type UpsertOptions,
+  VectorCollection,
+  type VectorSearchOptions,
+  Vpk,
+} from './vpk.js';

@@ -10,6 +10,7 @@ import { EventStream } from './streams.js';
 import { type ClaimTest, type Minimum, type Reason, type StatusRefresh, type TakenWord, type Tier, TrustGraph, type TrustStatement } from './trust.js';
 import { claimTest, clockOf, reason, refresh, statement, takenWord } from './trust.js';
 import { type Path, count, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
+import { Vpk } from './vpk.js';
 
 /** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
 export type Preset = 'ephemeral' | 'desktop' | 'mobile' | 'server';
@@ -415,6 +416,11 @@ export class Node implements AsyncDisposable {
   /** Language models, whole or in blocks over peers. */
   shards(): ShardEngine {
     return ShardEngine.of(this.#native.shards());
+  }
+
+  /** Vectors on other people's machines that these cannot read, and such vectors of others on this one. */
+  vpk(): Vpk {
+    return Vpk.of(this.#native.vpk());
   }
 
   /** Opens a knowledge base of this node. While it is open, the same name resolves to the same one. */

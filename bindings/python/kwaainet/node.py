@@ -19,6 +19,7 @@ from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
 from .shard import Model, Offer, ShardEngine
 from .streams import EventStream
 from .trust import ClaimTest, Minimum, Reason, StatusRefresh, TakenWord, Tier, TrustGraph, TrustStatement, instant, shown
+from .vpk import Vpk
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
 DiagnosisCause: TypeAlias = Literal[
@@ -356,6 +357,10 @@ class Node:
     def shards(self) -> ShardEngine:
         """Language models, whole or in blocks over peers."""
         return ShardEngine(self._native.shards())
+
+    def vpk(self) -> Vpk:
+        """Vectors on other people's machines that these cannot read, and such vectors of others on this one."""
+        return Vpk(self._native.vpk())
 
     def rag(
         self,

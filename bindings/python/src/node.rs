@@ -14,6 +14,7 @@ use crate::reply::{Object, Record};
 use crate::shard::{Model, ShardEngine};
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
+use crate::vpk::Vpk;
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct Node(Arc<kwaai_ffi::Node>);
@@ -124,6 +125,10 @@ impl Node {
 
     fn shards(&self) -> ShardEngine {
         ShardEngine(self.0.shards())
+    }
+
+    fn vpk(&self) -> Vpk {
+        Vpk(self.0.vpk())
     }
 
     fn rag(

@@ -50,7 +50,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[str]]]:
         return original(cls, data)
 
     monkeypatch.setattr(_records, "record", spy)
-    for module in (kwaainet.identity, kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, provide):
+    for module in (kwaainet.identity, kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, kwaainet.vpk, provide):
         if hasattr(module, "record"):
             monkeypatch.setattr(module, "record", spy)
     yield keys
@@ -118,6 +118,15 @@ async def scene(tmp_path: Path) -> None:
         uptime = await issuer.issue("UptimeVC", one.did, {"upShare": 0.9} | observed)
         await other.trust().import_credential(uptime.json)
         await other.test_credential(uptime.id)
+        await one.vpk().host(1 << 24, min_tier="unknown")
+        vectors = await other.vpk().create("vectors", 2, "plain", [one.peer_id])
+        await vectors.upsert([1], [[1.0, 0.0]], payloads=[b"x"])
+        await vectors.flush()
+        await vectors.search([1.0, 0.0])
+        await vectors.stats()
+        await vectors.verify()
+        assert vectors.config.dimension == 2 and vectors.leakage.vectors
+        await one.vpk().hosted()
         await one.contribute(blocks=[BlockShare(MODEL, 0, 4)], min_tier="unknown")
         model = await other.shards().load(MODEL, blocks="none")
         await other.shards().coverage(model)

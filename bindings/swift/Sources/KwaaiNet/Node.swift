@@ -161,6 +161,11 @@ public final class Node: Sendable {
         ShardEngine(native.shards())
     }
 
+    /// Vectors on other people's machines that these cannot read, and such vectors of others on this one.
+    public func vpk() -> Vpk {
+        Vpk(native.vpk())
+    }
+
     /// Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of
     /// `Rag.open`.
     public func rag(

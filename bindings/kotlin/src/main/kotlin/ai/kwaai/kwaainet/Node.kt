@@ -99,6 +99,9 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     /** Language models, whole or in blocks over peers. */
     public fun shards(): ShardEngine = call { ShardEngine(native.shards()) }
 
+    /** Vectors on other people's machines that these cannot read, and such vectors of others on this one. */
+    public fun vpk(): Vpk = call { Vpk(native.vpk()) }
+
     /**
      * Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of
      * [Rag.open].
