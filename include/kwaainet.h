@@ -899,6 +899,73 @@ enum kwaai_status_t kwaai_node_test_credential_async(const struct kwaai_node_t *
                                                      struct kwaai_op_t **out_op,
                                                      struct kwaai_error_t **error);
 
+// Looks whether a peer is up, and keeps that as a sample of its sightings: up is who answers a call, whatever it answers.
+// `*out_json` is the JSON text `true` or `false`. `KWAAI_UNREACHABLE` when the peer does not answer and no other peer is
+// connected: the fault may be here, and that is no sample. It takes five seconds to find a peer down.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_node_sight(const struct kwaai_node_t *node,
+                                     const char *peer,
+                                     uint32_t timeout_ms,
+                                     char **out_json,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_sight` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_sight`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_sight_async(const struct kwaai_node_t *node,
+                                           const char *peer,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// Looks at every connected peer, and at those that were looked at within the last seven days, once each period as long as
+// the node runs. `period_ms` is a second at least. What a bootstrap server does that issues UptimeVCs.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_node_watch_peers(const struct kwaai_node_t *node,
+                                           uint64_t period_ms,
+                                           uint32_t timeout_ms,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_watch_peers` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_watch_peers`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_watch_peers_async(const struct kwaai_node_t *node,
+                                                 uint64_t period_ms,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// Measures how fast a peer computes its blocks of a model, and issues a ThroughputVC about what was measured: tokens per
+// second of the whole model, as if the peer computed all of its blocks. The model is loaded here, its blocks need not be;
+// with them the peer's results are compared. `options_json` is an object with any of `tokens`, 8 to 512, 32 unless set;
+// `runs`, 1 to 64, 3 unless set; `seed`, from 0 to 2^53 - 1; `valid_for_ms`. `*out_credential` is the signed document. It
+// is not kept. `KWAAI_NOT_FOUND` when the peer serves no block of the model, `KWAAI_CORRUPT_DATA` for a wrong result.
+//
+// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error`
+// may be NULL. Lifetime: the handles must not have been freed.
+enum kwaai_status_t kwaai_node_issue_throughput(const struct kwaai_node_t *node,
+                                                const char *peer,
+                                                const struct kwaai_model_t *model,
+                                                const char *options_json,
+                                                uint32_t timeout_ms,
+                                                char **out_credential,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_issue_throughput` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_issue_throughput`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_issue_throughput_async(const struct kwaai_node_t *node,
+                                                      const char *peer,
+                                                      const struct kwaai_model_t *model,
+                                                      const char *options_json,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
+
 // Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
@@ -2731,6 +2798,69 @@ enum kwaai_status_t kwaai_trust_tests_async(const struct kwaai_trust_t *trust,
                                             struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
+// Notes whether a peer was up just now, durably: a sample of its sightings, for an app that looks by its own means.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_trust_sight(const struct kwaai_trust_t *trust,
+                                      const char *peer,
+                                      bool up,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_sight` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_sight`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_sight_async(const struct kwaai_trust_t *trust,
+                                            const char *peer,
+                                            bool up,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// How often this node found a peer up over the last 128 days, as a JSON object: `since` and `until` of the looks, how many
+// `looks`, how many of them found it `up`, and the `up_share`. The text `null` when it never looked.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_sightings(const struct kwaai_trust_t *trust,
+                                          const char *peer,
+                                          uint32_t timeout_ms,
+                                          char **out_json,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_sightings` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_sightings`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_sightings_async(const struct kwaai_trust_t *trust,
+                                                const char *peer,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Issues an UptimeVC about a peer from what this node saw of it. `valid_for_ms` is a second at least, and `KWAAI_UNSET`
+// takes the type's own span. `*out_credential` is the signed document. It is not kept. `KWAAI_NOT_FOUND` when this node did
+// not look at the peer at two instants at least.
+//
+// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_issue_uptime(const struct kwaai_trust_t *trust,
+                                             const char *peer,
+                                             uint64_t valid_for_ms,
+                                             uint32_t timeout_ms,
+                                             char **out_credential,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_issue_uptime` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_issue_uptime`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_issue_uptime_async(const struct kwaai_trust_t *trust,
+                                                   const char *peer,
+                                                   uint64_t valid_for_ms,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
 // Issues this identity's side of a link with a subject, a DID or a PeerId. `link_type` says what this identity is:
 // "person", "organisation", "passkey" or "node". `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's
 // own span. `*out_credential` is the signed document, to be given to others. It is not kept.
@@ -2901,7 +3031,7 @@ enum kwaai_status_t kwaai_vpk_stop_hosting_async(const struct kwaai_vpk_t *vpk,
                                                  struct kwaai_error_t **error);
 
 // What this node keeps, as JSON: `capacity_bytes`, `tenant_bytes`, `tenant_collections`, `memory_bytes`, `min_tier`,
-// `used_bytes` and `tenants`; `null` when it does not host.
+// `used_bytes` and `tenants`; null when it does not host.
 //
 // A tenant has the DID of its `owner`, the `bytes` that it is charged with, and the number of its `collections`.
 //

@@ -1,6 +1,7 @@
 //! A whole node, as an object.
 
 mod config;
+mod observation;
 mod record;
 
 use std::str::FromStr;

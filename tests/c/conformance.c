@@ -311,6 +311,31 @@ static kwaai_status_t gather(call *made, supplies *all)
 #define TEXT_OF(...) (status = __VA_ARGS__, as_text(made, status, text))
 #define HANDLE_OF(kind, ...) (status = __VA_ARGS__, as_handle(made, status, kind, handle))
 
+/* What issues answers the document alone; the scenarios want what it says too. */
+static kwaai_status_t issued(call *made, kwaai_status_t status, char *document)
+{
+    char *text = NULL;
+    if (status == KWAAI_OK) {
+        status = kwaai_trust_verify(H, document, T, &text, E);
+        kwaai_string_free(document);
+    }
+    return as_json(made, status, text);
+}
+
+static kwaai_status_t issued_by_node(call *made, kwaai_status_t status, char *document)
+{
+    void *node = H;
+    kwaai_trust_t *trust = NULL;
+    if (status == KWAAI_OK) {
+        status = kwaai_node_trust(node, &trust, E);
+        made->on.handle = trust;
+    }
+    status = issued(made, status, document);
+    made->on.handle = node;
+    kwaai_trust_free(trust);
+    return status;
+}
+
 static kwaai_status_t call_node(call *made)
 {
     kwaai_status_t status = KWAAI_OK;
@@ -352,6 +377,14 @@ static kwaai_status_t call_node(call *made)
     } else if (IS("Node.test_credential")) {
         return JSON_OF(kwaai_node_test_credential(H, text_of(made, "credential_id"), maybe_model(made, "model"),
                                                   options(made, "tolerance tokens seed"), T, &text, E));
+    } else if (IS("Node.sight")) {
+        return JSON_OF(kwaai_node_sight(H, text_of(made, "peer"), T, &text, E));
+    } else if (IS("Node.watch_peers")) {
+        return kwaai_node_watch_peers(H, ms_of(made, "period_ms"), T, E);
+    } else if (IS("Node.issue_throughput")) {
+        status = kwaai_node_issue_throughput(H, text_of(made, "peer"), maybe_model(made, "model"),
+                                             options(made, "tokens runs seed valid_for_ms"), T, &text, E);
+        return issued_by_node(made, status, text);
     } else if (IS("Node.send_message")) {
         return kwaai_node_send_message(H, text_of(made, "peer"), text_of(made, "text"), T, E);
     } else if (IS("Node.messages")) {
@@ -380,17 +413,6 @@ static kwaai_status_t call_node(call *made)
         return as_handle(made, status, RAG, handle);
     }
     return KWAAI_UNSUPPORTED;
-}
-
-/* What issues answers the document alone; the scenarios want what it says too. */
-static kwaai_status_t issued(call *made, kwaai_status_t status, char *document)
-{
-    char *text = NULL;
-    if (status == KWAAI_OK) {
-        status = kwaai_trust_verify(H, document, T, &text, E);
-        kwaai_string_free(document);
-    }
-    return as_json(made, status, text);
 }
 
 static kwaai_status_t call_status(call *made)
@@ -509,6 +531,13 @@ static kwaai_status_t call_claims(call *made)
     char *text = NULL;
     if (IS("TrustGraph.tests")) {
         return JSON_OF(kwaai_trust_tests(H, text_of(made, "credential_id"), T, &text, E));
+    } else if (IS("TrustGraph.sight")) {
+        return kwaai_trust_sight(H, text_of(made, "peer"), bool_of(made, "up"), T, E);
+    } else if (IS("TrustGraph.sightings")) {
+        return JSON_OF(kwaai_trust_sightings(H, text_of(made, "peer"), T, &text, E));
+    } else if (IS("TrustGraph.issue_uptime")) {
+        status = kwaai_trust_issue_uptime(H, text_of(made, "peer"), ms_of(made, "valid_for_ms"), T, &text, E);
+        return issued(made, status, text);
     } else if (IS("TrustGraph.issue_binding")) {
         status = kwaai_trust_issue_binding(H, text_of(made, "subject"), text_of(made, "link_type"),
                                            ms_of(made, "valid_for_ms"), T, &text, E);

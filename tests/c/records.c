@@ -135,6 +135,9 @@ int main(int count, char **arguments)
     MUST(kwaai_trust_record(trust, did, "good", NULL, PATIENCE_MS, &error));
     MUST(kwaai_trust_reputation(trust, did, PATIENCE_MS, &text, &error));
     fields_are("kwaai_trust_reputation", took(text));
+    MUST(kwaai_trust_sight(trust, did, true, PATIENCE_MS, &error));
+    MUST(kwaai_trust_sightings(trust, did, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_sightings", took(text));
     MUST(kwaai_trust_present(reader, "app", "1", NULL, PATIENCE_MS, &shown, &error));
     MUST(kwaai_trust_verify_presentation(trust, shown, "app", "1", PATIENCE_MS, &text, &error));
     fields_are("kwaai_trust_verify_presentation", took(text));

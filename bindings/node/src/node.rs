@@ -109,6 +109,26 @@ impl Node {
     }
 
     #[napi]
+    pub fn sight(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.sight(peer, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn watch_peers(&self, period_ms: f64) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.watch_peers(whole(period_ms), cancel).await })
+    }
+
+    #[napi]
+    pub fn issue_throughput(&self, peer: String, model: &Model, rate: String) -> Result<Operation> {
+        let (node, model, rate) = (self.0.clone(), model.0.clone(), parse("", &rate)?);
+        Ok(Operation::new(move |cancel| async move {
+            node.issue_throughput(peer, model, rate, cancel).await.and_then(json)
+        }))
+    }
+
+    #[napi]
     pub fn send_message(&self, peer: String, text: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.send_message(peer, text, cancel).await })

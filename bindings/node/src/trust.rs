@@ -294,6 +294,26 @@ impl TrustGraph {
     }
 
     #[napi]
+    pub fn sight(&self, peer: String, up: bool) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.sight(peer, up, cancel).await })
+    }
+
+    #[napi]
+    pub fn sightings(&self, peer: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.sightings(peer, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn issue_uptime(&self, peer: String, valid_for_ms: Option<f64>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.issue_uptime(peer, valid_for_ms.map(whole), cancel).await.and_then(json)
+        })
+    }
+
+    #[napi]
     pub fn issue_binding(&self, subject: String, link_type: String, valid_for_ms: Option<f64>) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move {

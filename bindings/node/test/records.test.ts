@@ -76,6 +76,8 @@ test('records and events of a node', async () => {
   const claims = JSON.stringify({ upShare: 0.9, observedFrom: '2026-01-01T00:00:00Z', observedUntil: '2026-01-31T00:00:00Z', samples: 30 });
   const uptime = await read(graph.issue('UptimeVC', two.did(), claims, undefined, false));
   await call(graph.importCredential(uptime.json));
+  await call(graph.sight(two.did(), true));
+  same(trust.sightings, await read(graph.sightings(two.did())), 'sightings');
   same(trust.claimTest, await read(one.testCredential(uptime.id, undefined, '{}')), 'test');
   same(trust.statement, await read(two.askTrust(one.did(), two.did(), 'null')), 'statement');
   same(resolvedDid, JSON.parse(native.resolveDid(one.did())), 'resolved');

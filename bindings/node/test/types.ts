@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type TakenWord, type WantedStatusList } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
 import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
@@ -53,6 +53,9 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   holds<Same<Awaited<ReturnType<TrustGraph['tests']>>, ClaimTest[]>>(true);
   const { verdict } = await node.testCredential('urn:kwaai:vc:0', { model: await engine.load('model'), tolerance: 0.1, tokens: 16, seed: 7 });
   holds<Same<typeof verdict, 'holds' | 'fails' | 'inconclusive'>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['sightings']>>, Sightings | null>>(true);
+  holds<Same<Awaited<ReturnType<Node['sight']>>, boolean>>(true);
+  await node.issueThroughput(node.peerId, await engine.load('model'), { runs: 1, validForMs: 1000 });
   await graph.issueBinding(node.did, 'person', { validForMs: 86_400_000 });
   holds<Same<Awaited<ReturnType<TrustGraph['bindings']>>, IdentityBinding[]>>(true);
   const { aboutOthers } = await graph.verifyPresentation(await graph.present(node.did, 'x', { type: 'UptimeVC' }), node.did, 'x');

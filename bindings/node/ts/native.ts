@@ -56,6 +56,9 @@ export interface NativeNode {
   askWord(peer: string): NativeOperation;
   refreshStatusLists(): NativeOperation;
   testCredential(credentialId: string, model: NativeModel | undefined, options: string): NativeOperation;
+  sight(peer: string): NativeOperation;
+  watchPeers(periodMs: number): NativeOperation;
+  issueThroughput(peer: string, model: NativeModel, rate: string): NativeOperation;
   sendMessage(peer: string, text: string): NativeOperation;
   messages(): NativeStream;
   events(): NativeStream;
@@ -111,6 +114,9 @@ export interface NativeTrustGraph {
   flush(): NativeOperation;
   resetReputation(peer: string): NativeOperation;
   tests(credentialId: string): NativeOperation;
+  sight(peer: string, up: boolean): NativeOperation;
+  sightings(peer: string): NativeOperation;
+  issueUptime(peer: string, validForMs: number | undefined): NativeOperation;
   issueBinding(subject: string, linkType: string, validForMs: number | undefined): NativeOperation;
   bindings(did: string): NativeOperation;
   present(audience: string, challenge: string, filter: string): NativeOperation;

@@ -7,8 +7,8 @@ import { Rag, type RagOptions, ragOptions } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
 import { type Model, type Offer, ShardEngine, offer } from './shard.js';
 import { EventStream } from './streams.js';
-import { type ClaimTest, type Minimum, type Reason, type StatusRefresh, type TakenWord, type Tier, TrustGraph, type TrustStatement } from './trust.js';
-import { claimTest, clockOf, reason, refresh, statement, takenWord } from './trust.js';
+import { type ClaimTest, type Credential, type Minimum, type Reason, type StatusRefresh, type TakenWord, type Tier, TrustGraph, type TrustStatement } from './trust.js';
+import { claimTest, clockOf, credential, reason, refresh, statement, takenWord } from './trust.js';
 import { type Path, count, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
 import { Vpk } from './vpk.js';
 
@@ -216,6 +216,18 @@ export interface TestCredentialOptions extends CallOptions {
   seed?: number | undefined;
 }
 
+/** How a rate is measured, and how long the credential about it holds. */
+export interface IssueThroughputOptions extends CallOptions {
+  /** How many tokens each run computes, 8 to 512; 32 unless set. */
+  tokens?: number | undefined;
+  /** How many runs there are, 1 to 64; 3 unless set. */
+  runs?: number | undefined;
+  /** Decides what work is asked for, a whole number from 0 to 2^53 - 1. Drawn at random unless set, so that nobody can prepare. */
+  seed?: number | undefined;
+  /** Milliseconds until it expires; without it, it does not. */
+  validForMs?: number | undefined;
+}
+
 /** What a node shares. Everything that is not named is not shared. */
 export interface ContributeOptions extends CallOptions {
   blocks?: readonly BlockShare[] | undefined;
@@ -383,6 +395,37 @@ export class Node implements AsyncDisposable {
    */
   async askWord(peer: string, options?: CallOptions): Promise<TakenWord> {
     return reads(takenWord)(await finished(this.#native.askWord(text('peer', peer)), options));
+  }
+
+  /**
+   * Looks whether a peer is up, and keeps that as a sample of its sightings: up is who answers a call, whatever it answers.
+   * Rejects with `unreachable` when the peer does not answer and no other peer is connected: the fault may be here, and that is
+   * no sample. It takes five seconds to find a peer down.
+   */
+  async sight(peer: string, options?: CallOptions): Promise<boolean> {
+    return JSON.parse((await finished(this.#native.sight(text('peer', peer)), options)) as string) as boolean;
+  }
+
+  /**
+   * Looks at every connected peer, and at those that were looked at within the last seven days, once each period of a second at
+   * least, as long as the node runs. What a bootstrap server does that issues uptimes.
+   */
+  async watchPeers(periodMs: number, options?: CallOptions): Promise<void> {
+    await finished(this.#native.watchPeers(count('periodMs', periodMs)), options);
+  }
+
+  /**
+   * Measures how fast a peer computes its blocks of a model, and issues a `ThroughputVC` about it: tokens per second of the whole
+   * model, as if the peer computed all of its blocks. Where the model's blocks are here too, the results are compared. The
+   * credential is returned and not kept. Rejects with `not_found` when the peer serves no block of the model, and with
+   * `corrupt_data` for a wrong result.
+   */
+  async issueThroughput(peer: string, model: Model, options?: IssueThroughputOptions): Promise<Credential> {
+    const { tokens, runs, seed, validForMs } = checked(options, ['tokens', 'runs', 'seed', 'validForMs']);
+    const rate = recordJson({ tokens, runs, seed, valid_for_ms: optional(validForMs, (ms) => count('validForMs', ms)) });
+    const chosen = held<NativeModel>('Model', model);
+    const operation = native(() => this.#native.issueThroughput(text('peer', peer), chosen, rate));
+    return reads(credential)(await finished(operation, options));
   }
 
   /** Sends a text of at most 64 KiB to a peer. Resolves when it has arrived. */

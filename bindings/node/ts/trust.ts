@@ -231,6 +231,18 @@ export interface ClaimTest {
 /** What an identity is in a link: one side is a node, the other a person, an organisation, or a person known by a passkey. */
 export type LinkType = 'person' | 'organisation' | 'passkey' | 'node';
 
+/** How often this node found a peer up, over the last 128 days. */
+export interface Sightings {
+  /** The first look. */
+  since: Date;
+  /** The last look. */
+  until: Date;
+  looks: number;
+  /** How many of the looks found it up. */
+  up: number;
+  upShare: number;
+}
+
 /** A link between a node and a person or organisation that both keys prove. */
 export interface IdentityBinding {
   node: string;
@@ -317,6 +329,12 @@ export interface IssueBindingOptions extends CallOptions {
   validForMs?: number | undefined;
 }
 
+/** How long a credential about an uptime holds. */
+export interface IssueUptimeOptions extends CallOptions {
+  /** Milliseconds until it expires; without it, it does not. */
+  validForMs?: number | undefined;
+}
+
 /** Which credentials are wanted. */
 export interface CredentialFilter extends CallOptions {
   /** About this subject, a DID or a PeerId. */
@@ -334,7 +352,8 @@ const summary: Shape<CredentialSummary> = {
   validFrom: instant,
   validUntil: instant,
 };
-const credential: Shape<Credential> = { ...summary, claims: plain, json: plain };
+/** @internal */
+export const credential: Shape<Credential> = { ...summary, claims: plain, json: plain };
 /** @internal */
 export const reason: Shape<Reason> = {
   credentialId: plain,
@@ -415,6 +434,7 @@ export const claimTest: Shape<ClaimTest> = {
 /** @internal */
 export const takenWord: Shape<TakenWord> = { recommender: plain, count: plain, madeAt: instant };
 const globalTrust: Shape<GlobalTrust> = { peer: plain, value: plain };
+const sightings: Shape<Sightings> = { since: instant, until: instant, looks: plain, up: plain, upShare: plain };
 const identityBinding: Shape<IdentityBinding> = { node: plain, identity: plain, linkType: plain, since: instant };
 const verified: Shape<VerifiedPresentation> = {
   holder: plain,
@@ -440,6 +460,7 @@ export const shapes = {
   takenWord,
   globalTrust,
   claimTest,
+  sightings,
   identityBinding,
   verified,
 };
@@ -723,6 +744,29 @@ export class TrustGraph implements AsyncDisposable {
   /** The tests of a credential's claim that are kept, the last 64 of them, the oldest first. */
   async tests(credentialId: string, options?: CallOptions): Promise<ClaimTest[]> {
     return readsAll(claimTest)(await finished(this.#native.tests(text('credentialId', credentialId)), options));
+  }
+
+  /** Notes whether a peer was up just now: a sample of its sightings, for an app that looks by its own means. */
+  async sight(peer: string, up: boolean, options?: CallOptions): Promise<void> {
+    await finished(this.#native.sight(text('peer', peer), truth('up', up)), options);
+  }
+
+  /** How often this node found a peer up; `null` when it never looked within the last 128 days. */
+  async sightings(peer: string, options?: CallOptions): Promise<Sightings | null> {
+    return readsMaybe(sightings)(await finished(this.#native.sightings(text('peer', peer)), options));
+  }
+
+  /**
+   * Issues an `UptimeVC` about a peer from what this node saw of it. It is returned and not kept. Rejects with `not_found` when
+   * this node did not look at the peer at two instants at least.
+   */
+  async issueUptime(peer: string, options?: IssueUptimeOptions): Promise<Credential> {
+    const { validForMs } = checked(options, ['validForMs']);
+    const operation = this.#native.issueUptime(
+      text('peer', peer),
+      optional(validForMs, (ms) => count('validForMs', ms)),
+    );
+    return reads(credential)(await finished(operation, options));
   }
 
   /**

@@ -18,7 +18,7 @@ from .provide import Embedder, LanguageModel, Readers, running_host
 from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
 from .shard import Model, Offer, ShardEngine
 from .streams import EventStream
-from .trust import ClaimTest, Minimum, Reason, StatusRefresh, TakenWord, Tier, TrustGraph, TrustStatement, instant, shown
+from .trust import ClaimTest, Credential, Minimum, Reason, StatusRefresh, TakenWord, Tier, TrustGraph, TrustStatement, instant, shown
 from .vpk import Vpk
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
@@ -337,6 +337,44 @@ class Node:
         return record(
             ClaimTest, await finished(self._native.test_credential(credential_id, chosen, tolerance, tokens, seed))
         )
+
+    async def sight(self, peer: str) -> bool:
+        """Looks whether a peer is up, and keeps that as a sample of its sightings.
+
+        Up is who answers a call, whatever it answers. Raises `UnreachableError` when the peer does not answer and no other
+        peer is connected: the fault may be here, and that is no sample. It takes five seconds to find a peer down.
+        """
+        return await finished(self._native.sight(peer))
+
+    async def watch_peers(self, period: timedelta) -> None:
+        """Looks at every connected peer, and at those that were looked at within the last seven days, once each period.
+
+        It goes on as long as the node runs; a period is a second at least. What a bootstrap server does that issues
+        uptimes.
+        """
+        await finished(self._native.watch_peers(milliseconds(period)))
+
+    async def issue_throughput(
+        self,
+        peer: str,
+        model: Model,
+        *,
+        tokens: int | None = None,
+        runs: int | None = None,
+        seed: int | None = None,
+        valid_for: timedelta | None = None,
+    ) -> Credential:
+        """Measures how fast a peer computes its blocks of a model, and issues a ``ThroughputVC`` about it.
+
+        The rate is in tokens per second of the whole model, as if the peer computed all of its blocks. Each of the ``runs``,
+        1 to 64 and 3 unless set, computes ``tokens``, 8 to 512 and 32 unless set. Where the model's blocks are here too, the
+        results are compared. The credential is returned and not kept.
+
+        Raises `NotFoundError` when the peer serves no block of the model, and `CorruptDataError` for a wrong result.
+        """
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        issued = self._native.issue_throughput(peer, model._native, tokens, runs, seed, valid_for_ms)
+        return record(Credential, await finished(issued))
 
     async def send_message(self, peer: str, text: str) -> None:
         """Sends a text of at most 64 KiB to a peer. Returns when it has arrived."""

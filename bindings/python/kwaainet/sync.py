@@ -90,6 +90,7 @@ from .trust import (
     Purpose,
     Reputation,
     Score,
+    Sightings,
     Status,
     StatusRefresh,
     TakenWord,
@@ -410,6 +411,16 @@ class TrustGraph(_Closing):
 
     def tests(self, credential_id: str) -> list[ClaimTest]:
         return records(ClaimTest, waited(self._native.tests(credential_id)))
+
+    def sight(self, peer: str, up: bool) -> None:
+        waited(self._native.sight(peer, up))
+
+    def sightings(self, peer: str) -> Sightings | None:
+        return maybe_record(Sightings, waited(self._native.sightings(peer)))
+
+    def issue_uptime(self, peer: str, *, valid_for: timedelta | None = None) -> Credential:
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        return record(Credential, waited(self._native.issue_uptime(peer, valid_for_ms)))
 
     def issue_binding(self, subject: str, link_type: LinkType, *, valid_for: timedelta | None = None) -> Credential:
         valid_for_ms = None if valid_for is None else milliseconds(valid_for)
@@ -857,6 +868,26 @@ class Node(_Closing):
     ) -> ClaimTest:
         chosen = None if model is None else model._native
         return record(ClaimTest, waited(self._native.test_credential(credential_id, chosen, tolerance, tokens, seed)))
+
+    def sight(self, peer: str) -> bool:
+        return waited(self._native.sight(peer))
+
+    def watch_peers(self, period: timedelta) -> None:
+        waited(self._native.watch_peers(milliseconds(period)))
+
+    def issue_throughput(
+        self,
+        peer: str,
+        model: Model,
+        *,
+        tokens: int | None = None,
+        runs: int | None = None,
+        seed: int | None = None,
+        valid_for: timedelta | None = None,
+    ) -> Credential:
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        issued = self._native.issue_throughput(peer, model._native, tokens, runs, seed, valid_for_ms)
+        return record(Credential, waited(issued))
 
     def send_message(self, peer: str, text: str) -> None:
         waited(self._native.send_message(peer, text))

@@ -260,6 +260,20 @@ class ClaimTest:
 
 
 @dataclass(frozen=True)
+class Sightings:
+    """How often this node found a peer up, over the last 128 days."""
+
+    since: datetime
+    """The first look."""
+    until: datetime
+    """The last look."""
+    looks: int
+    up: int
+    """How many of the looks found it up."""
+    up_share: float
+
+
+@dataclass(frozen=True)
 class IdentityBinding:
     """A link between a node and a person or organisation that both keys prove."""
 
@@ -519,6 +533,22 @@ class TrustGraph:
     async def tests(self, credential_id: str) -> list[ClaimTest]:
         """The tests of a credential's claim that are kept, the last 64 of them, the oldest first."""
         return records(ClaimTest, await finished(self._native.tests(credential_id)))
+
+    async def sight(self, peer: str, up: bool) -> None:
+        """Notes whether a peer was up just now: a sample of its sightings, for an app that looks by its own means."""
+        await finished(self._native.sight(peer, up))
+
+    async def sightings(self, peer: str) -> Sightings | None:
+        """How often this node found a peer up; ``None`` when it never looked within the last 128 days."""
+        return maybe_record(Sightings, await finished(self._native.sightings(peer)))
+
+    async def issue_uptime(self, peer: str, *, valid_for: timedelta | None = None) -> Credential:
+        """Issues an ``UptimeVC`` about a peer from what this node saw of it. It is returned and not kept.
+
+        Raises `NotFoundError` when this node did not look at the peer at two instants at least.
+        """
+        valid_for_ms = None if valid_for is None else milliseconds(valid_for)
+        return record(Credential, await finished(self._native.issue_uptime(peer, valid_for_ms)))
 
     async def issue_binding(
         self, subject: str, link_type: LinkType, *, valid_for: timedelta | None = None

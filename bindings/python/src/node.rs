@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwaai_ffi::rag::Options;
-use kwaai_ffi::trust::TestOptions;
+use kwaai_ffi::trust::{Rate, TestOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
@@ -103,6 +103,32 @@ impl Node {
         let options = TestOptions { tolerance, tokens, seed };
         Operation::new(move |cancel| async move {
             node.test_credential(credential_id, model, options, cancel).await.and_then(Record::of)
+        })
+    }
+
+    fn sight(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.sight(peer, cancel).await.and_then(Record::of) })
+    }
+
+    fn watch_peers(&self, period_ms: u64) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.watch_peers(period_ms, cancel).await })
+    }
+
+    fn issue_throughput(
+        &self,
+        peer: String,
+        model: &Model,
+        tokens: Option<u32>,
+        runs: Option<u32>,
+        seed: Option<u64>,
+        valid_for_ms: Option<u64>,
+    ) -> Operation {
+        let (node, model) = (self.0.clone(), model.0.clone());
+        let rate = Rate { tokens, runs, seed, valid_for_ms };
+        Operation::new(move |cancel| async move {
+            node.issue_throughput(peer, model, rate, cancel).await.and_then(Record::of)
         })
     }
 

@@ -270,6 +270,23 @@ impl TrustGraph {
         Operation::new(move |cancel| async move { graph.tests(credential_id, cancel).await.and_then(Record::of) })
     }
 
+    fn sight(&self, peer: String, up: bool) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.sight(peer, up, cancel).await })
+    }
+
+    fn sightings(&self, peer: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.sightings(peer, cancel).await.and_then(Record::of) })
+    }
+
+    fn issue_uptime(&self, peer: String, valid_for_ms: Option<u64>) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move {
+            graph.issue_uptime(peer, valid_for_ms, cancel).await.and_then(Record::of)
+        })
+    }
+
     fn issue_binding(&self, subject: String, link_type: String, valid_for_ms: Option<u64>) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move {

@@ -92,6 +92,8 @@ async def scene(tmp_path: Path) -> None:
         await holder.thresholds()
         await holder.record(issuer.did, "good")
         await holder.reputation(issuer.did)
+        await holder.sight(issuer.did, True)
+        await holder.sightings(issuer.did)
         await holder.import_credential((await issuer.issue_binding(holder.did, "person")).json)
         await holder.import_credential((await holder.issue_binding(issuer.did, "node")).json)
         await holder.bindings(holder.did)

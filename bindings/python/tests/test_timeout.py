@@ -62,7 +62,7 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
             "url": f"urn:kwaai:status:{node.did.removeprefix('did:key:')}:revocation:0",
             "request": "{}", "withdrawal": "{}", "about": node.did, "thresholds": kwaainet.Thresholds(), "outcome": "good",
             "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node", "recommender": node.did, "peers": [node.did], "good": 1.0,
-            "bad": 0.0,
+            "bad": 0.0, "up": True, "period": timedelta(hours=1),
         }  # fmt: skip
         tried = 0
         for owner in CLASSES:

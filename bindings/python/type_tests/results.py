@@ -61,6 +61,8 @@ async def nodes() -> None:
         await node.vpk().create("notes", 3, "masked", [])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
         model = await node.shards().load("model", blocks="none")
+        assert_type(await node.sight(node.peer_id), bool)
+        assert_type(await node.issue_throughput(node.peer_id, model, runs=1, valid_for=timedelta(days=1)), Credential)
         test = await node.test_credential("urn:kwaai:vc:0", model=model, tolerance=0.1, tokens=16, seed=7)
         assert_type(test, kwaainet.ClaimTest)
         assert_type(test.verdict, kwaainet.Verdict)
@@ -91,6 +93,8 @@ async def trust(graph: TrustGraph) -> None:
     assert_type(await graph.propagate(pretrusted=[graph.did], alpha=0.2), list[kwaainet.GlobalTrust])
     await graph.add_recommendation(graph.did, graph.did, 3, 0.5)
     assert_type(await graph.tests("urn:kwaai:vc:0"), list[kwaainet.ClaimTest])
+    assert_type(await graph.sightings(graph.did), kwaainet.Sightings | None)
+    assert_type(await graph.issue_uptime(graph.did, valid_for=timedelta(days=1)), Credential)
     assert_type(await graph.issue_binding(graph.did, "person", valid_for=timedelta(days=1)), Credential)
     await graph.issue_binding(graph.did, "PersonBinding")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     (link,) = await graph.bindings(graph.did)

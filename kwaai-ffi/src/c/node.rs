@@ -15,7 +15,7 @@ use super::stream::kwaai_stream_t;
 use super::trust::kwaai_trust_t;
 use super::vpk::kwaai_vpk_t;
 use crate::registry::Kind;
-use crate::trust::TestOptions;
+use crate::trust::{Rate, TestOptions};
 use crate::{Model, Node};
 
 /// A running node.
@@ -194,6 +194,47 @@ waiting! {
         let options = record::<TestOptions>("options_json", options_json)?;
         let credential_id = text("credential_id", credential_id)?;
         |cancel| async move { Text::json(&node.test_credential(credential_id, model, options, cancel).await?) }
+    }
+
+    /// Looks whether a peer is up, and keeps that as a sample of its sightings: up is who answers a call, whatever it answers.
+    /// `*out_json` is the JSON text `true` or `false`. `KWAAI_UNREACHABLE` when the peer does not answer and no other peer is
+    /// connected: the fault may be here, and that is no sample. It takes five seconds to find a peer down.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+    /// handle must not have been freed.
+    fn kwaai_node_sight / kwaai_node_sight_async(node: *const kwaai_node_t, peer: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (node, peer) = (resolve::<Node>(node)?, text("peer", peer)?);
+        |cancel| async move { Text::json(&node.sight(peer, cancel).await?) }
+    }
+
+    /// Looks at every connected peer, and at those that were looked at within the last seven days, once each period as long as
+    /// the node runs. `period_ms` is a second at least. What a bootstrap server does that issues UptimeVCs.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_node_watch_peers / kwaai_node_watch_peers_async(node: *const kwaai_node_t, period_ms: u64) -> () {
+        let node = resolve::<Node>(node)?;
+        move |cancel| async move { node.watch_peers(period_ms, cancel).await }
+    }
+
+    /// Measures how fast a peer computes its blocks of a model, and issues a ThroughputVC about what was measured: tokens per
+    /// second of the whole model, as if the peer computed all of its blocks. The model is loaded here, its blocks need not be;
+    /// with them the peer's results are compared. `options_json` is an object with any of `tokens`, 8 to 512, 32 unless set;
+    /// `runs`, 1 to 64, 3 unless set; `seed`, from 0 to 2^53 - 1; `valid_for_ms`. `*out_credential` is the signed document. It
+    /// is not kept. `KWAAI_NOT_FOUND` when the peer serves no block of the model, `KWAAI_CORRUPT_DATA` for a wrong result.
+    ///
+    /// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error`
+    /// may be NULL. Lifetime: the handles must not have been freed.
+    fn kwaai_node_issue_throughput / kwaai_node_issue_throughput_async(
+        node: *const kwaai_node_t,
+        peer: *const c_char,
+        model: *const kwaai_model_t,
+        options_json: *const c_char,
+    ) -> (out_credential: *mut c_char) {
+        let (node, model) = (resolve::<Node>(node)?, resolve::<Model>(model)?);
+        let (peer, rate) = (text("peer", peer)?, record::<Rate>("options_json", options_json)?);
+        |cancel| async move { Ok(Text(node.issue_throughput(peer, model, rate, cancel).await?.json)) }
     }
 
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.

@@ -610,6 +610,42 @@ waiting! {
         |cancel| async move { Text::json(&trust.tests(credential_id, cancel).await?) }
     }
 
+    /// Notes whether a peer was up just now, durably: a sample of its sightings, for an app that looks by its own means.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_trust_sight / kwaai_trust_sight_async(trust: *const kwaai_trust_t, peer: *const c_char, up: bool) -> () {
+        let (trust, peer) = (resolve::<TrustGraph>(trust)?, text("peer", peer)?);
+        move |cancel| async move { trust.sight(peer, up, cancel).await }
+    }
+
+    /// How often this node found a peer up over the last 128 days, as a JSON object: `since` and `until` of the looks, how many
+    /// `looks`, how many of them found it `up`, and the `up_share`. The text is null when it never looked.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_sightings / kwaai_trust_sightings_async(trust: *const kwaai_trust_t, peer: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (trust, peer) = (resolve::<TrustGraph>(trust)?, text("peer", peer)?);
+        |cancel| async move { Text::json(&trust.sightings(peer, cancel).await?) }
+    }
+
+    /// Issues an UptimeVC about a peer from what this node saw of it. `valid_for_ms` is a second at least, and `KWAAI_UNSET`
+    /// takes the type's own span. `*out_credential` is the signed document. It is not kept. `KWAAI_NOT_FOUND` when this node did
+    /// not look at the peer at two instants at least.
+    ///
+    /// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_trust_issue_uptime / kwaai_trust_issue_uptime_async(
+        trust: *const kwaai_trust_t,
+        peer: *const c_char,
+        valid_for_ms: u64,
+    ) -> (out_credential: *mut c_char) {
+        let (trust, peer) = (resolve::<TrustGraph>(trust)?, text("peer", peer)?);
+        let valid_for = optional_ms(valid_for_ms);
+        move |cancel| async move { Ok(Text(trust.issue_uptime(peer, valid_for, cancel).await?.json)) }
+    }
+
     /// Issues this identity's side of a link with a subject, a DID or a PeerId. `link_type` says what this identity is:
     /// "person", "organisation", "passkey" or "node". `valid_for_ms` is a second at least, and `KWAAI_UNSET` takes the type's
     /// own span. `*out_credential` is the signed document, to be given to others. It is not kept.

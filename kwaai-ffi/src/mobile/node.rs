@@ -10,7 +10,7 @@ use super::{
 use crate::Node;
 use crate::node::{Contribution, Diagnosis, NodeInfo, PeerInfo};
 use crate::shard::Offer;
-use crate::trust::{ClaimTest, Minimum, StatusRefresh, TakenWord, TestOptions, TrustStatement};
+use crate::trust::{ClaimTest, Credential, Minimum, Rate, StatusRefresh, TakenWord, TestOptions, TrustStatement};
 
 /// A running node.
 #[derive(uniffi::Object)]
@@ -103,6 +103,37 @@ impl NativeNode {
         let options = TestOptions { tolerance, tokens: maybe("tokens", tokens)?, seed: maybe("seed", seed)? };
         let model = model.map(|model| model.0.clone());
         Ok(self.0.test_credential(credential_id, model, options, token(cancel)).await?)
+    }
+
+    /// Looks whether a peer is up.
+    pub async fn sight(&self, peer: String, cancel: Cancel) -> Result<bool> {
+        Ok(self.0.sight(peer, token(cancel)).await?)
+    }
+
+    /// Looks at peers again and again.
+    pub async fn watch_peers(&self, period_ms: i64, cancel: Cancel) -> Result<()> {
+        Ok(self.0.watch_peers(whole("period_ms", period_ms)?, token(cancel)).await?)
+    }
+
+    /// Measures a peer's rate and issues a credential about it.
+    #[allow(clippy::too_many_arguments, reason = "options are arguments where languages name them")]
+    pub async fn issue_throughput(
+        &self,
+        peer: String,
+        model: Arc<NativeModel>,
+        tokens: Option<i64>,
+        runs: Option<i64>,
+        seed: Option<i64>,
+        valid_for_ms: Option<i64>,
+        cancel: Cancel,
+    ) -> Result<Credential> {
+        let rate = Rate {
+            tokens: maybe("tokens", tokens)?,
+            runs: maybe("runs", runs)?,
+            seed: maybe("seed", seed)?,
+            valid_for_ms: maybe("valid_for_ms", valid_for_ms)?,
+        };
+        Ok(self.0.issue_throughput(peer, model.0.clone(), rate, token(cancel)).await?)
     }
 
     /// Sends a text to a peer.

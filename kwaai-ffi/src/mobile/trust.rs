@@ -10,7 +10,7 @@ use super::{Cancel, NativeSigner, Result, token};
 use crate::TrustGraph;
 use crate::trust::{
     ClaimTest, Credential, CredentialSummary, Filter, GlobalTrust, IdentityBinding, ImportedCredentials,
-    KeptStatusList, Measured, Minimum, Propagation, Reputation, Score, Status, TrustOptions, TrustedIssuer,
+    KeptStatusList, Measured, Minimum, Propagation, Reputation, Score, Sightings, Status, TrustOptions, TrustedIssuer,
     VerifiedPresentation, WantedStatusList,
 };
 
@@ -286,6 +286,21 @@ impl NativeTrustGraph {
     /// The tests of a credential's claim.
     pub async fn tests(&self, credential_id: String, cancel: Cancel) -> Result<Vec<ClaimTest>> {
         Ok(self.0.tests(credential_id, token(cancel)).await?)
+    }
+
+    /// Notes whether a peer was up.
+    pub async fn sight(&self, peer: String, up: bool, cancel: Cancel) -> Result<()> {
+        Ok(self.0.sight(peer, up, token(cancel)).await?)
+    }
+
+    /// How often a peer was found up.
+    pub async fn sightings(&self, peer: String, cancel: Cancel) -> Result<Option<Sightings>> {
+        Ok(self.0.sightings(peer, token(cancel)).await?)
+    }
+
+    /// Issues a credential about a peer's uptime.
+    pub async fn issue_uptime(&self, peer: String, valid_for_ms: Option<i64>, cancel: Cancel) -> Result<Credential> {
+        Ok(self.0.issue_uptime(peer, maybe("valid_for_ms", valid_for_ms)?, token(cancel)).await?)
     }
 
     /// Issues this identity's side of a link.

@@ -10,7 +10,7 @@ use crate::{CancelToken, Model, Result, rt};
 
 /// The largest number up to which JavaScript tells whole numbers apart. The work of a test that one language repeats from
 /// another's record has to follow from the same seed.
-const MAX_SEED: u64 = (1 << 53) - 1;
+pub(super) const MAX_SEED: u64 = (1 << 53) - 1;
 
 /// How a claim is put to the test; every part may be left out.
 #[derive(Debug, Clone, Default, Deserialize)]

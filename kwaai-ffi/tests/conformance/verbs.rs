@@ -287,6 +287,12 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
             let options = args.record(&["credential_id", "model"])?;
             data(node.test_credential(args.get("credential_id")?, args.maybe_model("model")?, options, cancel).await?)
         }
+        "Node.sight" => data(node.sight(args.get("peer")?, cancel).await?),
+        "Node.watch_peers" => data(node.watch_peers(args.get("period_ms")?, cancel).await?),
+        "Node.issue_throughput" => {
+            let (model, rate) = (args.model("model")?, args.record(&["peer", "model"])?);
+            data(node.issue_throughput(args.get("peer")?, model, rate, cancel).await?)
+        }
         "Node.send_message" => data(node.send_message(args.get("peer")?, args.get("text")?, cancel).await?),
         "Node.messages" => Ok(stream(node.messages()?)),
         "Node.events" => Ok(stream(node.events()?)),
@@ -370,6 +376,11 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
         "TrustGraph.propagate" => data(graph.propagate(args.record(&[])?, cancel).await?),
         "TrustGraph.flush" => data(graph.flush(cancel).await?),
         "TrustGraph.tests" => data(graph.tests(args.get("credential_id")?, cancel).await?),
+        "TrustGraph.sight" => data(graph.sight(args.get("peer")?, args.get("up")?, cancel).await?),
+        "TrustGraph.sightings" => data(graph.sightings(args.get("peer")?, cancel).await?),
+        "TrustGraph.issue_uptime" => {
+            data(graph.issue_uptime(args.get("peer")?, args.get("valid_for_ms")?, cancel).await?)
+        }
         "TrustGraph.issue_binding" => {
             let (subject, link_type) = (args.get("subject")?, args.get("link_type")?);
             data(graph.issue_binding(subject, link_type, args.get("valid_for_ms")?, cancel).await?)

@@ -136,6 +136,36 @@ public final class Node: Sendable {
         }
     }
 
+    /// Looks whether a peer is up, and keeps that as a sample of its sightings: up is who answers a call, whatever it answers.
+    /// Throws `KwaaiError.unreachable` when the peer does not answer and no other peer is connected: the fault may be here, and
+    /// that is no sample. It takes five seconds to find a peer down.
+    @discardableResult
+    public func sight(peer: String) async throws -> Bool {
+        try await call { try await native.sight(peer: peer, cancel: $0) }
+    }
+
+    /// Looks at every connected peer, and at those that were looked at within the last seven days, once each period of a second
+    /// at least, as long as the node runs. What a bootstrap server does that issues uptimes.
+    public func watchPeers(period: Duration) async throws {
+        try await call { try await native.watchPeers(periodMs: period.milliseconds, cancel: $0) }
+    }
+
+    /// Measures how fast a peer computes its blocks of a model, and issues a `ThroughputVC` about it: tokens per second of the
+    /// whole model, as if the peer computed all of its blocks. Each of the `runs`, 1 to 64 and 3 unless set, computes `tokens`, 8
+    /// to 512 and 32 unless set. Where the model's blocks are here too, the results are compared. The credential is returned, and
+    /// not kept.
+    ///
+    /// Throws `KwaaiError.notFound` when the peer serves no block of the model, and `KwaaiError.corruptData` for a wrong result.
+    public func issueThroughput(
+        peer: String, model: Model, tokens: Int? = nil, runs: Int? = nil, seed: Int64? = nil, validFor: Duration? = nil
+    ) async throws -> Credential {
+        try await call { cancel in
+            try await native.issueThroughput(
+                peer: peer, model: model.native, tokens: tokens.map(Int64.init), runs: runs.map(Int64.init), seed: seed,
+                validForMs: validFor?.milliseconds, cancel: cancel)
+        }
+    }
+
     /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
     public func sendMessage(peer: String, text: String) async throws {
         try await call { try await native.sendMessage(peer: peer, text: text, cancel: $0) }

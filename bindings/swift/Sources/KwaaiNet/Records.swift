@@ -58,6 +58,7 @@ public typealias ResolvedDid = KwaaiNetNative.ResolvedDid
 public typealias Role = KwaaiNetNative.Role
 public typealias Score = KwaaiNetNative.Score
 public typealias SearchResult = KwaaiNetNative.SearchResult
+public typealias Sightings = KwaaiNetNative.Sightings
 public typealias Span = KwaaiNetNative.Span
 public typealias Stats = KwaaiNetNative.Stats
 public typealias Status = KwaaiNetNative.Status

@@ -258,6 +258,24 @@ public final class TrustGraph: Sendable {
         try await call { try await native.tests(credentialId: credentialId, cancel: $0) }
     }
 
+    /// Notes whether a peer was up just now: a sample of its sightings, for an app that looks by its own means.
+    public func sight(peer: String, up: Bool) async throws {
+        try await call { try await native.sight(peer: peer, up: up, cancel: $0) }
+    }
+
+    /// How often this node found a peer up; nil when it never looked within the last 128 days.
+    public func sightings(peer: String) async throws -> Sightings? {
+        try await call { try await native.sightings(peer: peer, cancel: $0) }
+    }
+
+    /// Issues an `UptimeVC` about a peer from what this node saw of it. It is returned, and not kept. Throws
+    /// `KwaaiError.notFound` when this node did not look at the peer at two instants at least.
+    public func issueUptime(peer: String, validFor: Duration? = nil) async throws -> Credential {
+        try await call { cancel in
+            try await native.issueUptime(peer: peer, validForMs: validFor?.milliseconds, cancel: cancel)
+        }
+    }
+
     /// Issues this identity's side of a link with a DID or a PeerId; `linkType` says what this identity is. It is returned, and
     /// not kept. The link is proven where both sides are kept: the node's, which says `node`, and that of its person or
     /// organisation.

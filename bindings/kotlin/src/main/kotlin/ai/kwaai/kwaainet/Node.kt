@@ -83,6 +83,40 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
      */
     public suspend fun askWord(peer: String): TakenWord = call { native.askWord(peer.sound("peer"), null).read() }
 
+    /**
+     * Looks whether a peer is up, and keeps that as a sample of its sightings: up is who answers a call, whatever it answers. Throws
+     * [KwaaiException.Unreachable] when the peer does not answer and no other peer is connected: the fault may be here, and that is
+     * no sample. It takes five seconds to find a peer down.
+     */
+    public suspend fun sight(peer: String): Boolean = call { native.sight(peer.sound("peer"), null) }
+
+    /**
+     * Looks at every connected peer, and at those that were looked at within the last seven days, once each [period] of a second at
+     * least, as long as the node runs. What a bootstrap server does that issues uptimes.
+     */
+    public suspend fun watchPeers(period: Duration): Unit = call { native.watchPeers(period.millis("period"), null) }
+
+    /**
+     * Measures how fast a peer computes its blocks of a [model], and issues a `ThroughputVC` about it: tokens per second of the whole
+     * model, as if the peer computed all of its blocks. Each of the [runs], 1 to 64 and 3 unless set, computes [tokens], 8 to 512 and
+     * 32 unless set. Where the model's blocks are here too, the results are compared. The credential is returned, and not kept.
+     *
+     * Throws [KwaaiException.NotFound] when the peer serves no block of the model, and [KwaaiException.CorruptData] for a wrong
+     * result.
+     */
+    public suspend fun issueThroughput(
+        peer: String,
+        model: Model,
+        tokens: Int? = null,
+        runs: Int? = null,
+        seed: Long? = null,
+        validFor: Duration? = null,
+    ): Credential = call {
+        native.issueThroughput(
+            peer.sound("peer"), model.native, tokens?.toLong(), runs?.toLong(), seed, validFor?.millis("validFor"), null,
+        ).read()
+    }
+
     /** Sends a text of at most 64 KiB to a peer. Returns when it has arrived. */
     public suspend fun sendMessage(peer: String, text: String): Unit =
         call { native.sendMessage(peer.sound("peer"), text.sound("text"), null) }

@@ -19,6 +19,7 @@ import ai.kwaai.kwaainet.internal.RefusedCredential as NativeRefusedCredential
 import ai.kwaai.kwaainet.internal.Reputation as NativeReputation
 import ai.kwaai.kwaainet.internal.ResolvedDid as NativeResolvedDid
 import ai.kwaai.kwaainet.internal.Score as NativeScore
+import ai.kwaai.kwaainet.internal.Sightings as NativeSightings
 import ai.kwaai.kwaainet.internal.Status as NativeStatus
 import ai.kwaai.kwaainet.internal.StatusRefresh as NativeStatusRefresh
 import ai.kwaai.kwaainet.internal.TakenWord as NativeTakenWord
@@ -362,6 +363,18 @@ public enum class LinkType {
     }
 }
 
+/** How often this node found a peer up, over the last 128 days. */
+public data class Sightings(
+    /** The first look. */
+    val since: Instant,
+    /** The last look. */
+    val until: Instant,
+    val looks: Long,
+    /** How many of the looks found it up. */
+    val up: Long,
+    val upShare: Double,
+)
+
 /** A link between a node and a person or organisation that both keys prove. */
 public data class IdentityBinding(
     /** The DID of the node. */
@@ -500,6 +513,8 @@ internal fun NativeClaimTest.read() = ClaimTest(
     credentialId, peer, claim, claimed, measured, samples.toInt(), tolerance, named(Verdict.entries, "verdict", verdict), correct,
     seed.toLong(), Instant.parse(at), probe, answer,
 )
+
+internal fun NativeSightings.read() = Sightings(Instant.parse(since), Instant.parse(until), looks.toLong(), up.toLong(), upShare)
 
 internal fun NativeIdentityBinding.read() = IdentityBinding(node, identity, LinkType.of(linkType), Instant.parse(since))
 

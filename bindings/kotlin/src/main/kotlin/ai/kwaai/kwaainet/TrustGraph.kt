@@ -201,6 +201,19 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     public suspend fun tests(credentialId: String): List<ClaimTest> =
         call { native.tests(credentialId.sound("credentialId"), null).map { it.read() } }
 
+    /** Notes whether a peer was [up] just now: a sample of its sightings, for an app that looks by its own means. */
+    public suspend fun sight(peer: String, up: Boolean): Unit = call { native.sight(peer.sound("peer"), up, null) }
+
+    /** How often this node found a peer up; `null` when it never looked within the last 128 days. */
+    public suspend fun sightings(peer: String): Sightings? = call { native.sightings(peer.sound("peer"), null)?.read() }
+
+    /**
+     * Issues an `UptimeVC` about a peer from what this node saw of it. It is returned, and not kept. Throws
+     * [KwaaiException.NotFound] when this node did not look at the peer at two instants at least.
+     */
+    public suspend fun issueUptime(peer: String, validFor: Duration? = null): Credential =
+        call { native.issueUptime(peer.sound("peer"), validFor?.millis("validFor"), null).read() }
+
     /**
      * Issues this identity's side of a link with [subject], a DID or a PeerId; [linkType] says what this identity is. It is
      * returned, and not kept. The link is proven where both sides are kept: the node's, which says [LinkType.NODE], and that of its

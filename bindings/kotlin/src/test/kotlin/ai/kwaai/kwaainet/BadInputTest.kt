@@ -64,6 +64,9 @@ class BadInputTest {
             for (seed in listOf(-1L, 1L shl 53, Long.MAX_VALUE)) {
                 refused("seed $seed", ErrorCode.INVALID_ARGUMENT) { node.testCredential("urn:kwaai:vc:0", seed = seed) }
             }
+            for (period in listOf((-1).milliseconds, 999.milliseconds, Duration.INFINITE)) {
+                refused("period $period", ErrorCode.INVALID_ARGUMENT) { node.watchPeers(period) }
+            }
             for (tokens in listOf(-1, 0, 513)) {
                 refused("tokens $tokens", ErrorCode.INVALID_ARGUMENT) { node.testCredential("urn:kwaai:vc:0", tokens = tokens) }
             }

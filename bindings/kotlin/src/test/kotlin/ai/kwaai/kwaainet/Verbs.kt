@@ -41,6 +41,16 @@ val VERBS: Map<String, Call> = mapOf(
             a.need("credential_id"), a.maybe("model"), a.real("tolerance"), a.int("tokens"), a.long("seed"),
         )
     },
+    "Node.sight" to { on, a -> (on as Node).sight(a.need("peer")) },
+    "Node.watch_peers" to { on, a ->
+        (on as Node).watchPeers(a.needLong("period_ms").milliseconds)
+    },
+    "Node.issue_throughput" to { on, a ->
+        val lifetime = a.long("valid_for_ms")?.milliseconds
+        (on as Node).issueThroughput(
+            a.need("peer"), a.need("model"), a.int("tokens"), a.int("runs"), a.long("seed"), lifetime,
+        )
+    },
     "Node.send_message" to { on, a -> (on as Node).sendMessage(a.need("peer"), a.need("text")) },
     "Node.messages" to { on, _ -> (on as Node).messages() },
     "Node.events" to { on, _ -> (on as Node).events() },
@@ -125,6 +135,11 @@ val VERBS: Map<String, Call> = mapOf(
     "TrustGraph.propagate" to { on, a -> (on as TrustGraph).propagate(a.texts("pretrusted"), a.real("alpha")) },
     "TrustGraph.flush" to { on, _ -> (on as TrustGraph).flush() },
     "TrustGraph.tests" to { on, a -> (on as TrustGraph).tests(a.need("credential_id")) },
+    "TrustGraph.sight" to { on, a -> (on as TrustGraph).sight(a.need("peer"), a.need("up")) },
+    "TrustGraph.sightings" to { on, a -> (on as TrustGraph).sightings(a.need("peer")) },
+    "TrustGraph.issue_uptime" to { on, a ->
+        (on as TrustGraph).issueUptime(a.need("peer"), a.long("valid_for_ms")?.milliseconds)
+    },
     "TrustGraph.issue_binding" to { on, a ->
         val lifetime = a.long("valid_for_ms")?.milliseconds
         (on as TrustGraph).issueBinding(a.need("subject"), LinkType.of(a.need("link_type")), lifetime)
