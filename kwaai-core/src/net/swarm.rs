@@ -35,6 +35,12 @@ pub(super) const PROVIDER_TTL: Duration = Duration::from_secs(30 * 60);
 /// How often the routing table is refreshed, and with it this node's provider records.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
+/// A QUIC connection on which nothing came for so long is gone. A machine that dies says nothing over UDP, and whoever was
+/// reached through it waits for this before the spare relay is tried.
+const QUIC_SILENCE_MS: u32 = 6000;
+/// Twice within that time something is sent, so that one lost packet ends nothing.
+const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(2500);
+
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     // The limits come first: what they refuse, the others never see.
@@ -68,7 +74,9 @@ pub(crate) fn build(
             })
             .map(|builder| {
                 never(builder.with_other_transport(|key| {
-                    let quic = quic::tokio::Transport::new(quic::Config::new(key));
+                    let mut config = quic::Config::new(key);
+                    (config.max_idle_timeout, config.keep_alive_interval) = (QUIC_SILENCE_MS, QUIC_KEEP_ALIVE);
+                    let quic = quic::tokio::Transport::new(config);
                     quic.map(|(peer, connection), _| (peer, bare::Muxer::new(connection)))
                 }))
             })
