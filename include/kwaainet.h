@@ -2901,7 +2901,7 @@ enum kwaai_status_t kwaai_vpk_stop_hosting_async(const struct kwaai_vpk_t *vpk,
                                                  struct kwaai_error_t **error);
 
 // What this node keeps, as JSON: `capacity_bytes`, `tenant_bytes`, `tenant_collections`, `memory_bytes`, `min_tier`,
-// `used_bytes` and `tenants`; `null` when it does not host.
+// `used_bytes` and `tenants`; null when it does not host.
 //
 // A tenant has the DID of its `owner`, the `bytes` that it is charged with, and the number of its `collections`.
 //
