@@ -352,10 +352,11 @@ enum kwaai_status_t kwaai_collection_delete_async(const struct kwaai_collection_
                                                   struct kwaai_error_t **error);
 
 // The vectors that are most like the one of `columns` numbers, as JSON: `hits`, the best first, and `liars`, the hosts that
-// are known to have answered wrongly. `options_json` says how: an object with any of "k", how many, 10 unless set and
-// 10,000 at most, and "filter", an object whose values the metadata must have. Hosts are not told of the filter.
+// are known to have answered wrongly.
 //
-// A hit has an `id`, a `score`, its `payload` in base64 or null, and its `metadata`.
+// A hit has an `id`, a `score`, its `payload` in base64 or null, and its `metadata`. `options_json` is an object with any of
+// `k`, how many hits, 10 unless set and 10,000 at most, and `filter`, an object whose values the metadata must have. Hosts
+// are not told of the filter.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may
 // be NULL. Lifetime: the handle must not have been freed.
@@ -3069,15 +3070,18 @@ enum kwaai_status_t kwaai_vpk_evict_async(const struct kwaai_vpk_t *vpk,
                                           struct kwaai_op_t **out_op,
                                           struct kwaai_error_t **error);
 
-// Makes a collection of vectors at its hosts, under a new key. `options_json` is an object with `dimension`, `privacy`
-// ("plain", "seal" or "split"), `hosts`, an array of PeerIds, DIDs or "here" for this node, and any of `metric` ("cosine",
-// unless set, or "dot") and `colluding`, how many hosts of "split" may work together and still learn nothing, 1 unless
-// set. One host under "plain" and "seal", twice `colluding` and one more under "split", 16 at most.
+// Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an
+// array of PeerIds, DIDs or "here" for this node: one under "plain" and "seal", twice `colluding` and one more, 16 at most,
+// under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and `colluding`, how many
+// hosts of "split" may work together and still learn nothing, 1 unless set.
 //
-// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
-// Lifetime: the collection ends with the node, and is there again in its next run.
+// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `options_json` and `error`
+// may be NULL. Lifetime: the collection ends with the node, and is there again in its next run.
 enum kwaai_status_t kwaai_vpk_create(const struct kwaai_vpk_t *vpk,
                                      const char *name,
+                                     uint32_t dimension,
+                                     const char *privacy,
+                                     const char *hosts_json,
                                      const char *options_json,
                                      uint32_t timeout_ms,
                                      struct kwaai_collection_t **out_collection,
@@ -3089,6 +3093,9 @@ enum kwaai_status_t kwaai_vpk_create(const struct kwaai_vpk_t *vpk,
 // also in a callback. NULL: as for `kwaai_vpk_create`. Lifetime: handles among the arguments may be freed at once.
 enum kwaai_status_t kwaai_vpk_create_async(const struct kwaai_vpk_t *vpk,
                                            const char *name,
+                                           uint32_t dimension,
+                                           const char *privacy,
+                                           const char *hosts_json,
                                            const char *options_json,
                                            struct kwaai_op_t **out_op,
                                            struct kwaai_error_t **error);

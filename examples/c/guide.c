@@ -297,14 +297,14 @@ static bool keep_vectors(kwaai_node_t *owner, kwaai_node_t *host, char **found, 
     const char *metadata = "[{\"text\": \"dumplings\"}, {\"text\": \"soup\"}]";
     kwaai_vpk_t *keeps = NULL, *vpk = NULL;
     kwaai_collection_t *notes = NULL;
-    char *address = NULL, *peer = NULL, *leakage = NULL, options[256];
+    char *address = NULL, *peer = NULL, *leakage = NULL, hosts[128];
     bool failed = kwaai_node_vpk(host, &keeps, error) || kwaai_node_vpk(owner, &vpk, error) ||
                   kwaai_vpk_host(keeps, 64u << 20, "{\"min_tier\": \"unknown\"}", WAIT, error) ||
                   kwaai_node_address(host, WAIT, &address, error) ||
                   kwaai_node_connect(owner, address, WAIT, &peer, error);
     if (!failed) {
-        snprintf(options, sizeof options, "{\"dimension\": 3, \"privacy\": \"seal\", \"hosts\": [\"%s\"]}", peer);
-        failed = kwaai_vpk_create(vpk, "notes", options, WAIT, &notes, error) ||
+        snprintf(hosts, sizeof hosts, "[\"%s\"]", peer);
+        failed = kwaai_vpk_create(vpk, "notes", 3, "seal", hosts, NULL, WAIT, &notes, error) ||
                  kwaai_collection_leakage(notes, &leakage, error) ||
                  kwaai_collection_upsert(notes, ids, 2, vectors, 3, NULL, metadata, WAIT, error) ||
                  kwaai_collection_flush(notes, WAIT, error) ||

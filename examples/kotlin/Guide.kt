@@ -9,8 +9,10 @@ import ai.kwaai.kwaainet.GenerateEvent
 import ai.kwaai.kwaainet.IngestEvent
 import ai.kwaai.kwaainet.KwaaiException
 import ai.kwaai.kwaainet.KwaaiNet
+import ai.kwaai.kwaainet.Matrix
 import ai.kwaai.kwaainet.Node
 import ai.kwaai.kwaainet.Preset
+import ai.kwaai.kwaainet.Privacy
 import ai.kwaai.kwaainet.Purpose
 import ai.kwaai.kwaainet.Rag
 import ai.kwaai.kwaainet.Route

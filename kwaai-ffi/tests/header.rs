@@ -227,7 +227,7 @@ fn declared(header: &str) -> BTreeMap<String, Function> {
 }
 
 /// What only C needs: errors, texts, versions, operations, what a program brings.
-const HOUSEKEEPING: [&str; 46] = [
+const HOUSEKEEPING: [&str; 48] = [
     "kwaai_abi_version",
     "kwaai_answer_fail",
     "kwaai_answer_finish",
@@ -253,6 +253,8 @@ const HOUSEKEEPING: [&str; 46] = [
     "kwaai_op_on_done",
     "kwaai_op_poll",
     "kwaai_op_result",
+    "kwaai_op_take_collection",
+    "kwaai_op_take_count",
     "kwaai_op_take_floats",
     "kwaai_op_take_item",
     "kwaai_op_take_model",

@@ -726,9 +726,10 @@ static kwaai_status_t call_vpk(call *made)
     } else if (IS("Vpk.evict")) {
         return kwaai_vpk_evict(H, text_of(made, "owner"), T, E);
     } else if (IS("Vpk.create")) {
-        const char *how = options(made, "dimension privacy hosts metric colluding");
-        return HANDLE_OF(COLLECTION,
-                         kwaai_vpk_create(H, text_of(made, "name"), how, T, (kwaai_collection_t **)&handle, E));
+        uint32_t dimension = u32_of(made, "dimension");
+        status = kwaai_vpk_create(H, text_of(made, "name"), dimension, text_of(made, "privacy"), written(made, "hosts"),
+                                  options(made, "metric colluding"), T, (kwaai_collection_t **)&handle, E);
+        return as_handle(made, status, COLLECTION, handle);
     } else if (IS("Vpk.open")) {
         return HANDLE_OF(COLLECTION, kwaai_vpk_open(H, text_of(made, "name"), T, (kwaai_collection_t **)&handle, E));
     } else if (IS("Vpk.collections")) {

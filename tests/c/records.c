@@ -180,8 +180,7 @@ int main(int count, char **arguments)
     static const float row[] = {1, 0};
     MUST(kwaai_node_vpk(alice, &vpk, &error));
     MUST(kwaai_vpk_host(vpk, 1u << 24, NULL, PATIENCE_MS, &error));
-    MUST(kwaai_vpk_create(vpk, "v", "{\"dimension\": 2, \"privacy\": \"plain\", \"hosts\": [\"here\"]}", PATIENCE_MS, &vectors,
-                          &error));
+    MUST(kwaai_vpk_create(vpk, "v", 2, "plain", "[\"here\"]", NULL, PATIENCE_MS, &vectors, &error));
     MUST(kwaai_collection_upsert(vectors, ids, 1, row, 2, NULL, NULL, PATIENCE_MS, &error));
     MUST(kwaai_collection_flush(vectors, PATIENCE_MS, &error));
     MUST(kwaai_collection_config(vectors, &text, &error));

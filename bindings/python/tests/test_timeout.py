@@ -21,11 +21,13 @@ from kwaainet import sync, testing
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
 #: What does not wait: it reads what is known, hands out a part of a node, or lets go.
 AT_ONCE = {
-    "Node": {"trust", "shards", "messages", "events", "advance_clock"},
+    "Node": {"trust", "shards", "vpk", "messages", "events", "advance_clock"},
     "TrustGraph": {"advance_clock", "shutdown"},
     "ShardEngine": {"shutdown"},
     "Model": {"shutdown"},
     "Rag": set[str](),
+    "Vpk": set[str](),
+    "VectorCollection": {"shutdown"},
 }
 
 
@@ -51,8 +53,14 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
         sync.ShardEngine.open() as engine,
         engine.load(MODEL) as model,
         sync.Rag.open(tmp_path / "kb", embedder="none") as rag,
+        sync.Node.start(preset="ephemeral", listen=[]) as keeper,
     ):
-        handles: dict[str, Any] = {"Node": node, "TrustGraph": graph, "ShardEngine": engine, "Model": model, "Rag": rag}
+        keeper.vpk().host(1 << 24)
+        vectors = keeper.vpk().create("vectors", 2, "plain", ["here"])
+        handles: dict[str, Any] = {
+            "Node": node, "TrustGraph": graph, "ShardEngine": engine, "Model": model, "Rag": rag, "Vpk": keeper.vpk(),
+            "VectorCollection": vectors,
+        }  # fmt: skip
         given: dict[str, Any] = {
             "address": "/ip4/127.0.0.1/tcp/1", "peer": node.did, "text": "x", "name": "kb", "type": "UptimeVC",
             "subject": node.did, "credential": "{}", "id": "x", "did": node.did, "types": ["UptimeVC"], "policy": {},
@@ -62,7 +70,8 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
             "url": f"urn:kwaai:status:{node.did.removeprefix('did:key:')}:revocation:0",
             "request": "{}", "withdrawal": "{}", "about": node.did, "thresholds": kwaainet.Thresholds(), "outcome": "good",
             "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node", "recommender": node.did, "peers": [node.did], "good": 1.0,
-            "bad": 0.0, "up": True, "period": timedelta(hours=1),
+            "bad": 0.0, "capacity_bytes": 1, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"],
+            "ids": [1], "vectors": [[1.0, 2.0]], "vector": [1.0, 2.0], "up": True, "period": timedelta(hours=1),
         }  # fmt: skip
         tried = 0
         for owner in CLASSES:

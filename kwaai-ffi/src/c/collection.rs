@@ -102,10 +102,11 @@ waiting! {
     }
 
     /// The vectors that are most like the one of `columns` numbers, as JSON: `hits`, the best first, and `liars`, the hosts that
-    /// are known to have answered wrongly. `options_json` says how: an object with any of "k", how many, 10 unless set and
-    /// 10,000 at most, and "filter", an object whose values the metadata must have. Hosts are not told of the filter.
+    /// are known to have answered wrongly.
     ///
-    /// A hit has an `id`, a `score`, its `payload` in base64 or null, and its `metadata`.
+    /// A hit has an `id`, a `score`, its `payload` in base64 or null, and its `metadata`. `options_json` is an object with any of
+    /// `k`, how many hits, 10 unless set and 10,000 at most, and `filter`, an object whose values the metadata must have. Hosts
+    /// are not told of the filter.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may
     /// be NULL. Lifetime: the handle must not have been freed.

@@ -2,6 +2,8 @@
 
 use std::ffi::c_char;
 
+use serde::Deserialize;
+
 use super::call::{free, record, resolve, text};
 use super::collection::kwaai_collection_t;
 use super::reply::Text;
@@ -18,6 +20,14 @@ impl Kind for Vpk {
     const TAG: u8 = 14;
     const NAME: &'static str = "private knowledge";
     type Opaque = kwaai_vpk_t;
+}
+
+/// What a collection is to be, beside what must be said.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CreateOptions {
+    metric: Option<String>,
+    colluding: Option<usize>,
 }
 
 waiting! {
@@ -68,20 +78,26 @@ waiting! {
         |cancel| async move { vpk.evict(owner, cancel).await }
     }
 
-    /// Makes a collection of vectors at its hosts, under a new key. `options_json` is an object with `dimension`, `privacy`
-    /// ("plain", "seal" or "split"), `hosts`, an array of PeerIds, DIDs or "here" for this node, and any of `metric` ("cosine",
-    /// unless set, or "dot") and `colluding`, how many hosts of "split" may work together and still learn nothing, 1 unless
-    /// set. One host under "plain" and "seal", twice `colluding` and one more under "split", 16 at most.
+    /// Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an
+    /// array of PeerIds, DIDs or "here" for this node: one under "plain" and "seal", twice `colluding` and one more, 16 at most,
+    /// under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and `colluding`, how many
+    /// hosts of "split" may work together and still learn nothing, 1 unless set.
     ///
-    /// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
-    /// Lifetime: the collection ends with the node, and is there again in its next run.
+    /// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `options_json` and `error`
+    /// may be NULL. Lifetime: the collection ends with the node, and is there again in its next run.
     fn kwaai_vpk_create / kwaai_vpk_create_async(
         vpk: *const kwaai_vpk_t,
         name: *const c_char,
+        dimension: u32,
+        privacy: *const c_char,
+        hosts_json: *const c_char,
         options_json: *const c_char,
     ) -> (out_collection: *mut kwaai_collection_t) {
         let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
-        let options: CollectionOptions = validate::json("options_json", &text("options_json", options_json)?)?;
+        let hosts = validate::json("hosts_json", &text("hosts_json", hosts_json)?)?;
+        let CreateOptions { metric, colluding } = record("options_json", options_json)?;
+        let (dimension, privacy) = (dimension as usize, text("privacy", privacy)?);
+        let options = CollectionOptions { dimension, privacy, hosts, metric, colluding };
         |cancel| async move { vpk.create(name, options, cancel).await }
     }
 

@@ -139,6 +139,28 @@ class BadInputTest {
     }
 
     @Test
+    fun `what cannot be a vector is refused, and so are limits of a relay that is none`() = runBlocking {
+        Node.start(preset = Preset.EPHEMERAL, listen = emptyList()).use { node ->
+            node.vpk().host(1L shl 24)
+            val notes = node.vpk().create("notes", 2, Privacy.PLAIN, listOf("here"))
+            val right = Matrix.of(listOf(floatArrayOf(1f, 2f)))
+            refused("rows of two lengths", ErrorCode.INVALID_ARGUMENT) { Matrix.of(listOf(floatArrayOf(1f), floatArrayOf())) }
+            refused("a short vector", ErrorCode.INVALID_ARGUMENT) { notes.upsert(listOf(1), Matrix.of(listOf(floatArrayOf(1f)))) }
+            refused("too few numbers", ErrorCode.INVALID_ARGUMENT) { notes.upsert(listOf(1), Matrix(1, 2, floatArrayOf(1f))) }
+            refused("a negative id", ErrorCode.INVALID_ARGUMENT) { notes.upsert(listOf(-1), right) }
+            refused("too few ids", ErrorCode.INVALID_ARGUMENT) { notes.upsert(emptyList(), right) }
+            refused("not a number", ErrorCode.INVALID_ARGUMENT) { notes.search(floatArrayOf(1f, Float.NaN)) }
+            refused("a negative k", ErrorCode.INVALID_ARGUMENT) { notes.search(floatArrayOf(1f, 2f), k = -1) }
+            refused("half a text", ErrorCode.INVALID_ARGUMENT) { notes.exportKey(half) }
+            refused("a negative capacity", ErrorCode.INVALID_ARGUMENT) { node.vpk().host(-1) }
+        }
+        refused("limits of no relay", ErrorCode.INVALID_ARGUMENT) {
+            Node.start(preset = Preset.EPHEMERAL, relayLimits = RelayLimits(maxCircuits = 1))
+        }
+        refused("a port", ErrorCode.INVALID_ARGUMENT) { Node.start(preset = Preset.EPHEMERAL, publicPort = 1 shl 16) }
+    }
+
+    @Test
     fun `a model of an engine that is closed is refused`() = runBlocking {
         ShardEngine.open().use { engine ->
             val model = engine.load(TINY)
