@@ -1,6 +1,8 @@
 //! How many bad answers get through when many peers are malicious. `make bench-trust` prints the whole table, with more
 //! seeds and beside EigenTrust.
 
+#[path = "support/shared.rs"]
+mod shared;
 #[path = "trust_score/simulation.rs"]
 mod simulation;
 
@@ -92,5 +94,34 @@ fn eigentrust_with_the_papers_choice_is_misled_by_spies_and_camouflage() {
     for threat in [Threat::Spies { spies: 25 }, Threat::Camouflage { honest_share: 0.5 }] {
         let run = Network::run(threat, Metric::EigenTrust { alpha_percent: 10 }, Choice::Proportional, 0);
         assert!(run.bad_share() > 0.2, "{threat:?}: {:.3}", run.bad_share());
+    }
+}
+
+#[test]
+fn no_threat_of_the_reference_simulation_gets_further_than_there() {
+    let Some(path) = shared::shared("vectors/eigentrust/threat-simulation-results.json") else { return };
+    let reference: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let threats = [
+        ("A, 10%..60% malicious", Threat::Individuals { malicious: MALICIOUS }),
+        ("B, 40%", Threat::Collective { malicious: MALICIOUS }),
+        ("B, 60%", Threat::Collective { malicious: 63 }),
+        ("C, f=0.2", Threat::Camouflage { honest_share: 0.2 }),
+        ("C, f=0.5", Threat::Camouflage { honest_share: 0.5 }),
+        ("C, f=0.8", Threat::Camouflage { honest_share: 0.8 }),
+        ("D, 10 spies of 42", Threat::Spies { spies: 10 }),
+        ("D, 25 spies of 42", Threat::Spies { spies: 25 }),
+    ];
+    let rows = reference["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), threats.len());
+    for (name, threat) in threats {
+        let row = rows.iter().find(|row| row["threat"] == name).unwrap_or_else(|| panic!("no row {name}"));
+        // The row of A lists six shares of malicious peers, of which the fourth is ours.
+        let none = row["none"].as_f64().or(row["none"][3].as_f64()).unwrap();
+        let local = row["local"].as_f64().or(row["local_at_40"].as_f64()).unwrap();
+        let share = |metric| mean(&runs(threat, metric), Outcomes::bad_share);
+        let (unguarded, ours) = (share(Metric::Nothing), share(Metric::Ours));
+        println!("{name}: {unguarded:.3} without trust, there {none}; {ours:.3} with it, there {local}");
+        assert!((unguarded - none).abs() <= 0.05, "{name}: the threats are not the same: {unguarded:.3}, {none}");
+        assert!(ours <= local + 0.02, "{name}: {ours:.3}, {local}");
     }
 }
