@@ -80,6 +80,9 @@ typedef enum kwaai_item_t {
 // An answer that a function of the program owes. Giving it frees it.
 typedef struct kwaai_answer_t kwaai_answer_t;
 
+// A collection of vectors at its hosts.
+typedef struct kwaai_collection_t kwaai_collection_t;
+
 // An embedder of the program.
 typedef struct kwaai_embedder_t kwaai_embedder_t;
 
@@ -113,6 +116,9 @@ typedef struct kwaai_stream_t kwaai_stream_t;
 // Credentials, trusted issuers, scores and minimum tiers.
 typedef struct kwaai_trust_t kwaai_trust_t;
 
+// Vectors on other people's machines, and vectors of others on this one.
+typedef struct kwaai_vpk_t kwaai_vpk_t;
+
 // A language model that writes the answers of a knowledge base.
 typedef struct kwaai_writer_t kwaai_writer_t;
 
@@ -123,6 +129,14 @@ typedef struct kwaai_part_t {
   // Its text.
   const char *text;
 } kwaai_part_t;
+
+// Bytes that come back with a vector.
+typedef struct kwaai_payload_t {
+  // The bytes; NULL for a vector without any.
+  const uint8_t *bytes;
+  // How many there are.
+  size_t length;
+} kwaai_payload_t;
 
 // Takes log records.
 typedef struct kwaai_log_t {
@@ -283,6 +297,242 @@ bool kwaai_answer_is_wanted(const struct kwaai_answer_t *answer);
 // answers `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_answer_free(struct kwaai_answer_t *answer);
 
+// Puts vectors in, all or none; those with an id that is there replace it. `count` ids, and as many `vectors` of `columns`
+// numbers, one after the other; `payloads` are `count` too, and come back with the vectors. `metadata_json` is an array of
+// `count` objects, or null for a vector without, by which hits can be chosen; texts are at home there too. Ids are at most
+// 2^53 - 1. What was put in is durable and found when this returns, and goes to the hosts when there is enough of it, or
+// at `kwaai_collection_flush`.
+//
+// Ownership: nothing changes hands; everything is copied. Threads: any. NULL: `payloads`, `metadata_json` and `error` may
+// be NULL, and `ids` and `vectors` when `count` is 0. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_collection_upsert(const struct kwaai_collection_t *collection,
+                                            const uint64_t *ids,
+                                            size_t count,
+                                            const float *vectors,
+                                            size_t columns,
+                                            const struct kwaai_payload_t *payloads,
+                                            const char *metadata_json,
+                                            uint32_t timeout_ms,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_upsert` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_upsert`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_upsert_async(const struct kwaai_collection_t *collection,
+                                                  const uint64_t *ids,
+                                                  size_t count,
+                                                  const float *vectors,
+                                                  size_t columns,
+                                                  const struct kwaai_payload_t *payloads,
+                                                  const char *metadata_json,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Takes vectors out, with their payloads, and answers how many there were. The hosts keep their numbers until the segment
+// is empty, or `kwaai_collection_rotate` leaves them out.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL, and `ids` when `count` is 0. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_collection_delete(const struct kwaai_collection_t *collection,
+                                            const uint64_t *ids,
+                                            size_t count,
+                                            uint32_t timeout_ms,
+                                            size_t *out_count,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_delete` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_delete`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_delete_async(const struct kwaai_collection_t *collection,
+                                                  const uint64_t *ids,
+                                                  size_t count,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// The vectors that are most like the one of `columns` numbers, as JSON: `hits`, the best first, and `liars`, the hosts that
+// are known to have answered wrongly. `options_json` says how: an object with any of "k", how many, 10 unless set and
+// 10,000 at most, and "filter", an object whose values the metadata must have. Hosts are not told of the filter.
+//
+// A hit has an `id`, a `score`, its `payload` in base64 or null, and its `metadata`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may
+// be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_collection_search(const struct kwaai_collection_t *collection,
+                                            const float *vector,
+                                            size_t columns,
+                                            const char *options_json,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_search` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_search`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_search_async(const struct kwaai_collection_t *collection,
+                                                  const float *vector,
+                                                  size_t columns,
+                                                  const char *options_json,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// How it stands, as JSON: how many `vectors`, how many of them are `buffered` here and not sealed yet, in how many
+// `segments` the others are, how many places in these are `deleted`, the `epoch` of the key, the hosts that are `behind`,
+// and the `liars` among them.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_collection_stats(const struct kwaai_collection_t *collection,
+                                           uint32_t timeout_ms,
+                                           char **out_json,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_stats` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_stats`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_stats_async(const struct kwaai_collection_t *collection,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// Seals what is buffered and brings everything to the hosts, the manifest too. Nothing is lost when that fails.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_collection_flush(const struct kwaai_collection_t *collection,
+                                           uint32_t timeout_ms,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_flush` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_flush`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_flush_async(const struct kwaai_collection_t *collection,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// Fetches everything from the hosts and checks it. As a JSON array, one for each `host`: whether everything is `right`,
+// the states of its `segments` and `payloads`, and that of the `manifest`.
+//
+// A state is "right", "wrong", "missing", "unknown" when the host could not be asked, or "undecided" when too few hosts
+// have a part. That is as much traffic as bringing everything there was; flush before, for what waits is missing there.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_collection_verify(const struct kwaai_collection_t *collection,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_verify` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_verify`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_verify_async(const struct kwaai_collection_t *collection,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Seals everything anew under a new key, without what was deleted. The hosts need room for both meanwhile.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_collection_rotate(const struct kwaai_collection_t *collection,
+                                            uint32_t timeout_ms,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_rotate` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_rotate`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_rotate_async(const struct kwaai_collection_t *collection,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// The key, as a text that opens with a passphrase of 1 to 1,024 bytes, for another device or a backup. Takes as long as
+// the passphrase is meant to cost, about a tenth of a second, and 64 MiB of memory.
+//
+// Ownership: the caller frees `*out_key` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_collection_export_key(const struct kwaai_collection_t *collection,
+                                                const char *passphrase,
+                                                uint32_t timeout_ms,
+                                                char **out_key,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_export_key` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_export_key`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_export_key_async(const struct kwaai_collection_t *collection,
+                                                      const char *passphrase,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
+
+// Forgets the collection, here and at its hosts, as `kwaai_vpk_destroy` does.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+// have been freed.
+enum kwaai_status_t kwaai_collection_destroy(const struct kwaai_collection_t *collection,
+                                             uint32_t timeout_ms,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_destroy` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_destroy`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_destroy_async(const struct kwaai_collection_t *collection,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// The name under which this node has it. It stays readable after the end.
+//
+// Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_collection_name(const struct kwaai_collection_t *collection,
+                                          char **out_name,
+                                          struct kwaai_error_t **error);
+
+// The id by which hosts know it, 32 hexadecimal digits. It stays readable after the end.
+//
+// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_collection_id(const struct kwaai_collection_t *collection,
+                                        char **out_id,
+                                        struct kwaai_error_t **error);
+
+// What it is, as JSON: `dimension`, `privacy`, `hosts`, `metric`, `colluding`. It stays readable after the end.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_collection_config(const struct kwaai_collection_t *collection,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// What its hosts learn, as JSON: whether they can read the `vectors` and the `queries`, tell the `matches`, and whether
+// wrong answers are noticed as `answers_checked`; in words, what is `learned` nevertheless and what the rest `rests_on`. It
+// stays readable after the end.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_collection_leakage(const struct kwaai_collection_t *collection,
+                                             char **out_json,
+                                             struct kwaai_error_t **error);
+
+// Lets go of the collection, which stays, here and at its hosts. Calling it again is fine.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have
+// been freed.
+enum kwaai_status_t kwaai_collection_shutdown(const struct kwaai_collection_t *collection,
+                                              struct kwaai_error_t **error);
+
+// Frees a handle of a collection, which stays, here and at its hosts.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_collection_free(struct kwaai_collection_t *collection);
+
 // The version of the library, for example "0.1.0".
 //
 // Ownership: the text is static; do not free it. Threads: any. NULL: never returned. Lifetime: for ever.
@@ -387,8 +637,12 @@ enum kwaai_status_t kwaai_model_shutdown(const struct kwaai_model_t *model,
 enum kwaai_status_t kwaai_model_free(struct kwaai_model_t *model);
 
 // Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"),
-// `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns` and `limits`, and for tests `seed` and `clock`;
-// NULL starts with the defaults.
+// `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns`, `hivemind`, `trusted_relays`, `relay`,
+// `relay_limits`, `announce_addr`, `public_ip`, `public_port`, `force_private`, `identify_min_confirmations`,
+// `identify_timeout_ms`, `upnp` and `limits`, and for tests `seed` and `clock`; NULL starts with the defaults.
+// `relay_limits` is an object with any of `max_reservations`, `reservation_duration_ms`, `max_circuits`,
+// `max_circuits_per_peer`, `max_circuits_per_stranger`, `max_circuit_bytes` and `max_circuit_duration_ms`, of a node with
+// `relay`. `identify_timeout_ms` is rounded up to whole seconds.
 //
 // Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `config_json` and `error` may
 // be NULL. Lifetime: the node runs until `kwaai_node_shutdown` or `kwaai_node_free`.
@@ -406,7 +660,10 @@ enum kwaai_status_t kwaai_node_start_async(const char *config_json,
                                            struct kwaai_error_t **error);
 
 // What the node says about itself, as JSON: `name`, `peer_id`, `did`, `version`, `data_dir`, `addresses`,
-// `connected_peers`, `uptime_ms`.
+// `reachability`, `connected_peers`, `uptime_ms`.
+//
+// `reachability` is whether others can dial the node: its `verdict`, which is "public", "private" or "unknown", `why` in
+// a sentence, and the PeerIds of the `relays` that the node is reached through.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
@@ -441,8 +698,9 @@ enum kwaai_status_t kwaai_node_address_async(const struct kwaai_node_t *node,
                                              struct kwaai_op_t **out_op,
                                              struct kwaai_error_t **error);
 
-// The connected peers as a JSON array, each with its tier, its score and the arithmetic, and whether a fiduciary
-// pledge of it counts here.
+// The connected peers as a JSON array, each with its tier, its score and the arithmetic, whether a fiduciary pledge of
+// it counts here, whether it is `relayed`, reached only through a relay, and whether it was named as a `bootstrap` or
+// a `trusted_relay`.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
@@ -458,6 +716,26 @@ enum kwaai_status_t kwaai_node_peers(const struct kwaai_node_t *node,
 enum kwaai_status_t kwaai_node_peers_async(const struct kwaai_node_t *node,
                                            struct kwaai_op_t **out_op,
                                            struct kwaai_error_t **error);
+
+// Looks for what keeps this node from others, as a JSON array of objects with `cause`, `text`, which says what was seen,
+// and `remedy`. Causes are "no_bootstrap", "dead_bootstrap", "incompatible_version", "clock_off",
+// "relay_without_slots", "dead_relay" and "firewall". Bootstraps that are not connected are tried, for ten seconds at
+// most. Nothing found is an empty array.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_diagnose(const struct kwaai_node_t *node,
+                                        uint32_t timeout_ms,
+                                        char **out_json,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_diagnose` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_diagnose`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_diagnose_async(const struct kwaai_node_t *node,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
 
 // Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.
 //
@@ -763,6 +1041,14 @@ enum kwaai_status_t kwaai_node_trust(const struct kwaai_node_t *node,
 enum kwaai_status_t kwaai_node_shards(const struct kwaai_node_t *node,
                                       struct kwaai_shards_t **out_shards,
                                       struct kwaai_error_t **error);
+
+// Vectors on other people's machines that these cannot read, and such vectors of others on this one. It ends with the node.
+//
+// Ownership: the caller frees `*out_vpk` with `kwaai_vpk_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_node_vpk(const struct kwaai_node_t *node,
+                                   struct kwaai_vpk_t **out_vpk,
+                                   struct kwaai_error_t **error);
 
 // For tests: moves the clock that the node was started with forward. `KWAAI_UNSUPPORTED` for a node that goes by the
 // machine's clock.
@@ -1481,6 +1767,21 @@ enum kwaai_status_t kwaai_op_take_model(const struct kwaai_op_t *op,
 enum kwaai_status_t kwaai_op_take_rag(const struct kwaai_op_t *op,
                                       struct kwaai_rag_t **out_rag,
                                       struct kwaai_error_t **error);
+
+// Takes the collection that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_collection(const struct kwaai_op_t *op,
+                                             struct kwaai_collection_t **out_collection,
+                                             struct kwaai_error_t **error);
+
+// Takes the number that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: not applicable.
+enum kwaai_status_t kwaai_op_take_count(const struct kwaai_op_t *op,
+                                        size_t *out_count,
+                                        struct kwaai_error_t **error);
 
 // Takes the stream that an operation answered; the statuses are those of `kwaai_op_take_text`.
 //
@@ -2559,6 +2860,169 @@ enum kwaai_status_t kwaai_trust_shutdown(const struct kwaai_trust_t *trust,
 // Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
 // `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_trust_free(struct kwaai_trust_t *trust);
+
+// Begins to keep collections for peers that the policy's `store_vectors` admits, and for this node, on `capacity_bytes` of
+// the disk. Nothing is kept for anybody before; what was kept in an earlier run is there again. `options_json` is an
+// object with any of `tenant_bytes`, a quarter of all unless set, `tenant_collections`, 64 unless set, both for one owner,
+// `memory_bytes` for answering, as much as on the disk up to 1 GiB unless set, and `min_tier`.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `options_json` and `error` may be NULL. Lifetime: the handle
+// must not have been freed.
+enum kwaai_status_t kwaai_vpk_host(const struct kwaai_vpk_t *vpk,
+                                   uint64_t capacity_bytes,
+                                   const char *options_json,
+                                   uint32_t timeout_ms,
+                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_host` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_host`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_host_async(const struct kwaai_vpk_t *vpk,
+                                         uint64_t capacity_bytes,
+                                         const char *options_json,
+                                         struct kwaai_op_t **out_op,
+                                         struct kwaai_error_t **error);
+
+// Ends that. What is kept stays on the disk. A node that does not host is fine.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_vpk_stop_hosting(const struct kwaai_vpk_t *vpk,
+                                           uint32_t timeout_ms,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_stop_hosting` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_stop_hosting`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_stop_hosting_async(const struct kwaai_vpk_t *vpk,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// What this node keeps, as JSON: `capacity_bytes`, `tenant_bytes`, `tenant_collections`, `memory_bytes`, `min_tier`,
+// `used_bytes` and `tenants`; `null` when it does not host.
+//
+// A tenant has the DID of its `owner`, the `bytes` that it is charged with, and the number of its `collections`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_hosted(const struct kwaai_vpk_t *vpk,
+                                     uint32_t timeout_ms,
+                                     char **out_json,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_hosted` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_hosted`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_hosted_async(const struct kwaai_vpk_t *vpk,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// Forgets everything that is kept for one owner, a DID or a PeerId. `KWAAI_NOT_FOUND` when nothing is, and
+// `KWAAI_UNSUPPORTED` when this node does not host.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_vpk_evict(const struct kwaai_vpk_t *vpk,
+                                    const char *owner,
+                                    uint32_t timeout_ms,
+                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_evict` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_evict`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_evict_async(const struct kwaai_vpk_t *vpk,
+                                          const char *owner,
+                                          struct kwaai_op_t **out_op,
+                                          struct kwaai_error_t **error);
+
+// Makes a collection of vectors at its hosts, under a new key. `options_json` is an object with `dimension`, `privacy`
+// ("plain", "seal" or "split"), `hosts`, an array of PeerIds, DIDs or "here" for this node, and any of `metric` ("cosine",
+// unless set, or "dot") and `colluding`, how many hosts of "split" may work together and still learn nothing, 1 unless
+// set. One host under "plain" and "seal", twice `colluding` and one more under "split", 16 at most.
+//
+// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the collection ends with the node, and is there again in its next run.
+enum kwaai_status_t kwaai_vpk_create(const struct kwaai_vpk_t *vpk,
+                                     const char *name,
+                                     const char *options_json,
+                                     uint32_t timeout_ms,
+                                     struct kwaai_collection_t **out_collection,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_create` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_create`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_create_async(const struct kwaai_vpk_t *vpk,
+                                           const char *name,
+                                           const char *options_json,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// Opens a collection that was made before. While it is open, the same name opens the same one.
+//
+// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the collection ends with the node.
+enum kwaai_status_t kwaai_vpk_open(const struct kwaai_vpk_t *vpk,
+                                   const char *name,
+                                   uint32_t timeout_ms,
+                                   struct kwaai_collection_t **out_collection,
+                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_open` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_open`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_open_async(const struct kwaai_vpk_t *vpk,
+                                         const char *name,
+                                         struct kwaai_op_t **out_op,
+                                         struct kwaai_error_t **error);
+
+// The names of the collections of this node, as a JSON array.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_collections(const struct kwaai_vpk_t *vpk,
+                                          uint32_t timeout_ms,
+                                          char **out_json,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_collections` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_collections`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_collections_async(const struct kwaai_vpk_t *vpk,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Forgets a collection, here and at its hosts. Handles of it answer `KWAAI_CLOSED` from then on. When a host cannot be
+// reached it stays a collection, and can be destroyed again.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_vpk_destroy(const struct kwaai_vpk_t *vpk,
+                                      const char *name,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_destroy` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_destroy`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_destroy_async(const struct kwaai_vpk_t *vpk,
+                                            const char *name,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Frees it. What the node keeps, and its collections, stay with the node.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_vpk_free(struct kwaai_vpk_t *vpk);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -166,3 +166,19 @@ suspend fun askOthers(app: Node, host: Node, subject: String) {
     println("the credential is ${status.state} and the host says ${app.askTrust(host.did, subject).answer}")
 }
 // end: ask_others
+
+// anchor: keep_vectors
+suspend fun keepVectors(owner: Node, host: Node) {
+    host.vpk().host(64L shl 20, minTier = Tier.UNKNOWN)
+    owner.connect(host.info().addresses.first())
+
+    val notes = owner.vpk().create("notes", 3, Privacy.SEAL, listOf(host.peerId))
+    println("the host learns ${notes.leakage.learned}")
+    val vectors = Matrix.of(listOf(floatArrayOf(1f, 0f, 0f), floatArrayOf(0f, 1f, 0f)))
+    notes.upsert(listOf(1, 2), vectors, payloads = listOf("dumplings", "soup").map { it.encodeToByteArray() })
+    notes.flush()
+
+    val hit = notes.search(floatArrayOf(0.9f, 0.1f, 0f), k = 1).hits.first()
+    println("${hit.payload?.decodeToString()}: ${hit.score}")
+}
+// end: keep_vectors

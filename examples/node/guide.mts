@@ -155,3 +155,23 @@ export async function askOthers(subject: string, print: Print = console.log): Pr
   print('the credential is', state, 'and the host says', after.answer);
   // end: ask_others
 }
+
+export async function keepVectors(print: Print = console.log): Promise<void> {
+  // anchor: keep_vectors
+  await using host = await Node.start({ preset: 'ephemeral' });
+  await using owner = await Node.start({ preset: 'ephemeral' });
+  await host.vpk().host(64 * 2 ** 20, { minTier: 'unknown' });
+  await owner.connect((await host.info()).addresses[0]!);
+
+  await using notes = await owner.vpk().create('notes', 3, 'seal', [host.peerId]);
+  print('the host learns', notes.leakage.learned);
+  await notes.upsert([1, 2], [[1, 0, 0], [0, 1, 0]], {
+    payloads: [Buffer.from('dumplings'), Buffer.from('soup')],
+    metadata: [{ day: 'Friday' }, null],
+  });
+  await notes.flush();
+
+  const { hits } = await notes.search([0.9, 0.1, 0], { k: 1 });
+  for (const { payload, score } of hits) print(Buffer.from(payload!).toString(), score);
+  // end: keep_vectors
+}

@@ -164,3 +164,20 @@ async def ask_others(app: Node, host: Node, subject_did: str) -> kwaainet.Status
     print("the credential is", status.state, "and the host says", after.answer)
     return status
 # end: ask_others
+
+
+# anchor: keep_vectors
+async def keep_vectors(owner: Node, host: Node) -> kwaainet.FoundVectors:
+    await host.vpk().host(64 << 20, min_tier="unknown")
+    await owner.connect((await host.info()).addresses[0])
+
+    notes = await owner.vpk().create("notes", 3, "seal", [host.peer_id])
+    print("the host learns", notes.leakage.learned)
+    vectors = numpy.array([[1, 0, 0], [0, 1, 0]], dtype=numpy.float32)
+    await notes.upsert([1, 2], vectors, payloads=[b"dumplings", b"soup"], metadata=[{"day": "Friday"}, None])
+    await notes.flush()
+
+    found = await notes.search([0.9, 0.1, 0], k=1)
+    print(found.hits[0].payload, found.hits[0].score)
+    return found
+# end: keep_vectors

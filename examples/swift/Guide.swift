@@ -170,3 +170,20 @@ func askOthers(app: Node, host: Node, subject: String) async throws {
     print("the credential is \(status.state) and the host says \(after.answer)")
 }
 // end: ask_others
+
+// anchor: keep_vectors
+func keepVectors(owner: Node, host: Node) async throws {
+    try await host.vpk().host(capacityBytes: 64 << 20, minTier: .unknown)
+    try await owner.connect(address: host.info().addresses[0])
+
+    let vpk = owner.vpk()
+    let notes = try await vpk.create(name: "notes", dimension: 3, privacy: .seal, hosts: [host.peerId])
+    print("the host learns \(notes.leakage.learned)")
+    let vectors = Matrix(rows: 2, columns: 3, values: [1, 0, 0, 0, 1, 0])
+    try await notes.upsert(ids: [1, 2], vectors: vectors, payloads: [Data("dumplings".utf8), Data("soup".utf8)])
+    try await notes.flush()
+
+    let found = try await notes.search(vector: [0.9, 0.1, 0], k: 1)
+    print(found.hits.map { String(decoding: $0.payload ?? Data(), as: UTF8.self) })
+}
+// end: keep_vectors

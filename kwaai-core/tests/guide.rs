@@ -1,5 +1,7 @@
 //! The guide's tasks in Rust. Each function is one task, and a test.
 
+#![cfg(feature = "vpk")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
 use kwaai_core::shard::{Blocks, LoadOptions, Route};
 use kwaai_core::trust::{CredentialType, Disclosure, Disclosures, Purpose, Status, Tier, TrustAnswer, TrustGraph};
+use kwaai_core::vpk::{CollectionConfig, DepotPolicy, Found, HostName, Item as VectorItem, Metric, Mode};
 use kwaai_core::{Config, ErrorCode, Node, Result};
 
 type Done = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -317,6 +320,37 @@ async fn a_peer_is_asked_before_and_after_a_credential_is_withdrawn() -> Done {
     let answered = ask_others(&app, &host, Keypair::from_seed([5; 32]).did()?).await?;
     assert_eq!(answered, (TrustAnswer::Tier(Tier::Known), Status::Revoked, TrustAnswer::Unknown));
     for node in [app, host] {
+        node.shutdown(Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
+// anchor: keep_vectors
+async fn keep_vectors(owner: &Node, host: &Node) -> Result<Found> {
+    host.vpk().host(DepotPolicy { min_tier: Some(Tier::Unknown), ..DepotPolicy::of(64 << 20) }).await?;
+    owner.connect(&host.info()?.addresses[0].to_string()).await?;
+
+    let (mode, metric, hosts) = (Mode::Seal, Metric::Cosine, vec![HostName::Peer(host.peer_id())]);
+    let config = CollectionConfig { mode, dimension: 3, metric, hosts, colluding: 0 };
+    let notes = owner.vpk().create("notes", config).await?;
+    println!("the host learns {}", notes.leakage().learned);
+    let items = [(1, [1.0, 0.0, 0.0], "dumplings"), (2, [0.0, 1.0, 0.0], "soup")];
+    let items = items.map(|(id, vector, text)| VectorItem::new(id, vector.to_vec()).with_payload(text));
+    notes.upsert(items.to_vec()).await?;
+    notes.flush().await?;
+
+    let found = notes.search(&[0.9, 0.1, 0.0], 1, &serde_json::Map::new()).await?;
+    println!("{:?}", found.hits);
+    Ok(found)
+}
+// end: keep_vectors
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_finds_what_it_cannot_read() -> Done {
+    let (owner, host) = (Node::start(Config::default()).await?, Node::start(Config::default()).await?);
+    let found = keep_vectors(&owner, &host).await?;
+    assert_eq!((found.hits[0].id, found.hits[0].payload.as_deref()), (1, Some(&b"dumplings"[..])));
+    for node in [owner, host] {
         node.shutdown(Duration::ZERO).await?;
     }
     Ok(())

@@ -16,6 +16,7 @@ mod waiting;
 
 mod answer;
 mod call;
+mod collection;
 mod library;
 mod model;
 mod node;
@@ -30,9 +31,11 @@ mod taken;
 #[cfg(feature = "testing")]
 mod testing;
 mod trust;
+mod vpk;
 
 pub use answer::*;
 pub use call::{KWAAI_UNSET, KWAAI_WAIT_FOREVER};
+pub use collection::*;
 pub use library::*;
 pub use model::*;
 pub use node::*;
@@ -46,3 +49,4 @@ pub use taken::*;
 #[cfg(feature = "testing")]
 pub use testing::*;
 pub use trust::*;
+pub use vpk::*;

@@ -29,6 +29,7 @@ mod stream;
 pub mod testing;
 pub mod trust;
 mod validate;
+pub mod vpk;
 
 pub use cancel::CancelToken;
 pub use error::{KwaaiError, Result};
@@ -43,6 +44,7 @@ pub use shard::{Model, ShardEngine};
 pub use stream::{JsonStream, MAX_BATCH, Stream};
 pub use trust::TrustGraph;
 pub use validate::Spelling;
+pub use vpk::{VectorCollection, Vpk};
 
 #[cfg(feature = "uniffi")]
 uniffi::setup_scaffolding!();

@@ -20,13 +20,14 @@ mod stream;
 #[cfg(feature = "testing")]
 mod testing;
 mod trust;
+mod vpk;
 
 pub use error::NativeError;
 pub use library::{ErrorCodeInfo, error_codes, init_native_logging, native_version};
 pub use node::NativeNode;
 pub use options::{
-    BlockShareOptions, ChatOptions, ChunkingSizes, EndpointOptions, NodeLimits, NodeOptions, QuestionOptions,
-    RagOptions,
+    BlockShareOptions, ChatOptions, ChunkingSizes, EndpointOptions, NodeLimits, NodeOptions, NodeRelayLimits,
+    QuestionOptions, RagOptions,
 };
 pub use provide::{
     EmbedderCode, ModelCode, NativeEmbedder, NativeFinish, NativePart, NativePieces, NativeReader, NativeSigner,
@@ -44,6 +45,7 @@ pub use stream::{NativeNumbers, NumberBatch};
 #[cfg(feature = "testing")]
 pub use testing::{live_handles, numbers, provoke_error, provoke_panic, seed_did, seed_sign, wait_forever};
 pub use trust::NativeTrustGraph;
+pub use vpk::{NativeCollection, NativeVpk};
 
 use std::sync::Arc;
 

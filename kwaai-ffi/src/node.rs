@@ -1,25 +1,27 @@
 //! A whole node, as an object.
 
-use std::path::PathBuf;
+mod config;
+mod record;
+
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kwaai_core::Error;
-use kwaai_core::config::{Config, Preset};
-use kwaai_core::net::{Limits, Message, NetworkEvent};
 use kwaai_core::node;
 use kwaai_core::trust::Tier;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::clock::{SetClock, check_seed, seeded};
+use crate::clock::SetClock;
 use crate::fork::{MODELS, NETWORK};
 use crate::handle::Handle;
 use crate::provide::Supplies;
 use crate::rag::Options;
 use crate::shard::Offer;
-use crate::trust::{ClaimTest, Minimum, Reason, StatusRefresh, TakenWord, TestOptions, TrustStatement};
-use crate::{CancelToken, Model, Rag, Result, ShardEngine, Stream, TrustGraph, rt, validate};
+use crate::trust::{ClaimTest, Minimum, StatusRefresh, TakenWord, TestOptions, TrustStatement};
+use crate::{CancelToken, Model, Rag, Result, ShardEngine, Stream, TrustGraph, Vpk, rt, validate};
+
+pub use config::{LimitOptions, NodeConfig, RelayOptions};
+pub use record::{Diagnosis, MessageRecord, NodeEvent, NodeInfo, PeerInfo, Reachability};
 
 /// A running node. Dropping it aborts what is under way; [`Node::shutdown`] lets it finish.
 pub struct Node {
@@ -28,6 +30,7 @@ pub struct Node {
     clock: SetClock,
     trust: Arc<TrustGraph>,
     shards: Arc<ShardEngine>,
+    vpk: Arc<Vpk>,
 }
 
 /// What stays known of a node after its end.
@@ -39,198 +42,6 @@ pub struct Identity {
     pub peer_id: String,
     /// The identity that signs credentials.
     pub did: String,
-}
-
-/// What a node is told at its start; every part may be left out. What is set here wins over environment, `config.yaml`
-/// and preset.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NodeConfig {
-    /// `ephemeral`, `desktop`, `mobile` or `server`; `desktop` unless set.
-    pub preset: Option<String>,
-    /// The readable name.
-    pub name: Option<String>,
-    /// Where the data is kept.
-    pub data_dir: Option<String>,
-    /// The key file.
-    pub identity_key: Option<String>,
-    /// Multiaddresses to listen on; an empty list listens nowhere.
-    pub listen: Option<Vec<String>>,
-    /// Multiaddresses of the nodes to join the network through.
-    pub bootstrap: Option<Vec<String>>,
-    /// Whether to look for nodes on the local network.
-    pub mdns: Option<bool>,
-    /// How much peers may take.
-    #[serde(deserialize_with = "validate::or_default")]
-    pub limits: LimitOptions,
-    /// For tests: the identity is made from this number, and is no secret. Only in memory.
-    pub seed: Option<u64>,
-    /// For tests: a clock that stands at this instant, RFC 3339, until [`Node::advance_clock`] moves it.
-    pub clock: Option<String>,
-}
-
-macro_rules! limits {
-    ($($(#[$doc:meta])* $name:ident: $kind:ty),+; $($(#[$ms_doc:meta])* $ms:ident => $field:ident),+) => {
-        /// The limits to change; the others stay as the preset has them.
-        #[derive(Debug, Clone, Default, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct LimitOptions {
-            $($(#[$doc])* pub $name: Option<$kind>,)+
-            $($(#[$ms_doc])* pub $ms: Option<u64>,)+
-        }
-
-        impl LimitOptions {
-            fn apply(&self, limits: &mut Limits) -> Result<()> {
-                $(if let Some(value) = self.$name { limits.$name = value; })+
-                $(if let Some(ms) = self.$ms { limits.$field = validate::millis(stringify!($ms), ms)?; })+
-                Ok(())
-            }
-        }
-    };
-}
-
-limits! {
-    /// Connections in both directions together.
-    max_connections: u32,
-    /// Connections that others opened.
-    max_incoming_connections: u32,
-    /// Connections with one peer.
-    max_connections_per_peer: u32,
-    /// Incoming connections whose handshake is under way.
-    max_pending_incoming: u32,
-    /// Outgoing connections whose handshake is under way.
-    max_pending_outgoing: u32,
-    /// New connections are refused above this share of the machine's memory, 0 to 1.
-    max_memory_share: f64,
-    /// Calls of one peer served at the same time.
-    max_calls_per_peer: usize,
-    /// Calls served at the same time.
-    max_calls: usize,
-    /// Streams of one peer served at the same time.
-    max_streams_per_peer: usize,
-    /// Streams served at the same time.
-    max_streams: usize,
-    /// Unread messages that are kept.
-    inbox: usize,
-    /// Unread events that are kept for one reader.
-    events: usize,
-    /// Keys for which this node remembers who provides them.
-    max_provided_keys: usize;
-    /// How long a connection without any stream is kept.
-    idle_connection_ms => idle_connection,
-    /// How long a peer may take to say what a stream is for.
-    header_timeout_ms => header_timeout,
-    /// How long the gate may take to decide.
-    gate_timeout_ms => gate_timeout,
-    /// No call is served for longer.
-    max_call_duration_ms => max_call_duration
-}
-
-/// What a node says about itself.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
-pub struct NodeInfo {
-    /// The readable name.
-    pub name: String,
-    /// The identity on the network.
-    pub peer_id: String,
-    /// The identity that signs credentials.
-    pub did: String,
-    /// The version of the library.
-    pub version: String,
-    /// Where the data is kept, unless in memory.
-    pub data_dir: Option<String>,
-    /// Addresses at which the node can be dialled.
-    pub addresses: Vec<String>,
-    /// How many peers are connected.
-    pub connected_peers: usize,
-    /// Milliseconds since the start.
-    pub uptime_ms: u64,
-}
-
-/// A connected peer, and how far this node trusts it.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
-pub struct PeerInfo {
-    /// The identity that the connection authenticated.
-    pub peer_id: String,
-    /// The same as a DID, when its PeerId carries a key.
-    pub did: Option<String>,
-    /// The readable name that the peer gives itself; not to be trusted.
-    pub name: String,
-    /// What the peer says it runs; not to be trusted.
-    pub agent: String,
-    /// `inbound` when the peer dialled, `outbound` when this node did.
-    pub direction: String,
-    /// The far ends of its connections.
-    pub addresses: Vec<String>,
-    /// The last measured round trip in milliseconds.
-    pub rtt_ms: Option<f64>,
-    /// The tier that its score reaches.
-    pub tier: String,
-    /// From 0 to 1.
-    pub score: f64,
-    /// The arithmetic of the score.
-    pub reasons: Vec<Reason>,
-    /// Whether a fiduciary pledge of the peer counts here.
-    pub pledged: bool,
-}
-
-/// A text that a peer sent.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
-pub struct MessageRecord {
-    /// The PeerId of who sent it, authenticated.
-    pub sender: String,
-    /// The text.
-    pub text: String,
-    /// When it arrived, RFC 3339.
-    pub received_at: String,
-}
-
-/// Something that happened on the network.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum NodeEvent {
-    /// This node can be dialled at a new address.
-    Listening {
-        /// The address.
-        address: String,
-    },
-    /// An address is no longer listened on.
-    ListeningStopped {
-        /// The address.
-        address: String,
-    },
-    /// The first connection with a peer was established.
-    PeerConnected {
-        /// Who it is.
-        peer: String,
-        /// The far end.
-        address: String,
-        /// `inbound` or `outbound`.
-        direction: String,
-    },
-    /// A peer said what it runs.
-    PeerIdentified {
-        /// Who it is.
-        peer: String,
-        /// What it says; not to be trusted.
-        agent: String,
-    },
-    /// The last connection with a peer ended.
-    PeerDisconnected {
-        /// Who it was.
-        peer: String,
-    },
-    /// A message arrived.
-    MessageReceived {
-        /// The message.
-        message: MessageRecord,
-    },
-    /// Something that this version of the package has no name for.
-    Other,
 }
 
 /// What a node shares. Everything that is not named is not shared.
@@ -272,6 +83,7 @@ impl Node {
             trust: Arc::new(TrustGraph::of_node(started.trust(), clock.clone())),
             clock,
             shards: Arc::new(ShardEngine::of_node(started.shards())),
+            vpk: Arc::new(Vpk::of_node(started.vpk())),
             handle: Handle::new("node", started),
         })
     }
@@ -297,6 +109,13 @@ impl Node {
         let node = self.handle.get()?;
         let peers = rt::run(&cancel, async move { node.peers().await }).await?;
         Ok(peers.into_iter().map(PeerInfo::from).collect())
+    }
+
+    /// Looks for what keeps this node from others. Takes ten seconds at most; nothing found is an empty list.
+    pub async fn diagnose(&self, cancel: CancelToken) -> Result<Vec<Diagnosis>> {
+        let node = self.handle.get()?;
+        let found = rt::run(&cancel, async move { node.diagnose().await }).await?;
+        Ok(found.into_iter().map(Diagnosis::from).collect())
     }
 
     /// Connects to a node at a multiaddress, and says who answered.
@@ -391,6 +210,11 @@ impl Node {
         self.shards.clone()
     }
 
+    /// Vectors on other people's machines that these cannot read, and such vectors of others on this one.
+    pub fn vpk(&self) -> Arc<Vpk> {
+        self.vpk.clone()
+    }
+
     /// Opens a knowledge base of this node. While it is open, the same name returns the same one.
     pub async fn rag(&self, name: String, options: Options, supplies: Supplies, cancel: CancelToken) -> Result<Rag> {
         let node = self.handle.get()?;
@@ -442,99 +266,8 @@ impl Node {
         // The facets hold the database; letting them go frees the directory.
         self.trust.close();
         self.shards.close();
+        self.vpk.close();
         self.handle.close();
         ended
     }
-}
-
-impl NodeConfig {
-    /// The core's configuration, read when it is called: it reads files.
-    fn into_core(self, clock: SetClock) -> Result<impl FnOnce() -> kwaai_core::Result<Config> + Send + 'static> {
-        let preset = self.preset.as_deref().map(Preset::from_str).transpose()?.unwrap_or_default();
-        let data_dir = self.data_dir.as_deref().map(|dir| validate::path("data_dir", dir)).transpose()?;
-        let identity_key = self.identity_key.as_deref().map(|path| validate::path("identity_key", path)).transpose()?;
-        self.limits.apply(&mut Limits::default())?;
-        Ok(move || {
-            let mut config = Config::load(preset, data_dir.as_deref())?;
-            config.name = self.name.or(config.name);
-            config.identity_key = identity_key.or(config.identity_key);
-            config.listen = self.listen.unwrap_or(config.listen);
-            config.bootstrap = self.bootstrap.unwrap_or(config.bootstrap);
-            config.mdns = self.mdns.unwrap_or(config.mdns);
-            check_seed(self.seed, config.data_dir.is_some())?;
-            config.identity = self.seed.map(seeded).or(config.identity);
-            config.clock = clock.core();
-            self.limits.apply(&mut config.limits).map_err(|error| Error::invalid_argument(error.message))?;
-            Ok(config)
-        })
-    }
-}
-
-impl From<node::NodeInfo> for NodeInfo {
-    fn from(info: node::NodeInfo) -> NodeInfo {
-        NodeInfo {
-            name: info.name,
-            peer_id: info.peer_id.to_string(),
-            did: info.did.to_string(),
-            version: info.version.to_string(),
-            data_dir: info.data_dir.map(shown),
-            addresses: info.addresses.iter().map(ToString::to_string).collect(),
-            connected_peers: info.connected_peers,
-            uptime_ms: millis(info.uptime),
-        }
-    }
-}
-
-impl From<node::PeerInfo> for PeerInfo {
-    fn from(peer: node::PeerInfo) -> PeerInfo {
-        PeerInfo {
-            peer_id: peer.peer_id.to_string(),
-            did: peer.did.map(|did| did.to_string()),
-            name: peer.name,
-            agent: peer.agent,
-            direction: peer.direction.as_str().to_string(),
-            addresses: peer.addresses.iter().map(ToString::to_string).collect(),
-            rtt_ms: peer.rtt_ms,
-            tier: peer.tier.to_string(),
-            score: peer.score,
-            reasons: peer.reasons.into_iter().map(Reason::from).collect(),
-            pledged: peer.pledged,
-        }
-    }
-}
-
-impl From<Message> for MessageRecord {
-    fn from(message: Message) -> MessageRecord {
-        MessageRecord {
-            sender: message.from.to_string(),
-            text: message.text,
-            received_at: message.received_at.to_string(),
-        }
-    }
-}
-
-impl From<NetworkEvent> for NodeEvent {
-    fn from(event: NetworkEvent) -> NodeEvent {
-        match event {
-            NetworkEvent::Listening { address } => NodeEvent::Listening { address: address.to_string() },
-            NetworkEvent::ListeningStopped { address } => NodeEvent::ListeningStopped { address: address.to_string() },
-            NetworkEvent::PeerConnected { peer, address, direction } => NodeEvent::PeerConnected {
-                peer: peer.to_string(),
-                address: address.to_string(),
-                direction: direction.as_str().to_string(),
-            },
-            NetworkEvent::PeerIdentified { peer, agent } => NodeEvent::PeerIdentified { peer: peer.to_string(), agent },
-            NetworkEvent::PeerDisconnected { peer } => NodeEvent::PeerDisconnected { peer: peer.to_string() },
-            NetworkEvent::MessageReceived { message } => NodeEvent::MessageReceived { message: message.into() },
-            _ => NodeEvent::Other,
-        }
-    }
-}
-
-fn shown(path: PathBuf) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

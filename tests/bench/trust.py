@@ -89,6 +89,7 @@ def threats(found: dict[str, Any]) -> list[dict[str, Any]]:
         worst("TG3", 1, "bad answers, camouflage and spies", [name for name in rows if name[0] in "CD"], 10),
         worst("TG3", 2, "bad answers, threats not tuned on", held_out, 10),
         line("TG3", 3, "traffic of whitewashers", 100 * rows["whitewash"]["malicious"], "%", 2, "lower", **runs),
+        line("TG3", 4, "honest tiers lowered by 40 % slanderers", 100 * found["slandered"], "%", 1, "lower", **runs),
         line("TG4", 1, "endorsement gain of 10^6 Sybils / of 1", found["sybil_gain"], "ratio", 1.0, "lower"),
     ]
 

@@ -44,17 +44,26 @@ static const char *written(call *made, const char *key)
     return value == NULL ? NULL : json_write(value);
 }
 
+/* Whether a name is one of these words. */
+static bool is_among(const char *words, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = words; (at = strstr(at, name)) != NULL; at += length) {
+        if ((at == words || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Those of the arguments that are there, as a JSON object: the options. */
 static const char *options(call *made, const char *keys)
 {
     json *object = json_new(JSON_OBJECT);
     for (size_t i = 0; i < made->args->count; i++) {
         const char *key = made->args->keys[i];
-        const char *found = strstr(keys, key);
-        size_t length = strlen(key);
-        bool whole = found != NULL && (found == keys || found[-1] == ' ') && (found[length] == ' ' || found[length] == 0);
         json *value = made->args->items[i];
-        if (whole && !(value->kind == JSON_TEXT && value->text[0] == '$')) {
+        if (is_among(keys, key) && !(value->kind == JSON_TEXT && value->text[0] == '$')) {
             json_add(object, key, value);
         }
     }
@@ -212,6 +221,11 @@ static kwaai_status_t as_handle(call *made, kwaai_status_t status, handle_kind k
         json_add(fields, "id", took(text));
         MUST(kwaai_model_blocks(handle, &blocks, &error));
         json_add(fields, "blocks", json_real(blocks));
+    } else if (kind == COLLECTION) {
+        MUST(kwaai_collection_name(handle, &text, &error));
+        json_add(fields, "name", took(text));
+        MUST(kwaai_collection_id(handle, &text, &error));
+        json_add(fields, "id", took(text));
     }
     made->out = (result){kind, handle, fields};
     return status;
@@ -303,7 +317,10 @@ static kwaai_status_t call_node(call *made)
     char *text = NULL;
     void *handle = NULL;
     if (IS("Node.start")) {
-        const char *config = options(made, "preset name data_dir identity_key listen bootstrap mdns limits seed clock");
+        const char *config =
+            options(made, "preset name data_dir identity_key listen bootstrap mdns hivemind trusted_relays relay relay_limits "
+                          "announce_addr public_ip public_port force_private identify_min_confirmations "
+                          "identify_timeout_ms upnp limits seed clock");
         return HANDLE_OF(NODE, kwaai_node_start(config, T, (kwaai_node_t **)&handle, E));
     } else if (IS("Node.name")) {
         return TEXT_OF(kwaai_node_name(H, &text, E));
@@ -317,6 +334,8 @@ static kwaai_status_t call_node(call *made)
         return TEXT_OF(kwaai_node_address(H, T, &text, E));
     } else if (IS("Node.peers")) {
         return JSON_OF(kwaai_node_peers(H, T, &text, E));
+    } else if (IS("Node.diagnose")) {
+        return JSON_OF(kwaai_node_diagnose(H, T, &text, E));
     } else if (IS("Node.connect")) {
         return TEXT_OF(kwaai_node_connect(H, text_of(made, "address"), T, &text, E));
     } else if (IS("Node.disconnect")) {
@@ -343,6 +362,8 @@ static kwaai_status_t call_node(call *made)
         return HANDLE_OF(TRUST, kwaai_node_trust(H, (kwaai_trust_t **)&handle, E));
     } else if (IS("Node.shards")) {
         return HANDLE_OF(SHARDS, kwaai_node_shards(H, (kwaai_shards_t **)&handle, E));
+    } else if (IS("Node.vpk")) {
+        return HANDLE_OF(VPK, kwaai_node_vpk(H, (kwaai_vpk_t **)&handle, E));
     } else if (IS("Node.contribute")) {
         return JSON_OF(kwaai_node_contribute(H, options(made, "blocks min_tier"), T, &text, E));
     } else if (IS("Node.advance_clock")) {
@@ -661,6 +682,137 @@ static kwaai_status_t call_rag(call *made)
     return KWAAI_UNSUPPORTED;
 }
 
+static kwaai_status_t call_vpk(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    void *handle = NULL;
+    if (IS("Vpk.host")) {
+        const char *how = options(made, "tenant_bytes tenant_collections memory_bytes min_tier");
+        return kwaai_vpk_host(H, u64_of(made, "capacity_bytes"), how, T, E);
+    } else if (IS("Vpk.stop_hosting")) {
+        return kwaai_vpk_stop_hosting(H, T, E);
+    } else if (IS("Vpk.hosted")) {
+        return JSON_OF(kwaai_vpk_hosted(H, T, &text, E));
+    } else if (IS("Vpk.evict")) {
+        return kwaai_vpk_evict(H, text_of(made, "owner"), T, E);
+    } else if (IS("Vpk.create")) {
+        const char *how = options(made, "dimension privacy hosts metric colluding");
+        return HANDLE_OF(COLLECTION,
+                         kwaai_vpk_create(H, text_of(made, "name"), how, T, (kwaai_collection_t **)&handle, E));
+    } else if (IS("Vpk.open")) {
+        return HANDLE_OF(COLLECTION, kwaai_vpk_open(H, text_of(made, "name"), T, (kwaai_collection_t **)&handle, E));
+    } else if (IS("Vpk.collections")) {
+        return JSON_OF(kwaai_vpk_collections(H, T, &text, E));
+    } else if (IS("Vpk.destroy")) {
+        return kwaai_vpk_destroy(H, text_of(made, "name"), T, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+/* A list of numbers, at this place of an array. */
+static void put_numbers(call *made, const json *row, float *values, size_t columns)
+{
+    made->refused = made->refused || row->kind != JSON_LIST || row->count != columns;
+    for (size_t i = 0; !made->refused && i < columns; i++) {
+        made->refused = row->items[i]->kind != JSON_NUMBER;
+        values[i] = (float)row->items[i]->number;
+    }
+}
+
+static uint64_t *ids_of(call *made, size_t *count)
+{
+    json *list = argument(made, "ids", JSON_LIST);
+    made->refused = made->refused || list == NULL;
+    *count = list == NULL ? 0 : list->count;
+    uint64_t *ids = json_allocate((*count + 1) * sizeof *ids);
+    for (size_t i = 0; i < *count; i++) {
+        ids[i] = (uint64_t)whole_number(made, list->items[i], 18446744073709549568.0);
+    }
+    return ids;
+}
+
+static kwaai_status_t upsert(call *made)
+{
+    size_t count = 0, columns = 0;
+    uint64_t *ids = ids_of(made, &count);
+    json *rows = argument(made, "vectors", JSON_LIST), *payloads = argument(made, "payloads", JSON_LIST);
+    /* In C there is one count, so that lists of different lengths cannot be handed over. */
+    made->refused = made->refused || rows == NULL || rows->count != count;
+    made->refused = made->refused || (payloads != NULL && payloads->count != count);
+    if (made->refused) {
+        return KWAAI_INVALID_ARGUMENT;
+    }
+    columns = count == 0 ? 0 : rows->items[0]->count;
+    float *vectors = json_allocate((count * columns + 1) * sizeof *vectors);
+    kwaai_payload_t *bytes = json_allocate((count + 1) * sizeof *bytes);
+    for (size_t i = 0; i < count; i++) {
+        put_numbers(made, rows->items[i], vectors + i * columns, columns);
+        json *base64 = payloads == NULL ? NULL : json_only(payloads->items[i], "$base64");
+        made->refused = made->refused || (payloads != NULL && base64 == NULL && payloads->items[i]->kind != JSON_NULL);
+        bytes[i] = (kwaai_payload_t){NULL, 0};
+        if (base64 != NULL) {
+            uint8_t *copy = json_allocate(strlen(base64->text) + 1);
+            bytes[i] = (kwaai_payload_t){copy, decoded(base64->text, copy)};
+        }
+    }
+    if (made->refused) {
+        return KWAAI_INVALID_ARGUMENT;
+    }
+    return kwaai_collection_upsert(H, ids, count, vectors, columns, payloads == NULL ? NULL : bytes,
+                                   written(made, "metadata"), T, E);
+}
+
+static kwaai_status_t call_collection(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    size_t count = 0;
+    if (IS("VectorCollection.name")) {
+        return TEXT_OF(kwaai_collection_name(H, &text, E));
+    } else if (IS("VectorCollection.id")) {
+        return TEXT_OF(kwaai_collection_id(H, &text, E));
+    } else if (IS("VectorCollection.config")) {
+        return JSON_OF(kwaai_collection_config(H, &text, E));
+    } else if (IS("VectorCollection.leakage")) {
+        return JSON_OF(kwaai_collection_leakage(H, &text, E));
+    } else if (IS("VectorCollection.stats")) {
+        return JSON_OF(kwaai_collection_stats(H, T, &text, E));
+    } else if (IS("VectorCollection.upsert")) {
+        return upsert(made);
+    } else if (IS("VectorCollection.delete")) {
+        uint64_t *ids = ids_of(made, &count);
+        if (made->refused) {
+            return KWAAI_INVALID_ARGUMENT;
+        }
+        size_t gone = 0;
+        status = kwaai_collection_delete(H, ids, count, T, &gone, E);
+        made->out.data = json_real((double)gone);
+        return status;
+    } else if (IS("VectorCollection.search")) {
+        json *vector = argument(made, "vector", JSON_LIST);
+        size_t columns = vector == NULL ? 0 : vector->count;
+        float *values = json_allocate((columns + 1) * sizeof *values);
+        if (vector != NULL) {
+            put_numbers(made, vector, values, columns);
+        }
+        return JSON_OF(kwaai_collection_search(H, values, columns, options(made, "k filter"), T, &text, E));
+    } else if (IS("VectorCollection.flush")) {
+        return kwaai_collection_flush(H, T, E);
+    } else if (IS("VectorCollection.verify")) {
+        return JSON_OF(kwaai_collection_verify(H, T, &text, E));
+    } else if (IS("VectorCollection.rotate")) {
+        return kwaai_collection_rotate(H, T, E);
+    } else if (IS("VectorCollection.export_key")) {
+        return TEXT_OF(kwaai_collection_export_key(H, text_of(made, "passphrase"), T, &text, E));
+    } else if (IS("VectorCollection.shutdown")) {
+        return kwaai_collection_shutdown(H, E);
+    } else if (IS("VectorCollection.destroy")) {
+        return kwaai_collection_destroy(H, T, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
 static kwaai_status_t call_provide(call *made)
 {
     kwaai_status_t status = KWAAI_OK;
@@ -724,6 +876,8 @@ static kwaai_status_t shut_down(call *made)
         return kwaai_model_shutdown(H, E);
     case RAG:
         return kwaai_rag_shutdown(H, T, E);
+    case COLLECTION:
+        return kwaai_collection_shutdown(H, E);
     case STREAM:
         return kwaai_stream_cancel(H);
     default:
@@ -772,7 +926,7 @@ static kwaai_status_t dispatch(call *made)
         kwaai_status_t (*make)(call *);
     } rooms[] = {{"Node.", call_node},     {"TrustGraph.", call_trust}, {"ShardEngine.", call_shards},
                  {"Model.", call_shards},  {"Rag.", call_rag},          {"Provide.", call_provide},
-                 {"Library.", call_provide}};
+                 {"Library.", call_provide}, {"Vpk.", call_vpk},        {"VectorCollection.", call_collection}};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         if (strncmp(made->name, rooms[i].prefix, strlen(rooms[i].prefix)) == 0) {
             kwaai_status_t status = rooms[i].make(made);
@@ -838,6 +992,12 @@ static void let_go(result *value)
         break;
     case RAG:
         kwaai_rag_free(handle);
+        break;
+    case VPK:
+        kwaai_vpk_free(handle);
+        break;
+    case COLLECTION:
+        kwaai_collection_free(handle);
         break;
     case STREAM:
         kwaai_stream_free(handle);

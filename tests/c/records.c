@@ -93,6 +93,8 @@ int main(int count, char **arguments)
     MUST(kwaai_node_did(bob, &did, &error));
     MUST(kwaai_node_info(alice, PATIENCE_MS, &text, &error));
     fields_are("kwaai_node_info", took(text));
+    MUST(kwaai_node_diagnose(alice, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_diagnose", took(text)->items[0]);
 
     MUST(kwaai_node_messages(bob, &inbox, &error));
     MUST(kwaai_node_address(bob, PATIENCE_MS, &address, &error));
@@ -168,6 +170,29 @@ int main(int count, char **arguments)
     fields_are("kwaai_shards_serve", took(text));
     MUST(kwaai_shards_coverage(shards, model, PATIENCE_MS, &text, &error));
     fields_are("kwaai_shards_coverage", took(text));
+
+    kwaai_vpk_t *vpk = NULL;
+    kwaai_collection_t *vectors = NULL;
+    static const uint64_t ids[] = {1};
+    static const float row[] = {1, 0};
+    MUST(kwaai_node_vpk(alice, &vpk, &error));
+    MUST(kwaai_vpk_host(vpk, 1u << 24, NULL, PATIENCE_MS, &error));
+    MUST(kwaai_vpk_create(vpk, "v", "{\"dimension\": 2, \"privacy\": \"plain\", \"hosts\": [\"here\"]}", PATIENCE_MS, &vectors,
+                          &error));
+    MUST(kwaai_collection_upsert(vectors, ids, 1, row, 2, NULL, NULL, PATIENCE_MS, &error));
+    MUST(kwaai_collection_flush(vectors, PATIENCE_MS, &error));
+    MUST(kwaai_collection_config(vectors, &text, &error));
+    fields_are("kwaai_collection_config", took(text));
+    MUST(kwaai_collection_leakage(vectors, &text, &error));
+    fields_are("kwaai_collection_leakage", took(text));
+    MUST(kwaai_collection_stats(vectors, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_collection_stats", took(text));
+    MUST(kwaai_collection_verify(vectors, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_collection_verify", took(text)->items[0]);
+    MUST(kwaai_vpk_hosted(vpk, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_vpk_hosted", took(text));
+    kwaai_collection_free(vectors);
+    kwaai_vpk_free(vpk);
 
     MUST(kwaai_node_shutdown(alice, 0, PATIENCE_MS, &error));
     MUST(kwaai_node_shutdown(bob, 0, PATIENCE_MS, &error));

@@ -74,6 +74,10 @@ A node can ask a peer where somebody stands with it. The peer's owner decides wi
 first nobody may know anything. An issuer that issued a credential revocable can withdraw it: its signed status lists say so
 to everybody who keeps the credential, and it counts no more. Here the host is its own issuer. [Trust](../trust.md) tells
 how lists travel, and how a node asks a peer for its word about everybody that it dealt with."""),
+    Task("keep_vectors", "Keep vectors at another's machine", """\
+A host keeps vectors that it cannot read, and finds the nearest all the same; what it learns nevertheless, the collection says
+itself. The owner of the host decides how much it keeps and for whom. Vectors, here three numbers long, are usually those of
+an embedder; what was put in is found at once, and `flush` brings it to the host. [Private vectors](../vpk.md) has the modes."""),
 ]
 
 
@@ -101,7 +105,7 @@ def contents() -> str:
     rows = "\n".join(f"{at}. [{task.title}]({number(task)})" for at, task in enumerate(TASKS, 1))
     return f"""# Guide
 
-Eleven tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
+Twelve tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
 but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in the Node.js blocks needs
 TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
 

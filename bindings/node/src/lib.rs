@@ -18,6 +18,7 @@ mod stream;
 #[cfg(feature = "checkout")]
 mod testing;
 mod trust;
+mod vpk;
 
 /// How long the end of the process waits for work that cannot be interrupted.
 const GRACE: Duration = Duration::from_secs(5);

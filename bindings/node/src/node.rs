@@ -12,6 +12,7 @@ use crate::rag::Rag;
 use crate::shard::{Model, ShardEngine};
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
+use crate::vpk::Vpk;
 
 /// A running node.
 #[napi]
@@ -52,6 +53,12 @@ impl Node {
     pub fn peers(&self) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.peers(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn diagnose(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.diagnose(cancel).await.and_then(json) })
     }
 
     #[napi]
@@ -125,6 +132,11 @@ impl Node {
     #[napi]
     pub fn shards(&self) -> ShardEngine {
         ShardEngine(self.0.shards())
+    }
+
+    #[napi]
+    pub fn vpk(&self) -> Vpk {
+        Vpk(self.0.vpk())
     }
 
     #[napi]

@@ -30,7 +30,7 @@ const FOLDER = process.env.KWAAI_SCENARIOS ?? path.join(ROOT, 'tests', 'conforma
 const SURFACE = toml(readFileSync(path.join(ROOT, 'tests', 'surface.toml'), 'utf8'));
 
 /** Arguments that hold the app's own keys, which are not spelled anew. */
-const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document']);
+const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document', 'metadata', 'filter']);
 /** Instants that the object layer writes as milliseconds since 1970; `at` in a log record alone. */
 const EPOCH: Record<string, string> = { ingestedAt: 'ingested_at_ms', at: 'at_ms' };
 
@@ -83,7 +83,7 @@ function plain(value: any): unknown {
   if (value === undefined || value === null) return null;
   if (value instanceof Date) return value.toISOString().replace('.000Z', 'Z');
   if (value instanceof EventStream) return new Reader(value);
-  if (value instanceof Uint8Array) return { $base64: Buffer.from(value).toString('base64') };
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (value.values instanceof Float32Array) {
     const { rows, columns, values } = value as package_.Matrix;
     return { rows, columns, values: Array.from({ length: rows }, (_, row) => [...values.subarray(row * columns, (row + 1) * columns)]) };

@@ -102,7 +102,7 @@ test('bring_your_own', async () => {
 test('every anchor of the guide is there once, and opens and closes', () => {
   const source = readFileSync(path.join(ROOT, 'examples', 'node', 'guide.mts'), 'utf8');
   const anchors = [...source.matchAll(/\/\/ anchor: (\w+)/g)].map(([, name]) => name as string);
-  assert.deepEqual(anchors, ['start', 'messages', 'trust', 'policy', 'share_blocks', 'chat', 'documents', 'ask', 'errors', 'bring_your_own', 'ask_others']);
+  assert.deepEqual(anchors, ['start', 'messages', 'trust', 'policy', 'share_blocks', 'chat', 'documents', 'ask', 'errors', 'bring_your_own', 'ask_others', 'keep_vectors']);
   for (const name of anchors) assert.equal(source.split(`// end: ${name}\n`).length, 2, name);
 });
 
@@ -111,6 +111,12 @@ test('ask_others', async () => {
   await using subject = await TrustGraph.open();
   await (await guide).askOthers(subject.did, print);
   assert.deepEqual(lines, ['the host says known', 'the credential is revoked and the host says unknown']);
+});
+
+test('keep_vectors', async () => {
+  const [lines, print] = printing();
+  await (await guide).keepVectors(print);
+  assert.match(lines.join('\n'), /^the host learns how many vectors[^\n]+\ndumplings 0\.9\d+$/);
 });
 
 test('the server answers with sources, and a client that leaves cancels its answer', async () => {

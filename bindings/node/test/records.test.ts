@@ -17,6 +17,7 @@ const trust = facade('trust.js').shapes;
 const { resolvedDid } = facade('identity.js');
 const shard = facade('shard.js').shapes;
 const rag = facade('rag.js').shapes;
+const vpk = facade('vpk.js').shapes;
 
 leavesNothingBehind();
 
@@ -53,6 +54,7 @@ test('records and events of a node', async () => {
   const [events, inbox] = [one.events(), one.messages()];
   const info = await read(one.info());
   same(node.nodeInfo, info, 'info');
+  same(node.diagnosis, (await read(one.diagnose()))[0], 'diagnosis');
   await call(two.connect(info.addresses[0]));
   await call(two.sendMessage(one.did(), 'hello'));
   same(node.message, (await read(inbox.nextBatch(1)))[0][0], 'message');
@@ -82,6 +84,27 @@ test('records and events of a node', async () => {
   for (const event of seen) same(node.events[event.kind], event, event.kind);
   const kinds = new Set(seen.map((event) => event.kind));
   for (const kind of ['peer_connected', 'message_received']) assert.ok(kinds.has(kind), `${kind} of ${[...kinds].join()}`);
+});
+
+test('records of private vectors', async () => {
+  const keeper = await call(native.Node.start(JSON.stringify({ preset: 'ephemeral', listen: [] })));
+  const own = keeper.vpk();
+  await call(own.host(1 << 24, '{}'));
+  const options = { dimension: 2, privacy: 'plain', hosts: ['here'] };
+  const collection = await call(own.create('vectors', JSON.stringify(options)));
+  same(vpk.config, JSON.parse(collection.config()), 'config');
+  same(vpk.leakage, JSON.parse(collection.leakage()), 'leakage');
+  await call(collection.upsert([1], new Float32Array([1, 0]), 1, 2, [Buffer.from('x')], 'null'));
+  await call(collection.flush());
+  const found = await read(collection.search(new Float32Array([1, 0]), 1, '{}'));
+  assert.equal(found.hits.length, 1);
+  same(vpk.found, found, 'found');
+  same(vpk.stats, await read(collection.stats()), 'stats');
+  same(vpk.report, (await read(collection.verify()))[0], 'report');
+  const hosted = await read(own.hosted());
+  assert.equal(hosted.tenants.length, 1);
+  same(vpk.hosted, hosted, 'hosted');
+  await call(keeper.shutdown(0));
 });
 
 test('records of withdrawal and of bundles', async () => {

@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Disclosure, type EventStream, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type TakenWord, type WantedStatusList } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type TakenWord, type WantedStatusList } from 'kwaainet';
 import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
@@ -40,6 +40,14 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   holds<Same<Awaited<ReturnType<TrustGraph['scores']>>, Score[]>>(true);
   holds<Same<Awaited<ReturnType<TrustGraph['propagate']>>, GlobalTrust[]>>(true);
   await graph.propagate({ pretrusted: [node.did], alpha: 0.2 });
+  const notes = await node.vpk().create('notes', 3, 'seal', [node.peerId], { metric: 'dot' });
+  await notes.upsert([1], [[1, 2, 3]], { payloads: [null], metadata: [{ language: 'de' }] });
+  await notes.upsert([1], await engine.embed(['a']));
+  holds<Same<Awaited<ReturnType<typeof notes.search>>['hits'], FoundVector[]>>(true);
+  // @ts-expect-error no privacy of that name
+  await node.vpk().create('notes', 3, 'masked', []);
+  holds<Same<Awaited<ReturnType<Node['diagnose']>>, Diagnosis[]>>(true);
+  holds<Same<Awaited<ReturnType<Node['info']>>['reachability']['verdict'], 'public' | 'private' | 'unknown'>>(true);
   holds<Same<Awaited<ReturnType<Node['askWord']>>, TakenWord>>(true);
   await graph.addRecommendation(node.did, node.did, 3, 0.5, { at: new Date() });
   holds<Same<Awaited<ReturnType<TrustGraph['tests']>>, ClaimTest[]>>(true);
@@ -68,6 +76,8 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   await node.askTrust(node.did, node.did, { atLeast: 'royal' });
   // @ts-expect-error a node is started, not made
   new Node();
+  // @ts-expect-error no limit of that name
+  await Node.start({ relay: true, relayLimits: { maxCircuit: 3 } });
   // @ts-expect-error no preset of that name
   await Node.start({ preset: 'moon' });
   // @ts-expect-error a chat needs a model

@@ -20,6 +20,8 @@ export {
   type AskTrustOptions,
   type BlockShare,
   type ContributeOptions,
+  type Diagnosis,
+  type DiagnosisCause,
   type Limits,
   type Message,
   Node,
@@ -28,6 +30,8 @@ export {
   type NodeOptions,
   type PeerInfo,
   type Preset,
+  type Reachability,
+  type RelayLimits,
   type TestCredentialOptions,
 } from './node.js';
 export type {
@@ -130,3 +134,22 @@ export {
   type WantedStatusList,
 } from './trust.js';
 export type { Path } from './values.js';
+export {
+  type CollectionConfig,
+  type CollectionStats,
+  type CreateOptions,
+  type FoundVector,
+  type FoundVectors,
+  type HostOptions,
+  type HostReport,
+  type HostedVectors,
+  type Leakage,
+  type Metric,
+  type PartState,
+  type Privacy,
+  type Tenant,
+  type UpsertOptions,
+  VectorCollection,
+  type VectorSearchOptions,
+  Vpk,
+} from './vpk.js';

@@ -48,6 +48,7 @@ export interface NativeNode {
   did(): string;
   info(): NativeOperation;
   peers(): NativeOperation;
+  diagnose(): NativeOperation;
   connect(address: string): NativeOperation;
   disconnect(peer: string): NativeOperation;
   findPeer(peer: string): NativeOperation;
@@ -60,6 +61,7 @@ export interface NativeNode {
   events(): NativeStream;
   trust(): NativeTrustGraph;
   shards(): NativeShardEngine;
+  vpk(): NativeVpk;
   rag(name: string, options: string, supplies: NativeSupplies): NativeOperation;
   contribute(contribution: string): NativeOperation;
   advanceClock(byMs: number): void;
@@ -152,6 +154,41 @@ export interface NativeRag {
   destroy(): NativeOperation;
 }
 
+export interface NativeVpk {
+  host(capacityBytes: number, options: string): NativeOperation;
+  stopHosting(): NativeOperation;
+  hosted(): NativeOperation;
+  evict(owner: string): NativeOperation;
+  create(name: string, options: string): NativeOperation;
+  open(name: string): NativeOperation;
+  collections(): NativeOperation;
+  destroy(name: string): NativeOperation;
+}
+
+export interface NativeCollection {
+  name(): string;
+  id(): string;
+  config(): string;
+  leakage(): string;
+  stats(): NativeOperation;
+  upsert(
+    ids: number[],
+    vectors: Float32Array,
+    rows: number,
+    columns: number,
+    payloads: (Uint8Array | undefined)[] | undefined,
+    metadata: string,
+  ): NativeOperation;
+  delete(ids: number[]): NativeOperation;
+  search(vector: Float32Array, k: number, filter: string): NativeOperation;
+  flush(): NativeOperation;
+  verify(): NativeOperation;
+  rotate(): NativeOperation;
+  exportKey(passphrase: string): NativeOperation;
+  shutdown(): void;
+  destroy(): NativeOperation;
+}
+
 /** Failures on demand, which only a checkout has. */
 export interface NativeTesting {
   raiseError(number: number): NativeOperation;
@@ -173,6 +210,7 @@ export interface Native extends Partial<NativeTesting> {
   Node: { start(config: string): NativeOperation };
   TrustGraph: { open(options: string, signer: NativeSigner | undefined): NativeOperation };
   ShardEngine: { open(): NativeOperation };
+  Vpk: object;
   Rag: { open(dir: string, options: string, supplies: NativeSupplies): NativeOperation };
   Supplies: new () => NativeSupplies;
   Signer: new (did: string, deadline: Deadline, code: (owing: NativeOwing, message: Uint8Array) => void) => NativeSigner;

@@ -10,6 +10,7 @@ import { EventStream } from './streams.js';
 import { type ClaimTest, type Minimum, type Reason, type StatusRefresh, type TakenWord, type Tier, TrustGraph, type TrustStatement } from './trust.js';
 import { claimTest, clockOf, reason, refresh, statement, takenWord } from './trust.js';
 import { type Path, count, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
+import { Vpk } from './vpk.js';
 
 /** Where a node stands: in memory on the loopback, on a desk, in a pocket, in a rack. */
 export type Preset = 'ephemeral' | 'desktop' | 'mobile' | 'server';
@@ -38,6 +39,24 @@ export interface Limits {
   maxCallDurationMs?: number | undefined;
 }
 
+/** How much a relay gives; what is left out is as usual. */
+export interface RelayLimits {
+  /** Peers that can be reached through this node at the same time; 128 unless set. */
+  maxReservations?: number | undefined;
+  /** How long a reservation lasts unless it is renewed; an hour unless set. */
+  reservationDurationMs?: number | undefined;
+  /** Circuits at the same time; 128 unless set. */
+  maxCircuits?: number | undefined;
+  /** Circuits that one peer opened at the same time; 16 unless set. */
+  maxCircuitsPerPeer?: number | undefined;
+  /** The same for a peer that the policy does not let relay freely; 4 unless set. */
+  maxCircuitsPerStranger?: number | undefined;
+  /** Bytes that one circuit may carry in each direction; 4 GiB unless set. */
+  maxCircuitBytes?: number | undefined;
+  /** How long a circuit may last; two hours unless set. */
+  maxCircuitDurationMs?: number | undefined;
+}
+
 /**
  * What a node is told at its start. What is given here wins over environment variables, these over `config.yaml` in the data
  * directory, and that over the preset.
@@ -55,11 +74,61 @@ export interface NodeOptions extends CallOptions {
   bootstrap?: readonly string[] | undefined;
   /** Whether to look for nodes on the local network. */
   mdns?: boolean | undefined;
+  /** Whether to take part in the DHT of hivemind and Petals. */
+  hivemind?: boolean | undefined;
+  /** Multiaddresses of relays to be reached through when nobody can dial this node, the preferred first. */
+  trustedRelays?: readonly string[] | undefined;
+  /** Whether to relay for others. */
+  relay?: boolean | undefined;
+  /** How much, of a node that relays. */
+  relayLimits?: RelayLimits | undefined;
+  /** Multiaddresses to announce in place of those that are listened on. */
+  announceAddr?: readonly string[] | undefined;
+  /** The public address of the machine, or of the router that forwards to it. */
+  publicIp?: string | undefined;
+  /** The port that the router forwards, if it is not the one that is listened on. */
+  publicPort?: number | undefined;
+  /** Takes this node for one that nobody can dial: it is announced at relays alone. */
+  forcePrivate?: boolean | undefined;
+  /** How many peers must see this node at the same address before their word counts. */
+  identifyMinConfirmations?: number | undefined;
+  /** For how long nobody could try to dial this node before that word counts; rounded up to seconds. */
+  identifyTimeoutMs?: number | undefined;
+  /** Whether to ask the router to forward the ports that are listened on. */
+  upnp?: boolean | undefined;
   limits?: Limits | undefined;
   /** For tests: the identity is made from this number, and is no secret. Only in memory. */
   seed?: number | bigint | undefined;
   /** For tests: a clock that stands at this instant until `advanceClock` moves it. */
   clock?: Date | string | undefined;
+}
+
+/** Whether and how others reach a node. */
+export interface Reachability {
+  /** Whether it can be dialled; `unknown` while nobody on the internet has tried. */
+  verdict: 'public' | 'private' | 'unknown';
+  /** A sentence for people. */
+  why: string;
+  /** The PeerIds of the relays that it is reached through. */
+  relays: string[];
+}
+
+/** What can keep a node from others. */
+export type DiagnosisCause =
+  | 'no_bootstrap'
+  | 'dead_bootstrap'
+  | 'incompatible_version'
+  | 'clock_off'
+  | 'relay_without_slots'
+  | 'dead_relay'
+  | 'firewall';
+
+/** Something that keeps a node from others, and what to do about it. */
+export interface Diagnosis {
+  cause: DiagnosisCause;
+  /** What was seen, for people. */
+  text: string;
+  remedy: string;
 }
 
 /** What a node says about itself. */
@@ -72,6 +141,7 @@ export interface NodeInfo {
   dataDir: string | null;
   /** Where it can be dialled, each ending in `/p2p/<peer id>`. */
   addresses: string[];
+  reachability: Reachability;
   connectedPeers: number;
   uptimeMs: number;
 }
@@ -85,7 +155,14 @@ export interface PeerInfo {
   /** What the peer says it runs; not to be trusted. */
   agent: string;
   direction: 'inbound' | 'outbound';
+  /** The far ends of its connections; of one through a relay, the whole way. */
   addresses: string[];
+  /** Whether it is reached only through a relay. */
+  relayed: boolean;
+  /** Whether it was named as a bootstrap. */
+  bootstrap: boolean;
+  /** Whether it was named as a trusted relay. */
+  trustedRelay: boolean;
   rttMs: number | null;
   tier: Tier;
   score: number;
@@ -109,6 +186,8 @@ export type NodeEvent =
   | { kind: 'peer_connected'; peer: string; address: string; direction: 'inbound' | 'outbound' }
   | { kind: 'peer_identified'; peer: string; agent: string }
   | { kind: 'peer_disconnected'; peer: string }
+  | { kind: 'peer_direct'; peer: string }
+  | { kind: 'reachability_changed'; reachability: Reachability }
   | { kind: 'message_received'; message: Message }
   | { kind: 'other' };
 
@@ -144,6 +223,8 @@ export interface ContributeOptions extends CallOptions {
   minTier?: Tier | undefined;
 }
 
+const reachability: Shape<Reachability> = { verdict: plain, why: plain, relays: plain };
+const diagnosis: Shape<Diagnosis> = { cause: plain, text: plain, remedy: plain };
 const nodeInfo: Shape<NodeInfo> = {
   name: plain,
   peerId: plain,
@@ -151,6 +232,7 @@ const nodeInfo: Shape<NodeInfo> = {
   version: plain,
   dataDir: plain,
   addresses: plain,
+  reachability: one(reachability),
   connectedPeers: plain,
   uptimeMs: plain,
 };
@@ -161,6 +243,9 @@ const peerInfo: Shape<PeerInfo> = {
   agent: plain,
   direction: plain,
   addresses: plain,
+  relayed: plain,
+  bootstrap: plain,
+  trustedRelay: plain,
   rttMs: plain,
   tier: plain,
   score: plain,
@@ -174,12 +259,17 @@ const events: Kinds<NodeEvent> = {
   peer_connected: { kind: plain, peer: plain, address: plain, direction: plain },
   peer_identified: { kind: plain, peer: plain, agent: plain },
   peer_disconnected: { kind: plain, peer: plain },
+  peer_direct: { kind: plain, peer: plain },
+  reachability_changed: { kind: plain, reachability: one(reachability) },
   message_received: { kind: plain, message: one(message) },
   other: { kind: plain },
 };
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { nodeInfo, peerInfo, message, events };
+export const shapes = { nodeInfo, peerInfo, message, events, diagnosis };
+
+/** What a start may be told. */
+const START = ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'hivemind', 'trustedRelays', 'relay', 'relayLimits', 'announceAddr', 'publicIp', 'publicPort', 'forcePrivate', 'identifyMinConfirmations', 'identifyTimeoutMs', 'upnp', 'limits', 'seed', 'clock'] as const;
 
 /** A running node. `shutdown` ends it; a node that is forgotten ends too, without grace. */
 export class Node implements AsyncDisposable {
@@ -201,17 +291,18 @@ export class Node implements AsyncDisposable {
 
   /** Starts a node: it listens, dials nobody but its bootstraps, shares nothing and sends nothing home. */
   static async start(options?: NodeOptions): Promise<Node> {
-    const { preset, name, dataDir, identityKey, listen, bootstrap, mdns, limits, seed, clock } = checked(options, ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'limits', 'seed', 'clock']);
+    const { dataDir, identityKey, listen, bootstrap, trustedRelays, announceAddr, limits, relayLimits, clock, ...others } = checked(options, START);
+    const { signal, ...plainly } = others;
     const config = {
-      preset,
-      name,
+      ...plainly,
       dataDir: optional(dataDir, (dir) => path('dataDir', dir)),
       identityKey: optional(identityKey, (file) => path('identityKey', file)),
       listen: optional(listen, (listen) => texts('listen', listen)),
       bootstrap: optional(bootstrap, (bootstrap) => texts('bootstrap', bootstrap)),
-      mdns,
+      trustedRelays: optional(trustedRelays, (relays) => texts('trustedRelays', relays)),
+      announceAddr: optional(announceAddr, (addresses) => texts('announceAddr', addresses)),
       limits: limits ?? {},
-      seed,
+      relayLimits: relayLimits ?? {},
       clock: clockOf(clock),
     };
     const operation = native(() => module.Node.start(recordJson(config)));
@@ -226,6 +317,14 @@ export class Node implements AsyncDisposable {
   /** The connected peers with their tiers. A peer of which nothing is known is asked for its credentials. */
   async peers(options?: CallOptions): Promise<PeerInfo[]> {
     return readsAll(peerInfo)(await finished(this.#native.peers(), options));
+  }
+
+  /**
+   * Looks for what keeps this node from others, and says what to do: bootstraps that do not answer, a clock that is off, relays
+   * without a place, a firewall. Takes ten seconds at most; nothing found is an empty list.
+   */
+  async diagnose(options?: CallOptions): Promise<Diagnosis[]> {
+    return readsAll(diagnosis)(await finished(this.#native.diagnose(), options));
   }
 
   /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; resolves to the PeerId. */
@@ -317,6 +416,11 @@ export class Node implements AsyncDisposable {
   /** Language models, whole or in blocks over peers. */
   shards(): ShardEngine {
     return ShardEngine.of(this.#native.shards());
+  }
+
+  /** Vectors on other people's machines that these cannot read, and such vectors of others on this one. */
+  vpk(): Vpk {
+    return Vpk.of(this.#native.vpk());
   }
 
   /** Opens a knowledge base of this node. While it is open, the same name resolves to the same one. */

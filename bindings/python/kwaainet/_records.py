@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from base64 import b64decode
 from collections.abc import Callable, Hashable
 from datetime import datetime
 from functools import cache
@@ -54,6 +55,8 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
     if origin is tuple and arguments[1:] == (...,):
         convert = _converter(arguments[0])
         return lambda data: tuple(convert(item) for item in data)
+    if hint is bytes:
+        return lambda data: b64decode(data)
     if hint is datetime:
         return lambda data: datetime.fromisoformat(data)
     return lambda data: data

@@ -19,9 +19,41 @@ from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
 from .shard import Model, Offer, ShardEngine
 from .streams import EventStream
 from .trust import ClaimTest, Minimum, Reason, StatusRefresh, TakenWord, Tier, TrustGraph, TrustStatement, instant, shown
+from .vpk import Vpk
 
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
+DiagnosisCause: TypeAlias = Literal[
+    "no_bootstrap",
+    "dead_bootstrap",
+    "incompatible_version",
+    "clock_off",
+    "relay_without_slots",
+    "dead_relay",
+    "firewall",
+]
 Path: TypeAlias = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """Whether and how others reach a node."""
+
+    verdict: Literal["public", "private", "unknown"]
+    """Whether it can be dialled; ``unknown`` while nobody on the internet has tried."""
+    why: str
+    """A sentence for people."""
+    relays: tuple[str, ...]
+    """The PeerIds of the relays that it is reached through."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Something that keeps a node from others, and what to do about it."""
+
+    cause: DiagnosisCause
+    text: str
+    """What was seen, for people."""
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +68,7 @@ class NodeInfo:
     """``None`` for a node in memory."""
     addresses: tuple[str, ...]
     """Where it can be dialled, each ending in ``/p2p/<peer id>``."""
+    reachability: Reachability
     connected_peers: int
     uptime_ms: int
 
@@ -52,6 +85,13 @@ class PeerInfo:
     """What the peer says it runs; not to be trusted."""
     direction: Literal["inbound", "outbound"]
     addresses: tuple[str, ...]
+    """The far ends of its connections; of one through a relay, the whole way."""
+    relayed: bool
+    """Whether it is reached only through a relay."""
+    bootstrap: bool
+    """Whether it was named as a bootstrap."""
+    trusted_relay: bool
+    """Whether it was named as a trusted relay."""
     rtt_ms: float | None
     tier: Tier
     score: float
@@ -109,6 +149,20 @@ class PeerDisconnected:
 
 
 @dataclass(frozen=True)
+class PeerDirect:
+    """A peer that was reached through a relay is connected directly now."""
+
+    peer: str
+
+
+@dataclass(frozen=True)
+class ReachabilityChanged:
+    """Whether others can dial this node was found out, or changed."""
+
+    reachability: Reachability
+
+
+@dataclass(frozen=True)
 class MessageReceived:
     """A message arrived."""
 
@@ -121,7 +175,15 @@ class OtherEvent:
 
 
 NodeEvent: TypeAlias = (
-    Listening | ListeningStopped | PeerConnected | PeerIdentified | PeerDisconnected | MessageReceived | OtherEvent
+    Listening
+    | ListeningStopped
+    | PeerConnected
+    | PeerIdentified
+    | PeerDisconnected
+    | PeerDirect
+    | ReachabilityChanged
+    | MessageReceived
+    | OtherEvent
 )
 
 
@@ -151,6 +213,17 @@ class Node:
         listen: Sequence[str] | None = None,
         bootstrap: Sequence[str] | None = None,
         mdns: bool | None = None,
+        hivemind: bool | None = None,
+        trusted_relays: Sequence[str] | None = None,
+        relay: bool | None = None,
+        relay_limits: Mapping[str, int] | None = None,
+        announce_addr: Sequence[str] | None = None,
+        public_ip: str | None = None,
+        public_port: int | None = None,
+        force_private: bool | None = None,
+        identify_min_confirmations: int | None = None,
+        identify_timeout: timedelta | None = None,
+        upnp: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
         seed: int | None = None,
         clock: str | datetime | None = None,
@@ -160,9 +233,19 @@ class Node:
         Await it, or use it with ``async with``. What is given here wins over environment variables, these over
         ``config.yaml`` in the data directory, and that over the preset, which is ``desktop`` unless set. For tests,
         ``seed`` makes an identity that is no secret, and ``clock`` is where this node's clock stands still.
+
+        How others reach a node that nobody can dial: ``trusted_relays`` are relays to be reached through, ``announce_addr``,
+        ``public_ip`` and ``public_port`` say what the router forwards, ``upnp`` asks it to, and ``force_private`` takes the
+        node for one that nobody can dial. Peers that see it at an address count when there are
+        ``identify_min_confirmations`` of them and nobody could try to dial for ``identify_timeout``, which is rounded up to
+        seconds. A node with ``relay`` relays for others, within ``relay_limits``: ``max_reservations``,
+        ``reservation_duration_ms``, ``max_circuits``, ``max_circuits_per_peer``, ``max_circuits_per_stranger``,
+        ``max_circuit_bytes`` and ``max_circuit_duration_ms``. ``hivemind`` takes part in the DHT of hivemind and Petals.
         """
         config = node_config(
-            preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits, seed, clock
+            preset, name, data_dir, identity_key, listen, bootstrap, mdns, hivemind, trusted_relays, relay, relay_limits,
+            announce_addr, public_ip, public_port, force_private, identify_min_confirmations, identify_timeout, upnp,
+            limits, seed, clock,
         )
         return Opening(_start(config))
 
@@ -188,6 +271,11 @@ class Node:
     async def peers(self) -> list[PeerInfo]:
         """The connected peers with their tiers. A peer of which nothing is known is asked for its credentials."""
         return records(PeerInfo, await finished(self._native.peers()))
+
+    async def diagnose(self) -> list[Diagnosis]:
+        """Looks for what keeps this node from others, and says what to do: bootstraps that do not answer, a clock that is off,
+        relays without a place, a firewall. Takes ten seconds at most; nothing found is an empty list."""
+        return records(Diagnosis, await finished(self._native.diagnose()))
 
     async def connect(self, address: str) -> str:
         """Connects to a node at a multiaddress that ends in ``/p2p/<peer id>``; returns the PeerId."""
@@ -270,6 +358,10 @@ class Node:
         """Language models, whole or in blocks over peers."""
         return ShardEngine(self._native.shards())
 
+    def vpk(self) -> Vpk:
+        """Vectors on other people's machines that these cannot read, and such vectors of others on this one."""
+        return Vpk(self._native.vpk())
+
     def rag(
         self,
         name: str,
@@ -336,6 +428,17 @@ def node_config(
     listen: Sequence[str] | None,
     bootstrap: Sequence[str] | None,
     mdns: bool | None,
+    hivemind: bool | None,
+    trusted_relays: Sequence[str] | None,
+    relay: bool | None,
+    relay_limits: Mapping[str, int] | None,
+    announce_addr: Sequence[str] | None,
+    public_ip: str | None,
+    public_port: int | None,
+    force_private: bool | None,
+    identify_min_confirmations: int | None,
+    identify_timeout: timedelta | None,
+    upnp: bool | None,
     limits: Mapping[str, int | float] | None,
     seed: int | None,
     clock: str | datetime | None,
@@ -349,14 +452,29 @@ def node_config(
         "name": name,
         "data_dir": None if data_dir is None else fspath(data_dir),
         "identity_key": None if identity_key is None else fspath(identity_key),
-        "listen": None if listen is None else list(listen),
-        "bootstrap": None if bootstrap is None else list(bootstrap),
+        "listen": listed(listen),
+        "bootstrap": listed(bootstrap),
         "mdns": mdns,
+        "hivemind": hivemind,
+        "trusted_relays": listed(trusted_relays),
+        "relay": relay,
+        "relay_limits": dict(relay_limits or {}),
+        "announce_addr": listed(announce_addr),
+        "public_ip": public_ip,
+        "public_port": public_port,
+        "force_private": force_private,
+        "identify_min_confirmations": identify_min_confirmations,
+        "identify_timeout_ms": None if identify_timeout is None else milliseconds(identify_timeout),
+        "upnp": upnp,
         "limits": dict(limits or {}),
         "seed": seed,
         "clock": instant(clock),
     }
     return to_json("configuration", config)
+
+
+def listed(texts: Sequence[str] | None) -> list[str] | None:
+    return None if texts is None else list(texts)
 
 
 def contribution(blocks: Sequence[BlockShare], min_tier: Tier | None) -> str:
@@ -382,6 +500,8 @@ _EVENTS: dict[str, type[Any]] = {
     "peer_connected": PeerConnected,
     "peer_identified": PeerIdentified,
     "peer_disconnected": PeerDisconnected,
+    "peer_direct": PeerDirect,
+    "reachability_changed": ReachabilityChanged,
     "other": OtherEvent,
 }
 

@@ -23,6 +23,7 @@ from ._records import Floats, maybe_record, record, records
 from .errors import InvalidArgumentError, KwaaiTimeoutError
 from .node import (
     BlockShare,
+    Diagnosis,
     Message,
     NodeEvent,
     NodeInfo,
@@ -103,6 +104,25 @@ from .trust import (
     issue_arguments,
     shown_graph,
     trust_options,
+)
+
+from .vpk import (
+    CollectionConfig,
+    CollectionStats,
+    FoundVectors,
+    HostedVectors,
+    HostReport,
+    Leakage,
+    Metric,
+    Privacy,
+    Vector,
+    Vectors,
+    collection_options,
+    filter_json,
+    host_options,
+    shown_collection,
+    shown_vpk,
+    upsert_arguments,
 )
 
 if TYPE_CHECKING:
@@ -631,6 +651,124 @@ class Rag(_Closing):
 
 
 @checked
+class VectorCollection(_Closing):
+    """Vectors at hosts that cannot read them. See ``kwaainet.VectorCollection``."""
+
+    def __init__(self, native: _native.VectorCollection) -> None:
+        self._native = native
+
+    @property
+    def name(self) -> str:
+        return self._native.name
+
+    @property
+    def id(self) -> str:
+        return self._native.id
+
+    @property
+    def config(self) -> CollectionConfig:
+        return record(CollectionConfig, self._native.config())
+
+    @property
+    def leakage(self) -> Leakage:
+        return record(Leakage, self._native.leakage())
+
+    def stats(self) -> CollectionStats:
+        return record(CollectionStats, waited(self._native.stats()))
+
+    def upsert(
+        self,
+        ids: Sequence[int],
+        vectors: Vectors,
+        *,
+        payloads: Sequence[bytes | None] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        waited(self._native.upsert(*upsert_arguments(ids, vectors, payloads, metadata)))
+
+    def delete(self, ids: Sequence[int]) -> int:
+        return waited(self._native.delete(list(ids)))
+
+    def search(self, vector: Vector, *, k: int = 10, filter: Mapping[str, Any] | None = None) -> FoundVectors:
+        return record(FoundVectors, waited(self._native.search(vector, k, filter_json(filter))))
+
+    def flush(self) -> None:
+        waited(self._native.flush())
+
+    def verify(self) -> list[HostReport]:
+        return records(HostReport, waited(self._native.verify()))
+
+    def rotate(self) -> None:
+        waited(self._native.rotate())
+
+    def export_key(self, passphrase: str) -> str:
+        return waited(self._native.export_key(passphrase))
+
+    def shutdown(self) -> None:
+        self._native.shutdown()
+
+    def destroy(self) -> None:
+        waited(self._native.destroy())
+
+    def __repr__(self) -> str:
+        return shown_collection(self)
+
+
+@checked
+class Vpk:
+    """What a node keeps for others, and others for it. See ``kwaainet.Vpk``."""
+
+    def __init__(self, native: _native.Vpk) -> None:
+        self._native = native
+
+    def host(
+        self,
+        capacity_bytes: int,
+        *,
+        tenant_bytes: int | None = None,
+        tenant_collections: int | None = None,
+        memory_bytes: int | None = None,
+        min_tier: Tier | None = None,
+    ) -> None:
+        options = host_options(tenant_bytes, tenant_collections, memory_bytes, min_tier)
+        waited(self._native.host(capacity_bytes, options))
+
+    def stop_hosting(self) -> None:
+        waited(self._native.stop_hosting())
+
+    def hosted(self) -> HostedVectors | None:
+        return maybe_record(HostedVectors, waited(self._native.hosted()))
+
+    def evict(self, owner: str) -> None:
+        waited(self._native.evict(owner))
+
+    def create(
+        self,
+        name: str,
+        dimension: int,
+        privacy: Privacy,
+        hosts: Sequence[str],
+        *,
+        metric: Metric | None = None,
+        colluding: int | None = None,
+    ) -> VectorCollection:
+        options = collection_options(dimension, privacy, hosts, metric, colluding)
+        return VectorCollection(waited(self._native.create(name, options)))
+
+    def open(self, name: str) -> VectorCollection:
+        return VectorCollection(waited(self._native.open(name)))
+
+    def collections(self) -> list[str]:
+        return waited(self._native.collections())
+
+    def destroy(self, name: str) -> None:
+        waited(self._native.destroy(name))
+
+    def __repr__(self) -> str:
+        return shown_vpk(self)
+
+
+@checked
 class Node(_Closing):
     """A running node. See ``kwaainet.Node``."""
 
@@ -647,12 +785,25 @@ class Node(_Closing):
         listen: Sequence[str] | None = None,
         bootstrap: Sequence[str] | None = None,
         mdns: bool | None = None,
+        hivemind: bool | None = None,
+        trusted_relays: Sequence[str] | None = None,
+        relay: bool | None = None,
+        relay_limits: Mapping[str, int] | None = None,
+        announce_addr: Sequence[str] | None = None,
+        public_ip: str | None = None,
+        public_port: int | None = None,
+        force_private: bool | None = None,
+        identify_min_confirmations: int | None = None,
+        identify_timeout: timedelta | None = None,
+        upnp: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
         seed: int | None = None,
         clock: str | datetime | None = None,
     ) -> Node:
         config = node_config(
-            preset, name, data_dir, identity_key, listen, bootstrap, mdns, limits, seed, clock
+            preset, name, data_dir, identity_key, listen, bootstrap, mdns, hivemind, trusted_relays, relay, relay_limits,
+            announce_addr, public_ip, public_port, force_private, identify_min_confirmations, identify_timeout, upnp,
+            limits, seed, clock,
         )
         return Node(waited(_native.Node.start(config)))
 
@@ -673,6 +824,9 @@ class Node(_Closing):
 
     def peers(self) -> list[PeerInfo]:
         return records(PeerInfo, waited(self._native.peers()))
+
+    def diagnose(self) -> list[Diagnosis]:
+        return records(Diagnosis, waited(self._native.diagnose()))
 
     def connect(self, address: str) -> str:
         return waited(self._native.connect(address))
@@ -718,6 +872,9 @@ class Node(_Closing):
 
     def shards(self) -> ShardEngine:
         return ShardEngine(self._native.shards())
+
+    def vpk(self) -> Vpk:
+        return Vpk(self._native.vpk())
 
     def rag(
         self,

@@ -1,10 +1,11 @@
 //! Numbers of Python as numbers of Rust. A buffer of floats, such as a numpy array, is copied once and whole.
 
+use kwaai_ffi::Matrix;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::error::{invalid, wrong_answer};
+use crate::error::{exception, invalid, wrong_answer};
 
 /// Numbers, one row after the other, and the shape where they have one.
 struct Numbers {
@@ -56,6 +57,42 @@ pub(crate) fn vectors(given: &Bound<'_, PyAny>, columns: usize) -> PyResult<Vec<
         all.extend_from_slice(&values);
     }
     Ok(all)
+}
+
+/// The rows of a two-dimensional buffer, or of a sequence of buffers and lists of numbers; all of one length.
+pub(crate) fn rows(what: &str, given: &Bound<'_, PyAny>) -> PyResult<Matrix> {
+    let py = given.py();
+    let shaped = |rows, columns, values| Matrix::new(rows, columns, values).map_err(|error| exception(py, &error));
+    if let Some(numbers) = buffer(given)? {
+        return match numbers.shape.as_deref() {
+            Some(&[rows, columns]) => shaped(rows, columns, numbers.values),
+            _ => Err(invalid(py, format!("{what} must be an array of two dimensions, a row for each"))),
+        };
+    }
+    let wrong = || invalid(py, format!("{what} must be an array of floats, or a list of lists of numbers"));
+    let (mut count, mut columns, mut all) = (0, None, Vec::new());
+    for row in given.try_iter().map_err(|_| wrong())? {
+        let values = values(&row?)?.ok_or_else(wrong)?;
+        if *columns.get_or_insert(values.len()) != values.len() {
+            return Err(invalid(py, format!("{what} must be of one length; number {count} has another")));
+        }
+        count += 1;
+        all.extend_from_slice(&values);
+    }
+    shaped(count, columns.unwrap_or_default(), all)
+}
+
+/// The numbers of one vector: a buffer of one dimension, or of one row, or a list of numbers.
+pub(crate) fn row(what: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+    values(given)?.ok_or_else(|| invalid(given.py(), format!("{what} must be an array of floats or a list of numbers")))
+}
+
+fn values(given: &Bound<'_, PyAny>) -> PyResult<Option<Vec<f32>>> {
+    match buffer(given)? {
+        Some(Numbers { values, shape: Some(shape) }) => Ok(matches!(shape[..], [_] | [1, _]).then_some(values)),
+        Some(numbers) => Ok(Some(numbers.values)),
+        None => Ok(given.extract().ok()),
+    }
 }
 
 fn no_vector(given: &Bound<'_, PyAny>, columns: usize) -> PyErr {

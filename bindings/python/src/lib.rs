@@ -18,6 +18,7 @@ mod stream;
 #[cfg(feature = "checkout")]
 mod testing;
 mod trust;
+mod vpk;
 
 #[pymodule]
 mod _native {
@@ -46,6 +47,8 @@ mod _native {
     use crate::testing::{hang, live_handles, norms, numbers, panic, raise_error, seed_did, seed_sign};
     #[pymodule_export]
     use crate::trust::TrustGraph;
+    #[pymodule_export]
+    use crate::vpk::{VectorCollection, Vpk};
 
     #[pymodule_export]
     const VERSION: &str = kwaai_ffi::VERSION;

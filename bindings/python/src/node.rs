@@ -14,6 +14,7 @@ use crate::reply::{Object, Record};
 use crate::shard::{Model, ShardEngine};
 use crate::stream::Stream;
 use crate::trust::TrustGraph;
+use crate::vpk::Vpk;
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct Node(Arc<kwaai_ffi::Node>);
@@ -51,6 +52,11 @@ impl Node {
     fn peers(&self) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.peers(cancel).await.and_then(Record::of) })
+    }
+
+    fn diagnose(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.diagnose(cancel).await.and_then(Record::of) })
     }
 
     fn connect(&self, address: String) -> Operation {
@@ -119,6 +125,10 @@ impl Node {
 
     fn shards(&self) -> ShardEngine {
         ShardEngine(self.0.shards())
+    }
+
+    fn vpk(&self) -> Vpk {
+        Vpk(self.0.vpk())
     }
 
     fn rag(

@@ -362,6 +362,8 @@ def plain(value: Any) -> Any:
     """A value in the form that the object layer writes."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if isinstance(value, memoryview):
         rows, columns = value.shape or (0, 0)
         return {"rows": rows, "columns": columns, "values": numpy.asarray(value).tolist()}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy
 import pytest
 from conftest import ROOT, run
 
@@ -28,6 +29,19 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
         (lambda: sync.Node.start(limits={"max_streams": 1.5}), "limits.max_streams must be a whole number from 0 to .*, not 1.5"),
         (lambda: sync.Node.start(limits={"max_conections": 1}), "there is no limits.max_conections; there are max_connections, "),
         (lambda: sync.Node.start(limits={"max_memory_share": float("nan")}), "must be a finite number"),
+        (lambda: _of_vectors(lambda notes: notes.upsert([1], [[1.0]])), "a vector has 1 numbers; the collection has 2 dimensions"),
+        (lambda: _of_vectors(lambda notes: notes.upsert([1, 2], [[1.0, 2.0], [1.0]])), "vectors must be of one length; number 1 has another"),
+        (lambda: _of_vectors(lambda notes: notes.upsert([1], numpy.ones(2))), "vectors must be an array of two dimensions"),
+        (lambda: _of_vectors(lambda notes: notes.upsert([1, 2], [[1.0, 2.0]])), "there are 2 ids and 1 vectors"),
+        (lambda: _of_vectors(lambda notes: notes.upsert([1], [[1.0, 2.0]], payloads=["x"])), r"payloads\[0\] must be bytes"),
+        (lambda: _of_vectors(lambda notes: notes.upsert([1], [["x", 2.0]])), "vectors must be an array of floats, or a list of lists"),
+        (lambda: _of_vectors(lambda notes: notes.search("x")), "vector must be an array of floats or a list of numbers"),
+        (lambda: _of_vectors(lambda notes: notes.search([1.0, 2.0], filter={"a": object()})), "cannot be written as JSON"),
+        (lambda: sync.Node.start(preset="ephemeral", relay_limits={"max_circuits": 1}), "this node is none"),
+        (lambda: sync.Node.start(relay=True, relay_limits={"max_circuit": 1}), "there is no relay_limits.max_circuit; there are "),
+        (lambda: sync.Node.start(relay_limits={"max_circuits": -1}), "relay_limits.'max_circuits'. must be a whole number from 0"),
+        (lambda: sync.Node.start(public_port=1 << 16), "public_port must be a whole number from 0 to 65535"),
+        (lambda: sync.Node.start(identify_timeout=timedelta(-1)), "identify_timeout must not be negative"),
         (lambda: sync.Rag.open("x", embedder="none", chunking={"strategy": "lines"}), 'chunking.strategy must be one of "sentence", '),
         (lambda: sync.Rag.open("x", embedder="none", chunking={"sise": 3}), "there is no chunking.sise; there are strategy, size, "),
         (lambda: sync.Rag.open("x", embedder="none", language="klingon"), "language must be one of "),
@@ -77,9 +91,12 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
         engine.load(MODEL) as model,
         sync.Rag.open(tmp_path / "kb", embedder="none") as rag,
     ):
+        node.vpk().host(1 << 24)
+        vectors = node.vpk().create("vectors", 2, "plain", ["here"])
         handles: dict[str, Any] = {
-            "Node": node, "TrustGraph": node.trust(), "ShardEngine": engine, "Rag": rag, "Model": model
-        }
+            "Node": node, "TrustGraph": node.trust(), "ShardEngine": engine, "Rag": rag, "Model": model, "Vpk": node.vpk(),
+            "VectorCollection": vectors,
+        }  # fmt: skip
         good: dict[str, Any] = {
             "model": model, "tokens": [1], "messages": "hi", "texts": ["hi"], "source": b"text", "peer": node.did,
             "did": node.did, "types": ["UptimeVC"], "type": "UptimeVC", "subject": node.did, "text": "x", "question": "x",
@@ -89,6 +106,8 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1, "thresholds": kwaainet.Thresholds(),
             "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node",
             "recommender": node.did, "peers": [node.did], "good": 1.0, "bad": 0.0,
+            "capacity_bytes": 1 << 24, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"], "ids": [1],
+            "vectors": [[1.0, 0.0]], "vector": [1.0, 0.0],
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():
@@ -174,6 +193,13 @@ def test_opening_twice_gives_the_same_object_or_the_same_error() -> None:
         assert one.value is other.value
 
     run(main())
+
+
+def _of_vectors(call: Callable[[sync.VectorCollection], object]) -> None:
+    with sync.Node.start(preset="ephemeral", listen=[]) as node:
+        node.vpk().host(1 << 24)
+        with node.vpk().create("notes", 2, "plain", ["here"]) as notes:
+            call(notes)
 
 
 def _of_graph(use: Callable[[Any], object]) -> object:

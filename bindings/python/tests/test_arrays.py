@@ -79,3 +79,18 @@ def test_arrays_without_rows_and_with_columns_first_are_read_too() -> None:
     with pytest.raises(kwaainet.InvalidArgumentError):
         testing.norms(numpy.zeros((4, 0), dtype=numpy.float32))
     assert list(testing.norms(numpy.asfortranarray(numpy.array([[3, 0], [4, 1]], dtype=numpy.float32)))) == [3, pytest.approx(17**0.5)]
+
+
+def test_vectors_go_in_from_any_array_and_embeddings_as_they_are() -> None:
+    with sync.Node.start(preset="ephemeral", listen=[]) as node:
+        node.vpk().host(1 << 24)
+        notes = node.vpk().create("notes", 2, "plain", ["here"])
+        rows = [[1.0, 0.0], [0.0, 1.0]]
+        whole = numpy.array(rows, dtype=numpy.float32)
+        flat = memoryview(whole.tobytes()).cast("f", (2, 2))
+        for vectors in (rows, whole, whole.astype(numpy.float64), whole.T, flat, list(whole), [array.array("f", row) for row in rows]):
+            notes.upsert(numpy.array([1, 2]), vectors)  # type: ignore[arg-type]
+            for question in (rows[1], whole[1], whole[1:], array.array("d", rows[1])):
+                (hit,) = notes.search(question, k=1).hits
+                assert (hit.id, round(hit.score, 2)) == (2, 1.0)
+        assert notes.stats().vectors == 2

@@ -14,7 +14,7 @@ from kwaainet import Node, Rag, TrustGraph, testing
 
 GUIDE = ROOT / "examples" / "python" / "guide.py"
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
-PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others".split()
+PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors".split()
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +124,12 @@ print(found.mode, found.hits[0].document)
     )
     assert (ended.returncode, ended.stdout.strip()) == (0, "dense canteen.txt"), ended.stderr
     assert kwaainet.version
+
+
+def test_keep_vectors(guide: ModuleType) -> None:
+    async def kept() -> None:
+        async with Node.start(preset="ephemeral") as owner, Node.start(preset="ephemeral") as host:
+            (hit,) = (await guide.keep_vectors(owner, host)).hits
+            assert (hit.payload, hit.metadata) == (b"dumplings", {"day": "Friday"})
+
+    run(kept())

@@ -30,6 +30,8 @@ SPECIAL = {"AnswerDone", "MessageReceived"}
 RENAMED = {"Answer": {"answer": "text"}}
 #: What the scene below cannot bring about, and why.
 RARE = {
+    "PeerDirect": "comes when two nodes that met at a relay got through to each other",
+    "ReachabilityChanged": "comes when a node on the internet tried to dial this one",
     "OtherEvent": "stands for events of later versions",
     "ListeningStopped": "comes when an interface of the machine goes away",
     "Listening": "a node listens before anybody can ask for its events",
@@ -48,7 +50,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[str]]]:
         return original(cls, data)
 
     monkeypatch.setattr(_records, "record", spy)
-    for module in (kwaainet.identity, kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, provide):
+    for module in (kwaainet.identity, kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, kwaainet.vpk, provide):
         if hasattr(module, "record"):
             monkeypatch.setattr(module, "record", spy)
     yield keys
@@ -103,6 +105,7 @@ async def scene(tmp_path: Path) -> None:
             await node.trust().trust_issuer(issuer.did, ["VerifiedNodeVC"])
             await node.trust().issuers()
             await node.trust().score(node.did)
+        assert await other.diagnose()
         await other.connect((await one.info()).addresses[0])
         await other.send_message(one.peer_id, "hello")
         await anext(inbox)
@@ -115,6 +118,15 @@ async def scene(tmp_path: Path) -> None:
         uptime = await issuer.issue("UptimeVC", one.did, {"upShare": 0.9} | observed)
         await other.trust().import_credential(uptime.json)
         await other.test_credential(uptime.id)
+        await one.vpk().host(1 << 24, min_tier="unknown")
+        vectors = await other.vpk().create("vectors", 2, "plain", [one.peer_id])
+        await vectors.upsert([1], [[1.0, 0.0]], payloads=[b"x"])
+        await vectors.flush()
+        await vectors.search([1.0, 0.0])
+        await vectors.stats()
+        await vectors.verify()
+        assert vectors.config.dimension == 2 and vectors.leakage.vectors
+        await one.vpk().hosted()
         await one.contribute(blocks=[BlockShare(MODEL, 0, 4)], min_tier="unknown")
         model = await other.shards().load(MODEL, blocks="none")
         await other.shards().coverage(model)

@@ -41,6 +41,8 @@ async def nodes() -> None:
         assert_type(node.did, str)
         assert_type(await node.info(), NodeInfo)
         assert_type(await node.peers(), list[PeerInfo])
+        assert_type((await node.info()).reachability.relays, tuple[str, ...])
+        assert_type(await node.diagnose(), list[kwaainet.Diagnosis])
         async for message in node.messages():
             assert_type(message, Message)
         async for event in node.events():
@@ -51,6 +53,12 @@ async def nodes() -> None:
         assert_type(statement, kwaainet.TrustStatement)
         assert_type(statement.holds, bool | None)
         assert_type(await node.ask_word(node.did), kwaainet.TakenWord)
+        assert_type(await node.vpk().hosted(), kwaainet.HostedVectors | None)
+        notes = await node.vpk().create("notes", 3, "seal", [node.peer_id], metric="dot")
+        assert_type(notes, kwaainet.VectorCollection)
+        assert_type((await notes.search([1, 2, 3])).hits, tuple[kwaainet.FoundVector, ...])
+        assert_type(await notes.verify(), list[kwaainet.HostReport])
+        await node.vpk().create("notes", 3, "masked", [])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
         model = await node.shards().load("model", blocks="none")
         test = await node.test_credential("urn:kwaai:vc:0", model=model, tolerance=0.1, tokens=16, seed=7)

@@ -23,7 +23,7 @@ FACADE = sorted((ROOT / "bindings/swift/Sources/KwaaiNet").glob("*.swift"))
 GUIDE = ROOT / "examples/swift/Guide.swift"
 SURFACE = tomllib.loads((ROOT / "tests/surface.toml").read_text())
 ERRORS = tomllib.loads((ROOT / "tests/errors.toml").read_text())
-TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others"]
+TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others", "keep_vectors"]
 PARSER = Parser(Language(tree_sitter_swift.language()))
 
 
@@ -178,7 +178,7 @@ def test_what_the_facade_calls_exists_in_the_generated_interface(generated: Node
     made = {name: functions(node) for name, node in known.items()}
     free = {text(n.child_by_field_name("name")): labels(n) for n in generated.children if n.type == "function_declaration"}
     owner = {"Node.swift": "NativeNode", "TrustGraph.swift": "NativeTrustGraph", "Rag.swift": "NativeRag"}
-    owner["ShardEngine.swift"] = "NativeShardEngine"
+    owner |= {"ShardEngine.swift": "NativeShardEngine", "Vpk.swift": "NativeVpk", "VectorCollection.swift": "NativeCollection"}
     # A type of the facade hides the generated one of the same name.
     own = {name for root in facade().values() for name in types(root)}
     seen = 0
@@ -273,7 +273,7 @@ def test_every_task_of_the_guide_is_shown() -> None:
 def test_the_guide_calls_only_what_the_package_has() -> None:
     known = {name: functions(node) for root in facade().values() for name, node in types(root).items()}
     owner = {"node": "Node", "alice": "Node", "bob": "Node", "host": "Node", "app": "Node", "trust": "TrustGraph"}
-    owner |= {"issuer": "TrustGraph", "engine": "ShardEngine", "model": "Model", "rag": "Rag"}
+    owner |= {"owner": "Node", "vpk": "Vpk", "notes": "VectorCollection", "issuer": "TrustGraph", "engine": "ShardEngine", "model": "Model", "rag": "Rag"}
     owner |= {name: name for name in ("Node", "TrustGraph", "ShardEngine", "Rag", "Library")}
     seen = 0
     for on, name, names in calls(parse(GUIDE.read_bytes())):

@@ -57,6 +57,8 @@ struct Inner {
     writing: tokio::sync::Mutex<Record>,
     /// The hosts have another manifest than the owner's state.
     dirty: AtomicBool,
+    /// It was destroyed.
+    gone: AtomicBool,
     liars: Arc<Mutex<BTreeSet<usize>>>,
 }
 
@@ -174,6 +176,7 @@ impl Collection {
                 state: RwLock::new(state),
                 writing: tokio::sync::Mutex::new(record),
                 dirty: AtomicBool::new(true),
+                gone: AtomicBool::new(false),
                 liars: Arc::default(),
             }),
         })
@@ -227,13 +230,13 @@ impl Collection {
     }
 
     /// Forgets the collection, here and at its hosts. Whoever of them keeps a copy of its bytes can do nothing with it: the
-    /// key is gone.
+    /// key is gone. Every verb but the names is `closed` from then on, for every clone.
     ///
     /// # Errors
     /// What a host answers that cannot be reached or does not do it. It stays a collection then, and can be destroyed again.
     pub async fn destroy(&self) -> Result<()> {
         self.change(|inner| async move {
-            let _record = inner.writing.lock().await;
+            let _record = inner.lock().await?;
             for host in 0..inner.hosts.len() {
                 match inner.call(host, Call::Delete).await {
                     Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
@@ -243,6 +246,11 @@ impl Collection {
             inner.abandon().await
         })
         .await
+    }
+
+    /// Whether it was destroyed.
+    pub(super) fn is_gone(&self) -> bool {
+        self.inner.gone.load(Ordering::Acquire)
     }
 
     /// Changes something to its end, also when the caller gives up.
@@ -284,6 +292,20 @@ impl Inner {
         self.hosts[host].behind.load(Ordering::Acquire)
     }
 
+    /// Waits for its turn to change something.
+    async fn lock(&self) -> Result<tokio::sync::MutexGuard<'_, Record>> {
+        let record = self.writing.lock().await;
+        self.check_there()?;
+        Ok(record)
+    }
+
+    fn check_there(&self) -> Result<()> {
+        if self.gone.load(Ordering::Acquire) {
+            return Err(Error::closed("this collection was destroyed"));
+        }
+        Ok(())
+    }
+
     async fn call(&self, host: usize, call: Call) -> Result<Vec<u8>> {
         let keeper = &self.hosts[host].keeper;
         let request = Request { collection: self.id, capability: None, call };
@@ -299,6 +321,7 @@ impl Inner {
     async fn abandon(&self) -> Result<()> {
         let name = self.name.clone();
         self.write(move |change| change.forget(&name)).await?;
+        self.gone.store(true, Ordering::Release);
         self.change_state(|state| {
             *state = State::default();
             Ok(())

@@ -95,7 +95,7 @@ impl Vpk {
     /// `not_found` when there is none of that name; `unsupported` when this node hosts a part and does not host now.
     pub async fn open(&self, name: &str) -> Result<Collection> {
         let mut open = self.inner.open.lock().await;
-        if let Some(collection) = open.get(name) {
+        if let Some(collection) = open.get(name).filter(|collection| !collection.is_gone()) {
             return Ok(collection.clone());
         }
         let collection = Collection::open(self.inner.store.clone(), name, |config| self.inner.keepers(config)).await?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::{Span, Timestamp};
 use kwaai_core::trust::propagation::{self, EigenTrust};
-use kwaai_core::trust::{Blend, Evidence, Experience, Observation, Outcome, blend};
+use kwaai_core::trust::{Blend, Evidence, Experience, Observation, Outcome, Tier, blend};
 
 pub const PEERS: usize = 105;
 pub const PRETRUSTED: usize = 3;
@@ -168,6 +168,11 @@ impl Network {
     }
 
     pub fn run(threat: Threat, metric: Metric, choice: Choice, seed: u64) -> Outcomes {
+        Network::after(threat, metric, choice, seed).1
+    }
+
+    /// The network when all cycles have passed, and what came of them.
+    pub fn after(threat: Threat, metric: Metric, choice: Choice, seed: u64) -> (Network, Outcomes) {
         let mut network = Network::new(threat, seed);
         let mut outcomes = Outcomes::default();
         for cycle in 0..CYCLES {
@@ -178,7 +183,28 @@ impl Network {
             network.gossip();
             network.now += Span::new().hours(1);
         }
-        outcomes
+        (network, outcomes)
+    }
+
+    /// The share of pairs of honest peers of whom one gives the other a lower tier because of what others say, where
+    /// credentials put them just above each threshold and well above it in turn.
+    pub fn moved_tiers(&self) -> f64 {
+        let honest: Vec<usize> = (0..PEERS).filter(|peer| !self.is_malicious(*peer)).collect();
+        let (mut pairs, mut moved) = (0u32, 0u32);
+        for asker in &honest {
+            let credentials = |peer: u32| [0.12, 0.3, 0.42, 0.55, 0.72, 0.9][peer as usize % 6];
+            let judged = self.judge(*asker, credentials);
+            for peer in honest.iter().filter(|peer| *peer != asker) {
+                let seen = self.experience[*asker].get(&self.names[*peer]).cloned().unwrap_or_default();
+                let name = self.names[*peer];
+                let alone =
+                    blend(credentials(name), seen.evidence(self.now), Evidence::default(), seen.standing(self.now));
+                pairs += 1;
+                let below = Tier::of(judged(name).lower_bound) < Tier::of(alone.lower_bound);
+                moved += u32::from(below);
+            }
+        }
+        f64::from(moved) / f64::from(pairs)
     }
 
     fn ask(&mut self, cycle: usize, metric: Metric, choice: Choice, trust: &[f64], outcomes: &mut Outcomes) {
@@ -249,14 +275,17 @@ impl Network {
             Metric::Nothing => vec![1.0; able.len()],
             Metric::EigenTrust { .. } => able.iter().map(|peer| trust[*peer]).collect(),
             Metric::Ours | Metric::OursBare => {
-                let judged = self.judge(asker, metric);
+                let judged = self.judge(asker, |peer| match metric {
+                    Metric::Ours if peer < PEERS as u32 => CREDENTIALS,
+                    _ => 0.0,
+                });
                 able.iter().map(|peer| judged(self.names[*peer]).expectation).collect()
             }
         }
     }
 
-    /// How one honest peer scores others.
-    pub fn judge(&self, asker: usize, metric: Metric) -> impl Fn(u32) -> Blend + '_ {
+    /// How one honest peer scores others, given what their credentials give them.
+    fn judge<'a>(&'a self, asker: usize, credentials: impl Fn(u32) -> f64 + 'a) -> impl Fn(u32) -> Blend + 'a {
         let seen = &self.experience[asker];
         let own: BTreeMap<u32, Evidence> = seen.iter().map(|(peer, seen)| (*peer, seen.evidence(self.now))).collect();
         let weights = propagation::recommender_weights(&own, &self.word, |recommender| recommender < PRETRUSTED as u32);
@@ -266,8 +295,7 @@ impl Network {
             let heard = propagation::recommended(&weights, &self.word, peer, |recommender| {
                 recommender >= PEERS as u32 && !own.contains_key(&recommender)
             });
-            let credentials = if metric == Metric::Ours && peer < PEERS as u32 { CREDENTIALS } else { 0.0 };
-            blend(credentials, seen.evidence(self.now), heard, seen.standing(self.now))
+            blend(credentials(peer), seen.evidence(self.now), heard, seen.standing(self.now))
         }
     }
 

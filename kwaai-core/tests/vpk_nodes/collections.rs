@@ -71,7 +71,10 @@ async fn what_was_put_in_is_found_at_once_and_sealed_and_after_restarts_of_owner
     assert!(report.is_right(), "{report:?}");
     assert_eq!((report.segments.len(), report.payloads.len()), (2, 58));
 
-    owner.vpk().destroy("notes").await.unwrap();
+    notes.destroy().await.unwrap();
+    let gone = notes.upsert(vec![Item::new(1, query.clone())]).await;
+    assert_eq!(gone.unwrap_err().code(), ErrorCode::Closed);
+    assert_eq!(notes.search(&query, 1, &none()).await.unwrap_err().code(), ErrorCode::Closed);
     assert_eq!(host.vpk().hosted().unwrap().tenants().unwrap(), []);
     assert_eq!(owner.vpk().open("notes").await.unwrap_err().code(), ErrorCode::NotFound);
     for node in [owner, host] {

@@ -13,6 +13,7 @@ use super::shards::kwaai_shards_t;
 use super::status::{kwaai_error_t, kwaai_status_t};
 use super::stream::kwaai_stream_t;
 use super::trust::kwaai_trust_t;
+use super::vpk::kwaai_vpk_t;
 use crate::registry::Kind;
 use crate::trust::TestOptions;
 use crate::{Model, Node};
@@ -28,8 +29,12 @@ impl Kind for Node {
 
 waiting! {
     /// Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"),
-    /// `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns` and `limits`, and for tests `seed` and `clock`;
-    /// NULL starts with the defaults.
+    /// `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns`, `hivemind`, `trusted_relays`, `relay`,
+    /// `relay_limits`, `announce_addr`, `public_ip`, `public_port`, `force_private`, `identify_min_confirmations`,
+    /// `identify_timeout_ms`, `upnp` and `limits`, and for tests `seed` and `clock`; NULL starts with the defaults.
+    /// `relay_limits` is an object with any of `max_reservations`, `reservation_duration_ms`, `max_circuits`,
+    /// `max_circuits_per_peer`, `max_circuits_per_stranger`, `max_circuit_bytes` and `max_circuit_duration_ms`, of a node with
+    /// `relay`. `identify_timeout_ms` is rounded up to whole seconds.
     ///
     /// Ownership: the caller frees `*out_node` with `kwaai_node_free`. Threads: any. NULL: `config_json` and `error` may
     /// be NULL. Lifetime: the node runs until `kwaai_node_shutdown` or `kwaai_node_free`.
@@ -39,7 +44,10 @@ waiting! {
     }
 
     /// What the node says about itself, as JSON: `name`, `peer_id`, `did`, `version`, `data_dir`, `addresses`,
-    /// `connected_peers`, `uptime_ms`.
+    /// `reachability`, `connected_peers`, `uptime_ms`.
+    ///
+    /// `reachability` is whether others can dial the node: its `verdict`, which is "public", "private" or "unknown", `why` in
+    /// a sentence, and the PeerIds of the `relays` that the node is reached through.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
     /// Lifetime: the handle must not have been freed.
@@ -61,14 +69,27 @@ waiting! {
         }
     }
 
-    /// The connected peers as a JSON array, each with its tier, its score and the arithmetic, and whether a fiduciary
-    /// pledge of it counts here.
+    /// The connected peers as a JSON array, each with its tier, its score and the arithmetic, whether a fiduciary pledge of
+    /// it counts here, whether it is `relayed`, reached only through a relay, and whether it was named as a `bootstrap` or
+    /// a `trusted_relay`.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
     /// Lifetime: the handle must not have been freed.
     fn kwaai_node_peers / kwaai_node_peers_async(node: *const kwaai_node_t) -> (out_json: *mut c_char) {
         let node = resolve::<Node>(node)?;
         |cancel| async move { Text::json(&node.peers(cancel).await?) }
+    }
+
+    /// Looks for what keeps this node from others, as a JSON array of objects with `cause`, `text`, which says what was seen,
+    /// and `remedy`. Causes are "no_bootstrap", "dead_bootstrap", "incompatible_version", "clock_off",
+    /// "relay_without_slots", "dead_relay" and "firewall". Bootstraps that are not connected are tried, for ten seconds at
+    /// most. Nothing found is an empty array.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_diagnose / kwaai_node_diagnose_async(node: *const kwaai_node_t) -> (out_json: *mut c_char) {
+        let node = resolve::<Node>(node)?;
+        |cancel| async move { Text::json(&node.diagnose(cancel).await?) }
     }
 
     /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.
@@ -380,6 +401,28 @@ pub unsafe extern "C" fn kwaai_node_shards(
         // SAFETY: the caller's promise.
         let out = unsafe { Out::empty("out_shards", out_shards) }?;
         out.set_shared(resolve::<Node>(node)?.shards())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// Vectors on other people's machines that these cannot read, and such vectors of others on this one. It ends with the node.
+///
+/// Ownership: the caller frees `*out_vpk` with `kwaai_vpk_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle must not have been freed.
+///
+/// # Safety
+/// Texts end with NUL; output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_node_vpk(
+    node: *const kwaai_node_t,
+    out_vpk: *mut *mut kwaai_vpk_t,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::empty("out_vpk", out_vpk) }?;
+        out.set_shared(resolve::<Node>(node)?.vpk())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

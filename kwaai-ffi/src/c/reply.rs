@@ -10,7 +10,7 @@ use super::call::Out;
 use super::stream::{StreamObject, kwaai_item_t};
 use crate::registry::Kind;
 use crate::rt::process;
-use crate::{JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, TrustGraph};
+use crate::{JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, TrustGraph, VectorCollection};
 
 /// The answer of a verb that waits.
 pub(super) trait Reply: Send + 'static {
@@ -35,6 +35,8 @@ pub(super) enum Kept {
     Shards(ShardEngine),
     Model(Model),
     Rag(Rag),
+    Collection(VectorCollection),
+    Count(usize),
     Stream(StreamObject),
 }
 
@@ -68,6 +70,21 @@ impl Reply for Text {
 
     fn keep(self) -> Kept {
         Kept::Text(self.0)
+    }
+}
+
+/// How many there are of something.
+pub(super) struct Count(pub(super) usize);
+
+impl Reply for Count {
+    type Places = (Out<usize>,);
+
+    fn put(self, (count,): Self::Places) -> Result<()> {
+        count.set(self.0)
+    }
+
+    fn keep(self) -> Kept {
+        Kept::Count(self.0)
     }
 }
 
@@ -153,4 +170,7 @@ macro_rules! objects {
         })+
     };
 }
-objects!(Node => Node, TrustGraph => Trust, ShardEngine => Shards, Model => Model, Rag => Rag, StreamObject => Stream);
+objects!(
+    Node => Node, TrustGraph => Trust, ShardEngine => Shards, Model => Model, Rag => Rag, VectorCollection => Collection,
+    StreamObject => Stream
+);

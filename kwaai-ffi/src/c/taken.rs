@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 
 use super::call::{Out, boundary, resolve};
+use super::collection::kwaai_collection_t;
 use super::model::kwaai_model_t;
 use super::node::kwaai_node_t;
 use super::operation::{Operation, kwaai_op_t};
@@ -229,6 +230,57 @@ pub unsafe extern "C" fn kwaai_op_take_rag(
             other => Err(Box::new(other)),
         })?;
         out.set_handle(object)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// Takes the collection that an operation answered; the statuses are those of `kwaai_op_take_text`.
+///
+/// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+/// handle outlives the operation.
+///
+/// # Safety
+/// The output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_op_take_collection(
+    op: *const kwaai_op_t,
+    out_collection: *mut *mut kwaai_collection_t,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::empty("out_collection", out_collection) }?;
+        let object = resolve::<Operation>(op)?.take("a collection of vectors", |kept| match kept {
+            Kept::Collection(object) => Ok(object),
+            other => Err(Box::new(other)),
+        })?;
+        out.set_handle(object)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// Takes the number that an operation answered; the statuses are those of `kwaai_op_take_text`.
+///
+/// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: not applicable.
+///
+/// # Safety
+/// The output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_op_take_count(
+    op: *const kwaai_op_t,
+    out_count: *mut usize,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::empty("out_count", out_count) }?;
+        let count = resolve::<Operation>(op)?.take("a number", |kept| match kept {
+            Kept::Count(count) => Ok(count),
+            other => Err(Box::new(other)),
+        })?;
+        out.set(count)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::number::{maybe, whole};
 use super::{
     BlockShareOptions, Cancel, NativeEvents, NativeMessages, NativeModel, NativeRag, NativeShardEngine,
-    NativeTrustGraph, NodeOptions, RagOptions, Result, token,
+    NativeTrustGraph, NativeVpk, NodeOptions, RagOptions, Result, token,
 };
 use crate::Node;
-use crate::node::{Contribution, NodeInfo, PeerInfo};
+use crate::node::{Contribution, Diagnosis, NodeInfo, PeerInfo};
 use crate::shard::Offer;
 use crate::trust::{ClaimTest, Minimum, StatusRefresh, TakenWord, TestOptions, TrustStatement};
 
@@ -47,6 +47,11 @@ impl NativeNode {
     /// The connected peers.
     pub async fn peers(&self, cancel: Cancel) -> Result<Vec<PeerInfo>> {
         Ok(self.0.peers(token(cancel)).await?)
+    }
+
+    /// Looks for what keeps this node from others.
+    pub async fn diagnose(&self, cancel: Cancel) -> Result<Vec<Diagnosis>> {
+        Ok(self.0.diagnose(token(cancel)).await?)
     }
 
     /// Connects to a node at a multiaddress, and says who answered.
@@ -123,6 +128,11 @@ impl NativeNode {
     /// Language models, whole or in blocks over peers.
     pub fn shards(&self) -> Arc<NativeShardEngine> {
         Arc::new(NativeShardEngine(self.0.shards()))
+    }
+
+    /// What this node keeps for others, and others for it.
+    pub fn vpk(&self) -> Arc<NativeVpk> {
+        Arc::new(NativeVpk(self.0.vpk()))
     }
 
     /// Opens a knowledge base of this node.

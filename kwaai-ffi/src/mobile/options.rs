@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::number::{maybe, whole};
 use super::{NativeEmbedder, NativeReader, NativeWriter};
-use crate::node::{BlockShare, LimitOptions, NodeConfig};
+use crate::node::{BlockShare, LimitOptions, NodeConfig, RelayOptions};
 use crate::provide::Supplies;
 use crate::rag::{ChunkingOptions, Endpoint, Options};
 use crate::{Result, Spelling, validate};
@@ -31,6 +31,28 @@ pub struct NodeOptions {
     pub bootstrap: Option<Vec<String>>,
     /// Whether to look for nodes on the local network.
     pub mdns: Option<bool>,
+    /// Whether to take part in the DHT of hivemind and Petals.
+    pub hivemind: Option<bool>,
+    /// Multiaddresses of relays to be reached through.
+    pub trusted_relays: Option<Vec<String>>,
+    /// Whether to relay for others.
+    pub relay: Option<bool>,
+    /// How much a relay gives.
+    pub relay_limits: Option<NodeRelayLimits>,
+    /// Multiaddresses to announce in place of those that are listened on.
+    pub announce_addr: Option<Vec<String>>,
+    /// The public address.
+    pub public_ip: Option<String>,
+    /// The port that the router forwards.
+    pub public_port: Option<i64>,
+    /// Whether nobody can dial this node.
+    pub force_private: Option<bool>,
+    /// How many peers must see this node at the same address.
+    pub identify_min_confirmations: Option<i64>,
+    /// For how long nobody could try to dial this node before that counts, in milliseconds.
+    pub identify_timeout_ms: Option<i64>,
+    /// Whether to ask the router to forward ports.
+    pub upnp: Option<bool>,
     /// How much peers may take.
     pub limits: Option<NodeLimits>,
     /// For tests: the identity is made from this number.
@@ -49,6 +71,17 @@ impl NodeOptions {
             listen: self.listen,
             bootstrap: self.bootstrap,
             mdns: self.mdns,
+            hivemind: self.hivemind,
+            trusted_relays: self.trusted_relays,
+            relay: self.relay,
+            relay_limits: self.relay_limits.map(NodeRelayLimits::into_parts).transpose()?.unwrap_or_default(),
+            announce_addr: self.announce_addr,
+            public_ip: self.public_ip,
+            public_port: maybe("public_port", self.public_port)?,
+            force_private: self.force_private,
+            identify_min_confirmations: maybe("identify_min_confirmations", self.identify_min_confirmations)?,
+            identify_timeout_ms: maybe("identify_timeout_ms", self.identify_timeout_ms)?,
+            upnp: self.upnp,
             limits: self.limits.map(NodeLimits::into_parts).transpose()?.unwrap_or_default(),
             seed: maybe("seed", self.seed)?,
             clock: self.clock,
@@ -57,20 +90,20 @@ impl NodeOptions {
 }
 
 macro_rules! limits {
-    ($($(#[$doc:meta])* $name:ident),+) => {
-        /// The limits to change; the others stay as the preset has them.
+    ($(#[$what:meta])* $limits:ident is $argument:literal, $options:ident;
+     $($(#[$doc:meta])* $name:ident),+ $(; $(#[$share_doc:meta])* $share:ident)?) => {
+        $(#[$what])*
         #[derive(uniffi::Record)]
-        pub struct NodeLimits {
-            $($(#[$doc])* pub $name: Option<i64>,)+
-            /// New connections are refused above this share of the machine's memory, 0 to 1.
-            pub max_memory_share: Option<f64>,
+        pub struct $limits {
+            $($(#[$doc])* #[uniffi(default = None)] pub $name: Option<i64>,)+
+            $($(#[$share_doc])* #[uniffi(default = None)] pub $share: Option<f64>,)?
         }
 
-        impl NodeLimits {
-            fn into_parts(self) -> Result<LimitOptions> {
-                Ok(LimitOptions {
-                    $($name: maybe(concat!("limits.", stringify!($name)), self.$name)?,)+
-                    max_memory_share: self.max_memory_share,
+        impl $limits {
+            fn into_parts(self) -> Result<$options> {
+                Ok($options {
+                    $($name: maybe(concat!($argument, ".", stringify!($name)), self.$name)?,)+
+                    $($share: self.$share,)?
                 })
             }
         }
@@ -78,6 +111,27 @@ macro_rules! limits {
 }
 
 limits! {
+    /// How much a relay gives, where that is not the usual.
+    NodeRelayLimits is "relay_limits", RelayOptions;
+    /// Peers that can be reached through this node at the same time.
+    max_reservations,
+    /// How long a reservation lasts unless it is renewed, in milliseconds.
+    reservation_duration_ms,
+    /// Circuits at the same time.
+    max_circuits,
+    /// Circuits that one peer opened at the same time.
+    max_circuits_per_peer,
+    /// The same for a peer that the policy does not let relay freely.
+    max_circuits_per_stranger,
+    /// Bytes that one circuit may carry in each direction.
+    max_circuit_bytes,
+    /// How long a circuit may last, in milliseconds.
+    max_circuit_duration_ms
+}
+
+limits! {
+    /// The limits to change; the others stay as the preset has them.
+    NodeLimits is "limits", LimitOptions;
     /// Connections in both directions together.
     max_connections,
     /// Connections that others opened.
@@ -109,7 +163,9 @@ limits! {
     /// How long the gate may take to decide, in milliseconds.
     gate_timeout_ms,
     /// No call is served for longer, in milliseconds.
-    max_call_duration_ms
+    max_call_duration_ms;
+    /// New connections are refused above this share of the machine's memory, 0 to 1.
+    max_memory_share
 }
 
 /// Blocks of one model to compute for others.

@@ -59,6 +59,19 @@ impl TryFrom<Matrix> for NativeMatrix {
     }
 }
 
+impl TryFrom<NativeMatrix> for Matrix {
+    type Error = crate::KwaaiError;
+
+    fn try_from(matrix: NativeMatrix) -> crate::Result<Matrix> {
+        let (rows, columns) = (whole("rows", matrix.rows.into())?, whole("columns", matrix.columns.into())?);
+        let (numbers, rest) = matrix.values.as_chunks();
+        if !rest.is_empty() {
+            return Err(kwaai_core::Error::invalid_argument("a number is cut off").into());
+        }
+        Matrix::new(rows, columns, numbers.iter().copied().map(f32::from_le_bytes).collect())
+    }
+}
+
 #[uniffi::export]
 impl NativeShardEngine {
     /// An engine without a network.

@@ -2,6 +2,7 @@
 
 mod matching;
 mod provided;
+mod vectors;
 mod verbs;
 
 use std::collections::BTreeMap;

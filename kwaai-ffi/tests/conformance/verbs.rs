@@ -13,13 +13,14 @@ use kwaai_ffi::rag::Options;
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
-    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph, from_json, testing,
-    to_json,
+    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph, VectorCollection, Vpk,
+    from_json, testing, to_json,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::provided::{Failing, Letters, Lines, Parrot, SINK, Seeded};
+use crate::vectors;
 
 /// A handle that a scenario has saved.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub enum Object {
     Shards(Arc<ShardEngine>),
     Model(Arc<Model>),
     Rag(Arc<Rag>),
+    Vpk(Arc<Vpk>),
+    Collection(Arc<VectorCollection>),
     Stream(Arc<dyn JsonStream>, Arc<Mutex<VecDeque<Value>>>),
     Embedder(Embedder),
     Writer(Writer),
@@ -52,6 +55,8 @@ impl Object {
             (Object::Node(node), "peer_id") => node.identity().peer_id.clone(),
             (Object::Node(node), "did") => node.identity().did.clone(),
             (Object::Trust(graph), "did") => graph.did().to_string(),
+            (Object::Collection(collection), "name") => collection.name().to_owned(),
+            (Object::Collection(collection), "id") => collection.id().to_owned(),
             (Object::Model(model), "id") => model.info().id.clone(),
             (Object::Model(model), "name") => model.info().name.clone(),
             (Object::Model(model), "blocks") => return Some(json!(model.info().blocks)),
@@ -70,6 +75,7 @@ impl Object {
             Object::Trust(graph) => Ok(graph.shutdown()),
             Object::Shards(engine) => Ok(engine.shutdown()),
             Object::Model(model) => Ok(model.shutdown()),
+            Object::Collection(collection) => Ok(collection.shutdown()),
             Object::Stream(stream, _) => Ok(stream.stop()),
             _ => Ok(()),
         };
@@ -119,12 +125,12 @@ impl Arguments {
         Ok(())
     }
 
-    fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         from_json(name, &self.data.get(name).unwrap_or(&Value::Null).to_string(), Spelling::Snake)
     }
 
     /// Everything that is left of the arguments, as one record.
-    fn record<T: DeserializeOwned>(&self, except: &[&str]) -> Result<T> {
+    pub fn record<T: DeserializeOwned>(&self, except: &[&str]) -> Result<T> {
         let mut data = self.data.clone();
         data.retain(|name, _| !except.contains(&name.as_str()) && !name.contains('.'));
         from_json("", &Value::Object(data).to_string(), Spelling::Snake)
@@ -174,11 +180,11 @@ fn stream(stream: impl JsonStream + 'static) -> Answer {
     Answer::Object(Object::Stream(Arc::new(stream), Arc::default()))
 }
 
-fn data(record: impl serde::Serialize) -> Result<Answer> {
+pub fn data(record: impl serde::Serialize) -> Result<Answer> {
     to_json(&record).map(Answer::Data)
 }
 
-fn object(object: Object) -> Result<Answer> {
+pub fn object(object: Object) -> Result<Answer> {
     Ok(Answer::Object(object))
 }
 
@@ -202,13 +208,15 @@ pub async fn call(name: &str, on: Option<Object>, args: Arguments, cancel: Cance
             _ => unknown(name),
         },
         Some(Object::Rag(rag)) => on_rag(name, &rag, args, cancel).await,
+        Some(Object::Vpk(vpk)) => vectors::on_vpk(name, &vpk, args, cancel).await,
+        Some(Object::Collection(collection)) => vectors::on_collection(name, &collection, args, cancel).await,
         Some(Object::Stream(stream, ready)) => on_stream(name, stream, &ready, cancel).await,
         Some(Object::Sink) if name == "Provide.logged" => data(&*SINK.0.lock().expect("no sink panics")),
         Some(_) => unknown(name),
     }
 }
 
-fn unknown(name: &str) -> Result<Answer> {
+pub fn unknown(name: &str) -> Result<Answer> {
     Err(Error::unsupported(format!("there is no call {name}")).into())
 }
 
@@ -266,6 +274,7 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
     match name {
         "Node.info" => data(node.info(cancel).await?),
         "Node.peers" => data(node.peers(cancel).await?),
+        "Node.diagnose" => data(node.diagnose(cancel).await?),
         "Node.connect" => data(node.connect(args.get("address")?, cancel).await?),
         "Node.disconnect" => data(node.disconnect(args.get("peer")?, cancel).await?),
         "Node.find_peer" => data(node.find_peer(args.get("peer")?, cancel).await?),
@@ -283,6 +292,7 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
         "Node.events" => Ok(stream(node.events()?)),
         "Node.trust" => object(Object::Trust(node.trust())),
         "Node.shards" => object(Object::Shards(node.shards())),
+        "Node.vpk" => object(Object::Vpk(node.vpk())),
         "Node.rag" => {
             let rag = node.rag(args.get("name")?, args.rag_options(&["name"])?, args.supplies()?, cancel).await?;
             object(Object::Rag(Arc::new(rag)))
@@ -485,7 +495,7 @@ async fn on_stream(
     }
 }
 
-fn base64(text: &str) -> Vec<u8> {
+pub fn base64(text: &str) -> Vec<u8> {
     let value = |letter: u8| match letter {
         b'A'..=b'Z' => letter - b'A',
         b'a'..=b'z' => letter - b'a' + 26,

@@ -30,13 +30,25 @@ public final class Node: Sendable {
     ///
     /// What is given here wins over environment variables, these over `config.yaml` in the data directory, and that over the
     /// preset, which is `desktop` unless set. `seed` and `clock` are for tests.
+    ///
+    /// How others reach a node that nobody can dial: `trustedRelays` are relays to be reached through, `announceAddr`, `publicIp`
+    /// and `publicPort` say what the router forwards, `upnp` asks it to, and `forcePrivate` takes the node for one that nobody
+    /// can dial. Peers that see it at an address count when there are `identifyMinConfirmations` of them and nobody could try
+    /// to dial for `identifyTimeout`, which is rounded up to seconds. A node with `relay` relays for others, within
+    /// `relayLimits`. `hivemind` takes part in the DHT of hivemind and Petals.
     public static func start(
         preset: Preset? = nil, name: String? = nil, dataDir: URL? = nil, identityKey: URL? = nil, listen: [String]? = nil,
-        bootstrap: [String]? = nil, mdns: Bool? = nil, limits: Limits? = nil, seed: Int64? = nil, clock: Date? = nil
+        bootstrap: [String]? = nil, mdns: Bool? = nil, hivemind: Bool? = nil, trustedRelays: [String]? = nil,
+        relay: Bool? = nil, relayLimits: RelayLimits? = nil, announceAddr: [String]? = nil, publicIp: String? = nil,
+        publicPort: Int? = nil, forcePrivate: Bool? = nil, identifyMinConfirmations: Int? = nil,
+        identifyTimeout: Duration? = nil, upnp: Bool? = nil, limits: Limits? = nil, seed: Int64? = nil, clock: Date? = nil
     ) async throws -> Node {
         let options = NodeOptions(
             preset: preset?.rawValue, name: name, dataDir: dataDir?.path, identityKey: identityKey?.path, listen: listen,
-            bootstrap: bootstrap, mdns: mdns, limits: limits, seed: seed, clock: clock?.instant)
+            bootstrap: bootstrap, mdns: mdns, hivemind: hivemind, trustedRelays: trustedRelays, relay: relay,
+            relayLimits: relayLimits, announceAddr: announceAddr, publicIp: publicIp, publicPort: publicPort.map(Int64.init),
+            forcePrivate: forcePrivate, identifyMinConfirmations: identifyMinConfirmations.map(Int64.init),
+            identifyTimeoutMs: identifyTimeout?.milliseconds, upnp: upnp, limits: limits, seed: seed, clock: clock?.instant)
         return try await call { Node(try await NativeNode.start(options: options, cancel: $0)) }
     }
 
@@ -57,6 +69,12 @@ public final class Node: Sendable {
     /// The connected peers with their tiers. A peer of which nothing is known is asked for its credentials.
     public func peers() async throws -> [PeerInfo] {
         try await call { try await native.peers(cancel: $0) }
+    }
+
+    /// Looks for what keeps this node from others, and says what to do: bootstraps that do not answer, a clock that is off, relays
+    /// without a place, a firewall. Takes ten seconds at most; nothing found is an empty list.
+    public func diagnose() async throws -> [Diagnosis] {
+        try await call { try await native.diagnose(cancel: $0) }
     }
 
     /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId.
@@ -141,6 +159,11 @@ public final class Node: Sendable {
     /// Language models, whole or in blocks over peers.
     public func shards() -> ShardEngine {
         ShardEngine(native.shards())
+    }
+
+    /// Vectors on other people's machines that these cannot read, and such vectors of others on this one.
+    public func vpk() -> Vpk {
+        Vpk(native.vpk())
     }
 
     /// Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of

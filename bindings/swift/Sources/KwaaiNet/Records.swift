@@ -13,24 +13,32 @@ public typealias ChatMessage = KwaaiNetNative.ChatMessage
 public typealias Chunking = KwaaiNetNative.ChunkingSizes
 public typealias Citation = KwaaiNetNative.Citation
 public typealias ClaimTest = KwaaiNetNative.ClaimTest
+public typealias CollectionConfig = KwaaiNetNative.CollectionConfig
+public typealias CollectionStats = KwaaiNetNative.CollectionStats
 public typealias Coverage = KwaaiNetNative.Coverage
 public typealias Credential = KwaaiNetNative.Credential
 public typealias CredentialSummary = KwaaiNetNative.CredentialSummary
+public typealias Diagnosis = KwaaiNetNative.Diagnosis
 public typealias DocumentInfo = KwaaiNetNative.DocumentInfo
 public typealias DocumentPart = KwaaiNetNative.NativePart
 public typealias EmbedderInfo = KwaaiNetNative.EmbedderInfo
 public typealias Endpoint = KwaaiNetNative.EndpointOptions
 public typealias Evidence = KwaaiNetNative.Evidence
 public typealias FinishReason = KwaaiNetNative.FinishReason
+public typealias FoundVector = KwaaiNetNative.FoundVector
+public typealias FoundVectors = KwaaiNetNative.FoundVectors
 public typealias GenerateEvent = KwaaiNetNative.GenerateEvent
 public typealias GenerateRequest = KwaaiNetNative.GenerateRequest
 public typealias GlobalTrust = KwaaiNetNative.GlobalTrust
 public typealias Hit = KwaaiNetNative.Hit
 public typealias Hop = KwaaiNetNative.Hop
+public typealias HostedVectors = KwaaiNetNative.HostedVectors
+public typealias HostReport = KwaaiNetNative.HostReport
 public typealias IdentityBinding = KwaaiNetNative.IdentityBinding
 public typealias ImportedCredentials = KwaaiNetNative.ImportedCredentials
 public typealias IngestEvent = KwaaiNetNative.IngestEvent
 public typealias KeptStatusList = KwaaiNetNative.KeptStatusList
+public typealias Leakage = KwaaiNetNative.Leakage
 public typealias Limits = KwaaiNetNative.NodeLimits
 public typealias LogRecord = KwaaiNetNative.LogRecord
 public typealias Message = KwaaiNetNative.MessageRecord
@@ -41,8 +49,10 @@ public typealias NodeInfo = KwaaiNetNative.NodeInfo
 public typealias Offer = KwaaiNetNative.Offer
 public typealias PeerInfo = KwaaiNetNative.PeerInfo
 public typealias Rank = KwaaiNetNative.Rank
+public typealias Reachability = KwaaiNetNative.Reachability
 public typealias Reason = KwaaiNetNative.Reason
 public typealias RefusedCredential = KwaaiNetNative.RefusedCredential
+public typealias RelayLimits = KwaaiNetNative.NodeRelayLimits
 public typealias Reputation = KwaaiNetNative.Reputation
 public typealias ResolvedDid = KwaaiNetNative.ResolvedDid
 public typealias Role = KwaaiNetNative.Role
@@ -53,6 +63,7 @@ public typealias Stats = KwaaiNetNative.Stats
 public typealias Status = KwaaiNetNative.Status
 public typealias StatusRefresh = KwaaiNetNative.StatusRefresh
 public typealias TakenWord = KwaaiNetNative.TakenWord
+public typealias Tenant = KwaaiNetNative.Tenant
 public typealias Thresholds = KwaaiNetNative.Thresholds
 public typealias TrustedIssuer = KwaaiNetNative.TrustedIssuer
 public typealias TrustStatement = KwaaiNetNative.TrustStatement
@@ -63,6 +74,16 @@ public typealias WantedStatusList = KwaaiNetNative.WantedStatusList
 /// What a node is meant for.
 public enum Preset: String, Sendable {
     case ephemeral, desktop, mobile, server
+}
+
+/// How vectors are hidden from their hosts: not at all, masked at one host, or in shares at three and more.
+public enum Privacy: String, Sendable {
+    case plain, seal, split
+}
+
+/// How vectors are compared.
+public enum Metric: String, Sendable {
+    case cosine, dot
 }
 
 /// How far a peer is trusted.
@@ -144,6 +165,18 @@ public struct Matrix: Sendable {
     /// The number in a row and a column, both from 0.
     public subscript(row: Int, column: Int) -> Float {
         values[row * columns + column]
+    }
+
+    /// A matrix of these numbers, row after row. A count that does not fit is refused where the matrix is used.
+    public init(rows: Int, columns: Int, values: [Float]) {
+        self.rows = rows
+        self.columns = columns
+        self.values = values
+    }
+
+    var native: NativeMatrix {
+        let bytes = values.withUnsafeBytes { Data($0) }
+        return NativeMatrix(rows: Int32(clamping: rows), columns: Int32(clamping: columns), values: bytes)
     }
 
     /// The numbers are copied once; they are little-endian, as every machine that Swift runs on.

@@ -47,7 +47,7 @@ impl Collection {
 
 impl Inner {
     async fn rotate(&self) -> Result<()> {
-        let mut record = self.writing.lock().await;
+        let mut record = self.lock().await?;
         self.deliver_all(false).await?;
         let (state, (key, owner)) = (self.state(), self.owner());
         let next_key = key.next_epoch()?;

@@ -51,6 +51,7 @@ impl Collection {
             return Err(Error::invalid_argument(format!("a search has 1 to {MAX_HITS} hits")).with("argument", "k"));
         }
         let inner = &self.inner;
+        inner.check_there()?;
         let question = inner.owner().1.quantizer().quantize(vector)?;
         let mut failed = None;
         for _ in 0..ATTEMPTS {

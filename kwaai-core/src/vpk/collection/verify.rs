@@ -56,7 +56,7 @@ impl Collection {
 
 impl Inner {
     async fn verify(&self) -> Result<Vec<HostReport>> {
-        let _record = self.writing.lock().await;
+        let _record = self.lock().await?;
         let (state, (key, owner), id) = (self.state(), self.owner(), self.id);
         let anchor = self.store.read_async(move |tx| tables::anchor(tx, id)).await?;
         let mut reports: Vec<HostReport> = self

@@ -54,7 +54,7 @@ impl Collection {
     /// then, and everything is found as before.
     pub async fn flush(&self) -> Result<()> {
         self.change(|inner| async move {
-            let record = inner.writing.lock().await;
+            let record = inner.lock().await?;
             inner.deliver_all(true).await?;
             inner.seal_tail(&record, 1).await?;
             inner.publish().await
@@ -65,7 +65,7 @@ impl Collection {
 
 impl Inner {
     async fn upsert(&self, items: Vec<Item>) -> Result<()> {
-        let mut record = self.writing.lock().await;
+        let mut record = self.lock().await?;
         let owner = self.owner().1;
         let state = self.state();
         let (rows, versions) = {
@@ -141,7 +141,7 @@ impl Inner {
     }
 
     async fn delete(&self, ids: Vec<u64>) -> Result<usize> {
-        let _record = self.writing.lock().await;
+        let _record = self.lock().await?;
         let known = self.state().known;
         let ids: BTreeSet<u64> = ids.into_iter().filter(|id| known.contains_key(id)).collect();
         let gone: Vec<(u64, u32)> =

@@ -4,11 +4,14 @@ import java.nio.file.Path
 import java.time.Instant
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
+import ai.kwaai.kwaainet.internal.Diagnosis as NativeDiagnosis
 import ai.kwaai.kwaainet.internal.MessageRecord as NativeMessage
 import ai.kwaai.kwaainet.internal.NodeEvent as NativeNodeEvent
 import ai.kwaai.kwaainet.internal.NodeInfo as NativeNodeInfo
 import ai.kwaai.kwaainet.internal.NodeLimits as NativeLimits
+import ai.kwaai.kwaainet.internal.NodeRelayLimits as NativeRelayLimits
 import ai.kwaai.kwaainet.internal.PeerInfo as NativePeerInfo
+import ai.kwaai.kwaainet.internal.Reachability as NativeReachability
 
 /** What a node is meant for. */
 public enum class Preset {
@@ -66,6 +69,24 @@ public data class Limits(
     val maxCallDuration: Duration? = null,
 )
 
+/** How much a relay gives; what is left out is as usual. */
+public data class RelayLimits(
+    /** Peers that can be reached through this node at the same time; 128 unless set. */
+    val maxReservations: Int? = null,
+    /** How long a reservation lasts unless it is renewed; an hour unless set. */
+    val reservationDuration: Duration? = null,
+    /** Circuits at the same time; 128 unless set. */
+    val maxCircuits: Int? = null,
+    /** Circuits that one peer opened at the same time; 16 unless set. */
+    val maxCircuitsPerPeer: Int? = null,
+    /** The same for a peer that the policy does not let relay freely; 4 unless set. */
+    val maxCircuitsPerStranger: Int? = null,
+    /** Bytes that one circuit may carry in each direction; 4 GiB unless set. */
+    val maxCircuitBytes: Long? = null,
+    /** How long a circuit may last; two hours unless set. */
+    val maxCircuitDuration: Duration? = null,
+)
+
 /** Which side opened a connection. */
 public enum class Direction {
     /** The peer dialled. */
@@ -73,6 +94,61 @@ public enum class Direction {
 
     /** This node did. */
     OUTBOUND,
+}
+
+/** Whether and how others reach a node. */
+public data class Reachability(
+    /** Whether it can be dialled. */
+    val verdict: Verdict,
+    /** A sentence for people. */
+    val why: String,
+    /** The PeerIds of the relays that it is reached through. */
+    val relays: List<String>,
+) {
+    /** Whether others can dial a node. */
+    public enum class Verdict {
+        /** It can be dialled from the internet. */
+        PUBLIC,
+
+        /** It cannot; others reach it through a relay, if it has one. */
+        PRIVATE,
+
+        /** Nobody on the internet has tried so far. */
+        UNKNOWN,
+    }
+}
+
+/** Something that keeps a node from others, and what to do about it. */
+public data class Diagnosis(
+    val cause: Cause,
+    /** What was seen, for people. */
+    val text: String,
+    /** What the node's owner can do. */
+    val remedy: String,
+) {
+    /** What it is. */
+    public enum class Cause {
+        /** Nobody is connected, and no bootstrap was named. */
+        NO_BOOTSTRAP,
+
+        /** A bootstrap does not answer. */
+        DEAD_BOOTSTRAP,
+
+        /** A connected peer speaks none of this node's protocols. */
+        INCOMPATIBLE_VERSION,
+
+        /** This machine's clock is not that of its peers. */
+        CLOCK_OFF,
+
+        /** A relay has no place for this node. */
+        RELAY_WITHOUT_SLOTS,
+
+        /** A relay does not answer, or is none. */
+        DEAD_RELAY,
+
+        /** Something between this node and the others lets nothing through. */
+        FIREWALL,
+    }
 }
 
 /** What a node says about itself. */
@@ -86,6 +162,7 @@ public data class NodeInfo(
     val dataDir: Path?,
     /** Where it can be dialled, each ending in `/p2p/<peer id>`. */
     val addresses: List<String>,
+    val reachability: Reachability,
     val connectedPeers: Int,
     val uptime: Duration,
 )
@@ -99,7 +176,14 @@ public data class PeerInfo(
     /** What the peer says it runs; not to be trusted. */
     val agent: String,
     val direction: Direction,
+    /** The far ends of its connections; of one through a relay, the whole way. */
     val addresses: List<String>,
+    /** Whether it is reached only through a relay. */
+    val relayed: Boolean,
+    /** Whether it was named as a bootstrap. */
+    val bootstrap: Boolean,
+    /** Whether it was named as a trusted relay. */
+    val trustedRelay: Boolean,
     /** The last measured round trip. */
     val rtt: Duration?,
     val tier: Tier,
@@ -137,6 +221,12 @@ public sealed interface NodeEvent {
     /** The last connection with a peer ended. */
     public data class PeerDisconnected(val peer: String) : NodeEvent
 
+    /** A peer that was reached through a relay is connected directly now. */
+    public data class PeerDirect(val peer: String) : NodeEvent
+
+    /** Whether others can dial this node was found out, or changed. */
+    public data class ReachabilityChanged(val reachability: Reachability) : NodeEvent
+
     /** A message arrived. */
     public data class MessageReceived(val message: Message) : NodeEvent
 
@@ -164,15 +254,31 @@ internal fun Limits.native() = NativeLimits(
     maxCallDurationMs = maxCallDuration?.millis("maxCallDuration"),
 )
 
+internal fun RelayLimits.native() = NativeRelayLimits(
+    maxReservations = maxReservations?.toLong(),
+    reservationDurationMs = reservationDuration?.millis("reservationDuration"),
+    maxCircuits = maxCircuits?.toLong(),
+    maxCircuitsPerPeer = maxCircuitsPerPeer?.toLong(),
+    maxCircuitsPerStranger = maxCircuitsPerStranger?.toLong(),
+    maxCircuitBytes = maxCircuitBytes,
+    maxCircuitDurationMs = maxCircuitDuration?.millis("maxCircuitDuration"),
+)
+
 private fun direction(name: String): Direction = named(Direction.entries, "direction", name)
 
 internal fun NativeNodeInfo.read() = NodeInfo(
-    name, peerId, did, version, dataDir?.let(Path::of), addresses, connectedPeers.toInt(), uptimeMs.toLong().milliseconds,
+    name, peerId, did, version, dataDir?.let(Path::of), addresses, reachability.read(), connectedPeers.toInt(),
+    uptimeMs.toLong().milliseconds,
 )
 
+private fun NativeReachability.read() =
+    Reachability(named(Reachability.Verdict.entries, "verdict", verdict), why, relays)
+
+internal fun NativeDiagnosis.read() = Diagnosis(named(Diagnosis.Cause.entries, "cause", cause), text, remedy)
+
 internal fun NativePeerInfo.read() = PeerInfo(
-    peerId, did, name, agent, direction(direction), addresses, rttMs?.milliseconds, Tier.of(tier), score,
-    reasons.map { it.read() }, pledged,
+    peerId, did, name, agent, direction(direction), addresses, relayed, bootstrap, trustedRelay, rttMs?.milliseconds,
+    Tier.of(tier), score, reasons.map { it.read() }, pledged,
 )
 
 internal fun NativeMessage.read() = Message(sender, text, Instant.parse(receivedAt))
@@ -183,6 +289,8 @@ internal fun NativeNodeEvent.read(): NodeEvent = when (this) {
     is NativeNodeEvent.PeerConnected -> NodeEvent.PeerConnected(peer, address, direction(direction))
     is NativeNodeEvent.PeerIdentified -> NodeEvent.PeerIdentified(peer, agent)
     is NativeNodeEvent.PeerDisconnected -> NodeEvent.PeerDisconnected(peer)
+    is NativeNodeEvent.PeerDirect -> NodeEvent.PeerDirect(peer)
+    is NativeNodeEvent.ReachabilityChanged -> NodeEvent.ReachabilityChanged(reachability.read())
     is NativeNodeEvent.MessageReceived -> NodeEvent.MessageReceived(message.read())
     NativeNodeEvent.Other -> NodeEvent.Other
 }

@@ -24,6 +24,12 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     /** The connected peers with their tiers. A peer of which nothing is known is asked for its credentials. */
     public suspend fun peers(): List<PeerInfo> = call { native.peers(null).map { it.read() } }
 
+    /**
+     * Looks for what keeps this node from others, and says what to do: bootstraps that do not answer, a clock that is off, relays
+     * without a place, a firewall. Takes ten seconds at most; nothing found is an empty list.
+     */
+    public suspend fun diagnose(): List<Diagnosis> = call { native.diagnose(null).map { it.read() } }
+
     /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId. */
     public suspend fun connect(address: String): String = call { native.connect(address.sound("address"), null) }
 
@@ -93,6 +99,9 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     /** Language models, whole or in blocks over peers. */
     public fun shards(): ShardEngine = call { ShardEngine(native.shards()) }
 
+    /** Vectors on other people's machines that these cannot read, and such vectors of others on this one. */
+    public fun vpk(): Vpk = call { Vpk(native.vpk()) }
+
     /**
      * Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of
      * [Rag.open].
@@ -154,6 +163,12 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
          * the preset, which is `desktop` unless set. [listen] and [bootstrap] are multiaddresses; an empty [listen] listens
          * nowhere. [seed] and [clock] are for tests: an identity that is no secret, and a clock that stands until
          * [advanceClock] moves it.
+         *
+         * How others reach a node that nobody can dial: [trustedRelays] are relays to be reached through, [announceAddr],
+         * [publicIp] and [publicPort] say what the router forwards, [upnp] asks it to, and [forcePrivate] takes the node for
+         * one that nobody can dial. Peers that see it at an address count when there are [identifyMinConfirmations] of them
+         * and nobody could try to dial for [identifyTimeout], which is rounded up to seconds. A node with [relay] relays for
+         * others, within [relayLimits]. [hivemind] takes part in the DHT of hivemind and Petals.
          */
         public suspend fun start(
             preset: Preset? = null,
@@ -163,6 +178,17 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
             listen: List<String>? = null,
             bootstrap: List<String>? = null,
             mdns: Boolean? = null,
+            hivemind: Boolean? = null,
+            trustedRelays: List<String>? = null,
+            relay: Boolean? = null,
+            relayLimits: RelayLimits? = null,
+            announceAddr: List<String>? = null,
+            publicIp: String? = null,
+            publicPort: Int? = null,
+            forcePrivate: Boolean? = null,
+            identifyMinConfirmations: Int? = null,
+            identifyTimeout: Duration? = null,
+            upnp: Boolean? = null,
             limits: Limits? = null,
             seed: Long? = null,
             clock: Instant? = null,
@@ -175,6 +201,17 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
                 listen = listen?.map { it.sound("address") },
                 bootstrap = bootstrap?.map { it.sound("address") },
                 mdns = mdns,
+                hivemind = hivemind,
+                trustedRelays = trustedRelays?.map { it.sound("address") },
+                relay = relay,
+                relayLimits = relayLimits?.native(),
+                announceAddr = announceAddr?.map { it.sound("address") },
+                publicIp = publicIp?.sound("publicIp"),
+                publicPort = publicPort?.toLong(),
+                forcePrivate = forcePrivate,
+                identifyMinConfirmations = identifyMinConfirmations?.toLong(),
+                identifyTimeoutMs = identifyTimeout?.millis("identifyTimeout"),
+                upnp = upnp,
                 limits = limits?.native(),
                 seed = seed,
                 clock = clock?.toString(),

@@ -183,6 +183,27 @@ public class Matrix(public val rows: Int, public val columns: Int, public val va
 
     /** A copy of one row. */
     public fun row(row: Int): FloatArray = values.copyOfRange(row * columns, (row + 1) * columns)
+
+    public companion object {
+        /** The matrix of these rows, which must be of one length. */
+        public fun of(rows: List<FloatArray>): Matrix {
+            val columns = rows.firstOrNull()?.size ?: 0
+            val values = FloatArray(rows.size * columns)
+            rows.forEachIndexed { at, row ->
+                if (row.size != columns) {
+                    throw KwaaiException.InvalidArgument("row $at has ${row.size} numbers, not $columns")
+                }
+                row.copyInto(values, at * columns)
+            }
+            return Matrix(rows.size, columns, values)
+        }
+    }
+}
+
+internal fun Matrix.native(): NativeMatrix {
+    val bytes = ByteArray(Math.multiplyExact(values.size, Float.SIZE_BYTES))
+    ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().put(values)
+    return NativeMatrix(rows, columns, bytes)
 }
 
 internal fun NativeMatrix.read(): Matrix {

@@ -36,7 +36,7 @@ class GuideTest {
         val shown = Regex("// anchor: (\\w+)").findAll(text).map { it.groupValues[1] }.toList()
         val tasks = listOf(
             "start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own",
-            "ask_others",
+            "ask_others", "keep_vectors",
         )
         assertEquals(tasks, shown)
         shown.forEach { assertContains(text, "// end: $it\n") }
@@ -78,6 +78,12 @@ class GuideTest {
     fun `ask others, and withdraw`() {
         val text = printed { Swarm.start(2).use { guide.askOthers(it[0], it[1], Testing.seedDid(5)) } }
         assertEquals("the host says KNOWN\nthe credential is REVOKED and the host says UNKNOWN\n", text)
+    }
+
+    @Test
+    fun `keep vectors at another's machine`() {
+        val text = printed { Swarm.start(2).use { guide.keepVectors(it[0], it[1]) } }
+        assertContains(text, Regex("^the host learns how many vectors.+\ndumplings: 0\\.9\\d+\n$"))
     }
 
     @Test

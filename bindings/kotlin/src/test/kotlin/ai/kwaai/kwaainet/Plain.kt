@@ -10,6 +10,7 @@ import kotlinx.serialization.json.doubleOrNull
 import kotlinx.serialization.json.longOrNull
 import java.nio.file.Path
 import java.time.Instant
+import java.util.Base64
 import kotlin.reflect.KClass
 import kotlin.reflect.KProperty1
 import kotlin.reflect.full.memberProperties
@@ -30,6 +31,7 @@ fun plain(value: Any?): Any? = when (value) {
     is Enum<*> -> value.name.lowercase()
     is MinimumScore -> value.value
     is Instant, is Path -> value.toString()
+    is ByteArray -> Base64.getEncoder().encodeToString(value)
     is List<*> -> value.map(::plain)
     is Map<*, *> -> value.entries.associate { (key, item) -> plain(key) as String to plain(item) }
     is Matrix -> mapOf(

@@ -35,6 +35,7 @@ class RecordsTest {
     private val renamed = mapOf(
         "MessageRecord" to "Message",
         "NodeLimits" to "Limits",
+        "NodeRelayLimits" to "RelayLimits",
         "ChunkingSizes" to "Chunking",
         "EndpointOptions" to "Endpoint",
         "BlockShareOptions" to "BlockShare",

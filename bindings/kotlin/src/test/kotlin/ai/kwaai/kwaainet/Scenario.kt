@@ -32,6 +32,7 @@ class Arguments(private val values: Map<String, Any?>) {
     fun path(name: String) = text(name)?.let(Path::of)
     fun texts(name: String) = list(name)?.map { it as? String ?: refuse(name, it) }
     fun ints(name: String) = list(name)?.map { small(name, whole(name, it)) }
+    fun needLongs(name: String) = list(name)?.map { whole(name, it) } ?: refuse(name, null)
     fun map(name: String) = maybe<Map<String, Any?>>(name)
     fun maps(name: String) = list(name)?.map { item -> Arguments(item.named() ?: refuse(name, item)) }
     fun list(name: String) = maybe<List<Any?>>(name)
@@ -98,6 +99,7 @@ class Memory(tmp: Path) {
                 is List<*> -> value[part.toInt()]
                 is Node -> mapOf("name" to value.name, "peer_id" to value.peerId, "did" to value.did).getValue(part)
                 is TrustGraph -> mapOf("did" to value.did).getValue(part)
+                is VectorCollection -> mapOf("name" to value.name, "id" to value.id).getValue(part)
                 is Model -> mapOf("id" to value.id, "name" to value.name, "blocks" to value.blocks).getValue(part)
                 else -> error("$value has no $part")
             }

@@ -38,6 +38,8 @@ class SurfaceTest {
         "TrustGraph" to TrustGraph::class,
         "ShardEngine" to ShardEngine::class,
         "Model" to Model::class,
+        "Vpk" to Vpk::class,
+        "VectorCollection" to VectorCollection::class,
         "Rag" to Rag::class,
         "Library" to KwaaiNet::class,
     )

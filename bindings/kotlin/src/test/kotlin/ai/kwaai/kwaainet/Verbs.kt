@@ -17,8 +17,11 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.start" to { _, a ->
         Node.start(
             a.text("preset")?.let(Preset::of), a.text("name"), a.path("data_dir"), a.path("identity_key"),
-            a.texts("listen"), a.texts("bootstrap"), a.maybe<Boolean>("mdns"), a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"),
-            a.text("clock")?.let(Instant::parse),
+            a.texts("listen"), a.texts("bootstrap"), a.maybe<Boolean>("mdns"), a.maybe<Boolean>("hivemind"),
+            a.texts("trusted_relays"), a.maybe<Boolean>("relay"), a.map("relay_limits")?.let(::Arguments)?.let(::relayLimits),
+            a.texts("announce_addr"), a.text("public_ip"), a.int("public_port"), a.maybe<Boolean>("force_private"),
+            a.int("identify_min_confirmations"), a.long("identify_timeout_ms")?.milliseconds, a.maybe<Boolean>("upnp"),
+            a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"), a.text("clock")?.let(Instant::parse),
         )
     },
     "Node.name" to { on, _ -> (on as Node).name },
@@ -26,6 +29,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.did" to { on, _ -> (on as Node).did },
     "Node.info" to { on, _ -> (on as Node).info() },
     "Node.peers" to { on, _ -> (on as Node).peers() },
+    "Node.diagnose" to { on, _ -> (on as Node).diagnose() },
     "Node.connect" to { on, a -> (on as Node).connect(a.need("address")) },
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
@@ -42,6 +46,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.events" to { on, _ -> (on as Node).events() },
     "Node.trust" to { on, _ -> (on as Node).trust() },
     "Node.shards" to { on, _ -> (on as Node).shards() },
+    "Node.vpk" to { on, _ -> (on as Node).vpk() },
     "Node.rag" to { on, a ->
         val (embedder, model, chunking, language, readers) = RagArguments(a)
         (on as Node).rag(a.need("name"), embedder, model, chunking, language, readers)
@@ -195,6 +200,47 @@ val VERBS: Map<String, Call> = mapOf(
     "Rag.stats" to { on, _ -> (on as Rag).stats() },
     "Rag.shutdown" to { on, _ -> (on as Rag).shutdown() },
     "Rag.destroy" to { on, _ -> (on as Rag).destroy() },
+    "Vpk.host" to { on, a ->
+        (on as Vpk).host(
+            a.needLong("capacity_bytes"), a.long("tenant_bytes"), a.int("tenant_collections"), a.long("memory_bytes"),
+            a.text("min_tier")?.let(Tier::of),
+        )
+    },
+    "Vpk.stop_hosting" to { on, _ -> (on as Vpk).stopHosting() },
+    "Vpk.hosted" to { on, _ -> (on as Vpk).hosted() },
+    "Vpk.evict" to { on, a -> (on as Vpk).evict(a.need("owner")) },
+    "Vpk.create" to { on, a ->
+        (on as Vpk).create(
+            a.need("name"), a.needInt("dimension"), Privacy.of(a.need("privacy")), a.needTexts("hosts"),
+            a.text("metric")?.let(Metric::of), a.int("colluding"),
+        )
+    },
+    "Vpk.open" to { on, a -> (on as Vpk).open(a.need("name")) },
+    "Vpk.collections" to { on, _ -> (on as Vpk).collections() },
+    "Vpk.destroy" to { on, a -> (on as Vpk).destroy(a.need("name")) },
+    "VectorCollection.name" to { on, _ -> (on as VectorCollection).name },
+    "VectorCollection.id" to { on, _ -> (on as VectorCollection).id },
+    "VectorCollection.config" to { on, _ -> (on as VectorCollection).config },
+    "VectorCollection.leakage" to { on, _ -> (on as VectorCollection).leakage },
+    "VectorCollection.stats" to { on, _ -> (on as VectorCollection).stats() },
+    "VectorCollection.upsert" to { on, a ->
+        val rows = a.list("vectors") ?: a.refuse("vectors", null)
+        val vectors = Matrix.of(rows.map { row -> numbers(a, row) })
+        val payloads = a.list("payloads")?.map { it?.let { bytes -> bytes as? ByteArray ?: a.refuse("payloads", bytes) } }
+        val metadata = a.list("metadata")?.map { it?.let { values -> toJson(values) as? JsonObject ?: a.refuse("metadata", values) } }
+        (on as VectorCollection).upsert(a.needLongs("ids"), vectors, payloads, metadata)
+    },
+    "VectorCollection.delete" to { on, a -> (on as VectorCollection).delete(a.needLongs("ids")) },
+    "VectorCollection.search" to { on, a ->
+        val filter = a.map("filter")?.let { toJson(it) as JsonObject }
+        (on as VectorCollection).search(numbers(a, a["vector"]), a.int("k"), filter)
+    },
+    "VectorCollection.flush" to { on, _ -> (on as VectorCollection).flush() },
+    "VectorCollection.verify" to { on, _ -> (on as VectorCollection).verify() },
+    "VectorCollection.rotate" to { on, _ -> (on as VectorCollection).rotate() },
+    "VectorCollection.export_key" to { on, a -> (on as VectorCollection).exportKey(a.need("passphrase")) },
+    "VectorCollection.shutdown" to { on, _ -> (on as VectorCollection).shutdown() },
+    "VectorCollection.destroy" to { on, _ -> (on as VectorCollection).destroy() },
     "Object.shutdown" to { on, _ -> (on as Handle).shutdown() },
     "Provide.embedder" to { _, a -> letters(a) },
     "Provide.model" to { _, a -> parrot(a) },
@@ -208,6 +254,11 @@ val VERBS: Map<String, Call> = mapOf(
     "Testing.numbers" to { _, a -> Testing.numbers(a.needLong("count"), a.needLong("capacity"), a.need("open")) },
     "Testing.live_handles" to { _, _ -> System.gc(); Testing.liveHandles() },
 )
+
+private fun numbers(a: Arguments, row: Any?): FloatArray {
+    val items = row as? List<*> ?: a.refuse("vector", row)
+    return FloatArray(items.size) { at -> (items[at] as? Number ?: a.refuse("vector", items[at])).toFloat() }
+}
 
 private data class RagArguments(
     val embedder: EmbedderSource?,
@@ -248,6 +299,9 @@ private fun blocks(a: Arguments): Blocks = when (a["blocks"]) {
 
 private fun limits(a: Arguments) =
     Limits(maxConnections = a.int("max_connections"), inbox = a.int("inbox"), events = a.int("events"))
+
+private fun relayLimits(a: Arguments) =
+    RelayLimits(maxReservations = a.int("max_reservations"), maxCircuitDuration = a.long("max_circuit_duration_ms")?.milliseconds)
 
 /** Only what the scenario names, so that the rest has what Kotlin's own defaults say. */
 private fun thresholds(a: Arguments): Thresholds {

@@ -1,0 +1,176 @@
+package ai.kwaai.kwaainet
+
+import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.JsonObject
+import kotlinx.serialization.json.jsonObject
+import ai.kwaai.kwaainet.internal.CollectionConfig as NativeConfig
+import ai.kwaai.kwaainet.internal.CollectionStats as NativeStats
+import ai.kwaai.kwaainet.internal.FoundVector as NativeFoundVector
+import ai.kwaai.kwaainet.internal.FoundVectors as NativeFoundVectors
+import ai.kwaai.kwaainet.internal.HostReport as NativeReport
+import ai.kwaai.kwaainet.internal.HostedVectors as NativeHosted
+import ai.kwaai.kwaainet.internal.Leakage as NativeLeakage
+
+/** How vectors are hidden from their hosts. */
+public enum class Privacy {
+    /** Not at all: for a machine of one's own, or by explicit choice. */
+    PLAIN,
+
+    /** Masked, at a single host. */
+    SEAL,
+
+    /** In shares, at three or more hosts that do not work together. */
+    SPLIT;
+
+    public companion object {
+        /** The privacy of a name such as `seal`. */
+        public fun of(name: String): Privacy = named(entries, "privacy", name)
+    }
+}
+
+/** How vectors are compared. */
+public enum class Metric {
+    /** By the cosine of the angle between them. */
+    COSINE,
+
+    /** By their dot product. */
+    DOT;
+
+    public companion object {
+        /** The metric of a name such as `dot`. */
+        public fun of(name: String): Metric = named(entries, "metric", name)
+    }
+}
+
+/** What a host was found to have of a part. */
+public enum class PartState {
+    /** What was brought there. */
+    RIGHT,
+
+    /** Something else, or of another day. */
+    WRONG,
+
+    /** Nothing, the host says. */
+    MISSING,
+
+    /** The host could not be asked. */
+    UNKNOWN,
+
+    /** Too few hosts have the part, so that nothing can be said of it. */
+    UNDECIDED,
+}
+
+/** Whom a node keeps something for. */
+public data class Tenant(
+    /** The DID of the owner. */
+    val owner: String,
+    /** What it is charged with. */
+    val bytes: Long,
+    val collections: Long,
+)
+
+/** What a node keeps, and for whom. */
+public data class HostedVectors(
+    val capacityBytes: Long,
+    /** What one owner may take. */
+    val tenantBytes: Long,
+    val tenantCollections: Long,
+    val memoryBytes: Long,
+    /** `null` where the policy's minimum stands. */
+    val minTier: Tier?,
+    val usedBytes: Long,
+    val tenants: List<Tenant>,
+)
+
+/** What a collection is, as it was made. */
+public data class CollectionConfig(
+    val dimension: Int,
+    val privacy: Privacy,
+    /** `here` or PeerIds. */
+    val hosts: List<String>,
+    val metric: Metric,
+    /** Under [Privacy.SPLIT], how many of the hosts may work together and still learn nothing. */
+    val colluding: Int,
+)
+
+/** What a host learns, and what that rests on. */
+public data class Leakage(
+    /** A host can read the stored vectors. */
+    val vectors: Boolean,
+    /** A host can read what is searched for. */
+    val queries: Boolean,
+    /** A host can tell which vectors were found. */
+    val matches: Boolean,
+    /** A wrong answer is noticed. */
+    val answersChecked: Boolean,
+    /** What a host learns nevertheless, for people. */
+    val learned: String,
+    /** What must hold for the rest to stay hidden, for people. */
+    val restsOn: String,
+)
+
+/** How a collection stands. */
+public data class CollectionStats(
+    val vectors: Long,
+    /** How many of them are here alone, not sealed yet. */
+    val buffered: Long,
+    val segments: Long,
+    /** How many places in segments hold nothing any more. */
+    val deleted: Long,
+    /** The number of the key. */
+    val epoch: Long,
+    /** The hosts for which something waits. */
+    val behind: List<String>,
+    /** The hosts that answered wrongly since the collection was opened. */
+    val liars: List<String>,
+)
+
+/** A vector that was found. */
+public data class FoundVector(
+    val id: Long,
+    /** The cosine or the dot product with the question. */
+    val score: Double,
+    val payload: ByteArray?,
+    val metadata: JsonObject,
+)
+
+/** What a search found. */
+public data class FoundVectors(
+    /** The best first; equal scores in the order of their ids. */
+    val hits: List<FoundVector>,
+    /** The hosts that are known to have answered wrongly. */
+    val liars: List<String>,
+)
+
+/** What a host was found to have. */
+public data class HostReport(
+    val host: String,
+    /** Whether everything is as it was brought there. */
+    val right: Boolean,
+    val segments: List<PartState>,
+    /** In the order of their vectors' ids. */
+    val payloads: List<PartState>,
+    val manifest: PartState,
+)
+
+private fun state(name: String): PartState = named(PartState.entries, "state", name)
+
+internal fun NativeHosted.read() = HostedVectors(
+    capacityBytes.toLong(), tenantBytes.toLong(), tenantCollections.toLong(), memoryBytes.toLong(), minTier?.let(Tier::of),
+    usedBytes.toLong(), tenants.map { Tenant(it.owner, it.bytes.toLong(), it.collections.toLong()) },
+)
+
+internal fun NativeConfig.read() =
+    CollectionConfig(dimension.toInt(), Privacy.of(privacy), hosts, Metric.of(metric), colluding.toInt())
+
+internal fun NativeLeakage.read() = Leakage(vectors, queries, matches, answersChecked, learned, restsOn)
+
+internal fun NativeStats.read() = CollectionStats(vectors, buffered, segments, deleted, epoch.toLong(), behind, liars)
+
+internal fun NativeFoundVectors.read() = FoundVectors(hits.map { it.read() }, liars)
+
+private fun NativeFoundVector.read() =
+    FoundVector(id, score, payload, Json.parseToJsonElement(metadata).jsonObject)
+
+internal fun NativeReport.read() =
+    HostReport(host, right, segments.map(::state), payloads.map(::state), state(manifest))

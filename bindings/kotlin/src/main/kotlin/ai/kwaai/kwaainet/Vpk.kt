@@ -1,0 +1,67 @@
+package ai.kwaai.kwaainet
+
+import ai.kwaai.kwaainet.internal.NativeVpk
+
+/** What a node keeps for others, and what others keep for it. The page on private vectors says what each privacy hides. */
+public class Vpk internal constructor(private val native: NativeVpk) {
+    /**
+     * Begins to keep collections for peers that the policy's [Purpose.STORE_VECTORS] admits, and for this node, on
+     * [capacityBytes] of the disk. Nothing is kept for anybody before; what was kept in an earlier run is there again.
+     *
+     * One owner may take [tenantBytes], a quarter of all unless set, in [tenantCollections], 64 unless set. [memoryBytes] are for
+     * answering; as many as on the disk, up to 1 GiB, unless set. Without [minTier] the policy's minimum stays as it is.
+     */
+    public suspend fun host(
+        capacityBytes: Long,
+        tenantBytes: Long? = null,
+        tenantCollections: Int? = null,
+        memoryBytes: Long? = null,
+        minTier: Tier? = null,
+    ): Unit = call {
+        native.host(capacityBytes, tenantBytes, tenantCollections?.toLong(), memoryBytes, minTier?.wire(), null)
+    }
+
+    /** Ends that. What is kept stays on the disk. */
+    public suspend fun stopHosting(): Unit = call { native.stopHosting(null) }
+
+    /** What this node keeps, and for whom; `null` when it does not host. */
+    public suspend fun hosted(): HostedVectors? = call { native.hosted(null)?.read() }
+
+    /** Forgets everything that is kept for one owner, a DID or a PeerId. */
+    public suspend fun evict(owner: String): Unit = call { native.evict(owner.sound("owner"), null) }
+
+    /**
+     * Makes a collection at its hosts, under a new key.
+     *
+     * [hosts] are PeerIds, DIDs, or `here` for this node: one under [Privacy.PLAIN] and [Privacy.SEAL], twice [colluding] and one
+     * more, 16 at most, under [Privacy.SPLIT]. [colluding] is how many of them may work together and still learn nothing, 1 unless
+     * set. Vectors are compared by their cosine unless [metric] says otherwise.
+     */
+    public suspend fun create(
+        name: String,
+        dimension: Int,
+        privacy: Privacy,
+        hosts: List<String>,
+        metric: Metric? = null,
+        colluding: Int? = null,
+    ): VectorCollection = call {
+        val at = hosts.map { it.sound("host") }
+        VectorCollection(
+            made {
+                native.create(
+                    name.sound("name"), dimension.toLong(), privacy.wire(), at, metric?.wire(), colluding?.toLong(), it,
+                )
+            },
+        )
+    }
+
+    /** Opens a collection that was made before. While it is open, the same name returns the same one. */
+    public suspend fun open(name: String): VectorCollection =
+        call { VectorCollection(made { native.open(name.sound("name"), it) }) }
+
+    /** The names of the collections of this node. */
+    public suspend fun collections(): List<String> = call { native.collections(null) }
+
+    /** Forgets a collection, here and at its hosts. When a host cannot be reached it stays, and can be destroyed again. */
+    public suspend fun destroy(name: String): Unit = call { native.destroy(name.sound("name"), null) }
+}

@@ -1,0 +1,391 @@
+/** Vectors on other people's machines that these cannot read, and such vectors of others on this one. */
+
+import { type CallOptions, finished } from './bridge.js';
+import { InvalidArgumentError, native } from './errors.js';
+import { module, type NativeCollection, type NativeVpk } from './native.js';
+import type { Rows } from './provide.js';
+import { type Field, type Shape, many, plain, reads, readsAll, readsMaybe } from './records.js';
+import type { Matrix } from './shard.js';
+import type { Tier } from './trust.js';
+import { count, index, json, list, optional, options as checked, recordJson, text, texts, wrong } from './values.js';
+
+/** How vectors are hidden from their hosts: not at all, masked at one host, or in shares at three and more. */
+export type Privacy = 'plain' | 'seal' | 'split';
+/** How vectors are compared. */
+export type Metric = 'cosine' | 'dot';
+/** What a host was found to have: `unknown` when it could not be asked, `undecided` when too few hosts have a part. */
+export type PartState = 'right' | 'wrong' | 'missing' | 'unknown' | 'undecided';
+
+/** How much a node keeps for others, and for whom. */
+export interface HostOptions extends CallOptions {
+  /** The bytes on the disk for one owner; a quarter of all unless set. */
+  tenantBytes?: number | undefined;
+  /** The collections of one owner; 64 unless set. */
+  tenantCollections?: number | undefined;
+  /** The bytes of memory for answering; as many as on the disk, up to 1 GiB, unless set. */
+  memoryBytes?: number | undefined;
+  /** The lowest tier that may keep something here; the policy's minimum unless set. */
+  minTier?: Tier | undefined;
+}
+
+/** Whom a node keeps something for. */
+export interface Tenant {
+  /** The DID of the owner. */
+  owner: string;
+  /** What it is charged with. */
+  bytes: number;
+  collections: number;
+}
+
+/** What a node keeps, and for whom. */
+export interface HostedVectors {
+  capacityBytes: number;
+  /** What one owner may take. */
+  tenantBytes: number;
+  tenantCollections: number;
+  memoryBytes: number;
+  /** `null` where the policy's minimum stands. */
+  minTier: Tier | null;
+  usedBytes: number;
+  tenants: Tenant[];
+}
+
+/** What a collection is to be, beside its name, its dimension, its privacy and its hosts. */
+export interface CreateOptions extends CallOptions {
+  /** `cosine` unless set. */
+  metric?: Metric | undefined;
+  /** Under `split`, how many of the hosts may work together and still learn nothing; 1 unless set. */
+  colluding?: number | undefined;
+}
+
+/** What a collection is, as it was made. */
+export interface CollectionConfig {
+  dimension: number;
+  privacy: Privacy;
+  /** `here` or PeerIds. */
+  hosts: string[];
+  metric: Metric;
+  colluding: number;
+}
+
+/** What a host learns, and what that rests on. */
+export interface Leakage {
+  /** A host can read the stored vectors. */
+  vectors: boolean;
+  /** A host can read what is searched for. */
+  queries: boolean;
+  /** A host can tell which vectors were found. */
+  matches: boolean;
+  /** A wrong answer is noticed. */
+  answersChecked: boolean;
+  /** What a host learns nevertheless, for people. */
+  learned: string;
+  /** What must hold for the rest to stay hidden, for people. */
+  restsOn: string;
+}
+
+/** How a collection stands. */
+export interface CollectionStats {
+  vectors: number;
+  /** How many of them are here alone, not sealed yet. */
+  buffered: number;
+  segments: number;
+  /** How many places in segments hold nothing any more. */
+  deleted: number;
+  /** The number of the key. */
+  epoch: number;
+  /** The hosts for which something waits. */
+  behind: string[];
+  /** The hosts that answered wrongly since the collection was opened. */
+  liars: string[];
+}
+
+/** What goes into a collection with its vectors, in the same order. */
+export interface UpsertOptions extends CallOptions {
+  /** Bytes that come back with a vector; `null` for one without. */
+  payloads?: readonly (Uint8Array | null)[] | undefined;
+  /** Values by which hits can be chosen; `null` for a vector without. */
+  metadata?: readonly (Readonly<Record<string, unknown>> | null)[] | undefined;
+}
+
+/** How to search among vectors. */
+export interface VectorSearchOptions extends CallOptions {
+  /** How many hits; 10 unless set. */
+  k?: number | undefined;
+  /** The values that the metadata of a hit must have. Hosts are not told. */
+  filter?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A vector that was found. */
+export interface FoundVector {
+  id: number;
+  /** The cosine or the dot product with the question. */
+  score: number;
+  payload: Uint8Array | null;
+  metadata: Record<string, unknown>;
+}
+
+/** What a search found. */
+export interface FoundVectors {
+  /** The best first; equal scores in the order of their ids. */
+  hits: FoundVector[];
+  /** The hosts that are known to have answered wrongly. */
+  liars: string[];
+}
+
+/** What a host was found to have. */
+export interface HostReport {
+  host: string;
+  /** Whether everything is as it was brought there. */
+  right: boolean;
+  segments: PartState[];
+  /** In the order of their vectors' ids. */
+  payloads: PartState[];
+  manifest: PartState;
+}
+
+const bytes: Field = { read: (value: string | null) => (value === null ? null : new Uint8Array(Buffer.from(value, 'base64'))) };
+const tenant: Shape<Tenant> = { owner: plain, bytes: plain, collections: plain };
+const hosted: Shape<HostedVectors> = {
+  capacityBytes: plain,
+  tenantBytes: plain,
+  tenantCollections: plain,
+  memoryBytes: plain,
+  minTier: plain,
+  usedBytes: plain,
+  tenants: many(tenant),
+};
+const config: Shape<CollectionConfig> = { dimension: plain, privacy: plain, hosts: plain, metric: plain, colluding: plain };
+const leakage: Shape<Leakage> = { vectors: plain, queries: plain, matches: plain, answersChecked: plain, learned: plain, restsOn: plain };
+const stats: Shape<CollectionStats> = {
+  vectors: plain,
+  buffered: plain,
+  segments: plain,
+  deleted: plain,
+  epoch: plain,
+  behind: plain,
+  liars: plain,
+};
+const foundVector: Shape<FoundVector> = { id: plain, score: plain, payload: bytes, metadata: plain };
+const found: Shape<FoundVectors> = { hits: many(foundVector), liars: plain };
+const report: Shape<HostReport> = { host: plain, right: plain, segments: plain, payloads: plain, manifest: plain };
+
+/** @internal The records of this file, for the test that compares them with what Rust writes. */
+export const shapes = { hosted, config, leakage, stats, found, report };
+
+/** Vectors with ids and payloads, at hosts that cannot read them. */
+export class VectorCollection implements AsyncDisposable {
+  readonly #native: NativeCollection;
+  /** The name under which this node has it. */
+  readonly name: string;
+  /** The id by which hosts know it. */
+  readonly id: string;
+  /** What it is, as it was made. */
+  readonly config: CollectionConfig;
+  /** What its hosts learn. */
+  readonly leakage: Leakage;
+
+  private constructor(handle: NativeCollection) {
+    if (typeof handle?.leakage !== 'function') throw wrong('a VectorCollection', 'made by Vpk.create', handle);
+    this.#native = handle;
+    this.name = handle.name();
+    this.id = handle.id();
+    this.config = Object.freeze(reads(config)(native(() => handle.config())));
+    this.leakage = Object.freeze(reads(leakage)(native(() => handle.leakage())));
+  }
+
+  /** @internal */
+  static of(native: NativeCollection): VectorCollection {
+    return new VectorCollection(native);
+  }
+
+  /** How it stands. */
+  async stats(options?: CallOptions): Promise<CollectionStats> {
+    return reads(stats)(await finished(this.#native.stats(), options));
+  }
+
+  /**
+   * Puts vectors in, all or none; those with an id that is there replace it. `vectors` has a row for each id, which is at most
+   * 2^53 - 1; what `ShardEngine.embed` answers fits. What was put in is durable and found when this resolves, and goes to the hosts
+   * when there is enough of it, or at `flush`.
+   */
+  async upsert(ids: readonly number[], vectors: Matrix | Rows, options?: UpsertOptions): Promise<void> {
+    const { payloads, metadata } = checked(options, ['payloads', 'metadata']);
+    const { rows, columns, values } = matrixOf(vectors);
+    const copies = optional(payloads, (payloads) => list('payloads', payloads).map((one, at) => payload(`payloads[${at}]`, one)));
+    const beside = json('metadata', metadata);
+    const operation = native(() => this.#native.upsert(numbers(ids), values, rows, columns, copies, beside));
+    await finished(operation, options);
+  }
+
+  /**
+   * Takes vectors out, with their payloads, and answers how many there were. The hosts keep their numbers until the segment is
+   * empty, or `rotate` leaves them out.
+   */
+  async delete(ids: readonly number[], options?: CallOptions): Promise<number> {
+    return finished(this.#native.delete(numbers(ids)), options);
+  }
+
+  /**
+   * Finds the vectors that are most like this one. Hosts are not told of a filter, nor, but under `plain`, of what was found.
+   */
+  async search(vector: readonly number[] | Float32Array, options?: VectorSearchOptions): Promise<FoundVectors> {
+    const { k = 10, filter = {} } = checked(options, ['k', 'filter']);
+    const wanted = json('filter', checked(filter, undefined, 'filter'));
+    const operation = native(() => this.#native.search(row('vector', vector), index('k', k), wanted));
+    return reads(found)(await finished(operation, options));
+  }
+
+  /** Seals what is buffered and brings everything to the hosts. Nothing is lost when that fails. */
+  async flush(options?: CallOptions): Promise<void> {
+    await finished(this.#native.flush(), options);
+  }
+
+  /**
+   * Fetches everything from the hosts and checks it; as much traffic as bringing it there was. Flush before: what waits for a
+   * host is missing there.
+   */
+  async verify(options?: CallOptions): Promise<HostReport[]> {
+    return readsAll(report)(await finished(this.#native.verify(), options));
+  }
+
+  /** Seals everything anew under a new key, without what was deleted. The hosts need room for both meanwhile. */
+  async rotate(options?: CallOptions): Promise<void> {
+    await finished(this.#native.rotate(), options);
+  }
+
+  /** The key, as a text that opens with a passphrase, for another device or a backup. */
+  async exportKey(passphrase: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.exportKey(text('passphrase', passphrase)), options);
+  }
+
+  /** Lets go of the collection, which stays, here and at its hosts. */
+  async shutdown(): Promise<void> {
+    this.#native.shutdown();
+  }
+
+  /** Forgets the collection, here and at its hosts. A copy that a host keeps is worth nothing without the key. */
+  async destroy(options?: CallOptions): Promise<void> {
+    await finished(this.#native.destroy(), options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+/** What a node keeps for others, and what others keep for it. `docs/vpk.md` says what each privacy hides. */
+export class Vpk {
+  readonly #native: NativeVpk;
+
+  private constructor(native: NativeVpk) {
+    if (!(native instanceof (module.Vpk as never))) throw wrong('a Vpk', 'that of a node', native);
+    this.#native = native;
+  }
+
+  /** @internal */
+  static of(native: NativeVpk): Vpk {
+    return new Vpk(native);
+  }
+
+  /**
+   * Begins to keep collections for peers that the policy's `store_vectors` admits, and for this node, on so many bytes of the disk.
+   * Nothing is kept for anybody before; what was kept in an earlier run is there again.
+   */
+  async host(capacityBytes: number, options?: HostOptions): Promise<void> {
+    const { tenantBytes, tenantCollections, memoryBytes, minTier } = checked(options, ['tenantBytes', 'tenantCollections', 'memoryBytes', 'minTier']);
+    const policy = recordJson({ tenantBytes, tenantCollections, memoryBytes, minTier });
+    const operation = native(() => this.#native.host(count('capacityBytes', capacityBytes), policy));
+    await finished(operation, options);
+  }
+
+  /** Ends that. What is kept stays on the disk. */
+  async stopHosting(options?: CallOptions): Promise<void> {
+    await finished(this.#native.stopHosting(), options);
+  }
+
+  /** What this node keeps, and for whom; `null` when it does not host. */
+  async hosted(options?: CallOptions): Promise<HostedVectors | null> {
+    return readsMaybe(hosted)(await finished(this.#native.hosted(), options));
+  }
+
+  /** Forgets everything that is kept for one owner, a DID or a PeerId. */
+  async evict(owner: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.evict(text('owner', owner)), options);
+  }
+
+  /**
+   * Makes a collection at its hosts, under a new key. Hosts are PeerIds, DIDs, or `here` for this node: one under `plain` and
+   * `seal`, twice `colluding` and one more, 16 at most, under `split`.
+   */
+  async create(
+    name: string,
+    dimension: number,
+    privacy: Privacy,
+    hosts: readonly string[],
+    options?: CreateOptions,
+  ): Promise<VectorCollection> {
+    const { metric, colluding } = checked(options, ['metric', 'colluding']);
+    const wanted = recordJson({
+      dimension: index('dimension', dimension),
+      privacy: text('privacy', privacy),
+      hosts: texts('hosts', hosts),
+      metric,
+      colluding,
+    });
+    const operation = native(() => this.#native.create(text('name', name), wanted));
+    return VectorCollection.of(await finished(operation, options));
+  }
+
+  /** Opens a collection that was made before. While it is open, the same name resolves to the same one. */
+  async open(name: string, options?: CallOptions): Promise<VectorCollection> {
+    return VectorCollection.of(await finished(this.#native.open(text('name', name)), options));
+  }
+
+  /** The names of the collections of this node. */
+  async collections(options?: CallOptions): Promise<string[]> {
+    return finished(this.#native.collections(), options);
+  }
+
+  /** Forgets a collection, here and at its hosts. When a host cannot be reached it stays, and can be destroyed again. */
+  async destroy(name: string, options?: CallOptions): Promise<void> {
+    await finished(this.#native.destroy(text('name', name)), options);
+  }
+}
+
+function numbers(ids: readonly number[]): number[] {
+  return list('ids', ids).map((id, at) => count(`ids[${at}]`, id));
+}
+
+function payload(what: string, value: unknown): Uint8Array | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (!(value instanceof Uint8Array)) throw wrong(what, 'a Uint8Array', value);
+  return value;
+}
+
+/** The numbers of one vector. Whether they are finite is for the library to say. */
+function row(what: string, value: unknown): Float32Array {
+  if (value instanceof Float32Array) return value;
+  const entries = list(what, value);
+  return Float32Array.from(entries, (entry, at) => {
+    if (typeof entry !== 'number') throw wrong(`${what}[${at}]`, 'a number', entry);
+    return entry;
+  });
+}
+
+function matrixOf(vectors: Matrix | Rows): Matrix {
+  const given = vectors as Partial<Matrix> | null | undefined;
+  if (given?.values instanceof Float32Array) {
+    return { rows: index('vectors.rows', given.rows), columns: index('vectors.columns', given.columns), values: given.values };
+  }
+  const rows = list('vectors', vectors).map((entry, at) => row(`vectors[${at}]`, entry));
+  const columns = rows[0]?.length ?? 0;
+  const values = new Float32Array(rows.length * columns);
+  rows.forEach((entry, at) => {
+    if (entry.length !== columns) {
+      throw new InvalidArgumentError(`vectors must be of one length; vectors[${at}] has ${entry.length} numbers, not ${columns}`);
+    }
+    values.set(entry, at * columns);
+  });
+  return { rows: rows.length, columns, values };
+}

@@ -1,0 +1,74 @@
+import Foundation
+import KwaaiNetNative
+
+/// What a node keeps for others, and what others keep for it. The page on private vectors says what each privacy hides.
+public final class Vpk: Sendable {
+    private let native: NativeVpk
+
+    init(_ native: NativeVpk) {
+        self.native = native
+    }
+
+    /// Begins to keep collections for peers that the policy's `store_vectors` admits, and for this node, on `capacityBytes` of the
+    /// disk. Nothing is kept for anybody before; what was kept in an earlier run is there again.
+    ///
+    /// One owner may take `tenantBytes`, a quarter of all unless set, in `tenantCollections`, 64 unless set. `memoryBytes` are for
+    /// answering; as many as on the disk, up to 1 GiB, unless set. Without `minTier` the policy's minimum stays as it is.
+    public func host(
+        capacityBytes: Int64, tenantBytes: Int64? = nil, tenantCollections: Int? = nil, memoryBytes: Int64? = nil,
+        minTier: Tier? = nil
+    ) async throws {
+        try await call {
+            try await native.host(
+                capacityBytes: capacityBytes, tenantBytes: tenantBytes,
+                tenantCollections: tenantCollections.map(Int64.init), memoryBytes: memoryBytes, minTier: minTier?.rawValue,
+                cancel: $0)
+        }
+    }
+
+    /// Ends that. What is kept stays on the disk.
+    public func stopHosting() async throws {
+        try await call { try await native.stopHosting(cancel: $0) }
+    }
+
+    /// What this node keeps, and for whom; `nil` when it does not host.
+    public func hosted() async throws -> HostedVectors? {
+        try await call { try await native.hosted(cancel: $0) }
+    }
+
+    /// Forgets everything that is kept for one owner, a DID or a PeerId.
+    public func evict(owner: String) async throws {
+        try await call { try await native.evict(owner: owner, cancel: $0) }
+    }
+
+    /// Makes a collection at its hosts, under a new key.
+    ///
+    /// `hosts` are PeerIds, DIDs, or `here` for this node: one under `plain` and `seal`, twice `colluding` and one more, 16 at most,
+    /// under `split`. `colluding` is how many of them may work together and still learn nothing, 1 unless set. Vectors are compared
+    /// by their cosine unless `metric` says otherwise.
+    public func create(
+        name: String, dimension: Int, privacy: Privacy, hosts: [String], metric: Metric? = nil, colluding: Int? = nil
+    ) async throws -> VectorCollection {
+        try await call {
+            VectorCollection(
+                try await native.create(
+                    name: name, dimension: Int64(dimension), privacy: privacy.rawValue, hosts: hosts, metric: metric?.rawValue,
+                    colluding: colluding.map(Int64.init), cancel: $0))
+        }
+    }
+
+    /// Opens a collection that was made before. While it is open, the same name returns the same one.
+    public func open(name: String) async throws -> VectorCollection {
+        try await call { VectorCollection(try await native.open(name: name, cancel: $0)) }
+    }
+
+    /// The names of the collections of this node.
+    public func collections() async throws -> [String] {
+        try await call { try await native.collections(cancel: $0) }
+    }
+
+    /// Forgets a collection, here and at its hosts. When a host cannot be reached it stays, and can be destroyed again.
+    public func destroy(name: String) async throws {
+        try await call { try await native.destroy(name: name, cancel: $0) }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a node keeps for others and others for it, for C. Records come as JSON.
+
+use std::ffi::c_char;
+
+use super::call::{free, record, resolve, text};
+use super::collection::kwaai_collection_t;
+use super::reply::Text;
+use super::status::kwaai_status_t;
+use crate::Vpk;
+use crate::registry::Kind;
+use crate::validate;
+use crate::vpk::{CollectionOptions, HostOptions};
+
+/// Vectors on other people's machines, and vectors of others on this one.
+pub struct kwaai_vpk_t;
+
+impl Kind for Vpk {
+    const TAG: u8 = 14;
+    const NAME: &'static str = "private knowledge";
+    type Opaque = kwaai_vpk_t;
+}
+
+waiting! {
+    /// Begins to keep collections for peers that the policy's `store_vectors` admits, and for this node, on `capacity_bytes` of
+    /// the disk. Nothing is kept for anybody before; what was kept in an earlier run is there again. `options_json` is an
+    /// object with any of `tenant_bytes`, a quarter of all unless set, `tenant_collections`, 64 unless set, both for one owner,
+    /// `memory_bytes` for answering, as much as on the disk up to 1 GiB unless set, and `min_tier`.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `options_json` and `error` may be NULL. Lifetime: the handle
+    /// must not have been freed.
+    fn kwaai_vpk_host / kwaai_vpk_host_async(
+        vpk: *const kwaai_vpk_t,
+        capacity_bytes: u64,
+        options_json: *const c_char,
+    ) -> () {
+        let (vpk, options) = (resolve::<Vpk>(vpk)?, record::<HostOptions>("options_json", options_json)?);
+        move |cancel| async move { vpk.host(capacity_bytes, options, cancel).await }
+    }
+
+    /// Ends that. What is kept stays on the disk. A node that does not host is fine.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_vpk_stop_hosting / kwaai_vpk_stop_hosting_async(vpk: *const kwaai_vpk_t) -> () {
+        let vpk = resolve::<Vpk>(vpk)?;
+        |cancel| async move { vpk.stop_hosting(cancel).await }
+    }
+
+    /// What this node keeps, as JSON: `capacity_bytes`, `tenant_bytes`, `tenant_collections`, `memory_bytes`, `min_tier`,
+    /// `used_bytes` and `tenants`; null when it does not host.
+    ///
+    /// A tenant has the DID of its `owner`, the `bytes` that it is charged with, and the number of its `collections`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_hosted / kwaai_vpk_hosted_async(vpk: *const kwaai_vpk_t) -> (out_json: *mut c_char) {
+        let vpk = resolve::<Vpk>(vpk)?;
+        |cancel| async move { Text::json(&vpk.hosted(cancel).await?) }
+    }
+
+    /// Forgets everything that is kept for one owner, a DID or a PeerId. `KWAAI_NOT_FOUND` when nothing is, and
+    /// `KWAAI_UNSUPPORTED` when this node does not host.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_vpk_evict / kwaai_vpk_evict_async(vpk: *const kwaai_vpk_t, owner: *const c_char) -> () {
+        let (vpk, owner) = (resolve::<Vpk>(vpk)?, text("owner", owner)?);
+        |cancel| async move { vpk.evict(owner, cancel).await }
+    }
+
+    /// Makes a collection of vectors at its hosts, under a new key. `options_json` is an object with `dimension`, `privacy`
+    /// ("plain", "seal" or "split"), `hosts`, an array of PeerIds, DIDs or "here" for this node, and any of `metric` ("cosine",
+    /// unless set, or "dot") and `colluding`, how many hosts of "split" may work together and still learn nothing, 1 unless
+    /// set. One host under "plain" and "seal", twice `colluding` and one more under "split", 16 at most.
+    ///
+    /// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the collection ends with the node, and is there again in its next run.
+    fn kwaai_vpk_create / kwaai_vpk_create_async(
+        vpk: *const kwaai_vpk_t,
+        name: *const c_char,
+        options_json: *const c_char,
+    ) -> (out_collection: *mut kwaai_collection_t) {
+        let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
+        let options: CollectionOptions = validate::json("options_json", &text("options_json", options_json)?)?;
+        |cancel| async move { vpk.create(name, options, cancel).await }
+    }
+
+    /// Opens a collection that was made before. While it is open, the same name opens the same one.
+    ///
+    /// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the collection ends with the node.
+    fn kwaai_vpk_open / kwaai_vpk_open_async(vpk: *const kwaai_vpk_t, name: *const c_char)
+        -> (out_collection: *mut kwaai_collection_t) {
+        let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
+        |cancel| async move { vpk.open(name, cancel).await }
+    }
+
+    /// The names of the collections of this node, as a JSON array.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_collections / kwaai_vpk_collections_async(vpk: *const kwaai_vpk_t) -> (out_json: *mut c_char) {
+        let vpk = resolve::<Vpk>(vpk)?;
+        |cancel| async move { Text::json(&vpk.collections(cancel).await?) }
+    }
+
+    /// Forgets a collection, here and at its hosts. Handles of it answer `KWAAI_CLOSED` from then on. When a host cannot be
+    /// reached it stays a collection, and can be destroyed again.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_vpk_destroy / kwaai_vpk_destroy_async(vpk: *const kwaai_vpk_t, name: *const c_char) -> () {
+        let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
+        |cancel| async move { vpk.destroy(name, cancel).await }
+    }
+}
+
+/// Frees it. What the node keeps, and its collections, stay with the node.
+///
+/// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+/// `KWAAI_CLOSED`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kwaai_vpk_free(vpk: *mut kwaai_vpk_t) -> kwaai_status_t {
+    free::<Vpk>(vpk)
+}
