@@ -9,7 +9,7 @@ use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::rotation::KeyHistory;
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::{CredentialType, Observation, Outcome, Recommendation, Tier, TrustGraph};
+use kwaai_core::trust::{CredentialType, LinkType, Observation, Outcome, Recommendation, Tier, TrustGraph};
 use serde_json::Map;
 
 const NOW: &str = "2026-06-01T10:30:00Z";
@@ -197,14 +197,23 @@ async fn a_peer_shows_under_its_new_key_what_its_earlier_keys_had() {
     let (peer, reader) = (node(13), node(1));
     reader.trust_issuer(world.issuer.did(), &CredentialType::ALL).unwrap();
     let pledge = world.issuer.issue(CredentialType::FiduciaryPledge, did(3), Map::new(), None).await.unwrap();
-    peer.import_credential(&pledge.to_json()).await.unwrap();
-    assert!(peer.presentable().unwrap().is_empty(), "it is about another key as yet");
+    let friend = node(5);
+    let endorsement = friend.issue(CredentialType::PeerEndorsement, did(3), Map::new(), None).await.unwrap();
+    let person = node(6);
+    let links = [
+        person.issue_binding(did(3), LinkType::Person, None).await.unwrap(),
+        node(3).issue_binding(did(6), LinkType::Node, None).await.unwrap(),
+    ];
+    for credential in [&pledge, &endorsement, &links[0], &links[1]] {
+        peer.import_credential(&credential.to_json()).await.unwrap();
+    }
+    assert!(peer.presentable().unwrap().is_empty(), "all is about another key as yet");
     peer.keep_key_history(&statements).unwrap();
     let shown = peer.presentable().unwrap();
-    assert_eq!(shown.len(), 1);
+    assert_eq!(shown.len(), 4);
     assert!(reader.import_presented(&did(13), &shown).await.unwrap().is_empty(), "the reader knows of no history");
     reader.keep_key_history(&statements).unwrap();
-    assert_eq!(reader.import_presented(&did(13), &shown).await.unwrap().len(), 1);
+    assert_eq!(reader.import_presented(&did(13), &shown).await.unwrap().len(), 4);
     assert_eq!(reader.score(&did(13)).unwrap().value, 0.3);
     assert!(
         reader.import_presented(&did(3), &shown).await.unwrap().is_empty(),
