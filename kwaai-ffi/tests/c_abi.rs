@@ -248,8 +248,7 @@ fn the_guide_does_what_it_says() {
         assert!(text.contains(expected), "the guide does not say {expected:?}:\n{text}");
     }
     let guide = std::fs::read_to_string(root().join("examples/c/guide.c")).expect("the guide");
-    let tasks =
-        "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors";
+    let tasks = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors";
     for anchor in tasks.split(' ') {
         assert_eq!(guide.matches(&format!("/* anchor: {anchor} */\n")).count(), 1, "{anchor}");
         assert_eq!(guide.matches(&format!("/* end: {anchor} */\n")).count(), 1, "{anchor}");

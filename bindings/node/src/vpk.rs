@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::Matrix;
 use kwaai_ffi::vpk::{CollectionOptions, HostOptions, Metadata};
+use kwaai_ffi::Matrix;
 use napi::bindgen_prelude::{Float32Array, Uint8Array};
 use napi_derive::napi;
 
@@ -53,9 +53,9 @@ impl Vpk {
     #[napi]
     pub fn create(&self, name: String, options: String) -> Result<Operation> {
         let (vpk, options): (_, CollectionOptions) = (self.0.clone(), parse("", &options)?);
-        Ok(Operation::new(
-            move |cancel| async move { vpk.create(name, options, cancel).await.map(VectorCollection::from) },
-        ))
+        Ok(Operation::new(move |cancel| async move {
+            vpk.create(name, options, cancel).await.map(VectorCollection::from)
+        }))
     }
 
     #[napi]
@@ -121,9 +121,9 @@ impl VectorCollection {
         let payloads = payloads.map(|all| all.into_iter().map(|one| one.map(|bytes| bytes.to_vec())).collect());
         let metadata: Option<Vec<Option<Metadata>>> = parse("metadata", &metadata)?;
         let ids = ids.into_iter().map(whole).collect();
-        Ok(Operation::new(
-            move |cancel| async move { collection.upsert(ids, vectors, payloads, metadata, cancel).await },
-        ))
+        Ok(Operation::new(move |cancel| async move {
+            collection.upsert(ids, vectors, payloads, metadata, cancel).await
+        }))
     }
 
     #[napi]

@@ -117,9 +117,9 @@ impl VectorCollection {
     ) -> PyResult<Operation> {
         let (collection, vectors) = (self.0.clone(), rows("vectors", vectors)?);
         let metadata: Option<Vec<Option<Metadata>>> = parse(py, "metadata", metadata)?;
-        Ok(Operation::new(
-            move |cancel| async move { collection.upsert(ids, vectors, payloads, metadata, cancel).await },
-        ))
+        Ok(Operation::new(move |cancel| async move {
+            collection.upsert(ids, vectors, payloads, metadata, cancel).await
+        }))
     }
 
     fn delete(&self, ids: Vec<u64>) -> Operation {
