@@ -170,7 +170,7 @@ impl TrustGraph {
     }
 
     /// Verifies a credential, then keeps it. Importing it again changes nothing; the same content under another proof
-    /// replaces the kept one when it holds longer, or as long and was made later by its issuer.
+    /// replaces the kept one when it holds longer, or as long and was made later by its issuer, or has more proofs.
     ///
     /// # Errors
     /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept;

@@ -315,6 +315,8 @@ async fn claims_that_cannot_be_meant_are_refused_by_name_however_well_they_are_s
         (CredentialType::Uptime, "observedUntil", json!({"observedFrom": june, "observedUntil": may})),
         (CredentialType::Uptime, "observedUntil", json!({"observedFrom": may, "observedUntil": july})),
         (CredentialType::Uptime, "observedFrom", json!({"observedFrom": "2026-05-01"})),
+        (CredentialType::Uptime, "observedUntil", json!({"observedUntil": july})),
+        (CredentialType::Throughput, "observedFrom", json!({"observedFrom": july, "tokensPerSecond": 3})),
         (CredentialType::Throughput, "tokensPerSecond", json!({"tokensPerSecond": -3})),
         (CredentialType::Throughput, "tokensPerSecond", json!({"tokensPerSecond": 1e300})),
         (CredentialType::Throughput, "model", json!({"model": {"name": "m"}})),
@@ -340,4 +342,63 @@ async fn claims_that_cannot_be_meant_are_refused_by_name_however_well_they_are_s
     for claims in [json!({}), json!({"tier": -1, "when": "never"}), json!({"pledgeName": "x"})] {
         reader.import_credential(&signed(CredentialType::FiduciaryPledge, claims).await).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kwaainets_issuers_write_is_not_refused() {
+    // A passkey's did:key, of an elliptic curve that is not read here, and a day with an hour.
+    let passkey = "did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU2169";
+    let (reader, issuer) = (node(1), node(2));
+    for (kind, claims) in [
+        (CredentialType::FiduciaryPledge, json!({"pledgeHash": "ab", "pledgeName": "GliaNet Fiduciary Pledge v1"})),
+        (CredentialType::SummitAttendee, json!({"eventName": "A summit", "eventDate": "2026-03-15"})),
+        (CredentialType::SummitAttendee, json!({"eventName": "A summit", "eventDate": "2026-03-15T00:00:00Z"})),
+        (CredentialType::PeerEndorsement, json!({"interactionCount": 0})),
+        (CredentialType::Binding, json!({"linkedIdentity": passkey, "linkType": "PasskeyBinding"})),
+    ] {
+        reader.import_credential(&signed(kind, claims.clone()).await).await.unwrap();
+        issuer.issue(kind, did(3), claims.as_object().unwrap().clone(), None).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_looks_like_a_credential_or_a_key_is_refused_by_its_rule() {
+    let text = signed(CredentialType::PeerEndorsement, json!({"interactionCount": 3})).await;
+    let whole: Value = serde_json::from_str(&text).unwrap();
+    let subject = whole["credentialSubject"].clone();
+    let rule = |text: &str| {
+        let error = node(1).verify(text).unwrap_err();
+        (error.code(), error.context().get("rule").cloned().unwrap_or_default())
+    };
+    for (member, value, expected) in [
+        ("credentialSubject", json!([[subject]]), "subject"),
+        ("credentialSubject", json!([]), "subject"),
+        ("credentialSubject", json!([null]), "subject"),
+        ("credentialSubject", json!({"id": ["did:key:x"]}), "subject"),
+        ("type", json!([]), "type"),
+        ("type", json!([["VerifiableCredential"]]), "type"),
+        ("issuer", json!([did(2).to_string()]), "issuer"),
+        // A Cyrillic letter where a Latin one stands.
+        ("issuer", json!(did(2).to_string().replace("key", "k\u{435}y")), "issuer"),
+        ("validFrom", json!("2026-05-31T23:59:60Z"), "dates"),
+        ("validFrom", json!("2026-06-01T00:00:00+25:00"), "dates"),
+        ("validFrom", json!(["2026-06-01T00:00:00Z"]), "dates"),
+        ("proof", json!([]), "proof"),
+        ("proof", json!([[whole["proof"].clone()]]), "proof"),
+    ] {
+        let mut other = whole.clone();
+        other[member] = value.clone();
+        assert_eq!(&*rule(&other.to_string()).1, expected, "{member}: {value}");
+    }
+    for (number, expected) in [("9007199254740993", "integer-range"), ("1e400", "json"), ("-0.5e", "json")] {
+        let huge = text.replace("\"interactionCount\":3", &format!("\"interactionCount\":{number}"));
+        assert_ne!(huge, text);
+        assert_eq!(&*rule(&huge).1, expected, "{number}");
+    }
+    let twice = text.replacen("\"interactionCount\":3", "\"interactionCount\":3,\"interaction\\u0043ount\":4", 1);
+    assert_eq!(&*rule(&twice).1, "duplicate-key");
+    // A claim under a name that only looks like the right one is another claim, and one without meaning here.
+    let lookalike = signed(CredentialType::PeerEndorsement, json!({"int\u{435}ractionCount": -1})).await;
+    node(1).verify(&lookalike).unwrap();
+    assert_eq!(&*rule(&lookalike.replace("int\u{435}ractionCount", "interactionCount")).1, "signature");
 }

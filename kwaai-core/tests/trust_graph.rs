@@ -498,6 +498,29 @@ fn presets_name_kwaainets_roles_and_invent_no_keys() {
     assert!(graph.issuers().unwrap().is_empty());
 }
 
+#[test]
+fn an_issuer_is_one_key_under_every_spelling_of_its_did() {
+    let graph = World::new().node(1);
+    let key = did(2);
+    let spellings = [
+        key.to_string(),
+        format!("did:peer:0{}", key.multikey()),
+        format!("did:peer:{}", key.to_peer_id().unwrap()),
+        key.to_peer_id().unwrap().to_string(),
+    ];
+    for trusted in &spellings {
+        for distrusted in &spellings {
+            let preset = IssuerPreset::BootstrapServer;
+            graph.trust_issuer(Did::parse_any(trusted).unwrap(), preset.types()).unwrap();
+            graph.trust_issuer(Did::parse_any(distrusted).unwrap(), preset.types()).unwrap();
+            assert_eq!(graph.issuers().unwrap().len(), 1, "{trusted} {distrusted}");
+            assert_eq!(graph.issuers().unwrap()[0].did, key);
+            graph.distrust_issuer(&Did::parse_any(distrusted).unwrap()).unwrap();
+            assert!(graph.issuers().unwrap().is_empty(), "{trusted} {distrusted}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_proof_no_longer_counts() {
     let world = World::new();

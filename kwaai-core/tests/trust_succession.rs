@@ -9,7 +9,7 @@ use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::rotation::KeyHistory;
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::{CredentialType, Observation, Outcome, Recommendation, Tier, TrustGraph};
+use kwaai_core::trust::{CredentialType, LinkType, Observation, Outcome, Recommendation, Tier, TrustGraph};
 use serde_json::Map;
 
 const NOW: &str = "2026-06-01T10:30:00Z";
@@ -197,17 +197,82 @@ async fn a_peer_shows_under_its_new_key_what_its_earlier_keys_had() {
     let (peer, reader) = (node(13), node(1));
     reader.trust_issuer(world.issuer.did(), &CredentialType::ALL).unwrap();
     let pledge = world.issuer.issue(CredentialType::FiduciaryPledge, did(3), Map::new(), None).await.unwrap();
-    peer.import_credential(&pledge.to_json()).await.unwrap();
-    assert!(peer.presentable().unwrap().is_empty(), "it is about another key as yet");
+    let friend = node(5);
+    let endorsement = friend.issue(CredentialType::PeerEndorsement, did(3), Map::new(), None).await.unwrap();
+    let person = node(6);
+    let links = [
+        person.issue_binding(did(3), LinkType::Person, None).await.unwrap(),
+        node(3).issue_binding(did(6), LinkType::Node, None).await.unwrap(),
+    ];
+    for credential in [&pledge, &endorsement, &links[0], &links[1]] {
+        peer.import_credential(&credential.to_json()).await.unwrap();
+    }
+    assert!(peer.presentable().unwrap().is_empty(), "all is about another key as yet");
     peer.keep_key_history(&statements).unwrap();
     let shown = peer.presentable().unwrap();
-    assert_eq!(shown.len(), 1);
+    assert_eq!(shown.len(), 4);
     assert!(reader.import_presented(&did(13), &shown).await.unwrap().is_empty(), "the reader knows of no history");
     reader.keep_key_history(&statements).unwrap();
-    assert_eq!(reader.import_presented(&did(13), &shown).await.unwrap().len(), 1);
+    assert_eq!(reader.import_presented(&did(13), &shown).await.unwrap().len(), 4);
     assert_eq!(reader.score(&did(13)).unwrap().value, 0.3);
     assert!(
         reader.import_presented(&did(3), &shown).await.unwrap().is_empty(),
         "the key that was replaced has nothing"
     );
+}
+
+#[tokio::test]
+async fn a_history_that_replaces_the_key_of_this_very_node_is_refused_and_changes_nothing() {
+    let world = World::new().await;
+    let clock = ManualClock::at(NOW.parse().unwrap());
+    let store = Store::in_memory().unwrap();
+    let node = |seed| TrustGraph::open(store.clone(), key(seed).signer().unwrap(), Arc::new(clock.clone())).unwrap();
+    let pledge = world.issuer.issue(CredentialType::FiduciaryPledge, did(3), Map::new(), None).await.unwrap();
+    node(3).import_credential(&pledge.to_json()).await.unwrap();
+    let whole = history(&[3, 13, 23]).await.to_statements();
+    for (seed, statements) in [(3, &whole[..2]), (3, &whole[..]), (13, &whole[..])] {
+        let error = node(seed).keep_key_history(statements).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::PermissionDenied);
+        assert_eq!(error.context()["key"], did(seed).to_string());
+        assert_eq!(node(seed).key_history(&did(seed)).unwrap(), None);
+    }
+    assert_eq!(node(3).presentable().unwrap().len(), 1);
+    // What commits to a next key replaces none yet, and the node that runs on the newest key keeps it all.
+    node(3).keep_key_history(&whole[..1]).unwrap();
+    node(23).keep_key_history(&whole).unwrap();
+    assert_eq!(node(23).presentable().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn under_its_newest_key_a_peer_is_not_heard_about_its_earlier_one() {
+    let world = World::new().await;
+    for seed in [5, 6, 7] {
+        world.see(seed, Outcome::Good, 4);
+    }
+    let say = |recommender, about, bad| {
+        let evidence = kwaai_core::trust::Evidence { good: 4.0, bad };
+        let at = NOW.parse().unwrap();
+        world.graph.add_recommendation(Recommendation {
+            recommender: did(recommender),
+            about: did(about),
+            evidence,
+            at,
+        })
+    };
+    for recommender in [13, 8, 4] {
+        for about in [5, 6, 7] {
+            say(recommender, about, 0.0).unwrap();
+        }
+    }
+    world.graph.keep_key_history(&history(&[3, 13]).await.to_statements()).unwrap();
+    world.graph.keep_key_history(&history(&[4, 14]).await.to_statements()).unwrap();
+    let heard = || world.graph.score(&did(13)).unwrap().parts.recommended;
+    say(13, 3, 0.0).unwrap();
+    assert_eq!(heard(), None, "it speaks of itself");
+    say(4, 3, 0.0).unwrap();
+    assert_eq!(heard(), None, "a key that was replaced does not speak");
+    say(8, 3, 0.0).unwrap();
+    assert!(heard().is_some());
+    let both = world.graph.scores(&[did(13), did(9)]).unwrap();
+    assert_eq!(both[0], world.graph.score(&did(13)).unwrap());
 }

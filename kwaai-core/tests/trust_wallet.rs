@@ -203,6 +203,12 @@ async fn of_two_copies_the_one_that_holds_longer_is_kept_whichever_came_first() 
     for (minutes, days) in [(3, Some(1)), (1, Some(2)), (2, Some(2)), (0, None), (1, None)] {
         copies.push(under(&document, minutes, days).await);
     }
+    // The last one again, with a witness, whom anybody could take away.
+    let witness = Keypair::from_seed([9; 32]).signer().unwrap();
+    let alone: Value = serde_json::from_str(&copies[4]).unwrap();
+    let options = proof::ProofOptions::new(proof::ProofPurpose::AssertionMethod, jiff::Timestamp::now());
+    let witnessed = proof::add(alone.as_object().unwrap(), &*witness, &options).await.unwrap();
+    copies.push(Value::Object(witnessed).to_string());
     for passphrase in [false, true] {
         for worse in 0..copies.len() {
             for better in worse + 1..copies.len() {

@@ -176,6 +176,29 @@ async fn a_newer_word_replaces_an_older_one_and_not_the_other_way_round() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_word_taken_while_both_clocks_were_years_ahead_gives_way_once_they_are_right() {
+    let (store, world) = (Store::in_memory().unwrap(), World::new());
+    let on = |clock: &ManualClock| {
+        TrustGraph::open(store.clone(), key(1).signer().unwrap(), Arc::new(clock.clone())).unwrap()
+    };
+    let ahead = ManualClock::at(world.clock.now() + 3650 * DAY);
+    {
+        let (asker, responder) = (on(&ahead), on_clock(2, Arc::new(ahead.clone())));
+        saw(&responder, did(3), 9, 0);
+        open_to(&responder, Tier::Unknown, Disclosure::Experience);
+        let request = asker.request_word(did(2), [7; 16]).await.unwrap();
+        let word = responder.answer_word(&world.askers, Some(did(1)), request.to_json()).await.unwrap();
+        assert_eq!(asker.take_word(&request, word.to_json()).unwrap().count, 1);
+    }
+    let asker = on(&world.clock);
+    let request = asker.request_word(did(2), [7; 16]).await.unwrap();
+    let word = world.word(&request).await.unwrap();
+    assert_eq!(asker.take_word(&request, word.to_json()).unwrap().count, 2);
+    let about = |peer| asker.recommendations().unwrap().into_iter().find(|said| said.about == peer).unwrap();
+    assert_eq!((about(did(3)).evidence, about(did(3)).at), (evidence(2.0, 0.0), word.made()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_are_kept_over_a_restart() {
     let (store, world) = (Store::in_memory().unwrap(), World::new());
     let open = || TrustGraph::open(store.clone(), key(1).signer().unwrap(), Arc::new(world.clock.clone())).unwrap();

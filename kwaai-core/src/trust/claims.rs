@@ -28,7 +28,7 @@ use super::credential::{Credential, CredentialType};
 use super::proof;
 use super::rule::Rule;
 use crate::identity::Did;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 /// The longest text of a claim, in bytes.
 pub const MAX_CLAIM_TEXT: usize = 512;
@@ -44,6 +44,7 @@ const MAX_TOKENS_PER_SECOND: f64 = 1e9;
 
 /// What a credential of one of KwaaiNet's types says about its subject.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Claims {
     /// Of a [`CredentialType::FiduciaryPledge`].
     FiduciaryPledge(PledgeClaims),
@@ -137,6 +138,7 @@ pub struct BindingClaims {
 
 /// What the identity is that a [`CredentialType::Binding`] links its subject to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum LinkType {
     /// A person.
     Person,
@@ -238,17 +240,20 @@ impl Claims {
         let (Some(kind), Some(claims)) = (credential.kind(), credential.claims()) else { return Ok(()) };
         let said = Said { kind, claims };
         names(kind).iter().filter(|name| said.has(name)).try_for_each(|name| said.check(name))?;
-        match (said.has("observedFrom"), said.has("observedUntil")) {
-            (true, true) if matches!(kind, CredentialType::Uptime | CredentialType::Throughput) => {
-                let (_, until) = said.span()?;
-                let made = credential.summary().valid_from;
-                match made.is_some_and(|made| proof::is_future(until, made)) {
-                    true => Err(said.wrong("observedUntil", "before the credential was made")),
-                    false => Ok(()),
-                }
-            }
-            _ => Ok(()),
+        if !matches!(kind, CredentialType::Uptime | CredentialType::Throughput) {
+            return Ok(());
         }
+        let ends = ["observedFrom", "observedUntil"].map(|name| (name, said.has(name)));
+        if ends.iter().all(|(_, there)| *there) {
+            said.span()?;
+        }
+        let Some(made) = credential.summary().valid_from else { return Ok(()) };
+        for (name, _) in ends.into_iter().filter(|(_, there)| *there) {
+            if proof::is_future(said.instant(name)?, made) {
+                return Err(said.wrong(name, "before the credential was made"));
+            }
+        }
+        Ok(())
     }
 
     /// The type of a credential that says this.
@@ -356,8 +361,9 @@ impl Said<'_> {
             "interactionCount" => self.count(name, 0).map(drop),
             "upShare" => self.share().map(drop),
             "tokensPerSecond" => self.rate().map(drop),
-            "eventDate" => self.date(name).map(drop),
-            "linkedIdentity" => self.identity().map(drop),
+            // KwaaiNet's software takes the day as its operator types it.
+            "eventDate" => self.date(name).map(drop).or_else(|error| self.instant(name).map(drop).map_err(|_| error)),
+            "linkedIdentity" => self.any_identity(),
             "linkType" => self.link().map(drop),
             _ => self.text(name).map(drop),
         }
@@ -435,6 +441,14 @@ impl Said<'_> {
         self.parsed("linkedIdentity", "a did:key of an Ed25519 key")
     }
 
+    /// KwaaiNet links passkeys, whose keys are not read here.
+    fn any_identity(&self) -> Result<()> {
+        match self.identity() {
+            Err(error) if !self.claims.get("linkedIdentity").is_some_and(is_foreign_key) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn link(&self) -> Result<LinkType> {
         self.parsed("linkType", "the kind of an identity")
     }
@@ -447,6 +461,12 @@ impl Said<'_> {
             None => Err(self.wrong(name, expected)),
         }
     }
+}
+
+/// Whether this is a did:key of a kind that is not read here.
+fn is_foreign_key(value: &Value) -> bool {
+    let did = value.as_str().filter(|text| text.starts_with("did:key:")).map(str::parse::<Did>);
+    did.is_some_and(|did| did.is_err_and(|error| error.code() == ErrorCode::Unsupported))
 }
 
 fn text_of(value: &Value) -> Option<String> {

@@ -29,6 +29,7 @@ const MAX_TEXT: usize = 1024;
 
 /// The shape of a DTG credential that this library reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum DtgShape {
     /// The subject belongs to the issuer's community.
     Membership,

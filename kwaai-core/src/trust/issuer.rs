@@ -20,6 +20,7 @@ pub struct TrustedIssuer {
 /// [`trust_issuer(did, preset.types())`](super::TrustGraph::trust_issuer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum IssuerPreset {
     /// The GliaNet Foundation, which keeps the fiduciary pledges.
     GlianetFoundation,

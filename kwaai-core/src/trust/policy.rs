@@ -203,6 +203,7 @@ macro_rules! purposes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $tier:ident;)+) => {
         /// What a peer wants to do, or what this node wants of a peer.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
         pub enum Purpose { $($(#[$doc])* #[serde(rename = $text)] $variant,)+ }
 
         impl Purpose {

@@ -39,6 +39,7 @@ pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// What a proof is made for, and so what its key must be allowed to do (Data Integrity 1.0 §2.1, `proofPurpose`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ProofPurpose {
     /// To say that the document is true, as a credential's issuer does.
     AssertionMethod,

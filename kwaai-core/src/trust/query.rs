@@ -35,6 +35,7 @@ pub const MAX_STATEMENT_BYTES: usize = 4096;
 /// How much an asker may learn. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Disclosure {
     /// Nothing: every answer is `unknown`.
     #[default]

@@ -44,6 +44,11 @@ pub(super) const MAX_WEIGHT: f64 = 1e9;
 /// A recommendation may be dated so far ahead of the node's clock.
 const MAX_AHEAD_SECONDS: i64 = 300;
 
+/// Whether an instant lies further ahead than that. What is kept with such a date was taken by a clock that was put right since.
+fn lies_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at.duration_since(now) > SignedDuration::from_secs(MAX_AHEAD_SECONDS)
+}
+
 /// What this node measured of a peer, weighed by age with a half-life of 30 days.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reputation {
@@ -264,7 +269,7 @@ impl State {
         let mut order: Vec<(u64, Option<Timestamp>, Did)> = self
             .experience
             .iter()
-            .map(|(peer, seen)| ((seen.evidence(now).total() * 1e6) as u64, seen.last(), *peer))
+            .map(|(peer, seen)| ((seen.evidence(now).total() * 1e6) as u64, seen.last().min(Some(now)), *peer))
             .collect();
         order.sort_unstable();
         for (_, _, peer) in order.into_iter().take(MAX_EXPERIENCED / 16) {
@@ -278,13 +283,13 @@ impl State {
         self.experience.remove(peer).is_some()
     }
 
-    fn make_room_for_words(&mut self) {
+    fn make_room_for_words(&mut self, now: Timestamp) {
         let mut order: Vec<(bool, Timestamp, Did, Did)> = self
             .said
             .iter()
             .flat_map(|(recommender, about)| {
                 let met = self.experience.contains_key(recommender);
-                about.iter().map(move |(peer, said)| (met, said.at, *recommender, *peer))
+                about.iter().map(move |(peer, said)| (met, said.at.min(now), *recommender, *peer))
             })
             .collect();
         order.sort_unstable();
@@ -388,8 +393,7 @@ impl TrustGraph {
         if [evidence.good, evidence.bad].iter().any(|weight| !(0.0..=MAX_WEIGHT).contains(weight)) {
             return Err(Error::invalid_argument("the weights of a recommendation lie from 0 to 10^9"));
         }
-        let ahead = SignedDuration::from_secs(MAX_AHEAD_SECONDS);
-        if at.duration_since(now) > ahead {
+        if lies_ahead(at, now) {
             return Err(Error::invalid_argument(format!("the recommendation is dated {at}, which lies ahead")));
         }
         // What is kept in memory is what the database gives back, to the millisecond.
@@ -404,14 +408,13 @@ impl TrustGraph {
                 .with("limit", MAX_PER_RECOMMENDER));
             }
             if !known && state.recommendations >= MAX_RECOMMENDATIONS {
-                state.make_room_for_words();
+                state.make_room_for_words(now);
             }
             // Of two words of one peer the later one holds, whichever came first.
             let said = Said { evidence, at };
             let words = state.said.entry(recommender).or_default();
             match words.get(&about) {
-                // One that is dated ahead was taken by a clock that was put right since.
-                Some(kept) if kept.at > at && kept.at.duration_since(now) <= ahead => return Ok(()),
+                Some(kept) if kept.at > at && !lies_ahead(kept.at, now) => return Ok(()),
                 Some(_) => {}
                 None => state.recommendations += 1,
             }

@@ -169,6 +169,8 @@ impl TrustGraph {
             let table = self.wallet.facts(transaction)?;
             let mut state = self.ledger.state();
             state.weigh(&anchors, now);
+            let voices =
+                Successions::open(transaction)?.without_replaced(state.weighed().map(|(weights, _)| weights))?;
             let judge = || -> Result<Judge<'_>> {
                 Ok(Judge {
                     graph: self,
@@ -179,6 +181,7 @@ impl TrustGraph {
                     thresholds: &thresholds,
                     now,
                     keys: Keys::default(),
+                    voices: voices.as_ref(),
                     own: BTreeMap::new(),
                     endorsers: BTreeMap::new(),
                 })

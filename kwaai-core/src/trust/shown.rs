@@ -28,12 +28,14 @@ impl TrustGraph {
         };
         let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(&own))?;
         let mut shown = Vec::new();
-        for key in keys {
-            shown.extend(about(key)?);
+        let mut identities = BTreeSet::new();
+        for key in &keys {
+            shown.extend(about(*key)?);
+            identities.extend(self.bound_identities(key)?);
         }
-        for identity in self.bound_identities(&own)? {
+        for identity in identities {
             shown.extend(about(identity)?.into_iter().filter(|credential| match credential.kind() {
-                Some(CredentialType::Binding) => credential.issuer() == own,
+                Some(CredentialType::Binding) => keys.contains(&credential.issuer()),
                 kind => kind != Some(CredentialType::PeerEndorsement),
             }));
         }
@@ -43,10 +45,11 @@ impl TrustGraph {
         Ok(shown.iter().filter(holds).map(Credential::to_json).collect())
     }
 
-    /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer, under its key and those before it: what
-    /// issuers say that this node trusts for the type, at most [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others, and the
-    /// two sides of its links to a person or an organisation; and about those whom it is linked to: what trusted issuers
-    /// say. The others are passed over, because a peer may show anything to anybody.
+    /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer, under its key
+    /// and those before it in its history: what issuers say that this node trusts for the type, at most
+    /// [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others, and the two sides of its links to a person or an organisation; and
+    /// about those whom it is linked to: what trusted issuers say. The others are passed over, because a peer may show
+    /// anything to anybody, and so is everything under a key that was replaced.
     ///
     /// # Errors
     /// Only failures of this node itself, such as a full disk.
@@ -59,9 +62,9 @@ impl TrustGraph {
             .filter(|credential| self.refuse_withdrawn(credential.id()).is_ok())
             .collect();
         let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(peer))?;
-        let linked = linked(peer, &sound);
+        let linked = linked(&keys, &sound);
         let mut strangers =
-            self.endorsements_by_others(peer, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
+            self.endorsements_by_others(&keys, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
         let mut kept = Vec::new();
         let mut full: BTreeSet<Did> = BTreeSet::new();
         for credential in &sound {
@@ -73,9 +76,12 @@ impl TrustGraph {
             let fits = match kind {
                 _ if full.contains(&subject) => false,
                 CredentialType::Binding => {
-                    (subject == *peer && linked.contains(&issuer)) || (issuer == *peer && linked.contains(&subject))
+                    (keys.contains(&subject) && linked.contains(&issuer))
+                        || (keys.contains(&issuer) && linked.contains(&subject))
                 }
-                CredentialType::PeerEndorsement if subject == *peer && !by_trusted && issuer != *peer => {
+                CredentialType::PeerEndorsement
+                    if keys.contains(&subject) && !by_trusted && !keys.contains(&issuer) =>
+                {
                     strangers.contains(credential.id())
                         || (strangers.len() < MAX_SHOWN_ENDORSEMENTS && strangers.insert(credential.id().to_owned()))
                 }
@@ -95,29 +101,35 @@ impl TrustGraph {
         Ok(kept)
     }
 
-    /// The kept endorsements of a peer by issuers that are not `named`.
-    fn endorsements_by_others(&self, peer: &Did, named: impl Fn(&Did) -> bool) -> Result<BTreeSet<String>> {
-        let filter = CredentialFilter {
-            subject: Some(*peer),
-            kind: Some(CredentialType::PeerEndorsement),
-            ..CredentialFilter::default()
-        };
-        let kept = self.wallet.list(&filter)?;
-        Ok(kept.iter().filter(|kept| !named(&kept.issuer())).map(|kept| kept.id().to_owned()).collect())
+    /// The kept endorsements of a peer, under whatever key, by issuers that are not `named`.
+    fn endorsements_by_others(&self, keys: &[Did], named: impl Fn(&Did) -> bool) -> Result<BTreeSet<String>> {
+        let mut found = BTreeSet::new();
+        for key in keys {
+            let filter = CredentialFilter {
+                subject: Some(*key),
+                kind: Some(CredentialType::PeerEndorsement),
+                ..CredentialFilter::default()
+            };
+            let kept = self.wallet.list(&filter)?;
+            found.extend(kept.iter().filter(|kept| !named(&kept.issuer())).map(|kept| kept.id().to_owned()));
+        }
+        Ok(found)
     }
 }
 
 /// Whom a peer shows both sides of a link with, the oldest first.
-fn linked(peer: &Did, shown: &[Credential]) -> BTreeSet<Did> {
+fn linked(keys: &[Did], shown: &[Credential]) -> BTreeSet<Did> {
     let side = |credential: &Credential| match Claims::read(credential) {
         Ok(Some(Claims::Binding(claims))) if claims.linked_identity == credential.issuer() => credential.subject(),
         _ => None,
     };
     let answered: BTreeSet<Did> =
-        shown.iter().filter(|credential| credential.issuer() == *peer).filter_map(side).collect();
+        shown.iter().filter(|credential| keys.contains(&credential.issuer())).filter_map(side).collect();
     let mut both: Vec<_> = shown
         .iter()
-        .filter(|credential| side(credential) == Some(*peer) && answered.contains(&credential.issuer()))
+        .filter(|credential| {
+            side(credential).is_some_and(|key| keys.contains(&key)) && answered.contains(&credential.issuer())
+        })
         .map(|credential| (credential.summary().valid_from, credential.issuer()))
         .collect();
     both.sort();

@@ -67,6 +67,7 @@ pub const UNKNOWN_STATUS_SHARE: f64 = 0.5;
 
 /// What an entry of a list means when its bit is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum StatusPurpose {
     /// The credential is withdrawn for good.
     Revocation,

@@ -7,6 +7,8 @@
 //!
 //! Which issuers this node trusts does not follow: that is the owner's word about one key.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition};
 
 use crate::identity::Did;
@@ -45,9 +47,16 @@ impl Successions {
         Ok(Place::Newest(keys))
     }
 
-    /// Whether no history is kept.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_none()
+    /// These weights without those of keys that were replaced; `None` where that changes nothing.
+    pub(super) fn without_replaced(&self, weights: Option<&BTreeMap<Did, f64>>) -> Result<Option<BTreeMap<Did, f64>>> {
+        let (Some(weights), true) = (weights, self.0.is_some()) else { return Ok(None) };
+        let mut rest = BTreeMap::new();
+        for (key, weight) in weights {
+            if matches!(self.place(key)?, Place::Newest(_)) {
+                rest.insert(*key, *weight);
+            }
+        }
+        Ok(Some(rest))
     }
 
     /// All keys of who has, or had, this one, the newest first.
@@ -100,9 +109,17 @@ mod history {
         ///
         /// # Errors
         /// As [`KeyHistory::verify`] and [`KeyHistory::merge`]; `already_exists` when one of the keys belongs to another history that
-        /// is kept. Nothing changes then.
+        /// is kept; `permission_denied` when it replaces the key that this node runs on. Nothing changes then.
         pub fn keep_key_history<T: AsRef<str>>(&self, statements: &[T]) -> Result<KeyHistory> {
             let shown = KeyHistory::verify(statements)?;
+            let own = self.did();
+            if shown.current() != own && shown.keys().any(|key| key == own) {
+                // Believed, it would leave this node without its name, and at the word of whoever has a copy of its key.
+                return Err(Error::permission_denied("the history replaces the key that this node runs on")
+                    .with("key", own)
+                    .with("current", shown.current())
+                    .with_remedy("if you changed the key, start the node with the new one; if not, somebody else has the old one"));
+            }
             self.store.write(|transaction| {
                 let mut histories = transaction.open_table(HISTORIES)?;
                 let kept = histories.get(shown.identity().public_key())?;

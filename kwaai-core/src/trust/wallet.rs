@@ -233,9 +233,10 @@ fn kept(transaction: &WriteTransaction, key: Option<&Key>, id: &str) -> Result<O
     }
 }
 
-/// Until when all proofs of a credential hold, and when its issuer made the newest of them. Of two copies the greater is kept:
-/// anybody can take a proof away from a set or add one, which must not shorten what the issuer gave.
-fn proofs_hold(credential: &Credential) -> (Timestamp, Option<Timestamp>) {
+/// Until when all proofs of a credential hold, when its issuer made the newest of them, how many there are, and how they are written.
+/// Of two copies the greater is kept, whichever came first: anybody can take a proof away from a set or add one, which must
+/// not shorten what the issuer gave, nor take a witness away.
+fn proofs_hold(credential: &Credential) -> (Timestamp, Option<Timestamp>, usize, String) {
     let proofs = match credential.document().get("proof") {
         Some(Value::Array(proofs)) => proofs.as_slice(),
         Some(single) => std::slice::from_ref(single),
@@ -249,7 +250,8 @@ fn proofs_hold(credential: &Credential) -> (Timestamp, Option<Timestamp>) {
     };
     let until = proofs.iter().filter_map(|proof| instant(proof, "expires")).min().unwrap_or(Timestamp::MAX);
     let made = proofs.iter().filter(by_issuer).filter_map(|proof| instant(proof, "created")).max();
-    (until, made)
+    let written = credential.document().get("proof").map(Value::to_string);
+    (until, made, proofs.len(), written.unwrap_or_default())
 }
 
 fn about(transaction: &ReadTransaction, shelf: &Shelf<'_>, subject: &Did) -> Result<Vec<Credential>> {

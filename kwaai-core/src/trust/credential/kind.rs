@@ -15,6 +15,7 @@ const EVENT_ATTENDEE: &str = "EventAttendeeVC";
 
 /// What a credential of KwaaiNet says about its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum CredentialType {
     /// The subject signed the GliaNet Fiduciary Pledge.
     #[serde(rename = "FiduciaryPledgeVC")]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Ledger, MAX_PER_RECOMMENDER, MAX_RECOMMENDATIONS, Said};
+use super::{Ledger, MAX_PER_RECOMMENDER, MAX_RECOMMENDATIONS, Said, lies_ahead};
 use crate::Result;
 use crate::identity::Did;
 use crate::trust::experience::Evidence;
@@ -18,7 +18,7 @@ impl Ledger {
             .filter(|(peer, _)| !except.contains(peer))
             .map(|(peer, experience)| {
                 let evidence = in_thousandths(experience.evidence(now));
-                (Seen { peer: *peer, evidence }, experience.last())
+                (Seen { peer: *peer, evidence }, experience.last().min(Some(now)))
             })
             .filter(|(seen, _)| seen.evidence.total() > 0.0)
             .collect();
@@ -45,12 +45,13 @@ impl Ledger {
         }
         self.change(now, |state| {
             let kept = state.said.get(&recommender).into_iter().flatten();
-            let older: Vec<Did> = kept.filter(|(_, said)| said.at <= at).map(|(about, _)| *about).collect();
+            let gives_way = |said: &Said| said.at <= at || lies_ahead(said.at, now);
+            let older: Vec<Did> = kept.filter(|(_, said)| gives_way(said)).map(|(about, _)| *about).collect();
             for about in older {
                 state.unsay(recommender, about);
             }
             if state.recommendations + seen.len() > MAX_RECOMMENDATIONS {
-                state.make_room_for_words();
+                state.make_room_for_words(now);
             }
             let words = state.said.entry(recommender).or_default();
             for Seen { peer, evidence } in seen {

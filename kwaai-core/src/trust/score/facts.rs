@@ -492,6 +492,22 @@ mod tests {
         graph.wallet.keep(&credential).await.unwrap();
         let score = graph.score(&peer).unwrap();
         assert_eq!((score.value, &*score.reasons[0].why), (0.0, "what it claims cannot be meant"));
+        // A row that such a version wrote is of version 2, which had no place for this.
+        let store = graph.store.clone();
+        store
+            .write(|transaction| {
+                let mut table = transaction.open_table(FACTS)?;
+                let mut row = table.get(peer.public_key())?.ok_or_else(|| damaged(peer.public_key()))?.value().to_vec();
+                let flags = LEAST + CredentialType::PeerEndorsement.as_str().len();
+                assert_eq!(row[flags] & MALFORMED, MALFORMED);
+                (row[0], row[flags]) = (2, row[flags] & !MALFORMED);
+                table.insert(peer.public_key(), row.as_slice())?;
+                Ok(())
+            })
+            .unwrap();
+        drop(graph);
+        let again = TrustGraph::open(store, signer(1), Arc::new(ManualClock::at(now))).unwrap();
+        assert_eq!(again.score(&peer).unwrap(), score);
     }
 
     proptest! {

@@ -32,6 +32,8 @@ pub(super) struct Judge<'graph> {
     pub(super) thresholds: &'graph Thresholds,
     pub(super) now: Timestamp,
     pub(super) keys: Keys,
+    /// The recommenders that may speak, where that is not all who have a weight.
+    pub(super) voices: Option<&'graph BTreeMap<Did, f64>>,
     /// What peers have from credentials of named issuers, endorsements left out, found once.
     pub(super) own: BTreeMap<Did, f64>,
     /// The worth of endorsers, found once.
@@ -105,10 +107,13 @@ impl Judge<'_> {
     /// What recommenders say about the newest of a peer's keys that any of them speaks of.
     fn heard(&mut self, keys: &[Did], state: &State) -> Result<Evidence> {
         let Some((weights, word)) = state.weighed() else { return Ok(Evidence::default()) };
-        let others = match self.successions.is_empty() {
-            true => Cow::Borrowed(weights),
-            false => Cow::Owned(self.others(keys, weights)?),
-        };
+        // Nobody is heard about itself, under whatever key: of a peer's keys only the newest may speak at all.
+        let voices = self.voices.unwrap_or(weights);
+        let own = keys.first().filter(|newest| keys.len() > 1 && voices.contains_key(newest));
+        let mut others = Cow::Borrowed(voices);
+        if let Some(newest) = own {
+            others.to_mut().remove(newest);
+        }
         for key in keys {
             let mut failed = None;
             let heard = recommended(&others, word, *key, |recommender| {
@@ -125,17 +130,6 @@ impl Judge<'_> {
             }
         }
         Ok(Evidence::default())
-    }
-
-    /// The recommenders that are neither this peer, under whatever key, nor keys that were replaced.
-    fn others(&self, keys: &[Did], weights: &BTreeMap<Did, f64>) -> Result<BTreeMap<Did, f64>> {
-        let mut others = BTreeMap::new();
-        for (recommender, weight) in weights.iter().filter(|(recommender, _)| !keys.contains(recommender)) {
-            if matches!(self.successions.place(recommender)?, Place::Newest(_)) {
-                others.insert(*recommender, *weight);
-            }
-        }
-        Ok(others)
     }
 
     /// Walks back through the instants at which the lower bound turned, to the one at which the oldest credential that is sound
