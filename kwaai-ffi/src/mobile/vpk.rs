@@ -1,4 +1,5 @@
 //! `Vpk` and `VectorCollection`, for Kotlin and Swift.
+#![allow(clippy::too_many_arguments, reason = "the packages hand over each option by itself")]
 
 use std::sync::Arc;
 

@@ -59,7 +59,8 @@ pub struct NodeConfig {
     pub limits: LimitOptions,
     /// For tests: the identity is made from this number, and is no secret. Only in memory.
     pub seed: Option<u64>,
-    /// For tests: a clock that stands at this instant, RFC 3339, until [`Node::advance_clock`](super::Node::advance_clock) moves it.
+    /// For tests: a clock that stands at this instant, RFC 3339, until
+    /// [`Node::advance_clock`](crate::Node::advance_clock) moves it.
     pub clock: Option<String>,
 }
 
