@@ -2820,7 +2820,7 @@ enum kwaai_status_t kwaai_trust_sight_async(const struct kwaai_trust_t *trust,
                                             struct kwaai_error_t **error);
 
 // How often this node found a peer up over the last 128 days, as a JSON object: `since` and `until` of the looks, how many
-// `looks`, how many of them found it `up`, and the `up_share`. The text `null` when it never looked.
+// `looks`, how many of them found it `up`, and the `up_share`. The text is null when it never looked.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.

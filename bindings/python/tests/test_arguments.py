@@ -107,7 +107,7 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node",
             "recommender": node.did, "peers": [node.did], "good": 1.0, "bad": 0.0,
             "capacity_bytes": 1 << 24, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"], "ids": [1],
-            "vectors": [[1.0, 0.0]], "vector": [1.0, 0.0],
+            "vectors": [[1.0, 0.0]], "vector": [1.0, 0.0], "up": True, "period": timedelta(hours=1),
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():

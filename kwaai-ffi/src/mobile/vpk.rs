@@ -56,7 +56,6 @@ impl NativeVpk {
     }
 
     /// Makes a collection at its hosts.
-    #[allow(clippy::too_many_arguments, reason = "options are arguments where languages name them")]
     pub async fn create(
         &self,
         name: String,
