@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwaai_core::clock::ManualClock;
+use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::node::{BlockShare, Contribution, RateOptions};
 use kwaai_core::shard::{Blocks, LoadOptions};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
     Claims, Credential, CredentialFilter, CredentialType, LinkType, MAX_SHOWN_ENDORSEMENTS, Purpose, Tier, TrustGraph,
+    proof,
 };
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::Map;
@@ -64,6 +65,73 @@ async fn an_uptime_is_issued_from_looks_over_days_and_counts_at_a_reader() {
     let score = reader.score(&did(4)).unwrap();
     assert_eq!(score.value, 0.0, "it was never up: {score}");
     assert_eq!(watcher.sight(&did(1), true).unwrap_err().code(), ErrorCode::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_looks_a_week_apart_are_no_uptime_and_a_clock_that_was_ahead_hides_nothing() {
+    let (clock, wrong) = (june(), ManualClock::at("2036-06-01T10:30:00Z".parse().unwrap()));
+    let signer = || Keypair::from_seed([1; 32]).signer().unwrap();
+    let store = Store::in_memory().unwrap();
+    let open = |clock: &ManualClock| TrustGraph::open(store.clone(), signer(), Arc::new(clock.clone())).unwrap();
+    let watcher = open(&clock);
+    watcher.sight(&did(3), true).unwrap();
+    clock.advance(HOUR * 24 * 8);
+    watcher.sight(&did(3), true).unwrap();
+    assert_eq!(watcher.issue_uptime(did(3), None).await.unwrap_err().code(), ErrorCode::NotFound);
+    for _ in 0..7 {
+        clock.advance(HOUR * 24);
+        watcher.sight(&did(3), true).unwrap();
+    }
+    open(&wrong).sight(&did(3), false).unwrap();
+    open(&ManualClock::at(clock.now() + jiff::SignedDuration::from_hours(3))).sight(&did(3), true).unwrap();
+    let seen = watcher.sightings(&did(3)).unwrap().unwrap();
+    assert_eq!((seen.looks, seen.up, seen.days, seen.until), (10, 10, 9, clock.now()));
+    watcher.issue_uptime(did(3), None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_take_one_place_for_each_side_and_only_while_they_hold() {
+    let clock = june();
+    let (node, organisation, reader) = (graph(1, &clock), graph(2, &clock), graph(3, &clock));
+    let mut shown = Vec::new();
+    for hours in 1..40u32 {
+        for (from, to, kind) in [(&node, did(2), LinkType::Node), (&organisation, did(1), LinkType::Organisation)] {
+            shown.push(from.issue_binding(to, kind, Some(HOUR * hours)).await.unwrap().to_json());
+        }
+    }
+    assert_eq!(reader.import_presented(&did(1), &shown).await.unwrap().len(), 2);
+    assert_eq!(reader.import_presented(&did(1), &shown).await.unwrap().len(), 0, "both sides are known");
+    assert_eq!(reader.bindings(&did(1)).unwrap().len(), 1);
+    let other = graph(4, &clock);
+    clock.advance(HOUR * 100);
+    assert_eq!(other.import_presented(&did(1), &shown).await.unwrap().len(), 0, "all have ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_score_counts_about_a_person_and_what_was_withdrawn_is_shown_to_nobody() {
+    let clock = june();
+    let (node, person) = (graph(1, &clock), graph(2, &clock));
+    let theirs = person.issue_binding(node.did(), LinkType::Person, None).await.unwrap();
+    let ours = node.issue_binding(person.did(), LinkType::Node, None).await.unwrap();
+    for side in [&theirs, &ours] {
+        node.import_credential(&side.to_json()).await.unwrap();
+    }
+    let document = serde_json::json!({
+        "@context": ["https://www.w3.org/ns/credentials/v2", "https://www.w3.org/ns/credentials/undefined-terms/v2"],
+        "type": ["VerifiableCredential", "DrivingLicence"],
+        "issuer": did(4).to_string(),
+        "credentialSubject": {"id": did(2).to_string(), "birthDate": "1970-01-01"},
+    });
+    let signer = Keypair::from_seed([4; 32]).signer().unwrap();
+    let licence = proof::sign(document.as_object().unwrap(), &*signer, clock.now()).await.unwrap();
+    node.import_credential(&serde_json::Value::Object(licence).to_string()).await.unwrap();
+    let own = node.issue_revocable(CredentialType::VerifiedNode, node.did(), Map::new(), None).await.unwrap();
+    node.import_credential(&own.to_json()).await.unwrap();
+    assert_eq!(node.presentable().unwrap().len(), 3);
+    node.revoke(own.id()).unwrap();
+    let shown = node.presentable().unwrap();
+    assert_eq!(shown.len(), 2, "the two sides of the link");
+    assert!(shown.iter().all(|text| !text.contains("birthDate")));
 }
 
 #[test]

@@ -107,6 +107,23 @@ fn the_last_handle_writes_what_is_left_when_it_is_dropped() {
 }
 
 #[test]
+fn the_newest_bad_answers_survive_a_graph_that_is_only_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (Store::open(dir.path()).unwrap(), clock());
+    let graph = open(&store, &clock);
+    (0..16).for_each(|_| good(&graph, did(2), &clock));
+    graph.flush().unwrap();
+    for _ in 0..5 {
+        clock.advance(Duration::from_secs(1));
+        graph.record(&did(2), Observation::new(Outcome::Bad, clock.now())).unwrap();
+    }
+    let before = graph.reputation(&did(2)).unwrap();
+    drop(graph);
+    assert_eq!(open(&store, &clock).reputation(&did(2)).unwrap(), before);
+    assert!(before.unwrap().standing < 0.03);
+}
+
+#[test]
 fn handles_on_several_threads_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = (Store::open(dir.path()).unwrap(), clock());

@@ -81,7 +81,8 @@ impl Node {
 
     /// Measures how fast a peer computes its blocks of a model, and issues a `ThroughputVC` about what was measured: tokens per
     /// second of the whole model, as if the peer computed all of its blocks. The model is loaded here, its blocks need not be;
-    /// with them the peer's results are compared with this node's own.
+    /// with them the peer's results are compared with this node's own. The claim `compared` says whether they were: a rate without
+    /// it is that of whatever the peer sent.
     ///
     /// # Errors
     /// `invalid_argument` for a number of tokens or runs out of range, and for this node itself; `corrupt_data` when a result was
@@ -100,24 +101,27 @@ impl Node {
         }
         let Inner { clock, shards, trust, .. } = &*self.inner;
         let (from, seed) = (clock.now(), options.seed.unwrap_or_else(rand::random));
-        let mut seconds_per_token = 0.0;
+        let (mut seconds_per_token, mut compared) = (0.0, true);
         for run in 0..options.runs {
             let probed = shards.probe(model, peer, seed.wrapping_add(u64::from(run)), options.tokens).await?;
             if probed.correct == Some(false) {
                 self.inner.gate.observed(peer, Outcome::Bad, None).await;
                 return Err(Error::corrupt_data("the peer computed a wrong result").with("peer", peer));
             }
+            compared &= probed.correct == Some(true);
             seconds_per_token += 1.0 / probed.tokens_per_second;
         }
         // A window ends after it begins, also on a clock that stands still.
         let until = clock.now().max(from + Duration::from_secs(1));
         let window = Window { from, until, samples: u64::from(options.runs) };
-        let claims = ThroughputClaims {
+        let claims = Claims::Throughput(ThroughputClaims {
             window,
             model: model.id().to_owned(),
             tokens_per_second: f64::from(options.runs) / seconds_per_token,
-        };
-        trust.issue_claims(subject, Claims::Throughput(claims), options.valid_for).await
+        });
+        let mut claimed = claims.to_map();
+        claimed.insert("compared".into(), compared.into());
+        trust.issue(claims.kind(), subject, claimed, options.valid_for).await
     }
 }
 
@@ -134,17 +138,25 @@ async fn sight(network: &Network, trust: &TrustGraph, peer: PeerId) -> Result<bo
     let did = watchable(trust, peer)?;
     let up = match network.call(peer, METHOD, Bytes::from_static(NOTHING), TIMEOUT).await {
         Ok(_) => true,
-        Err(error) if error.code() == ErrorCode::Closed => return Err(error),
-        // Who answers that it does not know the call, or does not want it, is there.
-        Err(error) if !matches!(error.code(), ErrorCode::Unreachable | ErrorCode::Timeout | ErrorCode::NotFound) => {
-            true
+        Err(error) => {
+            let connected = network.connected();
+            match error.code() {
+                ErrorCode::Unreachable | ErrorCode::NotFound | ErrorCode::Timeout
+                    if connected.iter().any(|other| other.peer != peer) =>
+                {
+                    // Who answers that it does not know the call is there.
+                    error.code() != ErrorCode::Timeout && connected.iter().any(|other| other.peer == peer)
+                }
+                ErrorCode::Unreachable | ErrorCode::NotFound | ErrorCode::Timeout => {
+                    return Err(Error::unreachable("the peer does not answer, and no other peer is connected")
+                        .with("peer", peer)
+                        .with_source(error));
+                }
+                _ if connected.iter().any(|other| other.peer == peer) => true,
+                // This node's own limits, or its end, say nothing about the peer.
+                _ => return Err(error),
+            }
         }
-        Err(error) if !network.connected().iter().any(|other| other.peer != peer) => {
-            return Err(Error::unreachable("the peer does not answer, and no other peer is connected")
-                .with("peer", peer)
-                .with_source(error));
-        }
-        Err(_) => false,
     };
     let trust = trust.clone();
     let kept = tokio::task::spawn_blocking(move || trust.sight(&did, up)).await;

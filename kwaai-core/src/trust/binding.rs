@@ -16,6 +16,8 @@
 //! multiplied. A node follows one person and one organisation; where it has proven links to several, the oldest. And an
 //! identity lends its standing to its [`MAX_NODES_PER_IDENTITY`] oldest nodes, so that one good name is not an army.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -67,8 +69,14 @@ impl TrustGraph {
     /// first.
     pub fn bindings(&self, did: &Did) -> Result<Vec<Binding>> {
         let mut found = Vec::new();
+        // Each identity is looked up once, however often it signed.
+        let mut answers: BTreeMap<Did, Vec<(Did, LinkType, Timestamp)>> = BTreeMap::new();
         for (other, said, since) in self.sides(did)? {
-            for (_, answered, since_then) in self.sides(&other)?.into_iter().filter(|(from, ..)| from == did) {
+            let answered = match answers.entry(other) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => free.insert(self.sides(&other)?),
+            };
+            for (_, answered, since_then) in answered.iter().copied().filter(|(from, ..)| from == did) {
                 let since = since.max(since_then);
                 // Each side names what its issuer is. Two nodes, or two people, make no link.
                 match (said, answered) {

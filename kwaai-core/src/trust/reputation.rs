@@ -203,7 +203,12 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        let now = self.state().flushed.unwrap_or(Timestamp::UNIX_EPOCH);
+        // No clock is at hand, but what waits was noted by one: nothing of it may look as if it lay ahead.
+        let now = {
+            let state = self.state();
+            let newest = state.pending.experience.values().filter_map(Experience::last).max();
+            newest.max(state.flushed).unwrap_or(Timestamp::UNIX_EPOCH)
+        };
         if let Err(error) = self.flush(now) {
             tracing::warn!(%error, "the last observations of peers could not be written");
         }

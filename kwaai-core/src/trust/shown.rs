@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::claims::Claims;
+use jiff::Timestamp;
+
+use super::claims::{Claims, LinkType};
 use super::credential::{Credential, CredentialSummary, CredentialType, Validity};
+use super::status_list::Status;
 use super::succession::Successions;
 use super::{CredentialFilter, MAX_PER_SUBJECT, TrustGraph, trusts};
 use crate::identity::Did;
@@ -19,8 +22,9 @@ const MAX_SHOWN_LINKS: usize = 4;
 impl TrustGraph {
     /// What this node shows to peers who ask, as JSON texts: the credentials about itself, under its key and those before it in its
     /// history, that hold now. Where it is
-    /// [linked](TrustGraph::bindings) to a person or an organisation, its own side of the link as well, and what is kept about them,
-    /// so that a reader's score can follow the link; their links to other nodes and what peers say of them stay here.
+    /// [linked](TrustGraph::bindings) to a person or an organisation, its own side of the link as well, and what is kept about them
+    /// of KwaaiNet's types, so that a reader's score can follow the link; their links to other nodes, what peers say of them, and
+    /// credentials of other types stay here.
     pub fn presentable(&self) -> Result<Vec<String>> {
         let (now, own) = (self.clock.now(), self.did());
         let about = |subject: Did| {
@@ -36,13 +40,18 @@ impl TrustGraph {
         for identity in identities {
             shown.extend(about(identity)?.into_iter().filter(|credential| match credential.kind() {
                 Some(CredentialType::Binding) => keys.contains(&credential.issuer()),
-                kind => kind != Some(CredentialType::PeerEndorsement),
+                // Nothing about a person is shown that no score could count.
+                kind => kind.is_some_and(|kind| kind != CredentialType::PeerEndorsement),
             }));
         }
-        let holds = |credential: &&Credential| {
-            credential.summary().validity(now) == Validity::InForce && credential.check_proof(now).is_ok()
-        };
-        Ok(shown.iter().filter(holds).map(Credential::to_json).collect())
+        let mut texts = Vec::with_capacity(shown.len());
+        for credential in shown {
+            let holds = credential.summary().validity(now) == Validity::InForce && credential.check_proof(now).is_ok();
+            if holds && !matches!(self.status(&credential)?, Status::Revoked | Status::Suspended) {
+                texts.push(credential.to_json());
+            }
+        }
+        Ok(texts)
     }
 
     /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer, under its key
@@ -62,7 +71,12 @@ impl TrustGraph {
             .filter(|credential| self.refuse_withdrawn(credential.id()).is_ok())
             .collect();
         let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(peer))?;
-        let linked = linked(&keys, &sound);
+        let mut links = self.links_of(&keys)?;
+        let known: BTreeSet<Did> = links.iter().map(|(issuer, _)| *issuer).filter(|did| !keys.contains(did)).collect();
+        let linked = linked(&keys, &sound, self.clock.now(), &known);
+        for identity in &linked {
+            links.extend(self.links_of(&[*identity])?.into_iter().filter(|(issuer, _)| keys.contains(issuer)));
+        }
         let mut strangers =
             self.endorsements_by_others(&keys, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
         let mut kept = Vec::new();
@@ -75,9 +89,11 @@ impl TrustGraph {
             let by_trusted = trusts(&trusted, &issuer, kind);
             let fits = match kind {
                 _ if full.contains(&subject) => false,
+                // One for each side: more would say nothing more, and take the place of what others say.
                 CredentialType::Binding => {
-                    (keys.contains(&subject) && linked.contains(&issuer))
-                        || (keys.contains(&issuer) && linked.contains(&subject))
+                    let ours = keys.contains(&subject) && linked.contains(&issuer);
+                    let theirs = keys.contains(&issuer) && linked.contains(&subject);
+                    (ours || theirs) && side(credential, self.clock.now()).is_some() && links.insert((issuer, subject))
                 }
                 CredentialType::PeerEndorsement
                     if keys.contains(&subject) && !by_trusted && !keys.contains(&issuer) =>
@@ -101,6 +117,22 @@ impl TrustGraph {
         Ok(kept)
     }
 
+    /// Who is kept as the issuer of a link in force, and to whom, where these are the subjects.
+    fn links_of(&self, keys: &[Did]) -> Result<BTreeSet<(Did, Did)>> {
+        let now = self.clock.now();
+        let mut found = BTreeSet::new();
+        for key in keys {
+            let filter = CredentialFilter {
+                subject: Some(*key),
+                kind: Some(CredentialType::Binding),
+                ..CredentialFilter::default()
+            };
+            let kept = self.wallet.list(&filter)?;
+            found.extend(kept.iter().filter(|kept| side(kept, now).is_some()).map(|kept| (kept.issuer(), *key)));
+        }
+        Ok(found)
+    }
+
     /// The kept endorsements of a peer, under whatever key, by issuers that are not `named`.
     fn endorsements_by_others(&self, keys: &[Did], named: impl Fn(&Did) -> bool) -> Result<BTreeSet<String>> {
         let mut found = BTreeSet::new();
@@ -117,21 +149,46 @@ impl TrustGraph {
     }
 }
 
-/// Whom a peer shows both sides of a link with, the oldest first.
-fn linked(keys: &[Did], shown: &[Credential]) -> BTreeSet<Did> {
-    let side = |credential: &Credential| match Claims::read(credential) {
-        Ok(Some(Claims::Binding(claims))) if claims.linked_identity == credential.issuer() => credential.subject(),
+/// The subject of one side of a link in force, and what its issuer is.
+fn side(credential: &Credential, now: Timestamp) -> Option<(Did, LinkType)> {
+    match Claims::read(credential) {
+        Ok(Some(Claims::Binding(claims)))
+            if claims.linked_identity == credential.issuer()
+                && credential.summary().validity(now) == Validity::InForce =>
+        {
+            Some((credential.subject()?, claims.link_type))
+        }
         _ => None,
+    }
+}
+
+/// Whom a peer shows both sides of a link with, the oldest first: those that are `known` already, and others as long as there is
+/// room.
+fn linked(keys: &[Did], shown: &[Credential], now: Timestamp, known: &BTreeSet<Did>) -> BTreeSet<Did> {
+    let by_node = |credential: &&Credential| keys.contains(&credential.issuer());
+    let answered: BTreeSet<Did> = shown
+        .iter()
+        .filter(by_node)
+        .filter_map(|credential| side(credential, now).filter(|(_, link)| *link == LinkType::Node))
+        .map(|(identity, _)| identity)
+        .collect();
+    let proves = |credential: &&Credential| {
+        side(credential, now).is_some_and(|(key, link)| keys.contains(&key) && link != LinkType::Node)
+            && answered.contains(&credential.issuer())
     };
-    let answered: BTreeSet<Did> =
-        shown.iter().filter(|credential| keys.contains(&credential.issuer())).filter_map(side).collect();
     let mut both: Vec<_> = shown
         .iter()
-        .filter(|credential| {
-            side(credential).is_some_and(|key| keys.contains(&key)) && answered.contains(&credential.issuer())
-        })
-        .map(|credential| (credential.summary().valid_from, credential.issuer()))
+        .filter(proves)
+        .map(|credential| (!known.contains(&credential.issuer()), credential.summary().valid_from, credential.issuer()))
         .collect();
     both.sort();
-    both.into_iter().map(|(_, issuer)| issuer).take(MAX_SHOWN_LINKS).collect()
+    let mut room = MAX_SHOWN_LINKS.saturating_sub(known.len());
+    let mut found = BTreeSet::new();
+    for (new, _, issuer) in both {
+        if !found.contains(&issuer) && (!new || room > 0) {
+            room = room.saturating_sub(usize::from(new));
+            found.insert(issuer);
+        }
+    }
+    found
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition};
 
 use super::TrustGraph;
 use super::claims::{Claims, UptimeClaims, Window};
@@ -20,14 +20,20 @@ use crate::{Error, Result};
 /// Days of peers that are kept, one for each peer and day: 4,096 peers over 64 days.
 pub const MAX_SIGHTING_DAYS: u64 = 4096 * 64;
 
+/// So many days are kept of one peer, more than count, because a clock can be ahead for a while.
+const MAX_DAYS: usize = 192;
+
 /// Whom a running node looked at within so many days, it looks at again.
 const WATCHED_DAYS: i64 = 7;
 
 /// First look, last look, found up, looks; instants in milliseconds since 1970.
 type Day = (i64, i64, u32, u32);
 
-/// (key of the peer, days since 1970) → the looks of the day.
-const SIGHTINGS: TableDefinition<(&[u8; 32], i64), Day> = TableDefinition::new("trust.sightings");
+/// The key of the peer, and days since 1970.
+type Key = (&'static [u8; 32], i64);
+
+/// Peer and day → the looks of the day.
+const SIGHTINGS: TableDefinition<Key, Day> = TableDefinition::new("trust.sightings");
 
 /// How often a peer was found up, over the last 128 days.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +46,8 @@ pub struct Sightings {
     pub looks: u64,
     /// How often it found the peer up.
     pub up: u64,
+    /// On how many days it looked.
+    pub days: u64,
 }
 
 impl Sightings {
@@ -65,8 +73,7 @@ impl TrustGraph {
             let key = (peer.public_key(), day);
             let seen = table.get(key)?.map(|row| row.value());
             if seen.is_none() {
-                let (first, old) = ((peer.public_key(), i64::MIN), (peer.public_key(), day - HORIZON_DAYS));
-                table.retain_in(first..old, |_, _| false)?;
+                forget_farthest(&mut table, peer, day)?;
                 if table.len()? >= MAX_SIGHTING_DAYS {
                     table.retain(|(_, then), _| then >= day - HORIZON_DAYS)?;
                 }
@@ -87,34 +94,45 @@ impl TrustGraph {
     /// # Errors
     /// Failures of the disk.
     pub fn sightings(&self, peer: &Did) -> Result<Option<Sightings>> {
-        let today = day_of(self.clock.now());
+        let now = self.clock.now();
+        let today = day_of(now);
         self.store.read(|transaction| {
             let Some(table) = existing(transaction.open_table(SIGHTINGS))? else { return Ok(None) };
             let mut all: Option<(i64, i64, u64, u64)> = None;
-            // Days ahead are from a clock that was put right since.
+            let mut days = 0;
+            // Days ahead, and looks ahead within today, are from a clock that was put right since.
             for row in table.range((peer.public_key(), today - HORIZON_DAYS)..=(peer.public_key(), today))? {
                 let (first, last, found, looks) = row?.1.value();
                 let (from, until, up, sum) = all.unwrap_or((first, last, 0, 0));
                 let counted = (up + u64::from(found.min(looks)), sum + u64::from(looks));
+                days += 1;
                 all = Some((from.min(first), until.max(last), counted.0, counted.1));
             }
             let instant = |at| Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
-            let seen =
-                all.map(|(from, until, up, looks)| Sightings { from: instant(from), until: instant(until), looks, up });
-            Ok(seen)
+            Ok(all.map(|(from, until, up, looks)| Sightings {
+                from: instant(from).min(now),
+                until: instant(until).min(now),
+                looks,
+                up,
+                days,
+            }))
         })
     }
 
     /// Issues an `UptimeVC` about a peer from what this node [saw](TrustGraph::sight) of it.
     ///
     /// # Errors
-    /// `not_found` when this node did not look at the peer at two instants at least, which make a window; as
-    /// [`TrustGraph::issue`].
+    /// `not_found` when this node did not look at the peer at two instants at least, which make a window, or looked on fewer than half
+    /// of the window's days; as [`TrustGraph::issue`].
     pub async fn issue_uptime(&self, peer: Did, valid_for: Option<Duration>) -> Result<Credential> {
         let graph = self.clone();
         let seen = tokio::task::spawn_blocking(move || graph.sightings(&peer)).await;
         let seen = seen.map_err(|error| Error::internal("reading sightings did not finish").with_source(error))??;
-        let seen = seen.filter(|seen| seen.until > seen.from).ok_or_else(|| {
+        let watched = |seen: &Sightings| {
+            let days = day_of(seen.until) - day_of(seen.from) + 1;
+            seen.until > seen.from && 2 * seen.days >= u64::try_from(days).unwrap_or(u64::MAX)
+        };
+        let seen = seen.filter(watched).ok_or_else(|| {
             Error::not_found(format!("this node did not watch {peer}, so that it knows no uptime"))
                 .with_remedy("look at the peer now and then, over days, and issue after that")
         })?;
@@ -124,14 +142,15 @@ impl TrustGraph {
 
     /// Whom this node looked at lately.
     pub(crate) fn watched(&self) -> Result<Vec<Did>> {
-        let since = day_of(self.clock.now()) - WATCHED_DAYS;
+        let today = day_of(self.clock.now());
+        let lately = today - WATCHED_DAYS..=today;
         self.store.read(|transaction| {
             let Some(table) = existing(transaction.open_table(SIGHTINGS))? else { return Ok(Vec::new()) };
             let mut found: Vec<Did> = Vec::new();
             for row in table.iter()? {
                 let row = row?.0;
                 let (key, day) = row.value();
-                if let (true, Ok(did)) = (day >= since, Did::from_public_key(*key))
+                if let (true, Ok(did)) = (lately.contains(&day), Did::from_public_key(*key))
                     && found.last() != Some(&did)
                 {
                     found.push(did);
@@ -139,5 +158,22 @@ impl TrustGraph {
             }
             Ok(found)
         })
+    }
+}
+
+/// Makes room for one more day of a peer: the days go first that are farthest from this one, whichever clock wrote them.
+fn forget_farthest(table: &mut Table<'_, Key, Day>, peer: &Did, day: i64) -> Result<()> {
+    let key = peer.public_key();
+    loop {
+        let mut days = Vec::new();
+        for row in table.range((key, i64::MIN)..=(key, i64::MAX))? {
+            days.push(row?.0.value().1);
+        }
+        if days.len() < MAX_DAYS {
+            return Ok(());
+        }
+        if let Some(farthest) = days.into_iter().max_by_key(|other| other.abs_diff(day)) {
+            table.remove((key, farthest))?;
+        }
     }
 }

@@ -5,7 +5,8 @@
 //! disappointed this node is reckoned by itself too, one agreement being supposed beforehand, and the greater of the two
 //! counts: most peers are honest, so that who repeats what everybody says agrees about most of them, and misleads about the
 //! few that matter. One with whom this node shares
-//! fewer than two peers is compared, at half weight, with the recommenders that have a weight already; there it ends. So a liar needs to be right about
+//! fewer than two peers is compared with the 16 heaviest of the recommenders that have a weight already, and weighs half the mean of
+//! what that gives; there it ends. So a liar needs to be right about
 //! what this node can check, and gains no more than one honest voice by it.
 
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub const STRANGERS_CAP: f64 = 1.0;
 
 /// The least weight of a recommender whose endorsements this node trusts by decree.
 const ANCHOR_WEIGHT: f64 = 0.8;
+
+/// A voice that this node cannot compare is compared with so many others, the heaviest that it can be compared with.
+const MAX_COMPARED: usize = 16;
 
 /// What a voice loses at each hop.
 const HOP: f64 = 0.5;
@@ -63,18 +67,15 @@ pub fn recommender_weights<K: Ord + Copy>(
     heaviest.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for recommender in unmet {
         let said = &word[&recommender];
-        let mut best = 0.0f64;
-        for (weight, other) in &heaviest {
-            // No agreement gives more than this, and the others weigh less.
-            if best >= HOP * weight {
-                break;
-            }
-            if let Some(agreement) = agreement(&word[other], said, recommender) {
-                best = best.max(HOP * weight * agreement);
-            }
-        }
-        if best > 0.0 {
-            weights.insert(recommender, best);
+        // The mean, because among many there is one that was unlucky with the few that both judged.
+        let compared: Vec<f64> = heaviest
+            .iter()
+            .filter_map(|(weight, other)| Some(weight * agreement(&word[other], said, recommender)?))
+            .take(MAX_COMPARED)
+            .collect();
+        let mean = compared.iter().sum::<f64>() / compared.len().max(1) as f64;
+        if mean > 0.0 {
+            weights.insert(recommender, HOP * mean);
         }
     }
     weights
