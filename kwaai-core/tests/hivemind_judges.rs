@@ -1,11 +1,10 @@
 //! Nodes of PyPI's hivemind 1.1.12, with its go-libp2p-daemon, among nodes of ours.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hivemind::{MINUTE, at, dht, entries, network, plain, until};
+use judge::Process;
 use kwaai_core::identity::PeerId;
 use kwaai_core::net::hivemind::{Hivemind, Settings, Value, msgpack};
 use kwaai_core::net::{Multiaddr, Network};
@@ -13,15 +12,13 @@ use serde_json::{Value as Json, json};
 
 #[path = "support/hivemind.rs"]
 mod hivemind;
+#[path = "support/judge.rs"]
+mod judge;
 
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 
 /// A process of Python that runs nodes.
-struct Judge {
-    process: Child,
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
+struct Judge(Process);
 
 /// Who and where a node of Python's is.
 struct Python {
@@ -39,18 +36,11 @@ impl Judge {
             println!("skipped: the judge of hivemind is not installed; run `.ci/setup --test`");
             return None;
         }
-        let mut process = spawn(&python, &folder);
-        let commands = process.stdin.take().unwrap();
-        let answers = BufReader::new(process.stdout.take().unwrap());
-        Some(Judge { process, commands, answers })
+        Some(Judge(Process::start(Command::new(python).arg("judge.py").current_dir(folder))))
     }
 
     fn ask(&mut self, command: Json) -> Json {
-        writeln!(self.commands, "{command}").unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        let answer: Json = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no answer to {command}"));
-        answer.get("ok").unwrap_or_else(|| panic!("{command}: {answer}")).clone()
+        self.0.ask(&command)
     }
 
     fn start(&mut self, name: &'static str, initial_peers: &[Multiaddr], more: Json) -> Python {
@@ -79,20 +69,6 @@ impl Judge {
 
     fn end(&mut self, what: &str, node: &Python) {
         self.ask(json!({"do": what, "node": node.name}));
-    }
-}
-
-fn spawn(python: &Path, folder: &Path) -> Child {
-    let (input, output) = (Stdio::piped(), Stdio::piped());
-    let quiet = Stdio::null();
-    Command::new(python).arg("judge.py").current_dir(folder).stdin(input).stdout(output).stderr(quiet).spawn().unwrap()
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        // Its daemons end with it.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
