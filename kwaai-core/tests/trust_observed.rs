@@ -10,8 +10,8 @@ use kwaai_core::node::{BlockShare, Contribution, RateOptions};
 use kwaai_core::shard::{Blocks, LoadOptions};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
-    Claims, Credential, CredentialFilter, CredentialType, LinkType, MAX_SHOWN_ENDORSEMENTS, Purpose, Tier, TrustGraph,
-    proof,
+    BindingClaims, Claims, Credential, CredentialFilter, CredentialType, LinkType, MAX_SHOWN_ENDORSEMENTS, Purpose,
+    Tier, TrustGraph, proof,
 };
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::Map;
@@ -102,6 +102,30 @@ async fn links_take_one_place_for_each_side_and_only_while_they_hold() {
     assert_eq!(reader.import_presented(&did(1), &shown).await.unwrap().len(), 2);
     assert_eq!(reader.import_presented(&did(1), &shown).await.unwrap().len(), 0, "both sides are known");
     assert_eq!(reader.bindings(&did(1)).unwrap().len(), 1);
+    // One that was withdrawn makes room for its successor, and not for any number of them.
+    let sides = async |reader: &TrustGraph, from: u8| {
+        let claims = Claims::Binding(BindingClaims { linked_identity: did(2), link_type: LinkType::Organisation });
+        for _ in from..8 {
+            let side =
+                organisation.issue_revocable(CredentialType::Binding, did(1), claims.to_map(), None).await.unwrap();
+            let ours = node.issue_binding(did(2), LinkType::Node, None).await.unwrap();
+            organisation.revoke(side.id()).unwrap();
+            reader.import_presented(&did(1), &[side.to_json(), ours.to_json()]).await.unwrap();
+            for url in organisation.status_lists().unwrap() {
+                let list = organisation.status_list(&did(2), &url.to_string()).await.unwrap();
+                reader.keep_status_list(&list).await.unwrap();
+            }
+        }
+    };
+    let withdrawn = graph(6, &clock);
+    sides(&withdrawn, 0).await;
+    let about = CredentialFilter { subject: Some(did(1)), ..CredentialFilter::default() };
+    assert_eq!(withdrawn.credentials(&about).unwrap().len(), 4);
+    let successor = graph(7, &clock);
+    sides(&successor, 7).await;
+    assert!(successor.bindings(&did(1)).unwrap().is_empty(), "it was withdrawn");
+    assert_eq!(successor.import_presented(&did(1), &shown).await.unwrap().len(), 1, "and has a successor");
+    assert_eq!(successor.bindings(&did(1)).unwrap().len(), 1);
     let other = graph(4, &clock);
     clock.advance(HOUR * 100);
     assert_eq!(other.import_presented(&did(1), &shown).await.unwrap().len(), 0, "all have ended");
@@ -204,10 +228,6 @@ async fn a_person_lends_its_standing_to_a_node_that_shows_both_sides() {
     let stolen = [
         pledge.to_json(),
         thief.issue_binding(person.did(), LinkType::Node, None).await.unwrap().to_json(),
-        thief
-            .issue_binding(thief.did().to_owned(), LinkType::Person, None)
-            .await
-            .map_or_else(|_| "{}".into(), |c| c.to_json()),
         theirs.to_json(),
     ];
     assert!(reader.import_presented(&thief.did(), &stolen).await.unwrap().is_empty());

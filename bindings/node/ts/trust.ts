@@ -758,7 +758,7 @@ export class TrustGraph implements AsyncDisposable {
 
   /**
    * Issues an `UptimeVC` about a peer from what this node saw of it. It is returned and not kept. Rejects with `not_found` when
-   * this node did not look at the peer at two instants at least.
+   * this node did not look at the peer at two instants at least, or on fewer than half of the days between.
    */
   async issueUptime(peer: string, options?: IssueUptimeOptions): Promise<Credential> {
     const { validForMs } = checked(options, ['validForMs']);

@@ -545,7 +545,8 @@ class TrustGraph:
     async def issue_uptime(self, peer: str, *, valid_for: timedelta | None = None) -> Credential:
         """Issues an ``UptimeVC`` about a peer from what this node saw of it. It is returned and not kept.
 
-        Raises `NotFoundError` when this node did not look at the peer at two instants at least.
+        Raises `NotFoundError` when this node did not look at the peer at two instants at least, or on fewer than half of the
+        days between.
         """
         valid_for_ms = None if valid_for is None else milliseconds(valid_for)
         return record(Credential, await finished(self._native.issue_uptime(peer, valid_for_ms)))

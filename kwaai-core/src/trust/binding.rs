@@ -129,20 +129,33 @@ impl TrustGraph {
         };
         let mut sides = Vec::new();
         for credential in self.wallet.list(&filter)? {
-            let issuer = credential.issuer();
-            let Ok(Some(Claims::Binding(claims))) = Claims::read(&credential) else { continue };
-            let Some(since) = credential.summary().valid_from else { continue };
-            let holds = claims.linked_identity == issuer
-                && issuer != *subject
-                && credential.summary().validity(now) == Validity::InForce
-                && credential.check_proof(now).is_ok()
+            let Some(side) = side(&credential, now) else { continue };
+            let holds = credential.check_proof(now).is_ok()
                 && matches!(self.status(&credential)?, Status::NotRevocable | Status::Clear { .. });
             if holds {
-                sides.push((issuer, claims.link_type, since));
+                sides.push((credential.issuer(), side.link_type, side.since));
             }
         }
         Ok(sides)
     }
+}
+
+/// One side of a link, as its credential says it.
+pub(super) struct Side {
+    pub(super) subject: Did,
+    /// What the issuer is.
+    pub(super) link_type: LinkType,
+    since: Timestamp,
+}
+
+/// The side of a link that a credential is while it is in force; its proof and its status are not looked at.
+pub(super) fn side(credential: &Credential, now: Timestamp) -> Option<Side> {
+    let Ok(Some(Claims::Binding(claims))) = Claims::read(credential) else { return None };
+    let (subject, since, issuer) = (credential.subject()?, credential.summary().valid_from?, credential.issuer());
+    let holds = claims.linked_identity == issuer
+        && issuer != subject
+        && credential.summary().validity(now) == Validity::InForce;
+    holds.then_some(Side { subject, link_type: claims.link_type, since })
 }
 
 #[cfg(test)]

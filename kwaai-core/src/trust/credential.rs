@@ -152,6 +152,21 @@ impl Credential {
         Ok(self)
     }
 
+    /// Its proofs as they are written, unchecked.
+    pub(super) fn written_proofs(&self) -> &[Value] {
+        match self.document().get("proof") {
+            Some(Value::Array(proofs)) => proofs,
+            Some(single) => std::slice::from_ref(single),
+            None => &[],
+        }
+    }
+
+    /// The earliest end of its proofs; `None` when they do not end.
+    pub(super) fn proof_until(&self) -> Option<Timestamp> {
+        let expires = self.written_proofs().iter().filter_map(|proof| proof.get("expires"));
+        expires.filter_map(|expires| proof::date_time("expires", expires).ok()).min()
+    }
+
     /// Reads a credential and checks its form alone.
     pub(super) fn parse(text: &str) -> Result<Credential> {
         match json::parse(text)? {

@@ -18,7 +18,7 @@ pub(super) const HORIZON_DAYS: i64 = 128;
 
 /// So many days are kept. More than the horizon has, because days ahead of the clock are kept as well: the clock may be the
 /// one that is wrong.
-const MAX_DAYS: usize = 192;
+pub(super) const MAX_DAYS: usize = 192;
 
 /// So many of the newest outcomes keep their instant.
 const RECENT: usize = 16;

@@ -1,10 +1,11 @@
 //! The credentials that nodes show each other about themselves, and what is kept of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::claims::{Claims, LinkType};
+use super::binding::side;
+use super::claims::LinkType;
 use super::credential::{Credential, CredentialSummary, CredentialType, Validity};
 use super::status_list::Status;
 use super::succession::Successions;
@@ -18,6 +19,9 @@ pub const MAX_SHOWN_ENDORSEMENTS: usize = 16;
 /// So many of the identities that a peer shows a link with are followed: its person and its organisation, and the next ones while
 /// these change.
 const MAX_SHOWN_LINKS: usize = 4;
+
+/// So many credentials of one issuer are kept for one side of a link, those included that ended or were withdrawn.
+const MAX_KEPT_SIDES: usize = 4;
 
 impl TrustGraph {
     /// What this node shows to peers who ask, as JSON texts: the credentials about itself, under its key and those before it in its
@@ -71,11 +75,12 @@ impl TrustGraph {
             .filter(|credential| self.refuse_withdrawn(credential.id()).is_ok())
             .collect();
         let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(peer))?;
-        let mut links = self.links_of(&keys)?;
+        let now = self.clock.now();
+        let mut links = self.links_of(&keys, now)?;
         let known: BTreeSet<Did> = links.iter().map(|(issuer, _)| *issuer).filter(|did| !keys.contains(did)).collect();
-        let linked = linked(&keys, &sound, self.clock.now(), &known);
+        let linked = linked(&keys, &sound, now, &known);
         for identity in &linked {
-            links.extend(self.links_of(&[*identity])?.into_iter().filter(|(issuer, _)| keys.contains(issuer)));
+            links.extend(self.links_of(&[*identity], now)?.into_iter().filter(|(issuer, _)| keys.contains(issuer)));
         }
         let mut strangers =
             self.endorsements_by_others(&keys, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
@@ -93,7 +98,7 @@ impl TrustGraph {
                 CredentialType::Binding => {
                     let ours = keys.contains(&subject) && linked.contains(&issuer);
                     let theirs = keys.contains(&issuer) && linked.contains(&subject);
-                    (ours || theirs) && side(credential, self.clock.now()).is_some() && links.insert((issuer, subject))
+                    (ours || theirs) && side(credential, now).is_some() && links.insert((issuer, subject))
                 }
                 CredentialType::PeerEndorsement
                     if keys.contains(&subject) && !by_trusted && !keys.contains(&issuer) =>
@@ -117,20 +122,24 @@ impl TrustGraph {
         Ok(kept)
     }
 
-    /// Who is kept as the issuer of a link in force, and to whom, where these are the subjects.
-    fn links_of(&self, keys: &[Did]) -> Result<BTreeSet<(Did, Did)>> {
-        let now = self.clock.now();
-        let mut found = BTreeSet::new();
-        for key in keys {
+    /// Whose links to these subjects need no further credential: one that is in force and was not withdrawn is kept, or so many
+    /// that did not last that a further one would only take room.
+    fn links_of(&self, subjects: &[Did], now: Timestamp) -> Result<BTreeSet<(Did, Did)>> {
+        let mut kept: BTreeMap<(Did, Did), usize> = BTreeMap::new();
+        for subject in subjects {
             let filter = CredentialFilter {
-                subject: Some(*key),
+                subject: Some(*subject),
                 kind: Some(CredentialType::Binding),
                 ..CredentialFilter::default()
             };
-            let kept = self.wallet.list(&filter)?;
-            found.extend(kept.iter().filter(|kept| side(kept, now).is_some()).map(|kept| (kept.issuer(), *key)));
+            for credential in self.wallet.list(&filter)? {
+                let lasts = side(&credential, now).is_some()
+                    && !matches!(self.status(&credential)?, Status::Revoked | Status::Suspended);
+                let count = kept.entry((credential.issuer(), *subject)).or_default();
+                *count += if lasts { MAX_KEPT_SIDES } else { 1 };
+            }
         }
-        Ok(found)
+        Ok(kept.into_iter().filter(|(_, count)| *count >= MAX_KEPT_SIDES).map(|(link, _)| link).collect())
     }
 
     /// The kept endorsements of a peer, under whatever key, by issuers that are not `named`.
@@ -149,19 +158,6 @@ impl TrustGraph {
     }
 }
 
-/// The subject of one side of a link in force, and what its issuer is.
-fn side(credential: &Credential, now: Timestamp) -> Option<(Did, LinkType)> {
-    match Claims::read(credential) {
-        Ok(Some(Claims::Binding(claims)))
-            if claims.linked_identity == credential.issuer()
-                && credential.summary().validity(now) == Validity::InForce =>
-        {
-            Some((credential.subject()?, claims.link_type))
-        }
-        _ => None,
-    }
-}
-
 /// Whom a peer shows both sides of a link with, the oldest first: those that are `known` already, and others as long as there is
 /// room.
 fn linked(keys: &[Did], shown: &[Credential], now: Timestamp, known: &BTreeSet<Did>) -> BTreeSet<Did> {
@@ -169,11 +165,11 @@ fn linked(keys: &[Did], shown: &[Credential], now: Timestamp, known: &BTreeSet<D
     let answered: BTreeSet<Did> = shown
         .iter()
         .filter(by_node)
-        .filter_map(|credential| side(credential, now).filter(|(_, link)| *link == LinkType::Node))
-        .map(|(identity, _)| identity)
+        .filter_map(|credential| side(credential, now).filter(|side| side.link_type == LinkType::Node))
+        .map(|side| side.subject)
         .collect();
     let proves = |credential: &&Credential| {
-        side(credential, now).is_some_and(|(key, link)| keys.contains(&key) && link != LinkType::Node)
+        side(credential, now).is_some_and(|side| keys.contains(&side.subject) && side.link_type != LinkType::Node)
             && answered.contains(&credential.issuer())
     };
     let mut both: Vec<_> = shown

@@ -12,16 +12,13 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition};
 use super::TrustGraph;
 use super::claims::{Claims, UptimeClaims, Window};
 use super::credential::Credential;
-use super::experience::{HORIZON_DAYS, day_of};
+use super::experience::{HORIZON_DAYS, MAX_DAYS, day_of};
 use crate::identity::Did;
 use crate::store::existing;
 use crate::{Error, Result};
 
 /// Days of peers that are kept, one for each peer and day: 4,096 peers over 64 days.
 pub const MAX_SIGHTING_DAYS: u64 = 4096 * 64;
-
-/// So many days are kept of one peer, more than count, because a clock can be ahead for a while.
-const MAX_DAYS: usize = 192;
 
 /// Whom a running node looked at within so many days, it looks at again.
 const WATCHED_DAYS: i64 = 7;

@@ -234,24 +234,19 @@ fn kept(transaction: &WriteTransaction, key: Option<&Key>, id: &str) -> Result<O
 }
 
 /// Until when all proofs of a credential hold, when its issuer made the newest of them, how many there are, and how they are written.
-/// Of two copies the greater is kept, whichever came first: anybody can take a proof away from a set or add one, which must
-/// not shorten what the issuer gave, nor take a witness away.
+/// Of two copies the greater is kept, whichever came first: anybody can take a proof away from a set or add one, and must not
+/// shorten what the issuer gave by it.
 fn proofs_hold(credential: &Credential) -> (Timestamp, Option<Timestamp>, usize, String) {
-    let proofs = match credential.document().get("proof") {
-        Some(Value::Array(proofs)) => proofs.as_slice(),
-        Some(single) => std::slice::from_ref(single),
-        None => &[],
-    };
-    let instant = |proof: &Value, name: &str| proof.get(name).and_then(|value| proof::date_time(name, value).ok());
+    let proofs = credential.written_proofs();
     let by_issuer = |proof: &&Value| {
         let method = proof.get("verificationMethod").and_then(Value::as_str);
         let did = method.and_then(|method| method.split('#').next()).and_then(|did| did.parse::<Did>().ok());
         did == Some(credential.issuer())
     };
-    let until = proofs.iter().filter_map(|proof| instant(proof, "expires")).min().unwrap_or(Timestamp::MAX);
-    let made = proofs.iter().filter(by_issuer).filter_map(|proof| instant(proof, "created")).max();
+    let created = |proof: &Value| proof.get("created").and_then(|value| proof::date_time("created", value).ok());
+    let made = proofs.iter().filter(by_issuer).filter_map(created).max();
     let written = credential.document().get("proof").map(Value::to_string);
-    (until, made, proofs.len(), written.unwrap_or_default())
+    (credential.proof_until().unwrap_or(Timestamp::MAX), made, proofs.len(), written.unwrap_or_default())
 }
 
 fn about(transaction: &ReadTransaction, shelf: &Shelf<'_>, subject: &Did) -> Result<Vec<Credential>> {

@@ -269,7 +269,8 @@ public final class TrustGraph: Sendable {
     }
 
     /// Issues an `UptimeVC` about a peer from what this node saw of it. It is returned, and not kept. Throws
-    /// `KwaaiError.notFound` when this node did not look at the peer at two instants at least.
+    /// `KwaaiError.notFound` when this node did not look at the peer at two instants at least, or on fewer than half of the
+    /// days between.
     public func issueUptime(peer: String, validFor: Duration? = nil) async throws -> Credential {
         try await call { cancel in
             try await native.issueUptime(peer: peer, validForMs: validFor?.milliseconds, cancel: cancel)

@@ -17,14 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
-use serde_json::Value;
 
 use super::super::claims::Claims;
 use super::super::credential::{Credential, CredentialType, Validity};
 use super::super::experience::Reader;
+use super::super::json;
 use super::super::status_list::{self, MAX_ENTRIES, MAX_URL, StatusEntry, StatusPurpose};
 use super::super::threshold::Reported;
-use super::super::{json, proof};
 use crate::identity::Did;
 use crate::store::{Store, existing};
 use crate::{Error, Result};
@@ -75,7 +74,7 @@ impl Facts {
             status: status_list::entries(credential).unwrap_or_default(),
             valid_from: summary.valid_from,
             valid_until: summary.valid_until,
-            proof_until: proof_until(credential),
+            proof_until: credential.proof_until(),
             reported: summary.kind.zip(credential.claims()).and_then(|(kind, claims)| Reported::of(kind, claims)),
             malformed: Claims::check(credential).is_err(),
         })
@@ -98,20 +97,6 @@ impl Facts {
             Validity::InForce
         }
     }
-}
-
-/// The earliest end of the credential's proofs.
-fn proof_until(credential: &Credential) -> Option<Timestamp> {
-    let proofs = match credential.document().get("proof") {
-        Some(Value::Array(proofs)) => proofs.as_slice(),
-        Some(single) => std::slice::from_ref(single),
-        None => &[],
-    };
-    proofs
-        .iter()
-        .filter_map(|one| one.get("expires"))
-        .filter_map(|expires| proof::date_time("expires", expires).ok())
-        .min()
 }
 
 /// Notes a credential that is being kept, in place of an older copy of it.
@@ -407,9 +392,9 @@ mod tests {
     use crate::ErrorCode;
     use crate::clock::ManualClock;
     use crate::identity::Keypair;
-    use crate::trust::TrustGraph;
+    use crate::trust::{TrustGraph, proof};
     use proptest::prelude::*;
-    use serde_json::Map;
+    use serde_json::{Map, Value};
 
     fn sample() -> Facts {
         Facts {

@@ -209,7 +209,8 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
 
     /**
      * Issues an `UptimeVC` about a peer from what this node saw of it. It is returned, and not kept. Throws
-     * [KwaaiException.NotFound] when this node did not look at the peer at two instants at least.
+     * [KwaaiException.NotFound] when this node did not look at the peer at two instants at least, or on fewer
+     * than half of the days between.
      */
     public suspend fun issueUptime(peer: String, validFor: Duration? = null): Credential =
         call { native.issueUptime(peer.sound("peer"), validFor?.millis("validFor"), null).read() }
