@@ -2841,7 +2841,7 @@ enum kwaai_status_t kwaai_trust_sightings_async(const struct kwaai_trust_t *trus
 
 // Issues an UptimeVC about a peer from what this node saw of it. `valid_for_ms` is a second at least, and `KWAAI_UNSET`
 // takes the type's own span. `*out_credential` is the signed document. It is not kept. `KWAAI_NOT_FOUND` when this node did
-// not look at the peer at two instants at least.
+// not look at the peer at two instants at least, or on fewer than half of the days between.
 //
 // Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
 // Lifetime: the handle must not have been freed.
