@@ -6,6 +6,7 @@
 //!
 //! Everything runs on the caller's tokio runtime, which must be a multi-thread one.
 
+mod blocking;
 pub mod clock;
 pub mod config;
 pub mod error;

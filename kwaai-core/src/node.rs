@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::event::Stream;
 use crate::identity::{Did, Keypair, Signer};
@@ -83,9 +84,7 @@ impl Node {
         let bootstrap = addresses("bootstrap", &config.bootstrap)?;
         let opened = {
             let config = config.clone();
-            tokio::task::spawn_blocking(move || open(&config))
-                .await
-                .map_err(|error| Error::internal("opening the data directory did not finish").with_source(error))??
+            blocking(move || open(&config)).await?
         };
         let Opened { keypair, signer, store } = opened;
         #[cfg(feature = "vpk")]
@@ -222,9 +221,7 @@ impl Node {
         let ended = self.inner.network.shutdown(grace).await;
         self.inner.knowledge.shutdown().await;
         let trust = self.inner.trust.clone();
-        let kept = tokio::task::spawn_blocking(move || trust.flush()).await;
-        let kept = kept.map_err(|error| Error::internal("writing reputations did not finish").with_source(error));
-        ended.and(kept.flatten())
+        ended.and(blocking(move || trust.flush()).await)
     }
 
     /// Does a piece of work again and again, first after one `period`, until the node is shut down or dropped. What fails is

@@ -15,6 +15,7 @@ use redb::{
     WriteTransaction,
 };
 
+use crate::blocking::blocking;
 use crate::{Error, Result};
 
 pub use file::{create_private_dir, write_atomic, write_private};
@@ -104,7 +105,7 @@ impl Store {
         work: impl FnOnce(&ReadTransaction) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let store = self.clone();
-        join(tokio::task::spawn_blocking(move || store.read(work)).await)
+        blocking(move || store.read(work)).await
     }
 
     /// [`Store::write`] off the async workers. Dropping the future stops the wait, not the commit.
@@ -113,7 +114,7 @@ impl Store {
         work: impl FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let store = self.clone();
-        join(tokio::task::spawn_blocking(move || store.write(work)).await)
+        blocking(move || store.write(work)).await
     }
 
     fn check_schema(&self, path: &Path) -> Result<()> {
@@ -150,10 +151,6 @@ pub(crate) fn existing<T>(opened: std::result::Result<T, TableError>) -> Result<
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-fn join<T>(result: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    result.unwrap_or_else(|error| Err(Error::internal("a database task did not finish").with_source(error)))
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> Error {

@@ -46,6 +46,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::blocking::blocking;
 use crate::clock::{Clock, SystemClock};
 use crate::identity::{Did, Keypair, Signer};
 use crate::store::{Store, existing};
@@ -170,14 +171,14 @@ impl TrustGraph {
     }
 
     /// Verifies a credential, then keeps it. Importing it again changes nothing; the same content under another proof
-    /// replaces the kept one when it holds longer, or as long and was made later by its issuer, or has more proofs.
+    /// replaces the kept one when it holds longer, or as long and was made later by its issuer, or has all the proofs of the
+    /// other and more.
     ///
     /// # Errors
     /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept;
     /// `invalid_argument` with the rule `withdrawn` for a pledge that its subject [withdrew](PledgeWithdrawal).
     pub async fn import_credential(&self, json: &str) -> Result<CredentialSummary> {
         let credential = self.verify(json)?;
-        self.refuse_withdrawn(credential.id())?;
         self.wallet.keep(&credential).await?;
         Ok(credential.summary().clone())
     }
@@ -325,8 +326,13 @@ impl Gate for TrustGraph {
     /// Lets a caller in that reaches the minimum. A caller whose PeerId carries no key, as those of RSA keys, cannot be
     /// the subject of a credential and is unknown.
     async fn admit(&self, caller: PeerId, purpose: Purpose) -> Result<()> {
-        let did = Did::from_peer_id(&caller).ok();
-        self.check(did.as_ref(), purpose)?.map_or(Ok(()), |shortfall| {
+        if self.policy()?.minimum(purpose).is_open() {
+            return Ok(());
+        }
+        let (graph, did) = (self.clone(), Did::from_peer_id(&caller).ok());
+        // A score reads the database, and may wait for one that is being written down.
+        let shortfall = blocking(move || graph.check(did.as_ref(), purpose)).await?;
+        shortfall.map_or(Ok(()), |shortfall| {
             Err(Error::permission_denied(format!(
                 "{purpose} asks for {}; the caller is {}",
                 shortfall.needed, shortfall.held

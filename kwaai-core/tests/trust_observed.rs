@@ -10,8 +10,8 @@ use kwaai_core::node::{BlockShare, Contribution, RateOptions};
 use kwaai_core::shard::{Blocks, LoadOptions};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
-    BindingClaims, Claims, Credential, CredentialFilter, CredentialType, LinkType, MAX_SHOWN_ENDORSEMENTS, Purpose,
-    Tier, TrustGraph, proof,
+    BindingClaims, Claims, Credential, CredentialFilter, CredentialType, LinkType, MAX_SHOWN_ENDORSEMENTS, Observation,
+    Outcome, Purpose, Tier, TrustGraph, proof,
 };
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::Map;
@@ -92,16 +92,29 @@ async fn two_looks_a_week_apart_are_no_uptime_and_a_clock_that_was_ahead_hides_n
 #[tokio::test(flavor = "multi_thread")]
 async fn links_take_one_place_for_each_side_and_only_while_they_hold() {
     let clock = june();
-    let (node, organisation, reader) = (graph(1, &clock), graph(2, &clock), graph(3, &clock));
+    let (node, organisation, issuer) = (graph(1, &clock), graph(2, &clock), graph(5, &clock));
+    let pledge = issuer.issue(CredentialType::FiduciaryPledge, did(2), Map::new(), None).await.unwrap();
+    let reader = async |seed: u8| {
+        let reader = graph(seed, &clock);
+        reader.trust_issuer(issuer.did(), &[CredentialType::FiduciaryPledge]).unwrap();
+        reader.import_credential(&pledge.to_json()).await.unwrap();
+        reader
+    };
     let mut shown = Vec::new();
     for hours in 1..40u32 {
         for (from, to, kind) in [(&node, did(2), LinkType::Node), (&organisation, did(1), LinkType::Organisation)] {
             shown.push(from.issue_binding(to, kind, Some(HOUR * hours)).await.unwrap().to_json());
         }
     }
-    assert_eq!(reader.import_presented(&did(1), &shown).await.unwrap().len(), 2);
-    assert_eq!(reader.import_presented(&did(1), &shown).await.unwrap().len(), 0, "both sides are known");
-    assert_eq!(reader.bindings(&did(1)).unwrap().len(), 1);
+    let stranger = graph(8, &clock);
+    assert!(
+        stranger.import_presented(&did(1), &shown).await.unwrap().is_empty(),
+        "with nobody that anybody vouches for"
+    );
+    let first = reader(3).await;
+    assert_eq!(first.import_presented(&did(1), &shown).await.unwrap().len(), 2);
+    assert_eq!(first.import_presented(&did(1), &shown).await.unwrap().len(), 0, "both sides are known");
+    assert_eq!(first.bindings(&did(1)).unwrap().len(), 1);
     // One that was withdrawn makes room for its successor, and not for any number of them.
     let sides = async |reader: &TrustGraph, from: u8| {
         let claims = Claims::Binding(BindingClaims { linked_identity: did(2), link_type: LinkType::Organisation });
@@ -117,16 +130,16 @@ async fn links_take_one_place_for_each_side_and_only_while_they_hold() {
             }
         }
     };
-    let withdrawn = graph(6, &clock);
+    let withdrawn = reader(6).await;
     sides(&withdrawn, 0).await;
     let about = CredentialFilter { subject: Some(did(1)), ..CredentialFilter::default() };
     assert_eq!(withdrawn.credentials(&about).unwrap().len(), 4);
-    let successor = graph(7, &clock);
+    let successor = reader(7).await;
     sides(&successor, 7).await;
     assert!(successor.bindings(&did(1)).unwrap().is_empty(), "it was withdrawn");
     assert_eq!(successor.import_presented(&did(1), &shown).await.unwrap().len(), 1, "and has a successor");
     assert_eq!(successor.bindings(&did(1)).unwrap().len(), 1);
-    let other = graph(4, &clock);
+    let other = reader(4).await;
     clock.advance(HOUR * 100);
     assert_eq!(other.import_presented(&did(1), &shown).await.unwrap().len(), 0, "all have ended");
 }
@@ -188,17 +201,23 @@ async fn endorsements_by_peers_travel_and_are_worth_what_the_endorser_is() {
         let credential = issuer.issue(kind, did(10), Map::new(), None).await.unwrap();
         reader.import_credential(&credential.to_json()).await.unwrap();
     }
-    for by in 10..10 + MAX_SHOWN_ENDORSEMENTS as u8 + 4 {
+    let endorsers = 10..10 + MAX_SHOWN_ENDORSEMENTS as u8 + 4;
+    for by in endorsers.clone() {
         peer.import_credential(&endorse(by, peer.did(), &clock).await.to_json()).await.unwrap();
     }
     peer.import_credential(&endorse(1, peer.did(), &clock).await.to_json()).await.unwrap();
-    // All come in, a known endorser's word is not crowded out.
-    let kept = shows(&peer, &reader).await;
-    assert_eq!(kept, MAX_SHOWN_ENDORSEMENTS, "and the peer's own word about itself is none of them");
-    assert_eq!(shows(&peer, &reader).await, MAX_SHOWN_ENDORSEMENTS, "the same again, and no others");
-    let about_peer = CredentialFilter { subject: Some(peer.did()), ..CredentialFilter::default() };
-    assert_eq!(reader.credentials(&about_peer).unwrap().len(), MAX_SHOWN_ENDORSEMENTS);
+    assert_eq!(shows(&peer, &reader).await, 1, "the word of strangers, and the peer's own about itself, is not kept");
     assert_eq!(reader.score(&peer.did()).unwrap().value, 0.025, "half of 0.05, by one endorser that is worth a half");
+    let about_peer = CredentialFilter { subject: Some(peer.did()), ..CredentialFilter::default() };
+    for by in endorsers.skip(1) {
+        for _ in 0..5 {
+            let good = Observation::new(Outcome::Good, clock.now());
+            reader.record(&did(by), good).unwrap();
+        }
+    }
+    assert_eq!(shows(&peer, &reader).await, MAX_SHOWN_ENDORSEMENTS, "who served well is no stranger");
+    assert_eq!(shows(&peer, &reader).await, MAX_SHOWN_ENDORSEMENTS, "the same again, and no others");
+    assert_eq!(reader.credentials(&about_peer).unwrap().len(), MAX_SHOWN_ENDORSEMENTS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

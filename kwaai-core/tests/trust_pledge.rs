@@ -133,6 +133,24 @@ async fn a_pledge_is_asked_for_issued_carried_seen_withdrawn_and_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_that_comes_while_the_wallet_is_locked_is_not_lost() {
+    let world = World::new();
+    let credential = world.pledged().await;
+    let withdrawal = world.pledger.withdraw_pledge(credential.id()).await.unwrap();
+    world.reader.set_passphrase("correct horse").await.unwrap();
+    assert!(world.reader.score(&did(1)).unwrap().is_pledged());
+    world.reader.lock().unwrap();
+    world.reader.import_withdrawal(withdrawal.to_json()).await.unwrap();
+    world.reader.unlock("correct horse").await.unwrap();
+    assert!(!world.reader.score(&did(1)).unwrap().is_pledged());
+    assert_eq!(world.reader.credential(credential.id()).unwrap_err().code(), ErrorCode::NotFound);
+    let bundle = world.issuer.export_credentials().unwrap();
+    assert_eq!(world.reader.import_credentials(&bundle).await.unwrap().kept.len(), 0);
+    let again = world.reader.import_all(&[credential.to_json()]).await;
+    assert_eq!(rule(again), broken(ErrorCode::InvalidArgument, "withdrawn"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_revokes_a_pledge_and_the_badge_goes() {
     let world = World::new();
     let credential = world.pledged().await;

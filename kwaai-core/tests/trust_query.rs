@@ -236,7 +236,7 @@ async fn a_statement_that_breaks_a_rule_is_refused_by_its_name() {
     assert_eq!(check(&forged(text, 8, |_| {}).await), broken(ErrorCode::CorruptData, "signature"));
     let by_another = forged(text, 8, |members| members["responder"] = did(8).to_string().into()).await;
     assert_eq!(check(&by_another), broken(ErrorCode::CorruptData, "responder"));
-    let cases: [(&str, ErrorCode, Change); 7] = [
+    let cases: [(&str, ErrorCode, Change); 8] = [
         ("audience", ErrorCode::CorruptData, |members| members["asker"] = did(8).to_string().into()),
         ("subject", ErrorCode::CorruptData, |members| members["about"] = did(8).to_string().into()),
         ("nonce", ErrorCode::CorruptData, |members| members["nonce"] = "08".repeat(16).into()),
@@ -244,6 +244,7 @@ async fn a_statement_that_breaks_a_rule_is_refused_by_its_name() {
         ("answer", ErrorCode::CorruptData, |members| members["answer"]["atLeast"] = 0.1.into()),
         ("not_yet", ErrorCode::InvalidArgument, |members| members["made"] = "2026-06-01T10:35:01Z".into()),
         ("expired", ErrorCode::InvalidArgument, |members| members["expires"] = "2026-06-01T10:30:00Z".into()),
+        ("lifetime", ErrorCode::InvalidArgument, |members| members["expires"] = "2026-06-01T10:40:01Z".into()),
     ];
     for (rule, code, change) in cases {
         assert_eq!(check(&forged(text, 2, change).await), broken(code, rule));

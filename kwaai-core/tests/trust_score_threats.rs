@@ -71,13 +71,12 @@ fn peers_right_to_each_asker_once_and_wrong_after_do_less_harm_than_without_trus
 }
 
 #[test]
-fn slanderers_who_serve_well_lower_few_honest_tiers() {
+fn forty_percent_slanderers_who_serve_well_lower_at_most_one_percent_of_honest_tiers() {
     for threat in [Threat::Slander, Threat::Accusers] {
         for seed in 0..3 {
             let moved = Network::after(threat, Metric::Ours, Choice::Greedy, seed).0.moved_tiers();
-            println!("{threat:?}, seed {seed}: {moved:.4} of honest tiers lowered by the word of others");
-            // An asker with which the only two honest peers that it met erred at once believes the slanderers.
-            assert!(moved <= 0.05, "{threat:?}, seed {seed}: {moved:.4}");
+            println!("{threat:?}, seed {seed}: {moved:.4} of honest tiers lowered by slander");
+            assert!(moved <= 0.01, "{threat:?}, seed {seed}: {moved:.4}");
         }
     }
 }

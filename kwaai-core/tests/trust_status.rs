@@ -465,6 +465,47 @@ async fn lists_that_break_a_rule_are_refused_by_its_name() {
     assert!(matches!(reader.status(&credential).unwrap(), Status::Unknown { .. }), "it is stale already");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_issuer_that_is_not_trusted_few_and_short_lists_are_kept_and_they_are_wanted_last() {
+    let world = World::new();
+    let (reader, issuer, _) = world.withdrawable().await;
+    // Seven credentials of a stranger, each with a list of its own.
+    let stranger = Keypair::from_seed([4; 32]).signer().unwrap();
+    let name =
+        |number: u32| StatusListUrl { issuer: stranger.did(), purpose: StatusPurpose::Revocation, number }.to_string();
+    for number in 0..7 {
+        let document = json!({
+            "@context": ["https://www.w3.org/ns/credentials/v2", "https://www.w3.org/ns/credentials/undefined-terms/v2"],
+            "type": ["VerifiableCredential", "PeerEndorsementVC"],
+            "issuer": stranger.did().to_string(),
+            "validFrom": "2026-06-01T10:00:00Z",
+            "credentialSubject": {"id": did(3).to_string()},
+            "credentialStatus": {"type": "BitstringStatusListEntry", "statusPurpose": "revocation",
+                "statusListIndex": "7", "statusListCredential": name(number)},
+        });
+        let signed = proof::sign(document.as_object().unwrap(), &*stranger, "2026-06-01T10:00:00Z".parse().unwrap());
+        reader.import_credential(&Value::Object(signed.await.unwrap()).to_string()).await.unwrap();
+    }
+    let wanted = reader.wanted_status_lists().unwrap();
+    assert_eq!(wanted.len(), 9);
+    assert!(wanted[..2].iter().all(|list| list.issuer == issuer.did()), "{wanted:?}");
+    let keep = async |number: u32, kilobytes: usize| {
+        let text = list(4, |list| {
+            list["id"] = name(number).into();
+            list["credentialSubject"]["encodedList"] = packed((0..kilobytes * 1024).map(|_| 0)).into();
+        });
+        reader.keep_status_list(&text.await).await.map(drop)
+    };
+    assert_eq!(rule(keep(0, 17).await).0, ErrorCode::ResourceExhausted, "longer than the shortest");
+    for number in 0..4 {
+        keep(number, 16).await.unwrap();
+    }
+    assert_eq!(rule(keep(4, 16).await).0, ErrorCode::ResourceExhausted, "the fifth");
+    keep(3, 16).await.unwrap();
+    reader.trust_issuer(stranger.did(), &[CredentialType::PeerEndorsement]).unwrap();
+    keep(4, 17).await.unwrap();
+}
+
 /// What node 1 makes of a credential of node 2 with this `credentialStatus`, when it keeps a list of node 2 under an
 /// address of the web in which the index 7 is set.
 async fn verdict(status: Value) -> Result<Status, Error> {

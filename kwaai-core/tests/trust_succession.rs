@@ -204,17 +204,20 @@ async fn a_peer_shows_under_its_new_key_what_its_earlier_keys_had() {
         person.issue_binding(did(3), LinkType::Person, None).await.unwrap(),
         node(3).issue_binding(did(6), LinkType::Node, None).await.unwrap(),
     ];
-    for credential in [&pledge, &endorsement, &links[0], &links[1]] {
+    let verified = world.issuer.issue(CredentialType::VerifiedNode, did(6), Map::new(), None).await.unwrap();
+    let friends = world.issuer.issue(CredentialType::FiduciaryPledge, did(5), Map::new(), None).await.unwrap();
+    reader.import_credential(&friends.to_json()).await.unwrap();
+    for credential in [&pledge, &endorsement, &links[0], &links[1], &verified] {
         peer.import_credential(&credential.to_json()).await.unwrap();
     }
     assert!(peer.presentable().unwrap().is_empty(), "all is about another key as yet");
     peer.keep_key_history(&statements).unwrap();
     let shown = peer.presentable().unwrap();
-    assert_eq!(shown.len(), 4);
+    assert_eq!(shown.len(), 5);
     assert!(reader.import_presented(&did(13), &shown).await.unwrap().is_empty(), "the reader knows of no history");
     reader.keep_key_history(&statements).unwrap();
-    assert_eq!(reader.import_presented(&did(13), &shown).await.unwrap().len(), 4);
-    assert_eq!(reader.score(&did(13)).unwrap().value, 0.3);
+    assert_eq!(reader.import_presented(&did(13), &shown).await.unwrap().len(), 5);
+    assert_eq!(reader.score(&did(13)).unwrap().value, 0.3 + 0.2 + 0.3 * 0.05);
     assert!(
         reader.import_presented(&did(3), &shown).await.unwrap().is_empty(),
         "the key that was replaced has nothing"

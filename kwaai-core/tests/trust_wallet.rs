@@ -230,3 +230,57 @@ async fn of_two_copies_the_one_that_holds_longer_is_kept_whichever_came_first() 
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_that_a_stranger_adds_push_out_none_that_are_kept() {
+    let issuer = Keypair::from_seed([2; 32]).signer().unwrap();
+    let now = jiff::Timestamp::now();
+    let dir = tempfile::tempdir().unwrap();
+    let graph = TrustGraph::open_dir(dir.path()).unwrap();
+    let issued = graph.issue(CredentialType::Uptime, did(3), serde_json::Map::new(), None).await.unwrap();
+    let mut document = issued.document().clone();
+    document.remove("proof");
+    document.remove("id");
+    document.insert("issuer".into(), issuer.did().to_string().into());
+    let by = async |document: &serde_json::Map<String, Value>, seeds: std::ops::Range<u8>| {
+        let mut signed = document.clone();
+        for seed in seeds {
+            let signer = Keypair::from_seed([seed; 32]).signer().unwrap();
+            let options = proof::ProofOptions::new(proof::ProofPurpose::AssertionMethod, now);
+            signed = proof::add(&signed, &*signer, &options).await.unwrap();
+        }
+        signed
+    };
+    let alone = by(&document, 2..3).await;
+    let witnessed = by(&alone, 9..10).await;
+    let junk = by(&alone, 20..33).await;
+    let mut kept = Vec::new();
+    for copy in [&alone, &witnessed, &junk, &alone] {
+        let summary = graph.import_credential(&Value::Object(copy.clone()).to_string()).await.unwrap();
+        kept.push(Value::Object(graph.credential(&summary.id).unwrap().document().clone()));
+    }
+    let witnessed = Value::Object(witnessed);
+    assert_eq!(kept, [Value::Object(alone), witnessed.clone(), witnessed.clone(), witnessed]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_passphrase_scores_follow_what_changes_through_whichever_handle() {
+    let dir = tempfile::tempdir().unwrap();
+    let graph = filled(dir.path()).await;
+    graph.set_passphrase("correct horse").await.unwrap();
+    let issuer = Keypair::from_seed([5; 32]).signer().unwrap();
+    let store = kwaai_core::store::Store::in_memory().unwrap();
+    let issuer = TrustGraph::open(store, issuer, std::sync::Arc::new(kwaai_core::clock::SystemClock)).unwrap();
+    graph.trust_issuer(issuer.did(), &[CredentialType::FiduciaryPledge]).unwrap();
+    let clone = graph.clone();
+    assert_eq!((graph.score(&did(7)).unwrap().value, clone.score(&did(7)).unwrap().value), (0.0, 0.0));
+    let pledge = issuer.issue(CredentialType::FiduciaryPledge, did(7), serde_json::Map::new(), None).await.unwrap();
+    clone.import_credential(&pledge.to_json()).await.unwrap();
+    assert_eq!(graph.score(&did(7)).unwrap().value, 0.3);
+    clone.remove_credential(pledge.id()).unwrap();
+    assert_eq!(graph.score(&did(7)).unwrap().value, 0.0);
+    graph.remove_passphrase().await.unwrap();
+    graph.import_credential(&pledge.to_json()).await.unwrap();
+    graph.set_passphrase("again").await.unwrap();
+    assert_eq!(clone.score(&did(7)).unwrap().value, 0.3);
+}

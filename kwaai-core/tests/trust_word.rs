@@ -280,11 +280,12 @@ async fn a_word_that_breaks_a_rule_is_refused_by_its_name_and_nothing_of_it_is_k
     let by_another = forged(text, 8, |members| members["responder"] = did(8).to_string().into()).await;
     assert_eq!(check(&by_another), broken(ErrorCode::CorruptData, "responder"));
     let invalid = ErrorCode::InvalidArgument;
-    let cases: [(&str, ErrorCode, Change); 11] = [
+    let cases: [(&str, ErrorCode, Change); 12] = [
         ("audience", ErrorCode::CorruptData, |members| members["asker"] = did(8).to_string().into()),
         ("nonce", ErrorCode::CorruptData, |members| members["nonce"] = "08".repeat(16).into()),
         ("not_yet", invalid, |members| members["made"] = "2026-06-01T10:35:01Z".into()),
         ("expired", invalid, |members| members["expires"] = "2026-06-01T10:30:00Z".into()),
+        ("lifetime", invalid, |members| members["expires"] = "2026-06-01T10:40:01Z".into()),
         ("subject", invalid, |members| members["seen"] = json!([entry(3, 1.into()), entry(2, 1.into())])),
         ("subject", invalid, |members| members["seen"] = json!([entry(1, 1.into())])),
         ("duplicate", invalid, |members| members["seen"] = json!([entry(3, 1.into()), entry(3, 2.into())])),

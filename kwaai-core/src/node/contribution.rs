@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::Node;
+use crate::blocking::blocking;
 use crate::shard::Offer;
 use crate::trust::{Minimum, Purpose, Tier};
 use crate::{Error, Result};
@@ -85,7 +86,6 @@ impl Node {
             trust.set_policy(policy.with_minimum(Purpose::ServeBlocks, minimum)?)?;
             Ok(before)
         };
-        let work = tokio::task::spawn_blocking(set).await;
-        work.unwrap_or_else(|error| Err(Error::internal("setting the policy did not finish").with_source(error)))
+        blocking(set).await
     }
 }

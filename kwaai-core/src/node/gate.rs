@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use libp2p::PeerId;
 
 use super::status::StatusLists;
+use crate::blocking::blocking;
 use crate::identity::Did;
 use crate::net::{Peers, UnaryHandler};
 use crate::shard::HostPolicy;
@@ -182,27 +183,20 @@ impl HostPolicy for TrustGate {
         }
         let trust = self.trust.clone();
         // Now and then an observation makes a batch due, which is then written.
-        let recorded = tokio::task::spawn_blocking(move || {
+        let recorded = blocking(move || {
             trust.record(&did, Observation { latency_ms, ..Observation::new(outcome, Timestamp::MAX) })
         });
-        let recorded = recorded.await;
-        let recorded =
-            recorded.map_err(|error| Error::internal("recording did not finish").with_source(error)).flatten();
-        if let Err(error) = recorded {
+        if let Err(error) = recorded.await {
             tracing::warn!(code = %error.code(), "what was seen of a peer could not be kept");
         }
     }
 
     async fn announced(&self) -> Vec<CredentialDigest> {
         let trust = self.trust.clone();
-        let announced = tokio::task::spawn_blocking(move || trust.announced()).await;
-        announced
-            .map_err(|error| Error::internal("reading the wallet did not finish").with_source(error))
-            .flatten()
-            .unwrap_or_else(|error| {
-                tracing::warn!(code = %error.code(), "this node's credentials are not announced");
-                Vec::new()
-            })
+        blocking(move || trust.announced()).await.unwrap_or_else(|error| {
+            tracing::warn!(code = %error.code(), "this node's credentials are not announced");
+            Vec::new()
+        })
     }
 }
 
@@ -242,9 +236,7 @@ impl UnaryHandler for Fetch {
 
 /// Reads credentials off the async workers, and writes as many as fit an answer.
 async fn shown(read: impl FnOnce() -> Result<Vec<String>> + Send + 'static) -> Result<Bytes> {
-    let mut own = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| Error::internal("reading the wallet did not finish").with_source(error))??;
+    let mut own = blocking(read).await?;
     let mut size = 0;
     own.retain(|text| {
         size += text.len() * 2;

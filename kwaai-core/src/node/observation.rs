@@ -1,6 +1,5 @@
 //! What this node sees of peers for itself, and the credentials that it issues from that.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +8,7 @@ use libp2p::PeerId;
 
 use super::probe::TOKENS;
 use super::{Inner, Node};
+use crate::blocking::blocking;
 use crate::identity::Did;
 use crate::net::{Network, Peers};
 use crate::shard::{HostPolicy, Model};
@@ -21,8 +21,6 @@ const NOTHING: &[u8] = b"[]";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Peers are looked at no more often than this.
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
-/// So many peers are watched.
-const MAX_WATCHED: usize = 4096;
 /// So many are looked at at the same time.
 const PARALLEL: usize = 8;
 /// So many measurements of a rate make one credential at most.
@@ -62,7 +60,8 @@ impl Node {
     }
 
     /// Looks at every connected peer, and at those that were looked at within the last seven days, once each `period`, until
-    /// the node is shut down or dropped. What a bootstrap server does that issues `UptimeVC`s. A later call begins a
+    /// the node is shut down or dropped. Of more than 1,365 it looks at those that it found up on the most days, and that it knows by
+    /// credentials or dealings. What a bootstrap server does that issues `UptimeVC`s. A later call begins a
     /// second watch beside the first.
     ///
     /// # Errors
@@ -159,19 +158,18 @@ async fn sight(network: &Network, trust: &TrustGraph, peer: PeerId) -> Result<bo
         }
     };
     let trust = trust.clone();
-    let kept = tokio::task::spawn_blocking(move || trust.sight(&did, up)).await;
-    kept.map_err(|error| Error::internal("writing a sighting did not finish").with_source(error)).flatten()?;
+    blocking(move || trust.sight(&did, up)).await?;
     Ok(up)
 }
 
 async fn watch(network: &Network, trust: &TrustGraph) -> Result<()> {
-    let graph = trust.clone();
-    let known = tokio::task::spawn_blocking(move || graph.watched()).await;
-    let known =
-        known.map_err(|error| Error::internal("reading sightings did not finish").with_source(error)).flatten()?;
-    let mut peers: BTreeSet<PeerId> = known.iter().filter_map(|did| did.to_peer_id().ok()).collect();
-    peers.extend(network.connected().iter().map(|peer| peer.peer));
-    let looks = stream::iter(peers.into_iter().take(MAX_WATCHED)).map(async |peer| {
+    let (graph, connected) = (trust.clone(), network.connected());
+    let peers = blocking(move || {
+        let connected: Vec<Did> = connected.iter().filter_map(|peer| Did::from_peer_id(&peer.peer).ok()).collect();
+        graph.to_watch(&connected)
+    });
+    let peers = peers.await?.into_iter().filter_map(|did| did.to_peer_id().ok());
+    let looks = stream::iter(peers).map(async |peer| {
         if let Err(error) = sight(network, trust, peer).await {
             tracing::debug!(%peer, code = %error.code(), "it is not known whether a peer is up");
         }

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use libp2p::PeerId;
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::Node;
@@ -34,6 +35,8 @@ const MAX_QUESTION: usize = 4096;
 const MAX_HOLDERS: usize = 4;
 /// So long an issuer is not asked again for a list that could not be had, while somebody waits.
 const MISSED: Duration = Duration::from_secs(60);
+/// So many lists of issuers that this node does not trust are looked for in one round.
+const MAX_WANTED: usize = 256;
 /// So many lists are fetched at the same time.
 const PARALLEL: usize = 8;
 /// So many lists of others are announced in the DHT; a node's own all are, as far as its table of keys reaches.
@@ -76,7 +79,16 @@ impl StatusLists {
 
     /// Fetches what is wanted and announces what is at hand.
     async fn refresh(&self) -> Result<StatusRefresh> {
-        let fetched = self.fetch_all(self.trust.wanted_status_lists()?, None).await?;
+        let mut wanted = self.trust.wanted_status_lists()?;
+        // Those of trusted issuers come first. Of more than a round can ask for, others have their turn in the next ones.
+        if wanted.len() > MAX_WANTED {
+            let named = self.trust.issuers()?.into_iter().map(|issuer| issuer.did).collect::<BTreeSet<_>>();
+            let first = wanted.iter().take_while(|list| named.contains(&list.issuer)).count();
+            let late = &mut wanted[first..];
+            late.shuffle(&mut rand::rng());
+            wanted.truncate(first.max(MAX_WANTED));
+        }
+        let fetched = self.fetch_all(wanted, None).await?;
         // What has just come is announced too.
         self.announce().await?;
         Ok(fetched)

@@ -15,10 +15,11 @@ use libp2p::PeerId;
 use super::Node;
 use super::gate::TrustGate;
 use super::question::{signer_of, text_of};
+use crate::Result;
+use crate::blocking::blocking;
 use crate::identity::Did;
 use crate::net::{Network, Peers, UnaryHandler};
 use crate::trust::{Askers, Purpose, TakenWord, Tier, TrustGraph};
-use crate::{Error, Result};
 
 const METHOD: &str = "kwaainet.trust.word";
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,9 +66,8 @@ async fn ask(network: &Network, trust: &TrustGraph, peer: PeerId) -> Result<Take
     let answer = network.call(peer, METHOD, body, TIMEOUT).await?;
     let trust = trust.clone();
     // Many keys are read, and a batch may become due.
-    let taken = tokio::task::spawn_blocking(move || trust.take_word(&request, text_of(&answer)?)).await;
-    let taken = taken.map_err(|error| Error::internal("reading a word did not finish").with_source(error));
-    taken.flatten().map_err(|error| error.with("peer", peer))
+    let taken = blocking(move || trust.take_word(&request, text_of(&answer)?)).await;
+    taken.map_err(|error| error.with("peer", peer))
 }
 
 /// Asks the connected peers that are at least Known, the best of them first, and answers what was taken.
@@ -75,12 +75,11 @@ async fn ask_known(network: &Network, trust: &TrustGraph) -> Result<Vec<TakenWor
     let connected: Vec<Did> =
         network.connected().iter().filter_map(|peer| Did::from_peer_id(&peer.peer).ok()).collect();
     let graph = trust.clone();
-    let scored = tokio::task::spawn_blocking(move || {
+    let scored = blocking(move || {
         let scores = graph.scores(&connected)?;
-        Ok::<_, Error>(connected.into_iter().zip(scores).collect::<Vec<_>>())
+        Ok(connected.into_iter().zip(scores).collect::<Vec<_>>())
     });
-    let scored = scored.await.map_err(|error| Error::internal("scoring peers did not finish").with_source(error));
-    let mut known = scored.flatten()?;
+    let mut known = scored.await?;
     known.retain(|(_, score)| score.tier >= Tier::Known);
     known.sort_by(|(a, a_score), (b, b_score)| b_score.value.total_cmp(&a_score.value).then(a.cmp(b)));
     let peers = known.into_iter().take(MAX_ASKED).filter_map(|(did, _)| did.to_peer_id().ok());

@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::TrustGraph;
 use super::claims::{BindingClaims, Claims, LinkType};
-use super::credential::{Credential, CredentialType, Validity};
-use super::status_list::Status;
-use super::{CredentialFilter, TrustGraph};
+use super::credential::{Credential, Validity};
+use super::score::facts::{FactsTable, Keys};
+use super::status_list::{Status, StatusLists};
 use crate::identity::Did;
 use crate::{Error, Result};
 
@@ -68,9 +69,40 @@ impl TrustGraph {
     /// The links of a node, or of a person or organisation, that both keys prove by credentials that this node keeps: oldest
     /// first.
     pub fn bindings(&self, did: &Did) -> Result<Vec<Binding>> {
+        self.with_links(|links| links.of(did))
+    }
+
+    /// The identities whose credentials count for a node too; see [`Links::followed`].
+    pub(super) fn bound_identities(&self, node: &Did) -> Result<Vec<Did>> {
+        self.with_links(|links| links.followed(node))
+    }
+
+    fn with_links<T>(&self, work: impl FnOnce(&mut Links<'_>) -> Result<T>) -> Result<T> {
+        let now = self.clock.now();
+        self.store.read(|transaction| {
+            let table = self.wallet.facts(transaction)?;
+            let mut lists = StatusLists::open(transaction, self.did(), now)?;
+            work(&mut Links { table: &table, lists: &mut lists, keys: &mut Keys::default(), now })
+        })
+    }
+}
+
+/// The links as one view of the database shows them at one instant. Proofs were checked when the credentials were kept.
+pub(super) struct Links<'view> {
+    pub(super) table: &'view FactsTable,
+    pub(super) lists: &'view mut StatusLists,
+    pub(super) keys: &'view mut Keys,
+    pub(super) now: Timestamp,
+}
+
+/// One side of a link that holds: who says it, what they are, and since when.
+type Held = (Did, LinkType, Timestamp);
+
+impl Links<'_> {
+    fn of(&mut self, did: &Did) -> Result<Vec<Binding>> {
         let mut found = Vec::new();
         // Each identity is looked up once, however often it signed.
-        let mut answers: BTreeMap<Did, Vec<(Did, LinkType, Timestamp)>> = BTreeMap::new();
+        let mut answers: BTreeMap<Did, Vec<Held>> = BTreeMap::new();
         for (other, said, since) in self.sides(did)? {
             let answered = match answers.entry(other) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -99,14 +131,14 @@ impl TrustGraph {
     }
 
     /// The identities whose credentials count for a node too: at most one person and one organisation.
-    pub(super) fn bound_identities(&self, node: &Did) -> Result<Vec<Did>> {
+    pub(super) fn followed(&mut self, node: &Did) -> Result<Vec<Did>> {
         let mut followed = Vec::new();
-        let links: Vec<Binding> = self.bindings(node)?.into_iter().filter(|link| link.node == *node).collect();
+        let links: Vec<Binding> = self.of(node)?.into_iter().filter(|link| link.node == *node).collect();
         let organisation = |link: &&Binding| link.link_type == LinkType::Organisation;
         let person = |link: &&Binding| link.link_type != LinkType::Organisation;
         for link in [links.iter().find(person), links.iter().find(organisation)].into_iter().flatten() {
             let mut nodes: Vec<Did> = Vec::new();
-            for other in self.bindings(&link.identity)?.into_iter().filter(|other| other.identity == link.identity) {
+            for other in self.of(&link.identity)?.into_iter().filter(|other| other.identity == link.identity) {
                 if !nodes.contains(&other.node) {
                     nodes.push(other.node);
                 }
@@ -119,25 +151,35 @@ impl TrustGraph {
         Ok(followed)
     }
 
-    /// Who says that `subject` is linked to them, as what, and since when. Only sides that hold now.
-    fn sides(&self, subject: &Did) -> Result<Vec<(Did, LinkType, Timestamp)>> {
-        let now = self.clock.now();
-        let filter = CredentialFilter {
-            subject: Some(*subject),
-            kind: Some(CredentialType::Binding),
-            ..CredentialFilter::default()
-        };
+    /// Who says that `subject` is linked to them. What may have been withdrawn unseen is not followed.
+    fn sides(&mut self, subject: &Did) -> Result<Vec<Held>> {
         let mut sides = Vec::new();
-        for credential in self.wallet.list(&filter)? {
-            let Some(side) = side(&credential, now) else { continue };
-            let holds = credential.check_proof(now).is_ok()
-                && matches!(self.status(&credential)?, Status::NotRevocable | Status::Clear { .. });
-            if holds {
-                sides.push((credential.issuer(), side.link_type, side.since));
+        for facts in self.table.about(subject.public_key())? {
+            let (Some(link), Some(since)) = (facts.link, facts.valid_from) else { continue };
+            let expired = facts.proof_until.is_some_and(|until| until <= self.now);
+            if expired || facts.validity(self.now) != Validity::InForce {
+                continue;
+            }
+            let issuer = self.keys.did(&facts.issuer)?;
+            let stands = match (facts.revocable, facts.status.is_empty()) {
+                (false, _) => true,
+                (true, true) => false,
+                (true, false) => matches!(self.lists.status(&issuer, &facts.status)?, Status::Clear { .. }),
+            };
+            if stands {
+                sides.push((issuer, link, since));
             }
         }
         Ok(sides)
     }
+}
+
+/// What the issuer of a credential is to its subject, where the credential is one side of a link.
+pub(super) fn link_type(credential: &Credential) -> Option<LinkType> {
+    let Ok(Some(Claims::Binding(claims))) = Claims::read(credential) else { return None };
+    let issuer = credential.issuer();
+    (claims.linked_identity == issuer && credential.subject().is_some_and(|subject| subject != issuer))
+        .then_some(claims.link_type)
 }
 
 /// One side of a link, as its credential says it.
@@ -145,17 +187,13 @@ pub(super) struct Side {
     pub(super) subject: Did,
     /// What the issuer is.
     pub(super) link_type: LinkType,
-    since: Timestamp,
 }
 
 /// The side of a link that a credential is while it is in force; its proof and its status are not looked at.
 pub(super) fn side(credential: &Credential, now: Timestamp) -> Option<Side> {
-    let Ok(Some(Claims::Binding(claims))) = Claims::read(credential) else { return None };
-    let (subject, since, issuer) = (credential.subject()?, credential.summary().valid_from?, credential.issuer());
-    let holds = claims.linked_identity == issuer
-        && issuer != subject
-        && credential.summary().validity(now) == Validity::InForce;
-    holds.then_some(Side { subject, link_type: claims.link_type, since })
+    let (subject, link_type) = (credential.subject()?, link_type(credential)?);
+    let summary = credential.summary();
+    (summary.valid_from.is_some() && summary.validity(now) == Validity::InForce).then_some(Side { subject, link_type })
 }
 
 #[cfg(test)]
@@ -163,10 +201,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::ErrorCode;
     use crate::clock::{Clock, ManualClock};
     use crate::identity::Keypair;
     use crate::store::Store;
-    use crate::{ErrorCode, trust::proof};
+    use crate::trust::{CredentialType, proof};
 
     const NODE: u8 = 3;
     const PERSON: u8 = 4;

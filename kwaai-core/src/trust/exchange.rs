@@ -14,6 +14,8 @@ use super::{json, proof};
 use crate::identity::Did;
 use crate::{Error, ErrorCode, Result};
 
+const LIFETIME_SECONDS: i64 = STATEMENT_LIFETIME.as_secs().cast_signed();
+
 /// How long an answer holds.
 pub const STATEMENT_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
@@ -105,7 +107,7 @@ impl Answered {
     ///
     /// # Errors
     /// With the broken `rule`: `corrupt_data` for another `responder`, `audience` or `nonce`; `invalid_argument` when it has
-    /// `expired` or comes from the future (`not_yet`).
+    /// `expired`, comes from the future (`not_yet`) or claims to hold for longer than [`STATEMENT_LIFETIME`] (`lifetime`).
     pub(super) fn check(&self, asked: &Asked, now: Timestamp) -> Result<()> {
         for (holds, rule, why) in [
             (self.responder == asked.responder, "responder", "somebody else than was asked made the statement"),
@@ -125,6 +127,10 @@ impl Answered {
                 "expired",
                 format!("the statement held until {}", self.expires),
             ));
+        }
+        // Whoever signed it: an opinion of last year is none of today.
+        if statement::is_older(self.made, LIFETIME_SECONDS, self.expires) {
+            return Err(refused(ErrorCode::InvalidArgument, "lifetime", "the statement claims to hold for too long"));
         }
         Ok(())
     }

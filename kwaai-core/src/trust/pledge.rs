@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -364,39 +364,54 @@ impl TrustGraph {
         texts.iter().map(|text| PledgeWithdrawal::parse(text).map_err(|error| damaged("a withdrawal", error))).collect()
     }
 
-    /// Refuses a credential that its subject withdrew.
-    pub(super) fn refuse_withdrawn(&self, id: &str) -> Result<()> {
-        let withdrawn = self.store.read(|transaction| {
+    /// Whether a credential was withdrawn by its subject.
+    pub(super) fn is_withdrawn(&self, id: &str) -> Result<bool> {
+        self.store.read(|transaction| {
             let Some(table) = existing(transaction.open_table(WITHDRAWALS))? else { return Ok(false) };
             Ok(table.get(id)?.is_some())
-        })?;
-        match withdrawn {
-            true => Err(refused(ErrorCode::InvalidArgument, "withdrawn", "its subject withdrew the pledge")
-                .with_remedy("ask for the pledge again")),
-            false => Ok(()),
-        }
+        })
     }
 
-    /// Remembers a withdrawal, then forgets its credential. After a crash in between, the credential is still there
-    /// and can be withdrawn again.
+    /// Remembers a withdrawal and forgets its credential, in one step. A locked wallet forgets it when it is unlocked.
     async fn forget_withdrawn(&self, withdrawal: &PledgeWithdrawal) -> Result<()> {
         let (id, text) = (withdrawal.credential.id().to_owned(), withdrawal.json.clone());
         let wallet = self.wallet.clone();
-        let forget = {
-            let id = id.clone();
-            move || match wallet.remove(&id) {
-                Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
-                removed => removed,
-            }
-        };
         self.store
             .write_async(move |transaction| {
                 transaction.open_table(WITHDRAWALS)?.insert(id.as_str(), text.as_str())?;
+                match wallet.forget(transaction, &id) {
+                    Err(error) if error.code() == ErrorCode::PermissionDenied => Ok(()),
+                    forgotten => forgotten.map(drop),
+                }
+            })
+            .await
+    }
+
+    /// Forgets the credentials whose withdrawals came while the wallet was locked.
+    pub(super) async fn forget_all_withdrawn(&self) -> Result<()> {
+        let wallet = self.wallet.clone();
+        self.store
+            .write_async(move |transaction| {
+                let withdrawals = transaction.open_table(WITHDRAWALS)?;
+                for entry in withdrawals.iter()? {
+                    wallet.forget(transaction, entry?.0.value())?;
+                }
                 Ok(())
             })
-            .await?;
-        tokio::task::spawn_blocking(forget)
             .await
-            .map_err(|error| Error::internal("forgetting a credential did not finish").with_source(error))?
     }
+}
+
+/// Refuses, in the transaction that would keep it, a credential that its subject withdrew.
+pub(super) fn refuse_withdrawn(transaction: &WriteTransaction, id: &str) -> Result<()> {
+    match transaction.open_table(WITHDRAWALS)?.get(id)? {
+        Some(_) => Err(withdrawn()),
+        None => Ok(()),
+    }
+}
+
+/// Why a credential that its subject withdrew is refused.
+pub(super) fn withdrawn() -> Error {
+    refused(ErrorCode::InvalidArgument, "withdrawn", "its subject withdrew the pledge")
+        .with_remedy("ask for the pledge again")
 }

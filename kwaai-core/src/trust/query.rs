@@ -213,7 +213,7 @@ impl TrustStatement {
     ///
     /// # Errors
     /// With the broken `rule`: `corrupt_data` for another `responder`, `audience`, `subject`, `nonce` or kind of `answer`;
-    /// `invalid_argument` when it has `expired` or comes from the future (`not_yet`).
+    /// `invalid_argument` when it has `expired`, comes from the future (`not_yet`) or claims a `lifetime` of more than ten minutes.
     pub fn check(&self, question: &TrustQuestion, now: Timestamp) -> Result<()> {
         let fits = match (question.at_least, self.answer) {
             (_, TrustAnswer::Unknown) => true,

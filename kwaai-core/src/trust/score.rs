@@ -32,6 +32,7 @@ use super::TrustGraph;
 use super::credential::{Credential, CredentialSummary, CredentialType};
 use super::experience::Evidence;
 use super::policy::Tier;
+use super::reputation::State;
 use super::status_list::StatusLists;
 use super::succession::Successions;
 use crate::Result;
@@ -149,7 +150,6 @@ impl TrustGraph {
     /// As [`TrustGraph::import_credential`], for the first that is refused.
     pub async fn import_all(&self, texts: &[String]) -> Result<Vec<CredentialSummary>> {
         let credentials: Vec<Credential> = texts.iter().map(|text| self.verify(text)).collect::<Result<_>>()?;
-        credentials.iter().try_for_each(|credential| self.refuse_withdrawn(credential.id()))?;
         let summaries = credentials.iter().map(|credential| credential.summary().clone()).collect();
         self.wallet.keep_all(credentials).await?;
         Ok(summaries)
@@ -158,6 +158,23 @@ impl TrustGraph {
     /// The scores of several peers, in their order and from one view of the database: faster than one by one, and
     /// consistent with each other.
     pub fn scores(&self, peers: &[Did]) -> Result<Vec<Score>> {
+        self.judged(peers, |judge, peer, state| judge.score(peer, state))
+    }
+
+    /// Those of these peers that are Known by credentials of named issuers or by own experience, whatever others say of them.
+    pub(super) fn known(&self, peers: BTreeSet<Did>) -> Result<BTreeSet<Did>> {
+        let peers: Vec<Did> = peers.into_iter().collect();
+        let scores = self.judged(&peers, |judge, peer, state| judge.without_others(peer, state))?;
+        let known = peers.into_iter().zip(scores).filter(|(_, score)| Tier::of(*score) >= Tier::Known);
+        Ok(known.map(|(peer, _)| peer).collect())
+    }
+
+    /// What one view of the database says of each of these peers, in their order.
+    fn judged<T: Send>(
+        &self,
+        peers: &[Did],
+        work: impl Fn(&mut Judge<'_>, &Did, &State) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
         let (trusted, thresholds) = (self.trusted_types()?, self.thresholds()?);
         let anchors: BTreeSet<Did> = trusted
             .iter()
@@ -189,16 +206,16 @@ impl TrustGraph {
             // In the order of their rows, so that pages are read one after the other.
             let mut order: Vec<usize> = (0..peers.len()).collect();
             order.sort_unstable_by_key(|at| peers[*at].public_key());
-            let batch = |batch: &[usize]| -> Result<Vec<Score>> {
+            let batch = |batch: &[usize]| -> Result<Vec<T>> {
                 let mut judge = judge()?;
-                batch.iter().map(|at| judge.score(&peers[*at], &state)).collect()
+                batch.iter().map(|at| work(&mut judge, &peers[*at], &state)).collect()
             };
             let scores = match order.len() {
                 // Waking other threads takes longer than a few peers do.
                 0..=BATCH => vec![batch(&order)?],
                 _ => order.par_chunks(BATCH).map(batch).collect::<Result<_>>()?,
             };
-            let mut scores: Vec<(usize, Score)> = order.into_iter().zip(scores.into_iter().flatten()).collect();
+            let mut scores: Vec<(usize, T)> = order.into_iter().zip(scores.into_iter().flatten()).collect();
             scores.sort_unstable_by_key(|(at, _)| *at);
             Ok(scores.into_iter().map(|(_, score)| score).collect())
         })

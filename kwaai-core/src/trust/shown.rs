@@ -10,6 +10,7 @@ use super::credential::{Credential, CredentialSummary, CredentialType, Validity}
 use super::status_list::Status;
 use super::succession::Successions;
 use super::{CredentialFilter, MAX_PER_SUBJECT, TrustGraph, trusts};
+use crate::blocking::blocking;
 use crate::identity::Did;
 use crate::{ErrorCode, Result};
 
@@ -60,40 +61,63 @@ impl TrustGraph {
 
     /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer, under its key
     /// and those before it in its history: what issuers say that this node trusts for the type, at most
-    /// [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others, and the two sides of its links to a person or an organisation; and
-    /// about those whom it is linked to: what trusted issuers say. The others are passed over, because a peer may show
-    /// anything to anybody, and so is everything under a key that was replaced.
+    /// [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others who are Known here themselves, and the two sides of its links to a person
+    /// or an organisation of whom a trusted issuer says something; and that. The others are passed over, because a peer may show
+    /// anything to anybody, and keys cost nothing; and so is everything under a key that was replaced.
     ///
     /// # Errors
     /// Only failures of this node itself, such as a full disk.
     pub async fn import_presented(&self, peer: &Did, presented: &[String]) -> Result<Vec<CredentialSummary>> {
+        let (graph, peer) = (self.clone(), *peer);
+        let presented: Vec<String> = presented.iter().take(2 * MAX_PER_SUBJECT).cloned().collect();
+        let fitting = blocking(move || graph.fitting(&peer, &presented)).await?;
+        let mut kept = Vec::new();
+        let mut full: BTreeSet<Did> = BTreeSet::new();
+        for credential in &fitting {
+            let Some(subject) = credential.subject().filter(|subject| !full.contains(subject)) else { continue };
+            match self.wallet.keep(credential).await {
+                Ok(()) => kept.push(credential.summary().clone()),
+                Err(error) if error.code() == ErrorCode::ResourceExhausted && error.context().contains_key("limit") => {
+                    full.insert(subject);
+                }
+                Err(error) if error.context().get("rule").is_some_and(|rule| rule == "withdrawn") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Those of the presented credentials that hold and can count.
+    fn fitting(&self, peer: &Did, presented: &[String]) -> Result<Vec<Credential>> {
         let trusted = self.trusted_types()?;
-        let sound: Vec<Credential> = presented
-            .iter()
-            .take(2 * MAX_PER_SUBJECT)
-            .filter_map(|text| self.verify(text).ok())
-            .filter(|credential| self.refuse_withdrawn(credential.id()).is_ok())
-            .collect();
+        let mut sound: Vec<Credential> = Vec::new();
+        for text in presented {
+            if let Ok(credential) = self.verify(text)
+                && !self.is_withdrawn(credential.id())?
+            {
+                sound.push(credential);
+            }
+        }
         let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(peer))?;
         let now = self.clock.now();
         let mut links = self.links_of(&keys, now)?;
         let known: BTreeSet<Did> = links.iter().map(|(issuer, _)| *issuer).filter(|did| !keys.contains(did)).collect();
-        let linked = linked(&keys, &sound, now, &known);
+        let mut linked = linked(&keys, &sound, now, &known);
+        self.retain_vouched(&mut linked, &sound, &trusted)?;
         for identity in &linked {
             links.extend(self.links_of(&[*identity], now)?.into_iter().filter(|(issuer, _)| keys.contains(issuer)));
         }
         let mut strangers =
             self.endorsements_by_others(&keys, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
-        let mut kept = Vec::new();
-        let mut full: BTreeSet<Did> = BTreeSet::new();
-        for credential in &sound {
+        let endorsers = sound.iter().filter(|one| one.kind() == Some(CredentialType::PeerEndorsement));
+        let endorsers = self.known(endorsers.map(Credential::issuer).collect())?;
+        sound.retain(|credential| {
             let (Some(kind), Some(subject), issuer) = (credential.kind(), credential.subject(), credential.issuer())
             else {
-                continue;
+                return false;
             };
             let by_trusted = trusts(&trusted, &issuer, kind);
-            let fits = match kind {
-                _ if full.contains(&subject) => false,
+            match kind {
                 // One for each side: more would say nothing more, and take the place of what others say.
                 CredentialType::Binding => {
                     let ours = keys.contains(&subject) && linked.contains(&issuer);
@@ -104,22 +128,42 @@ impl TrustGraph {
                     if keys.contains(&subject) && !by_trusted && !keys.contains(&issuer) =>
                 {
                     strangers.contains(credential.id())
-                        || (strangers.len() < MAX_SHOWN_ENDORSEMENTS && strangers.insert(credential.id().to_owned()))
+                        || (endorsers.contains(&issuer)
+                            && strangers.len() < MAX_SHOWN_ENDORSEMENTS
+                            && strangers.insert(credential.id().to_owned()))
                 }
                 _ => by_trusted && (keys.contains(&subject) || linked.contains(&subject)),
-            };
-            if !fits {
-                continue;
             }
-            match self.wallet.keep(credential).await {
-                Ok(()) => kept.push(credential.summary().clone()),
-                Err(error) if error.code() == ErrorCode::ResourceExhausted && error.context().contains_key("limit") => {
-                    full.insert(subject);
-                }
-                Err(error) => return Err(error),
+        });
+        Ok(sound)
+    }
+
+    /// Leaves those identities of whom a trusted issuer says something that counts, among what is shown or what is kept. A link
+    /// with another would lend nothing.
+    fn retain_vouched(
+        &self,
+        identities: &mut BTreeSet<Did>,
+        shown: &[Credential],
+        trusted: &BTreeMap<Did, Vec<CredentialType>>,
+    ) -> Result<()> {
+        let vouches = |credential: &Credential| {
+            let kind = credential
+                .kind()
+                .filter(|kind| *kind != CredentialType::PeerEndorsement && kind.weight_in_thousandths() > 0);
+            kind.is_some_and(|kind| trusts(trusted, &credential.issuer(), kind))
+        };
+        let by_shown: BTreeSet<Did> =
+            shown.iter().filter(|credential| vouches(credential)).filter_map(Credential::subject).collect();
+        let mut vouched = BTreeSet::new();
+        for identity in identities.iter() {
+            let kept =
+                || self.wallet.list(&CredentialFilter { subject: Some(*identity), ..CredentialFilter::default() });
+            if by_shown.contains(identity) || kept()?.iter().any(vouches) {
+                vouched.insert(*identity);
             }
         }
-        Ok(kept)
+        *identities = vouched;
+        Ok(())
     }
 
     /// Whose links to these subjects need no further credential: one that is in force and was not withdrawn is kept, or so many

@@ -4,7 +4,10 @@
 //! encrypted where they lie; see [`TrustGraph::set_passphrase`].
 
 mod bundle;
+mod made;
 mod passphrase;
+
+use std::cmp::Ordering;
 
 use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -12,11 +15,12 @@ use serde_json::Value;
 
 use super::credential::{Credential, CredentialSummary, CredentialType};
 use super::score::facts::{self, FactsTable};
-use super::{TrustGraph, claim_test, proof, status_list};
+use super::{TrustGraph, claim_test, pledge, proof, status_list};
 use crate::identity::Did;
 use crate::store::{Store, existing};
 use crate::vault::Key;
 use crate::{Error, Result};
+use made::MadeFacts;
 use passphrase::KeyRing;
 
 pub use crate::vault::MAX_PASSPHRASE;
@@ -59,14 +63,18 @@ impl CredentialFilter {
 pub(super) struct Wallet {
     store: Store,
     keys: KeyRing,
+    made: MadeFacts,
 }
 
 impl Wallet {
     pub(super) fn new(store: Store) -> Wallet {
-        Wallet { store, keys: KeyRing::default() }
+        Wallet { store, keys: KeyRing::default(), made: MadeFacts::default() }
     }
 
-    /// Keeps a credential whose proof the caller has checked. One with the same content is replaced.
+    /// Keeps a credential whose proof the caller has checked. One with the same content is replaced when this one holds longer.
+    ///
+    /// # Errors
+    /// `invalid_argument` with the rule `withdrawn` for a pledge that its subject withdrew.
     pub(super) async fn keep(&self, credential: &Credential) -> Result<()> {
         self.keep_all(vec![credential.clone()]).await
     }
@@ -103,11 +111,14 @@ impl Wallet {
     }
 
     /// What scores need of the credentials, as one transaction sees it. Under a passphrase it is not written down, and made
-    /// anew from the credentials each time.
+    /// from the credentials when they have changed since.
     pub(super) fn facts(&self, transaction: &ReadTransaction) -> Result<FactsTable> {
         match self.keys.for_reading(transaction)? {
             None => FactsTable::open(transaction),
-            Some(key) => Ok(FactsTable::of(&Shelf::open(transaction, Some(&key))?.all()?)),
+            Some(key) => {
+                let made = self.made.of(transaction, || Shelf::open(transaction, Some(&key))?.all())?;
+                Ok(FactsTable::Made(made))
+            }
         }
     }
 
@@ -120,25 +131,33 @@ impl Wallet {
     }
 
     pub(super) fn remove(&self, id: &str) -> Result<()> {
-        self.store.write(|transaction| {
-            let removed = match self.keys.for_writing(transaction)? {
-                Some(key) => {
-                    let mut table = transaction.open_table(SEALED)?;
-                    table.remove(id)?.map(|sealed| unsealed(&key, id, sealed.value())).transpose()?
-                }
-                None => {
-                    let mut table = transaction.open_table(CREDENTIALS)?;
-                    table.remove(id)?.map(|text| read(id, text.value())).transpose()?
-                }
-            };
-            let credential = removed.ok_or_else(|| missing(id))?;
-            if let Some(subject) = credential.subject() {
-                transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
-            }
-            facts::remove(transaction, &credential)?;
-            claim_test::forget(transaction, id)?;
-            status_list::unlink(transaction, &credential)
+        self.store.write(|transaction| match self.forget(transaction, id)? {
+            true => Ok(()),
+            false => Err(missing(id)),
         })
+    }
+
+    /// Forgets a credential in a transaction that does more; whether there was one.
+    pub(super) fn forget(&self, transaction: &WriteTransaction, id: &str) -> Result<bool> {
+        let removed = match self.keys.for_writing(transaction)? {
+            Some(key) => {
+                made::changed(transaction)?;
+                let mut table = transaction.open_table(SEALED)?;
+                table.remove(id)?.map(|sealed| unsealed(&key, id, sealed.value())).transpose()?
+            }
+            None => {
+                let mut table = transaction.open_table(CREDENTIALS)?;
+                table.remove(id)?.map(|text| read(id, text.value())).transpose()?
+            }
+        };
+        let Some(credential) = removed else { return Ok(false) };
+        if let Some(subject) = credential.subject() {
+            transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
+        }
+        facts::remove(transaction, &credential)?;
+        claim_test::forget(transaction, id)?;
+        status_list::unlink(transaction, &credential)?;
+        Ok(true)
     }
 }
 
@@ -190,8 +209,9 @@ impl Shelf<'_> {
 
 fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Credential) -> Result<()> {
     let id = credential.id();
+    pledge::refuse_withdrawn(transaction, id)?;
     if let Some(kept) = kept(transaction, key, id)?
-        && proofs_hold(credential) <= proofs_hold(&kept)
+        && !outlasts(credential, &kept)
     {
         return Ok(());
     }
@@ -210,7 +230,10 @@ fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Creden
     }
     let text = credential.to_json();
     match key {
-        Some(key) => drop(transaction.open_table(SEALED)?.insert(id, key.seal(id, &text)?.as_slice())?),
+        Some(key) => {
+            made::changed(transaction)?;
+            transaction.open_table(SEALED)?.insert(id, key.seal(id, &text)?.as_slice())?;
+        }
         None => {
             transaction.open_table(CREDENTIALS)?.insert(id, text.as_str())?;
             facts::put(transaction, credential)?;
@@ -233,20 +256,30 @@ fn kept(transaction: &WriteTransaction, key: Option<&Key>, id: &str) -> Result<O
     }
 }
 
-/// Until when all proofs of a credential hold, when its issuer made the newest of them, how many there are, and how they are written.
-/// Of two copies the greater is kept, whichever came first: anybody can take a proof away from a set or add one, and must not
-/// shorten what the issuer gave by it.
-fn proofs_hold(credential: &Credential) -> (Timestamp, Option<Timestamp>, usize, String) {
-    let proofs = credential.written_proofs();
+/// Whether a copy takes the place of the one that is kept: its proofs hold longer, or as long and its issuer made the newest of
+/// them later, or it has all the proofs of the other and more. Anybody can take a proof away from a set or add one, and must
+/// neither shorten what the issuer gave by it nor push out what others added.
+fn outlasts(copy: &Credential, kept: &Credential) -> bool {
+    match holds(copy).cmp(&holds(kept)) {
+        Ordering::Greater => true,
+        Ordering::Less => false,
+        Ordering::Equal => {
+            let (offered, held) = (copy.written_proofs(), kept.written_proofs());
+            offered.len() > held.len() && held.iter().all(|proof| offered.contains(proof))
+        }
+    }
+}
+
+/// Until when all proofs of a credential hold, and when its issuer made the newest of them.
+fn holds(credential: &Credential) -> (Timestamp, Option<Timestamp>) {
     let by_issuer = |proof: &&Value| {
         let method = proof.get("verificationMethod").and_then(Value::as_str);
         let did = method.and_then(|method| method.split('#').next()).and_then(|did| did.parse::<Did>().ok());
         did == Some(credential.issuer())
     };
     let created = |proof: &Value| proof.get("created").and_then(|value| proof::date_time("created", value).ok());
-    let made = proofs.iter().filter(by_issuer).filter_map(created).max();
-    let written = credential.document().get("proof").map(Value::to_string);
-    (credential.proof_until().unwrap_or(Timestamp::MAX), made, proofs.len(), written.unwrap_or_default())
+    let made = credential.written_proofs().iter().filter(by_issuer).filter_map(created).max();
+    (credential.proof_until().unwrap_or(Timestamp::MAX), made)
 }
 
 fn about(transaction: &ReadTransaction, shelf: &Shelf<'_>, subject: &Did) -> Result<Vec<Credential>> {
@@ -315,7 +348,8 @@ impl TrustGraph {
     /// # Errors
     /// `permission_denied` for a wrong passphrase; `not_found` when there is none.
     pub async fn unlock(&self, passphrase: &str) -> Result<()> {
-        self.wallet.unlock(passphrase).await
+        self.wallet.unlock(passphrase).await?;
+        self.forget_all_withdrawn().await
     }
 
     /// Forgets the key of the passphrase. Whatever needs the credentials answers `permission_denied` from now on, scores
@@ -324,6 +358,8 @@ impl TrustGraph {
     /// # Errors
     /// `not_found` when there is no passphrase, so that nothing can be locked.
     pub fn lock(&self) -> Result<()> {
-        self.wallet.lock()
+        self.wallet.lock()?;
+        self.wallet.made.forget();
+        Ok(())
     }
 }

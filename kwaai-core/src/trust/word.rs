@@ -20,6 +20,7 @@ use super::experience::Evidence;
 use super::query::Disclosure;
 use super::reputation::{MAX_PER_RECOMMENDER, MAX_WEIGHT};
 use super::statement::{self, Reader, refused};
+use crate::blocking::blocking;
 use crate::identity::{Did, Signer};
 use crate::{Error, ErrorCode, Result};
 
@@ -173,7 +174,7 @@ impl TrustWord {
     ///
     /// # Errors
     /// With the broken `rule`: `corrupt_data` for another `responder`, `audience` or `nonce`; `invalid_argument` when it has
-    /// `expired` or comes from the future (`not_yet`).
+    /// `expired`, comes from the future (`not_yet`) or claims a `lifetime` of more than ten minutes.
     pub fn check(&self, request: &WordRequest, now: Timestamp) -> Result<()> {
         self.answered.check(&request.asked, now)
     }
@@ -225,8 +226,7 @@ impl TrustGraph {
         asked.check(self.did(), caller, now)?;
         askers.admit(asked.asker, now)?;
         let graph = self.clone();
-        let seen = tokio::task::spawn_blocking(move || graph.permitted_word(asked.asker, now)).await;
-        let seen = seen.map_err(|error| Error::internal("reading experience did not finish").with_source(error))??;
+        let seen = blocking(move || graph.permitted_word(asked.asker, now)).await?;
         TrustWord::sign(&*self.signer, &asked, seen, now).await
     }
 

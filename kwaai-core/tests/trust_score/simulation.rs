@@ -186,22 +186,19 @@ impl Network {
         (network, outcomes)
     }
 
-    /// The share of pairs of honest peers of whom one gives the other a lower tier because of what others say, where
+    /// The share of pairs of honest peers of whom one gives the other a lower tier than it would if the malicious said nothing, where
     /// credentials put them just above each threshold and well above it in turn.
     pub fn moved_tiers(&self) -> f64 {
         let honest: Vec<usize> = (0..PEERS).filter(|peer| !self.is_malicious(*peer)).collect();
+        let names: Vec<u32> = honest.iter().map(|peer| self.names[*peer]).collect();
+        let truth: BTreeMap<u32, Claims> = names.iter().map(|name| (*name, self.word[name].clone())).collect();
+        let credentials = |peer: u32| [0.12, 0.3, 0.42, 0.55, 0.72, 0.9][peer as usize % 6];
         let (mut pairs, mut moved) = (0u32, 0u32);
         for asker in &honest {
-            let credentials = |peer: u32| [0.12, 0.3, 0.42, 0.55, 0.72, 0.9][peer as usize % 6];
-            let judged = self.judge(*asker, credentials);
-            for peer in honest.iter().filter(|peer| *peer != asker) {
-                let seen = self.experience[*asker].get(&self.names[*peer]).cloned().unwrap_or_default();
-                let name = self.names[*peer];
-                let alone =
-                    blend(credentials(name), seen.evidence(self.now), Evidence::default(), seen.standing(self.now));
+            let (told, spared) = (self.judge(*asker, &self.word, credentials), self.judge(*asker, &truth, credentials));
+            for name in names.iter().filter(|name| **name != self.names[*asker]) {
                 pairs += 1;
-                let below = Tier::of(judged(name).lower_bound) < Tier::of(alone.lower_bound);
-                moved += u32::from(below);
+                moved += u32::from(Tier::of(told(*name).lower_bound) < Tier::of(spared(*name).lower_bound));
             }
         }
         f64::from(moved) / f64::from(pairs)
@@ -275,7 +272,7 @@ impl Network {
             Metric::Nothing => vec![1.0; able.len()],
             Metric::EigenTrust { .. } => able.iter().map(|peer| trust[*peer]).collect(),
             Metric::Ours | Metric::OursBare => {
-                let judged = self.judge(asker, |peer| match metric {
+                let judged = self.judge(asker, &self.word, |peer| match metric {
                     Metric::Ours if peer < PEERS as u32 => CREDENTIALS,
                     _ => 0.0,
                 });
@@ -284,15 +281,20 @@ impl Network {
         }
     }
 
-    /// How one honest peer scores others, given what their credentials give them.
-    fn judge<'a>(&'a self, asker: usize, credentials: impl Fn(u32) -> f64 + 'a) -> impl Fn(u32) -> Blend + 'a {
+    /// How one honest peer scores others, given what is said and what their credentials give them.
+    fn judge<'a>(
+        &'a self,
+        asker: usize,
+        word: &'a BTreeMap<u32, Claims>,
+        credentials: impl Fn(u32) -> f64 + 'a,
+    ) -> impl Fn(u32) -> Blend + 'a {
         let seen = &self.experience[asker];
         let own: BTreeMap<u32, Evidence> = seen.iter().map(|(peer, seen)| (*peer, seen.evidence(self.now))).collect();
-        let weights = propagation::recommender_weights(&own, &self.word, |recommender| recommender < PRETRUSTED as u32);
+        let weights = propagation::recommender_weights(&own, word, |recommender| recommender < PRETRUSTED as u32);
         move |peer| {
             let nothing = Experience::default();
             let seen = seen.get(&peer).unwrap_or(&nothing);
-            let heard = propagation::recommended(&weights, &self.word, peer, |recommender| {
+            let heard = propagation::recommended(&weights, word, peer, |recommender| {
                 recommender >= PEERS as u32 && !own.contains_key(&recommender)
             });
             blend(credentials(peer), seen.evidence(self.now), heard, seen.standing(self.now))

@@ -9,16 +9,18 @@
 //! A row is a version, then for each credential its identifier and issuer (32 bytes each), the name of its type, flags,
 //! and the instants and reports that the flags announce; numbers are little-endian. A report is, of an uptime, the share as
 //! a 64-bit float and the seconds of observation, of a throughput its rate as a float; NaN and the smallest number of
-//! seconds stand for what could not be read. Of a credential that its issuer may withdraw, the entries of its status follow: their
+//! seconds stand for what could not be read. Of one side of a link, a byte follows for what its issuer is. Of a credential that its issuer may withdraw, the entries of its status follow: their
 //! number, and of each a byte for its purpose, its index, and the length and text of its list's name; none when they cannot be
 //! read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
-use super::super::claims::Claims;
+use super::super::binding::link_type;
+use super::super::claims::{Claims, LinkType};
 use super::super::credential::{Credential, CredentialType, Validity};
 use super::super::experience::Reader;
 use super::super::json;
@@ -34,7 +36,7 @@ const FACTS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("trust.fac
 /// (issuer, subject) of every kept endorsement.
 const ENDORSED: TableDefinition<(&[u8; 32], &[u8; 32]), ()> = TableDefinition::new("trust.endorsed");
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// The bytes of one credential in a row are no fewer: its identifier, its issuer, the length of its type and its flags.
 const LEAST: usize = 66;
 const ID_PREFIX: &str = "urn:kwaai:vc:";
@@ -45,6 +47,7 @@ const UNTIL: u8 = 4;
 const PROOF_UNTIL: u8 = 8;
 const REPORTED: u8 = 16;
 const MALFORMED: u8 = 32;
+const LINK: u8 = 64;
 
 /// What a score needs of one credential.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +64,8 @@ pub(crate) struct Facts {
     pub(crate) reported: Option<Reported>,
     /// Whether what it claims cannot be meant; see [`Claims::check`].
     pub(crate) malformed: bool,
+    /// What the issuer is to the subject, where the credential is one side of a link.
+    pub(crate) link: Option<LinkType>,
 }
 
 impl Facts {
@@ -77,6 +82,7 @@ impl Facts {
             proof_until: credential.proof_until(),
             reported: summary.kind.zip(credential.claims()).and_then(|(kind, claims)| Reported::of(kind, claims)),
             malformed: Claims::check(credential).is_err(),
+            link: link_type(credential),
         })
     }
 
@@ -175,7 +181,7 @@ pub(crate) fn clear(transaction: &WriteTransaction) -> Result<()> {
 /// The facts as one transaction sees them: written down, or made of credentials that are kept encrypted.
 pub(crate) enum FactsTable {
     Written(Box<Written>),
-    Made(Made),
+    Made(Arc<Made>),
 }
 
 type Pairs = ReadOnlyTable<(&'static [u8; 32], &'static [u8; 32]), ()>;
@@ -197,9 +203,11 @@ impl FactsTable {
         let endorsed = endorsed.filter(|table: &Pairs| !table.is_empty().unwrap_or(false));
         Ok(FactsTable::Written(Box::new(Written { facts, endorsed })))
     }
+}
 
+impl Made {
     /// The facts of these credentials, which are in the order of their identifiers.
-    pub(crate) fn of(credentials: &[Credential]) -> FactsTable {
+    pub(crate) fn of(credentials: &[Credential]) -> Made {
         let mut facts: BTreeMap<[u8; 32], Vec<Facts>> = BTreeMap::new();
         let mut endorsed = BTreeSet::new();
         for credential in credentials {
@@ -209,9 +217,11 @@ impl FactsTable {
             }
             facts.entry(*subject.public_key()).or_default().push(one);
         }
-        FactsTable::Made(Made { facts, endorsed })
+        Made { facts, endorsed }
     }
+}
 
+impl FactsTable {
     /// The facts of the credentials about a subject, in the order of their identifiers.
     pub(crate) fn about(&self, subject: &[u8; 32]) -> Result<Vec<Facts>> {
         match self {
@@ -251,7 +261,8 @@ fn encode(all: &[Facts]) -> Vec<u8> {
         let revocable = if facts.revocable { REVOCABLE } else { 0 };
         let reported = if facts.reported.is_some() { REPORTED } else { 0 };
         let malformed = if facts.malformed { MALFORMED } else { 0 };
-        bytes.push(instants.iter().fold(revocable | reported | malformed, |flags, (flag, instant)| {
+        let link = if facts.link.is_some() { LINK } else { 0 };
+        bytes.push(instants.iter().fold(revocable | reported | malformed | link, |flags, (flag, instant)| {
             if instant.is_some() { flags | flag } else { flags }
         }));
         for instant in instants.into_iter().filter_map(|(_, instant)| instant) {
@@ -266,6 +277,9 @@ fn encode(all: &[Facts]) -> Vec<u8> {
             }
             Some(Reported::Throughput { rate }) => bytes.extend(float(*rate)),
             None => {}
+        }
+        if let Some(link) = facts.link {
+            bytes.push(link_byte(link));
         }
         if facts.revocable {
             bytes.push(facts.status.len() as u8);
@@ -294,7 +308,7 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             name => Some(std::str::from_utf8(name).ok()?.parse().ok()?),
         };
         let flags = reader.u8()?;
-        if flags > (REVOCABLE | FROM | UNTIL | PROOF_UNTIL | REPORTED | MALFORMED)
+        if flags > (REVOCABLE | FROM | UNTIL | PROOF_UNTIL | REPORTED | MALFORMED | LINK)
             || all.last().is_some_and(|before| before.id >= id)
         {
             return None;
@@ -316,6 +330,13 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             Some(CredentialType::Throughput) => Some(Reported::Throughput { rate: float(&mut reader)? }),
             Some(_) => return None,
         };
+        let link = match flags & LINK {
+            0 => None,
+            _ => {
+                let byte = reader.u8()?;
+                Some(LinkType::ALL.into_iter().find(|link| link_byte(*link) == byte)?)
+            }
+        };
         let revocable = flags & REVOCABLE != 0;
         let malformed = flags & MALFORMED != 0;
         let status = if revocable { status(&mut reader)? } else { Vec::new() };
@@ -330,9 +351,19 @@ fn decode(row: &[u8]) -> Option<Vec<Facts>> {
             proof_until,
             reported,
             malformed,
+            link,
         });
     }
     Some(all)
+}
+
+fn link_byte(link: LinkType) -> u8 {
+    match link {
+        LinkType::Person => 0,
+        LinkType::Organisation => 1,
+        LinkType::Passkey => 2,
+        LinkType::Node => 3,
+    }
 }
 
 fn status(reader: &mut Reader<'_>) -> Option<Vec<StatusEntry>> {
@@ -408,21 +439,23 @@ mod tests {
             proof_until: Some("2027-06-01T00:00:00Z".parse().unwrap()),
             reported: Some(Reported::Uptime { share: Some(0.95), seconds: None }),
             malformed: true,
+            link: Some(LinkType::Organisation),
         }
     }
 
     #[test]
     fn a_row_is_written_as_it_was_laid_down() {
-        let mut expected = vec![3u8];
+        let mut expected = vec![4u8];
         expected.extend([1; 32]);
         expected.extend([2; 32]);
-        expected.extend(b"\x08UptimeVC\x3b");
+        expected.extend(b"\x08UptimeVC\x7b");
         expected.extend(1_780_272_000i64.to_le_bytes());
         expected.extend(500_000_000i32.to_le_bytes());
         expected.extend(1_811_808_000i64.to_le_bytes());
         expected.extend(0i32.to_le_bytes());
         expected.extend(0.95f64.to_le_bytes());
         expected.extend(i64::MIN.to_le_bytes());
+        expected.push(1);
         expected.extend(b"\x01\x01\x2c\x01\0\0\0\0\0\0\x05\0urn:x");
         assert_eq!(encode(&[sample()]), expected);
         assert_eq!(decode(&expected).unwrap(), [sample()]);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{Span, Timestamp};
 
 use super::super::TrustGraph;
+use super::super::binding::Links;
 use super::super::credential::{CredentialType, Validity};
 use super::super::endorsement::{MAX_ENDORSED, answer_for, worth};
 use super::super::experience::{Evidence, Experience};
@@ -54,10 +55,9 @@ impl Judge<'_> {
         };
         let keys = circle.len();
         let mut all = circle.iter().map(|key| self.table.about(key.public_key())).collect::<Result<Vec<_>>>()?;
-        // Links are read from the credentials themselves, which takes long; few peers have any.
         for at in 0..keys {
-            if all[at].iter().any(|facts| facts.kind == Some(CredentialType::Binding)) {
-                for identity in self.graph.bound_identities(&circle[at])? {
+            if all[at].iter().any(|facts| facts.link.is_some()) {
+                for identity in self.links().followed(&circle[at])? {
                     for key in self.successions.all_of(&identity)? {
                         if !circle.contains(&key) {
                             all.push(self.table.about(key.public_key())?);
@@ -102,6 +102,10 @@ impl Judge<'_> {
             },
             reasons: weighed.into_iter().map(Weighed::into_reason).collect(),
         })
+    }
+
+    fn links(&mut self) -> Links<'_> {
+        Links { table: self.table, lists: &mut self.lists, keys: &mut self.keys, now: self.now }
     }
 
     /// What recommenders say about the newest of a peer's keys that any of them speaks of.
@@ -268,12 +272,9 @@ impl Judge<'_> {
         if let Some(known) = self.endorsers.get(endorser) {
             return Ok(*known);
         }
-        let credentials = self.own_credentials(endorser)?;
-        let keys = self.successions.held_by(endorser)?;
-        let seen = seen(&keys, state, self.now);
-        let (own, standing) = (seen.evidence(self.now), seen.standing(self.now));
-        let score = blend(credentials, own, Evidence::default(), standing).lower_bound;
+        let score = self.without_others(endorser, state)?;
         let found = if score > 0.0 {
+            let keys = self.successions.held_by(endorser)?;
             let mut endorsed = 0;
             for key in &keys {
                 endorsed += self.table.endorsed_by(key.public_key(), MAX_ENDORSED + 1)?.len();
@@ -284,6 +285,14 @@ impl Judge<'_> {
         };
         self.endorsers.insert(*endorser, found);
         Ok(found)
+    }
+
+    /// The lower bound of what a peer has from credentials of named issuers and from own experience: without endorsements, links
+    /// and what others say.
+    pub(super) fn without_others(&mut self, peer: &Did, state: &State) -> Result<f64> {
+        let credentials = self.own_credentials(peer)?;
+        let seen = seen(&self.successions.held_by(peer)?, state, self.now);
+        Ok(blend(credentials, seen.evidence(self.now), Evidence::default(), seen.standing(self.now)).lower_bound)
     }
 
     /// What a peer has from credentials of named issuers, endorsements left out.

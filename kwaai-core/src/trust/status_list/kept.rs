@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::super::credential::{Credential, Validity};
 use super::super::{TrustGraph, decode, encode};
 use super::{
-    Bitstring, DEFAULT_TTL, MAX_URL, Rule, STATUS_URN, Status, StatusListUrl, StatusLists, StatusPurpose, entries,
+    Bitstring, DEFAULT_TTL, MAX_URL, MIN_STATUS_ENTRIES, Rule, STATUS_URN, Status, StatusListUrl, StatusLists,
+    StatusPurpose, entries,
 };
 use crate::identity::Did;
 use crate::store::existing;
@@ -26,6 +27,9 @@ pub(super) const KEPT: TableDefinition<(&str, &str), &str> = TableDefinition::ne
 
 /// (issuer, name of the list) → its bits.
 pub(super) const KEPT_BITS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("trust.status.kept_bits");
+
+/// So many lists are kept of an issuer that this node does not trust for anything.
+const MAX_LISTS_OF_OTHERS: usize = 4;
 
 /// How far ahead an issuer's clock may go.
 const SKEW: Duration = Duration::from_secs(5 * 60);
@@ -100,7 +104,8 @@ impl TrustGraph {
     /// than the issuer in its name signed it, or when a newer one is kept already;
     /// `STATUS_LIST_LENGTH_ERROR` and `MALFORMED_VALUE_ERROR` (`invalid_argument`) when it is too short or no status list;
     /// `STATUS_RETRIEVAL_ERROR` (`not_found`) when no kept credential names it.
-    /// `resource_exhausted` when it is longer than what is read.
+    /// `resource_exhausted` when it is longer than what is read, and of an issuer that this node does not trust for anything, when it
+    /// is longer than the shortest list or four others of that issuer are kept.
     pub async fn keep_status_list(&self, json: &str) -> Result<KeptStatusList> {
         let now = self.clock.now();
         let refused = |error: Error| error.with("rule", Rule::Verification.as_str());
@@ -112,8 +117,19 @@ impl TrustGraph {
             fresh_until: list.fresh_until,
         };
         let kept = Kept { head, credential: credential.to_json() };
+        // Who is no named issuer may have its lists kept for a link or an endorsement, and keys cost nothing.
+        let named = self.trusted_types()?.contains_key(&list.issuer);
+        if !named && list.entries > MIN_STATUS_ENTRIES as u64 {
+            return Err(Error::resource_exhausted(format!(
+                "of an issuer that this node does not trust, lists of {MIN_STATUS_ENTRIES} entries are kept, not of {}",
+                list.entries
+            ))
+            .with("limit", MIN_STATUS_ENTRIES)
+            .with_remedy("trust the issuer first"));
+        }
+        let most = if named { usize::MAX } else { MAX_LISTS_OF_OTHERS };
         let (issuer, url) = (list.issuer.to_string(), list.url.clone());
-        self.store.write_async(move |transaction| insert(transaction, &issuer, &url, &kept, &bits)).await?;
+        self.store.write_async(move |transaction| insert(transaction, &issuer, &url, &kept, &bits, most)).await?;
         Ok(list)
     }
 
@@ -145,7 +161,7 @@ impl TrustGraph {
     }
 
     /// The lists that this node wants: those that its credentials name and of which it has no copy, or one past the middle
-    /// of its time. In a fixed order.
+    /// of its time. Those of trusted issuers come first, otherwise in a fixed order.
     pub fn wanted_status_lists(&self) -> Result<Vec<WantedStatusList>> {
         self.wanted(None)
     }
@@ -156,7 +172,7 @@ impl TrustGraph {
     }
 
     fn wanted(&self, issuers: Option<&BTreeSet<Did>>) -> Result<Vec<WantedStatusList>> {
-        let (now, own) = (self.clock.now(), self.did());
+        let (now, own, trusted) = (self.clock.now(), self.did(), self.trusted_types()?);
         self.store.read(|transaction| {
             let Some(named) = existing(transaction.open_table(NAMED))? else { return Ok(Vec::new()) };
             let mut wanted = BTreeSet::new();
@@ -172,7 +188,9 @@ impl TrustGraph {
                     wanted.insert(WantedStatusList { issuer: did, url: url.into() });
                 }
             }
-            Ok(wanted.into_iter().collect())
+            let mut wanted: Vec<WantedStatusList> = wanted.into_iter().collect();
+            wanted.sort_by_key(|list| !trusted.contains_key(&list.issuer));
+            Ok(wanted)
         })
     }
 
@@ -261,7 +279,15 @@ fn ttl(subject: &Map<String, Value>) -> Result<Option<Duration>> {
     })
 }
 
-fn insert(transaction: &WriteTransaction, issuer: &str, url: &str, new: &Kept, bits: &Bitstring) -> Result<()> {
+/// Keeps a list unless `most` others of its issuer are kept.
+fn insert(
+    transaction: &WriteTransaction,
+    issuer: &str,
+    url: &str,
+    new: &Kept,
+    bits: &Bitstring,
+    most: usize,
+) -> Result<()> {
     let named = transaction.open_table(NAMED)?;
     if named.range((issuer, url, "")..(issuer, url, LAST))?.next().is_none() {
         return Err(Rule::Retrieval
@@ -271,6 +297,11 @@ fn insert(transaction: &WriteTransaction, issuer: &str, url: &str, new: &Kept, b
     let mut table = transaction.open_table(KEPT)?;
     let held: Option<Head> = table.get((issuer, url))?.map(|kept| decode("a status list", kept.value())).transpose()?;
     let mut all_bits = transaction.open_table(KEPT_BITS)?;
+    if held.is_none() && table.range((issuer, "")..(issuer, LAST))?.take(most).count() == most {
+        return Err(Error::resource_exhausted("so many lists of this issuer are kept already")
+            .with("limit", most)
+            .with_remedy("trust the issuer first"));
+    }
     if let Some(held) = held {
         let same = all_bits.get((issuer, url))?.is_some_and(|held| held.value() == bits.0);
         // Of two lists of one instant nobody can say which is the newer, so the second does not replace the first.

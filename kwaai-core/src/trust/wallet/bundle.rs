@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::credential::{Credential, CredentialSummary};
-use super::super::{CredentialFilter, TrustGraph, encode};
+use super::super::{CredentialFilter, TrustGraph, encode, pledge};
 use crate::{Error, Result};
 
 /// The longest bundle that is read, in bytes.
@@ -72,9 +72,10 @@ impl TrustGraph {
         let mut imported = ImportedBundle { kept: Vec::new(), refused: Vec::new() };
         let mut verified = Vec::new();
         for (place, text) in bundle.credentials.iter().enumerate() {
-            let verified_now = Credential::verify(text, now)
-                .and_then(|credential| self.refuse_withdrawn(credential.id()).map(|()| credential));
-            match verified_now {
+            match Credential::verify(text, now) {
+                Ok(credential) if self.is_withdrawn(credential.id())? => {
+                    imported.refused.push((place, pledge::withdrawn()));
+                }
                 Ok(credential) => {
                     imported.kept.push(credential.summary().clone());
                     verified.push(credential);

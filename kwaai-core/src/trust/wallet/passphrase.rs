@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::super::score::facts;
 use super::super::{decode, encode};
-use super::{CREDENTIALS, SEALED, Wallet, read, unsealed};
+use super::{CREDENTIALS, SEALED, Wallet, made, read, unsealed};
+use crate::blocking::blocking;
 use crate::store::existing;
 use crate::vault::{Key, Vault, check_passphrase};
 use crate::{Error, Result};
@@ -142,6 +143,7 @@ fn seal_all(transaction: &WriteTransaction, key: &Key) -> Result<()> {
     }
     drop(plain);
     transaction.delete_table(CREDENTIALS)?;
+    made::changed(transaction)?;
     facts::clear(transaction)
 }
 
@@ -153,11 +155,6 @@ fn has_vault(transaction: &ReadTransaction) -> Result<bool> {
 fn vault(transaction: &ReadTransaction) -> Result<Option<Vault>> {
     let Some(table) = existing(transaction.open_table(VAULT))? else { return Ok(None) };
     table.get(ENTRY)?.map(|vault| decode("the passphrase", vault.value())).transpose()
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let joined = tokio::task::spawn_blocking(work).await;
-    joined.unwrap_or_else(|error| Err(Error::internal("a key was not derived").with_source(error)))
 }
 
 fn locked() -> Error {
