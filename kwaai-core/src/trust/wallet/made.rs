@@ -12,9 +12,12 @@ use crate::store::existing;
 /// How often the encrypted credentials changed, under the one key there is.
 const CHANGES: TableDefinition<(), u64> = TableDefinition::new("trust.credentials.changes");
 
-/// The facts as of a number of changes; shared by the clones of a wallet.
+/// The facts that are held; shared by the clones of a wallet.
 #[derive(Clone, Default)]
-pub(super) struct MadeFacts(Arc<Mutex<Option<(u64, Arc<Made>)>>>);
+pub(super) struct MadeFacts(Arc<Mutex<Option<Held>>>);
+
+/// After how many changes they were made, and the facts.
+type Held = (u64, Arc<Made>);
 
 impl MadeFacts {
     /// The facts of the credentials that one transaction sees.
