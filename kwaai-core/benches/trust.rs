@@ -181,8 +181,9 @@ fn threats(first: u64, seeds: u64) -> Value {
     let edge = (worth(0.5, 1.0, 1), 1.0);
     let sybils = std::iter::repeat_n((worth(0.0, 1.0, 1), 1.0), 1_000_000);
     let gain = endorsed_score(std::iter::once(edge).chain(sybils)) / endorsed_score([edge]);
+    let slander = [Threat::Slander, Threat::Accusers];
     let lowered = (first..first + seeds)
-        .map(|seed| Network::after(Threat::Slander, Metric::Ours, Choice::Greedy, seed).0.moved_tiers())
+        .flat_map(|seed| slander.map(|threat| Network::after(threat, Metric::Ours, Choice::Greedy, seed).0.moved_tiers()))
         .fold(0.0, f64::max);
     json!({"seeds": seeds, "rows": rows, "sybil_gain": gain, "slandered": lowered})
 }
