@@ -252,7 +252,7 @@ impl TrustGraph {
         rt::blocking(&cancel, move || graph.verify(&json)).await.map(Credential::from)
     }
 
-    /// Verifies a credential, then keeps it.
+    /// Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error.
     pub async fn import_credential(&self, json: String, cancel: CancelToken) -> Result<CredentialSummary> {
         let graph = self.handle.get()?;
         let kept = rt::run(&cancel, async move { graph.import_credential(&json).await }).await?;

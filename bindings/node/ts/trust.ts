@@ -553,7 +553,7 @@ export class TrustGraph implements AsyncDisposable {
     return reads(credential)(await finished(this.#native.verify(text('credential', credentialJson)), options));
   }
 
-  /** Verifies a credential, then keeps it. */
+  /** Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error. */
   async importCredential(credential: string, options?: CallOptions): Promise<CredentialSummary> {
     return reads(summary)(await finished(this.#native.importCredential(text('credential', credential)), options));
   }

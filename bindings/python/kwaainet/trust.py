@@ -379,7 +379,7 @@ class TrustGraph:
         return record(Credential, await finished(self._native.verify(credential)))
 
     async def import_credential(self, credential: str) -> CredentialSummary:
-        """Verifies a credential, then keeps it."""
+        """Verifies a credential, then keeps it. What breaks a rule is refused, with the ``rule`` in the error."""
         return record(CredentialSummary, await finished(self._native.import_credential(credential)))
 
     async def credentials(

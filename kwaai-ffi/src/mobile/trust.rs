@@ -59,7 +59,7 @@ impl NativeTrustGraph {
         Ok(self.0.verify(credential, token(cancel)).await?)
     }
 
-    /// Verifies a credential, then keeps it.
+    /// Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error.
     pub async fn import_credential(&self, credential: String, cancel: Cancel) -> Result<CredentialSummary> {
         Ok(self.0.import_credential(credential, token(cancel)).await?)
     }

@@ -44,7 +44,7 @@ public final class TrustGraph: Sendable {
         try await call { try await native.verify(credential: credential, cancel: $0) }
     }
 
-    /// Verifies a credential, then keeps it.
+    /// Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error.
     @discardableResult
     public func importCredential(credential: String) async throws -> CredentialSummary {
         try await call { try await native.importCredential(credential: credential, cancel: $0) }

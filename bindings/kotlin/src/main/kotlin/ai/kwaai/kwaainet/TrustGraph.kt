@@ -29,7 +29,7 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     public suspend fun verify(credential: String): Credential =
         call { native.verify(credential.sound("credential"), null).read() }
 
-    /** Verifies a credential, then keeps it. */
+    /** Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error. */
     public suspend fun importCredential(credential: String): CredentialSummary =
         call { native.importCredential(credential.sound("credential"), null).read() }
 
