@@ -183,7 +183,9 @@ fn threats(first: u64, seeds: u64) -> Value {
     let gain = endorsed_score(std::iter::once(edge).chain(sybils)) / endorsed_score([edge]);
     let slander = [Threat::Slander, Threat::Accusers];
     let lowered = (first..first + seeds)
-        .flat_map(|seed| slander.map(|threat| Network::after(threat, Metric::Ours, Choice::Greedy, seed).0.moved_tiers()))
+        .flat_map(|seed| {
+            slander.map(|threat| Network::after(threat, Metric::Ours, Choice::Greedy, seed).0.moved_tiers())
+        })
         .fold(0.0, f64::max);
     json!({"seeds": seeds, "rows": rows, "sybil_gain": gain, "slandered": lowered})
 }

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::store::Store;
-use kwaai_core::trust::propagation::{EigenTrust, MAX_PEERS, eigentrust, recommended, recommender_weights};
+use kwaai_core::trust::propagation::{
+    EigenTrust, MAX_PEERS, PRAISE_CAP, RECOMMENDED_CAP, STRANGERS_CAP, WARNINGS_CAP, eigentrust, recommended,
+    recommender_weights,
+};
 use kwaai_core::trust::{
     CredentialType, ENDORSEMENT_BUDGET, Evidence, Experience, MAX_ENDORSED, Observation, Outcome, Recommendation,
     Thresholds, Tier, TrustGraph, answer_for, blend, endorsed_score, worth,
@@ -426,15 +429,18 @@ proptest! {
         standing in 0.0f64..=1.0,
     ) {
         let heard = Evidence { good: f64::from(heard.0), bad: f64::from(heard.1) };
-        let now = blend(credentials, own, heard, standing);
+        let blend = |own: Evidence, heard: Evidence| blend(credentials, own, heard.into(), standing);
+        let now = blend(own, heard);
         prop_assert!(now.lower_bound <= now.value && (0.0..=1.0).contains(&now.value) && now.lower_bound >= 0.0);
         for (own, heard) in [(own.and(Evidence { good: 1.0, bad: 0.0 }), heard), (own, heard.and(Evidence { good: 1.0, bad: 0.0 }))] {
-            let more = blend(credentials, own, heard, standing);
+            let more = blend(own, heard);
             prop_assert!(more.value >= now.value - 1e-14 && more.lower_bound >= now.lower_bound - 1e-14);
             prop_assert!(more.expectation >= now.expectation - 1e-14);
         }
-        let worse = blend(credentials, own.and(Evidence { good: 0.0, bad: 1.0 }), heard, standing);
-        prop_assert!(worse.value <= now.value && worse.lower_bound <= now.lower_bound && worse.expectation <= now.expectation);
+        for (own, heard) in [(own.and(Evidence { good: 0.0, bad: 1.0 }), heard), (own, heard.and(Evidence { good: 0.0, bad: 1.0 }))] {
+            let worse = blend(own, heard);
+            prop_assert!(worse.value <= now.value && worse.lower_bound <= now.lower_bound && worse.expectation <= now.expectation);
+        }
     }
 
     #[test]
@@ -491,8 +497,10 @@ proptest! {
         let weights = recommender_weights(&own, &word, |peer| peer == 0);
         prop_assert!(weights.values().all(|weight| (0.0..=1.0).contains(weight)));
         for about in 0..6 {
-            prop_assert!(recommended(&weights, &word, about, |_| false).total() <= 3.0 + 1e-12);
-            prop_assert!(recommended(&weights, &word, about, |_| true).total() <= 1.0 + 1e-12);
+            let heard = recommended(&weights, &word, about, |_| false);
+            prop_assert!(heard.evidence.total() <= RECOMMENDED_CAP + 1e-12);
+            prop_assert!(heard.choice.good <= PRAISE_CAP && heard.choice.bad <= WARNINGS_CAP);
+            prop_assert!(recommended(&weights, &word, about, |_| true).choice.total() <= STRANGERS_CAP + 1e-12);
         }
     }
 }

@@ -9,7 +9,10 @@ mod word;
 
 use crate::{Error, Result};
 
-pub use word::{MIN_COMMON, RECOMMENDED_CAP, RECOMMENDER_CAP, STRANGERS_CAP, recommended, recommender_weights};
+pub use word::{
+    Heard, MIN_COMMON, PRAISE_CAP, RECOMMENDED_CAP, RECOMMENDER_CAP, STRANGERS_CAP, WARNINGS_CAP, recommended,
+    recommender_weights,
+};
 
 /// No graph has more peers than this.
 pub const MAX_PEERS: usize = 1 << 24;

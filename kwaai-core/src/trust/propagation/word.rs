@@ -20,8 +20,14 @@ pub const MIN_COMMON: usize = 2;
 /// than who saw one.
 pub const RECOMMENDER_CAP: f64 = 1.0;
 
-/// All recommendations of a peer together count as at most so many answers.
+/// All recommendations of a peer together count as at most so many answers in its score.
 pub const RECOMMENDED_CAP: f64 = 5.0;
+
+/// All good answers that recommenders report of a peer together count as at most so many when peers are chosen.
+pub const PRAISE_CAP: f64 = 10.0;
+
+/// All bad answers that recommenders report of a peer together count as at most so many when peers are chosen.
+pub const WARNINGS_CAP: f64 = 2.0;
 
 /// What strangers recommend counts as at most so many answers, all of them together.
 pub const STRANGERS_CAP: f64 = 1.0;
@@ -37,6 +43,23 @@ const HOP: f64 = 0.5;
 
 /// What a distance between two opinions costs: none is left at a quarter.
 const SLOPE: f64 = 4.0;
+
+/// What the recommenders say about a peer, all of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Heard {
+    /// What moves the score: at most [`RECOMMENDED_CAP`] answers, good and bad ones in the proportion in which they were reported.
+    pub evidence: Evidence,
+    /// What moves the choice among peers: at most [`PRAISE_CAP`] good answers and [`WARNINGS_CAP`] bad ones, each kind by itself.
+    /// A crowd that praises its own does not drown the warnings of those whom these deceived.
+    pub choice: Evidence,
+}
+
+impl From<Evidence> for Heard {
+    fn from(said: Evidence) -> Heard {
+        let choice = Evidence { good: said.good.min(PRAISE_CAP), bad: said.bad.min(WARNINGS_CAP) };
+        Heard { evidence: capped(said, RECOMMENDED_CAP), choice }
+    }
+}
 
 /// How much each recommender's word counts, from 0 to 1, those without weight left out.
 ///
@@ -81,18 +104,14 @@ pub fn recommender_weights<K: Ord + Copy>(
     weights
 }
 
-/// What the recommenders say about a peer, as evidence of at most [`RECOMMENDED_CAP`] answers: their evidence, each cut to
-/// [`RECOMMENDER_CAP`] answers and weighed. What those say whom `stranger` names, who have neither credentials nor a
+/// What the recommenders say about a peer: their evidence, each cut to [`RECOMMENDER_CAP`] answers and weighed. What those say whom `stranger` names, who have neither credentials nor a
 /// history with this node, comes to [`STRANGERS_CAP`] answers at most, so that a million of them gain what one does.
 pub fn recommended<K: Ord + Copy>(
     weights: &BTreeMap<K, f64>,
     word: &BTreeMap<K, BTreeMap<K, Evidence>>,
     about: K,
     mut stranger: impl FnMut(K) -> bool,
-) -> Evidence {
-    let capped = |evidence: Evidence, cap: f64| {
-        if evidence.total() > cap { evidence.times(cap / evidence.total()) } else { evidence }
-    };
+) -> Heard {
     let (mut known, mut strange) = (Evidence::default(), Evidence::default());
     // Nobody is heard about itself.
     for (recommender, weight) in weights.iter().filter(|(recommender, _)| **recommender != about) {
@@ -103,7 +122,11 @@ pub fn recommended<K: Ord + Copy>(
             *sum = sum.and(heard);
         }
     }
-    capped(known.and(capped(strange, STRANGERS_CAP)), RECOMMENDED_CAP)
+    known.and(capped(strange, STRANGERS_CAP)).into()
+}
+
+fn capped(evidence: Evidence, cap: f64) -> Evidence {
+    if evidence.total() > cap { evidence.times(cap / evidence.total()) } else { evidence }
 }
 
 /// How well a voice agrees with a judge over the peers that both judged, from 0 to 1; `None` when those are fewer than

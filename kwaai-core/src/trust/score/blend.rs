@@ -2,6 +2,7 @@
 
 use super::super::experience::Evidence;
 use super::super::policy::Tier;
+use super::super::propagation::Heard;
 
 /// The credential part counts as so many answers.
 pub const PRIOR_ANSWERS: f64 = 10.0;
@@ -21,11 +22,12 @@ pub struct Blend {
     /// The value with the evidence read with caution.
     pub lower_bound: f64,
     /// The share of good answers to expect of the peer, one answer being supposed beforehand: half good without
-    /// credentials, and good when they give a third or more. Bad answers that others report count [`WARNING`] times.
+    /// credentials, and good when they give a third or more. Of what others report [`Heard::choice`] is taken, and bad answers count
+    /// [`WARNING`] times.
     pub expectation: f64,
 }
 
-/// The score of a peer whose credentials give `credentials`, with own and recommended evidence:
+/// The score of a peer whose credentials give `credentials`, with own evidence and what others report:
 ///
 /// ```text
 /// value = standing × (10 × credentials + good) / (10 + good + bad)
@@ -35,21 +37,21 @@ pub struct Blend {
 /// smoothed towards a half, since a good answer would then lower a high score: here more good answers never lower anything, and
 /// more bad ones never raise anything. The lower bound takes [`Evidence::cautious`] instead of the evidence. Without
 /// evidence and with a standing of 1 both are `credentials` itself. Results are rounded to 10^-15.
-pub fn blend(credentials: f64, own: Evidence, recommended: Evidence, standing: f64) -> Blend {
-    let evidence = own.and(recommended);
+pub fn blend(credentials: f64, own: Evidence, heard: Heard, standing: f64) -> Blend {
+    let evidence = own.and(heard.evidence);
     let at = |prior: f64, evidence: Evidence| {
         let share = (prior + evidence.good) / (PRIOR_ANSWERS + evidence.total());
         ((standing * share).clamp(0.0, 1.0) * 1e15).round() / 1e15
     };
     let supposed = (0.5 + 1.5 * credentials).min(1.0);
-    let bad = own.bad + WARNING * recommended.bad;
-    let expectation = standing * (supposed + evidence.good) / (1.0 + evidence.good + bad);
+    let (good, bad) = (own.good + heard.choice.good, own.bad + WARNING * heard.choice.bad);
+    let expectation = standing * (supposed + good) / (1.0 + good + bad);
     if evidence.total() <= 0.0 && standing >= 1.0 {
         return Blend { value: credentials, lower_bound: credentials, expectation };
     }
     Blend {
         value: at(PRIOR_ANSWERS * credentials, evidence),
-        lower_bound: at(PRIOR_ANSWERS * credentials, own.cautious().and(recommended)),
+        lower_bound: at(PRIOR_ANSWERS * credentials, own.cautious().and(heard.evidence)),
         expectation,
     }
 }

@@ -11,7 +11,7 @@ use super::super::credential::{CredentialType, Validity};
 use super::super::endorsement::{MAX_ENDORSED, answer_for, worth};
 use super::super::experience::{Evidence, Experience};
 use super::super::policy::Tier;
-use super::super::propagation::recommended;
+use super::super::propagation::{Heard, recommended};
 use super::super::reputation::State;
 use super::super::status_list::{Status, StatusLists, UNKNOWN_STATUS_SHARE};
 use super::super::succession::{Place, Successions};
@@ -97,7 +97,7 @@ impl Judge<'_> {
                 credentials,
                 endorsements: in_points(sum.endorsements),
                 experience: kept(own),
-                recommended: kept(heard),
+                recommended: kept(heard.evidence),
                 standing,
             },
             reasons: weighed.into_iter().map(Weighed::into_reason).collect(),
@@ -109,8 +109,8 @@ impl Judge<'_> {
     }
 
     /// What recommenders say about the newest of a peer's keys that any of them speaks of.
-    fn heard(&mut self, keys: &[Did], state: &State) -> Result<Evidence> {
-        let Some((weights, word)) = state.weighed() else { return Ok(Evidence::default()) };
+    fn heard(&mut self, keys: &[Did], state: &State) -> Result<Heard> {
+        let Some((weights, word)) = state.weighed() else { return Ok(Heard::default()) };
         // Nobody is heard about itself, under whatever key: of a peer's keys only the newest may speak at all.
         let voices = self.voices.unwrap_or(weights);
         let own = keys.first().filter(|newest| keys.len() > 1 && voices.contains_key(newest));
@@ -129,17 +129,17 @@ impl Judge<'_> {
             if let Some(error) = failed {
                 return Err(error);
             }
-            if heard.total() > 0.0 {
+            if heard.evidence.total() > 0.0 {
                 return Ok(heard);
             }
         }
-        Ok(Evidence::default())
+        Ok(Heard::default())
     }
 
     /// Walks back through the instants at which the lower bound turned, to the one at which the oldest credential that is sound
     /// came into force, and shows the bound at each until `done`. A credential that a better one of its type replaced counted
     /// until then.
-    fn replay(&self, weighed: &[Weighed<'_>], seen: &Experience, heard: Evidence, done: &mut dyn FnMut(f64) -> bool) {
+    fn replay(&self, weighed: &[Weighed<'_>], seen: &Experience, heard: Heard, done: &mut dyn FnMut(f64) -> bool) {
         let sound: Vec<(Timestamp, CredentialType, &Weighed<'_>)> = weighed
             .iter()
             .filter(|one| one.sound)
@@ -292,7 +292,7 @@ impl Judge<'_> {
     pub(super) fn without_others(&mut self, peer: &Did, state: &State) -> Result<f64> {
         let credentials = self.own_credentials(peer)?;
         let seen = seen(&self.successions.held_by(peer)?, state, self.now);
-        Ok(blend(credentials, seen.evidence(self.now), Evidence::default(), seen.standing(self.now)).lower_bound)
+        Ok(blend(credentials, seen.evidence(self.now), Heard::default(), seen.standing(self.now)).lower_bound)
     }
 
     /// What a peer has from credentials of named issuers, endorsements left out.
