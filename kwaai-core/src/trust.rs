@@ -124,7 +124,7 @@ impl TrustGraph {
     /// `corrupt_data` when the stored policy or issuers cannot be read.
     pub fn open(store: Store, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Result<TrustGraph> {
         let ledger = store.shared(|| Ledger::open(store.clone()))?;
-        let graph = TrustGraph { wallet: Wallet::new(store.clone()), ledger, store, signer, clock };
+        let graph = TrustGraph { wallet: Wallet::new(store.clone())?, ledger, store, signer, clock };
         graph.policy()?;
         graph.issuers()?;
         graph.wallet.complete_facts(graph.clock.now())?;
@@ -175,11 +175,13 @@ impl TrustGraph {
     /// other and more.
     ///
     /// # Errors
-    /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept;
+    /// As [`TrustGraph::verify`]; `resource_exhausted` when [`MAX_PER_SUBJECT`] credentials about its subject are kept, none of which
+    /// ended or was renewed;
     /// `invalid_argument` with the rule `withdrawn` for a pledge that its subject [withdrew](PledgeWithdrawal).
     pub async fn import_credential(&self, json: &str) -> Result<CredentialSummary> {
-        let credential = self.verify(json)?;
-        self.wallet.keep(&credential).await?;
+        let (graph, text) = (self.clone(), json.to_owned());
+        let credential = blocking(move || graph.verify(&text)).await?;
+        self.wallet.keep(&credential, self.clock.now()).await?;
         Ok(credential.summary().clone())
     }
 

@@ -25,7 +25,7 @@ const LANES: u32 = 4;
 const MOST_MEMORY_KIB: u32 = 1024 * 1024;
 const MOST_PASSES: u32 = 64;
 
-const NONCE: usize = 24;
+pub(crate) const NONCE: usize = 24;
 
 /// Refuses a passphrase that is empty or too long.
 pub(crate) fn check_passphrase(passphrase: &str) -> Result<()> {

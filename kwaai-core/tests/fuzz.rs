@@ -1,7 +1,7 @@
 //! Whatever bytes come from a peer or a file: they are read, or refused with an error. `make fuzz` runs many more cases.
 
 use kwaai_core::clock::ManualClock;
-use kwaai_core::identity::{Did, DidText, Keypair, Relation, peer_id, verification_key};
+use kwaai_core::identity::{Did, DidText, Keypair, Multikey, Relation, peer_id, verification_key};
 use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::ModelConfig;
@@ -145,6 +145,26 @@ proptest! {
     fn fuzz_a_changed_probe_of_a_claim_is_refused(bytes in broken(statements()[4].clone().into_bytes())) {
         if let Ok(probe) = Probe::read(&text_of(&bytes)) {
             prop_assert_eq!(probe.seed, 7);
+        }
+    }
+
+    #[test]
+    fn fuzz_json_that_is_read_has_one_canonical_form(bytes in broken(JSON_LD.as_bytes().to_vec())) {
+        if let Ok(value) = json::parse(&text_of(&bytes)) {
+            let canonical = json::canonical(&value).unwrap();
+            let text = std::str::from_utf8(&canonical).unwrap();
+            // Strings may grow by their escapes, past what is read.
+            if text.len() <= json::MAX_DOCUMENT_BYTES {
+                let again = json::parse(text).unwrap();
+                prop_assert_eq!(json::canonical(&again).unwrap(), canonical);
+            }
+        }
+    }
+
+    #[test]
+    fn fuzz_a_multibase_key_is_read_as_it_is_written_or_refused(text in "z6Mk[1-9A-HJ-NP-Za-km-z]{44}|[a-zA-Z][ -~]{0,80}|.{0,80}") {
+        if let Ok(key) = Multikey::parse(&text) {
+            prop_assert_eq!(key.to_string(), text);
         }
     }
 

@@ -101,7 +101,12 @@ impl TrustGate {
     pub(super) async fn ask_asker(&self, asker: PeerId) -> Result<()> {
         let Ok(did) = Did::from_peer_id(&asker) else { return Ok(()) };
         let disclosures = self.trust.disclosures()?;
-        if !disclosures.are_off() && disclosures.to(self.trust.score(&did)?.tier) < disclosures.to(Tier::Trusted) {
+        if disclosures.are_off() {
+            return Ok(());
+        }
+        let trust = self.trust.clone();
+        let score = blocking(move || trust.score(&did)).await?;
+        if disclosures.to(score.tier) < disclosures.to(Tier::Trusted) {
             self.ask(asker).await;
         }
         Ok(())
@@ -116,6 +121,12 @@ impl TrustGate {
         let answer = peers.call(peer, FETCH, body.into(), TIMEOUT).await?;
         let shown = self.trust.import_fetched(&subject, lacking, &texts(&answer)?).await?;
         self.look_up_status(peer, &shown).await
+    }
+
+    /// Whether this node may use a host, as its policy has it now.
+    async fn require(&self, host: Did) -> Result<()> {
+        let trust = self.trust.clone();
+        blocking(move || trust.require(&host, Purpose::UseBlocks)).await
     }
 
     fn may_ask(&self, peer: PeerId) -> bool {
@@ -153,19 +164,20 @@ impl HostPolicy for TrustGate {
             Error::untrusted_peer("the host's PeerId carries no key, so that no credential can be about it")
                 .with("peer", peer)
         })?;
-        if self.trust.require(&did, Purpose::UseBlocks).is_ok() {
+        if self.require(did).await.is_ok() {
             return Ok(());
         }
         self.ask(peer).await;
-        self.trust.require(&did, Purpose::UseBlocks)
+        self.require(did).await
     }
 
     async fn learn(&self, peer: PeerId, credentials: &[CredentialDigest]) {
-        let suffices = |did: Did| self.trust.require(&did, Purpose::UseBlocks).is_ok();
-        if Did::from_peer_id(&peer).map_or(true, suffices) {
+        let Ok(did) = Did::from_peer_id(&peer) else { return };
+        if self.require(did).await.is_ok() {
             return;
         }
-        let lacking = self.trust.lacking(credentials).unwrap_or_default();
+        let (trust, credentials) = (self.trust.clone(), credentials.to_vec());
+        let lacking = blocking(move || trust.lacking(&credentials)).await.unwrap_or_default();
         if lacking.is_empty() || !self.may_ask(peer) {
             return;
         }

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// How many questions of one asker are answered within an hour, [words](super::TrustWord) among them.
 pub const QUESTIONS_PER_HOUR: u32 = 60;
 
-/// Askers and thresholds that are remembered; beyond them new ones wait until old ones are forgotten.
+/// Askers and thresholds that are remembered. Beyond them new thresholds wait until old ones are forgotten.
 const MAX_REMEMBERED: usize = 4096;
 
 const HOUR: i64 = 60 * 60;
@@ -41,11 +41,13 @@ impl Askers {
         let mut remembered = self.remembered();
         let questions = &mut remembered.questions;
         make_room(questions, asker, |(since, _)| runs(*since, HOUR, now));
-        let full = questions.len() >= MAX_REMEMBERED && !questions.contains_key(&asker);
-        let (_, asked) = match full {
-            true => return Err(too_many()),
-            false => questions.entry(asker).or_insert((now, 0)),
-        };
+        if questions.len() >= MAX_REMEMBERED && !questions.contains_key(&asker) {
+            // Names cost nothing, so that a crowd of them must not keep out whoever comes next. Who asked the least is forgotten: that
+            // gives nobody more questions than a new name would.
+            let least = questions.iter().min_by_key(|(_, (since, asked))| (*asked, *since)).map(|(asker, _)| *asker);
+            least.map(|least| questions.remove(&least));
+        }
+        let (_, asked) = questions.entry(asker).or_insert((now, 0));
         if *asked >= QUESTIONS_PER_HOUR {
             return Err(too_many());
         }

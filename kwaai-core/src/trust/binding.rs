@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(score(NODE).value, 0.3, "the pledge of its person, without its own word for them: {}", score(NODE));
         assert_eq!(score(PERSON).value, 0.5, "the link does not lead back");
         let own = score(NODE).reasons.into_iter().find(|reason| reason.kind == Some(CredentialType::VerifiedNode));
-        assert_eq!(own.unwrap().why, "the peer, or whom it is linked to, issued it");
+        assert_eq!(own.unwrap().why, "the peer issued it");
     }
 
     #[tokio::test(flavor = "multi_thread")]

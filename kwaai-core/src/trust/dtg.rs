@@ -16,6 +16,7 @@
 use serde_json::{Map, Value};
 
 use super::credential::{Credential, CredentialType};
+use super::rule::Rule;
 use crate::identity::Did;
 use crate::{Error, Result};
 
@@ -94,7 +95,7 @@ impl DtgCredential {
     ///
     /// # Errors
     /// `invalid_argument` when it is a DTG credential without its context, of several shapes, about nobody with a did:key, or
-    /// without the members of its shape; `unsupported` for a shape that is not read here.
+    /// without the members of its shape; `unsupported` for a shape that is not read here. The context names the [`Rule`].
     pub fn read(credential: &Credential) -> Result<Option<DtgCredential>> {
         let summary = credential.summary();
         if !summary.types.iter().any(|name| name == DTG_CREDENTIAL) {
@@ -102,18 +103,18 @@ impl DtgCredential {
         }
         let contexts = credential.document().get("@context").and_then(Value::as_array);
         if !contexts.is_some_and(|contexts| contexts.iter().any(|context| context.as_str() == Some(DTG_CONTEXT))) {
-            return Err(malformed(&format!("does not have the context {DTG_CONTEXT}")));
+            return Err(malformed(Rule::Context, &format!("does not have the context {DTG_CONTEXT}")));
         }
         let mut shapes =
             DtgShape::ALL.into_iter().filter(|shape| summary.types.iter().any(|name| name == shape.as_str()));
         let shape = shapes.next().ok_or_else(|| {
-            Error::unsupported(format!("no shape of the DTG credential is read here: {:.200?}", summary.types))
+            Rule::Type.unsupported(format!("no shape of the DTG credential is read here: {:.200?}", summary.types))
         })?;
         if shapes.next().is_some() {
-            return Err(malformed("has several shapes"));
+            return Err(malformed(Rule::Type, "has several shapes"));
         }
         let (Some(subject), Some(claims)) = (summary.subject, credential.claims()) else {
-            return Err(malformed("is not about one subject with a did:key"));
+            return Err(malformed(Rule::Subject, "is not about one subject with a did:key"));
         };
         let mut read = DtgCredential {
             shape,
@@ -127,12 +128,12 @@ impl DtgCredential {
             DtgShape::Membership | DtgShape::Relationship => {}
             DtgShape::Endorsement => {
                 let endorsement = claims.get("endorsement").and_then(Value::as_object);
-                read.endorsement = endorsement.ok_or_else(|| malformed("has no endorsement"))?.clone();
+                read.endorsement = endorsement.ok_or_else(|| malformed(Rule::Claims, "has no endorsement"))?.clone();
             }
             DtgShape::Witness => {
                 read.digest = claims.get("digest").map(text).transpose()?;
                 let context = claims.get("witnessContext").map(|context| {
-                    context.as_object().ok_or_else(|| malformed("has a witnessContext that is no object"))
+                    context.as_object().ok_or_else(|| malformed(Rule::Claims, "has a witnessContext that is no object"))
                 });
                 for (name, value) in context.transpose()?.into_iter().flatten() {
                     if ["event", "sessionId", "method"].contains(&name.as_str()) {
@@ -147,9 +148,10 @@ impl DtgCredential {
 
 fn text(value: &Value) -> Result<String> {
     let text = value.as_str().filter(|text| text.len() <= MAX_TEXT);
-    text.map(String::from).ok_or_else(|| malformed(&format!("has a member that is no text of up to {MAX_TEXT} bytes")))
+    text.map(String::from)
+        .ok_or_else(|| malformed(Rule::Claims, &format!("has a member that is no text of up to {MAX_TEXT} bytes")))
 }
 
-fn malformed(why: &str) -> Error {
-    Error::invalid_argument(format!("the DTG credential {why}"))
+fn malformed(rule: Rule, why: &str) -> Error {
+    rule.invalid(format!("the DTG credential {why}"))
 }

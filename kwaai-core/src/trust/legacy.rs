@@ -18,6 +18,7 @@ use libp2p::PeerId;
 use serde_json::{Map, Value};
 
 use super::credential::CredentialType;
+use super::rule::Rule;
 use super::{json, proof};
 use crate::identity::Did;
 use crate::{Error, Result};
@@ -90,44 +91,41 @@ impl LegacyCredential {
     ///
     /// # Errors
     /// `invalid_argument` when it is malformed or of another form; `resource_exhausted` when it is longer than
-    /// [`MAX_LEGACY_BYTES`] or nested too deeply. A proof that does not hold is no error: see
+    /// [`MAX_LEGACY_BYTES`] or nested too deeply. The context names the [`Rule`](super::Rule). A proof that does not hold is no error: see
     /// [`proof`](LegacyCredential::proof).
     pub fn read(text: &str) -> Result<LegacyCredential> {
         if text.len() > MAX_LEGACY_BYTES {
-            return Err(Error::resource_exhausted(format!(
-                "the legacy credential has {} bytes, {MAX_LEGACY_BYTES} are the limit",
-                text.len()
-            ))
-            .with("limit", MAX_LEGACY_BYTES));
+            let why = format!("the legacy credential has {} bytes, {MAX_LEGACY_BYTES} are the limit", text.len());
+            return Err(Rule::Size.exceeded(MAX_LEGACY_BYTES, why));
         }
-        let Value::Object(mut document) = json::parse(text)? else {
-            return Err(malformed("is no JSON object"));
+        let Value::Object(mut document) = json::parse_as_spelt(text)? else {
+            return Err(malformed(Rule::Json, "is no JSON object"));
         };
         let secured = document.remove("proof");
-        let context = strings(&document, "@context")?;
+        let context = strings(&document, "@context", Rule::Context)?;
         if context.first().map(String::as_str) != Some(CREDENTIALS_V1) {
-            return Err(malformed(&format!("does not begin with the context {CREDENTIALS_V1}"))
+            return Err(malformed(Rule::Context, &format!("does not begin with the context {CREDENTIALS_V1}"))
                 .with_remedy("a credential of data model 2.0 is imported, not read as a legacy one"));
         }
-        let types = strings(&document, "type")?;
+        let types = strings(&document, "type", Rule::Type)?;
         if types.first().map(String::as_str) != Some("VerifiableCredential") {
-            return Err(malformed("is not of the type VerifiableCredential"));
+            return Err(malformed(Rule::Type, "is not of the type VerifiableCredential"));
         }
         if document.get("id").is_some_and(|id| !id.is_string()) {
-            return Err(malformed("has an id that is no text"));
+            return Err(malformed(Rule::Id, "has an id that is no text"));
         }
         let Some(Value::Object(mut claims)) = document.get("credentialSubject").cloned() else {
-            return Err(malformed("has no single credentialSubject"));
+            return Err(malformed(Rule::Subject, "has no single credentialSubject"));
         };
         let Some(Value::String(subject)) = claims.remove("id") else {
-            return Err(malformed("has a subject without an id"));
+            return Err(malformed(Rule::Subject, "has a subject without an id"));
         };
-        let issued = document.get("issuanceDate").ok_or_else(|| malformed("has no issuanceDate"))?;
+        let issued = document.get("issuanceDate").ok_or_else(|| malformed(Rule::Dates, "has no issuanceDate"))?;
         let expires = document.get("expirationDate").map(|date| proof::date_time("expirationDate", date));
         let issuer = document.get("issuer").and_then(Value::as_str);
         let mut credential = LegacyCredential {
             kind: types.iter().find_map(|name| name.parse().ok()),
-            issuer: issuer.ok_or_else(|| malformed("has no textual issuer"))?.to_owned(),
+            issuer: issuer.ok_or_else(|| malformed(Rule::Issuer, "has no textual issuer"))?.to_owned(),
             issued: proof::date_time("issuanceDate", issued)?,
             expires: expires.transpose()?,
             types,
@@ -248,13 +246,13 @@ fn key_of(did: &str) -> Option<Did> {
     }
 }
 
-fn strings(document: &Map<String, Value>, name: &str) -> Result<Vec<String>> {
+fn strings(document: &Map<String, Value>, name: &str, rule: Rule) -> Result<Vec<String>> {
     let listed = document.get(name).and_then(Value::as_array);
     listed
         .and_then(|list| list.iter().map(|text| text.as_str().map(String::from)).collect())
-        .ok_or_else(|| malformed(&format!("has no {name} that is a list of texts")))
+        .ok_or_else(|| malformed(rule, &format!("has no {name} that is a list of texts")))
 }
 
-fn malformed(why: &str) -> Error {
-    Error::invalid_argument(format!("the legacy credential {why}"))
+fn malformed(rule: Rule, why: &str) -> Error {
+    rule.invalid(format!("the legacy credential {why}"))
 }

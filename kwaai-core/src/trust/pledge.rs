@@ -35,6 +35,9 @@ pub const PLEDGE_NAME: &str = "GliaNet Fiduciary Pledge v1";
 /// An issuer answers a request for so long. An older one may have been withdrawn since, or never been meant any more.
 pub const PLEDGE_REQUEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The rule for whose sake a pledge is refused that was withdrawn.
+const WITHDRAWN: &str = "withdrawn";
+
 const MAX_NAME: usize = 200;
 const MAX_REQUEST: usize = 4096;
 const MAX_WITHDRAWAL: usize = 32 * 1024;
@@ -405,13 +408,13 @@ impl TrustGraph {
 /// Refuses, in the transaction that would keep it, a credential that its subject withdrew.
 pub(super) fn refuse_withdrawn(transaction: &WriteTransaction, id: &str) -> Result<()> {
     match transaction.open_table(WITHDRAWALS)?.get(id)? {
-        Some(_) => Err(withdrawn()),
+        Some(_) => Err(refused(ErrorCode::InvalidArgument, WITHDRAWN, "its subject withdrew the pledge")
+            .with_remedy("ask for the pledge again")),
         None => Ok(()),
     }
 }
 
-/// Why a credential that its subject withdrew is refused.
-pub(super) fn withdrawn() -> Error {
-    refused(ErrorCode::InvalidArgument, "withdrawn", "its subject withdrew the pledge")
-        .with_remedy("ask for the pledge again")
+/// Whether this is why a credential was refused.
+pub(super) fn is_withdrawal(error: &Error) -> bool {
+    error.context().get("rule").is_some_and(|rule| rule == WITHDRAWN)
 }

@@ -36,6 +36,7 @@ use super::reputation::State;
 use super::status_list::StatusLists;
 use super::succession::Successions;
 use crate::Result;
+use crate::blocking::blocking;
 use crate::identity::Did;
 use facts::Keys;
 use judge::Judge;
@@ -149,9 +150,11 @@ impl TrustGraph {
     /// # Errors
     /// As [`TrustGraph::import_credential`], for the first that is refused.
     pub async fn import_all(&self, texts: &[String]) -> Result<Vec<CredentialSummary>> {
-        let credentials: Vec<Credential> = texts.iter().map(|text| self.verify(text)).collect::<Result<_>>()?;
+        let (graph, texts) = (self.clone(), texts.to_vec());
+        let verify = move || texts.iter().map(|text| graph.verify(text)).collect::<Result<Vec<Credential>>>();
+        let credentials = blocking(verify).await?;
         let summaries = credentials.iter().map(|credential| credential.summary().clone()).collect();
-        self.wallet.keep_all(credentials).await?;
+        self.wallet.keep_all(credentials, self.clock.now()).await?;
         Ok(summaries)
     }
 

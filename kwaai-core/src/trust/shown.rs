@@ -10,9 +10,9 @@ use super::credential::{Credential, CredentialSummary, CredentialType, Validity}
 use super::status_list::Status;
 use super::succession::Successions;
 use super::{CredentialFilter, MAX_PER_SUBJECT, TrustGraph, trusts};
+use crate::Result;
 use crate::blocking::blocking;
 use crate::identity::Did;
-use crate::{ErrorCode, Result};
 
 /// So many endorsements of a peer by issuers that this node does not name are kept of what it shows.
 pub const MAX_SHOWN_ENDORSEMENTS: usize = 16;
@@ -21,8 +21,11 @@ pub const MAX_SHOWN_ENDORSEMENTS: usize = 16;
 /// these change.
 const MAX_SHOWN_LINKS: usize = 4;
 
-/// So many credentials of one issuer are kept for one side of a link, those included that ended or were withdrawn.
+/// So many credentials of one issuer are kept for one side of a link, those included that were withdrawn.
 const MAX_KEPT_SIDES: usize = 4;
+
+/// So many sides of links are read of what a peer shows.
+const MAX_READ_SIDES: usize = 32;
 
 impl TrustGraph {
     /// What this node shows to peers who ask, as JSON texts: the credentials about itself, under its key and those before it in its
@@ -71,35 +74,18 @@ impl TrustGraph {
         let (graph, peer) = (self.clone(), *peer);
         let presented: Vec<String> = presented.iter().take(2 * MAX_PER_SUBJECT).cloned().collect();
         let fitting = blocking(move || graph.fitting(&peer, &presented)).await?;
-        let mut kept = Vec::new();
-        let mut full: BTreeSet<Did> = BTreeSet::new();
-        for credential in &fitting {
-            let Some(subject) = credential.subject().filter(|subject| !full.contains(subject)) else { continue };
-            match self.wallet.keep(credential).await {
-                Ok(()) => kept.push(credential.summary().clone()),
-                Err(error) if error.code() == ErrorCode::ResourceExhausted && error.context().contains_key("limit") => {
-                    full.insert(subject);
-                }
-                Err(error) if error.context().get("rule").is_some_and(|rule| rule == "withdrawn") => {}
-                Err(error) => return Err(error),
-            }
+        let mut kept: Vec<Option<CredentialSummary>> = fitting.iter().map(|one| Some(one.summary().clone())).collect();
+        for (place, _) in self.wallet.keep_fitting(fitting, self.clock.now()).await? {
+            kept[place] = None;
         }
-        Ok(kept)
+        Ok(kept.into_iter().flatten().collect())
     }
 
     /// Those of the presented credentials that hold and can count.
     fn fitting(&self, peer: &Did, presented: &[String]) -> Result<Vec<Credential>> {
-        let trusted = self.trusted_types()?;
-        let mut sound: Vec<Credential> = Vec::new();
-        for text in presented {
-            if let Ok(credential) = self.verify(text)
-                && !self.is_withdrawn(credential.id())?
-            {
-                sound.push(credential);
-            }
-        }
+        let (trusted, now) = (self.trusted_types()?, self.clock.now());
         let keys = self.store.read(|transaction| Successions::open(transaction)?.held_by(peer))?;
-        let now = self.clock.now();
+        let mut sound = self.sound(presented, &keys, &trusted)?;
         let mut links = self.links_of(&keys, now)?;
         let known: BTreeSet<Did> = links.iter().map(|(issuer, _)| *issuer).filter(|did| !keys.contains(did)).collect();
         let mut linked = linked(&keys, &sound, now, &known);
@@ -107,10 +93,8 @@ impl TrustGraph {
         for identity in &linked {
             links.extend(self.links_of(&[*identity], now)?.into_iter().filter(|(issuer, _)| keys.contains(issuer)));
         }
-        let mut strangers =
-            self.endorsements_by_others(&keys, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement))?;
-        let endorsers = sound.iter().filter(|one| one.kind() == Some(CredentialType::PeerEndorsement));
-        let endorsers = self.known(endorsers.map(Credential::issuer).collect())?;
+        let mut endorsers =
+            self.endorsers(&keys, |issuer| trusts(&trusted, issuer, CredentialType::PeerEndorsement), now)?;
         sound.retain(|credential| {
             let (Some(kind), Some(subject), issuer) = (credential.kind(), credential.subject(), credential.issuer())
             else {
@@ -127,15 +111,51 @@ impl TrustGraph {
                 CredentialType::PeerEndorsement
                     if keys.contains(&subject) && !by_trusted && !keys.contains(&issuer) =>
                 {
-                    strangers.contains(credential.id())
-                        || (endorsers.contains(&issuer)
-                            && strangers.len() < MAX_SHOWN_ENDORSEMENTS
-                            && strangers.insert(credential.id().to_owned()))
+                    endorsers.contains(&issuer)
+                        || (endorsers.len() < MAX_SHOWN_ENDORSEMENTS && endorsers.insert(issuer))
                 }
                 _ => by_trusted && (keys.contains(&subject) || linked.contains(&subject)),
             }
         });
         Ok(sound)
+    }
+
+    /// Those of the presented credentials whose proofs hold. What could not count whatever its proof says is passed over before that,
+    /// because a proof takes long to check and a stranger shows what it likes.
+    fn sound(
+        &self,
+        presented: &[String],
+        keys: &[Did],
+        trusted: &BTreeMap<Did, Vec<CredentialType>>,
+    ) -> Result<Vec<Credential>> {
+        let mut read: Vec<(CredentialType, Did, Credential)> = Vec::new();
+        for text in presented {
+            if let Ok(credential) = Credential::parse(text)
+                && let (Some(kind), Some(subject)) = (credential.kind(), credential.subject())
+                && !self.is_withdrawn(credential.id())?
+            {
+                read.push((kind, subject, credential));
+            }
+        }
+        let endorsement = |(kind, subject, _): &(CredentialType, Did, Credential)| {
+            *kind == CredentialType::PeerEndorsement && keys.contains(subject)
+        };
+        let known = self.known(read.iter().filter(|one| endorsement(one)).map(|(.., one)| one.issuer()).collect())?;
+        let mut links = 0;
+        read.retain(|one| {
+            let (kind, subject, credential) = one;
+            let issuer = credential.issuer();
+            match kind {
+                CredentialType::Binding => {
+                    links += 1;
+                    (keys.contains(subject) || keys.contains(&issuer)) && links <= MAX_READ_SIDES
+                }
+                _ if trusts(trusted, &issuer, *kind) => true,
+                _ => endorsement(one) && known.contains(&issuer),
+            }
+        });
+        let now = self.clock.now();
+        Ok(read.into_iter().filter_map(|(.., credential)| credential.verified(now).ok()).collect())
     }
 
     /// Leaves those identities of whom a trusted issuer says something that counts, among what is shown or what is kept. A link
@@ -177,6 +197,10 @@ impl TrustGraph {
                 ..CredentialFilter::default()
             };
             for credential in self.wallet.list(&filter)? {
+                // What ended makes room by itself.
+                if credential.summary().validity(now) == Validity::Expired {
+                    continue;
+                }
                 let lasts = side(&credential, now).is_some()
                     && !matches!(self.status(&credential)?, Status::Revoked | Status::Suspended);
                 let count = kept.entry((credential.issuer(), *subject)).or_default();
@@ -186,8 +210,8 @@ impl TrustGraph {
         Ok(kept.into_iter().filter(|(_, count)| *count >= MAX_KEPT_SIDES).map(|(link, _)| link).collect())
     }
 
-    /// The kept endorsements of a peer, under whatever key, by issuers that are not `named`.
-    fn endorsements_by_others(&self, keys: &[Did], named: impl Fn(&Did) -> bool) -> Result<BTreeSet<String>> {
+    /// Whose endorsements of a peer, under whatever key, are kept and in force, those who are `named` left out.
+    fn endorsers(&self, keys: &[Did], named: impl Fn(&Did) -> bool, now: Timestamp) -> Result<BTreeSet<Did>> {
         let mut found = BTreeSet::new();
         for key in keys {
             let filter = CredentialFilter {
@@ -195,8 +219,9 @@ impl TrustGraph {
                 kind: Some(CredentialType::PeerEndorsement),
                 ..CredentialFilter::default()
             };
-            let kept = self.wallet.list(&filter)?;
-            found.extend(kept.iter().filter(|kept| !named(&kept.issuer())).map(|kept| kept.id().to_owned()));
+            let kept = self.wallet.list(&filter)?.into_iter();
+            let holds = kept.filter(|kept| kept.summary().validity(now) == Validity::InForce);
+            found.extend(holds.map(|kept| kept.issuer()).filter(|issuer| !named(issuer)));
         }
         Ok(found)
     }

@@ -74,7 +74,10 @@ impl Reader {
         }
         match reader.take("version")?.as_u64() {
             Some(VERSION) => {}
-            Some(other) => return Err(Error::unsupported(format!("version {other} of a {kind} is not read here"))),
+            Some(other) => {
+                let why = format!("version {other} of a {kind} is not read here");
+                return Err(refused(ErrorCode::Unsupported, "version", why));
+            }
             None => return Err(reader.malformed("version")),
         }
         let signature = signature(&reader.text("signature")?).ok_or_else(|| reader.malformed("signature"))?;

@@ -257,6 +257,7 @@ impl Bitstring {
         let too_long = || {
             Error::resource_exhausted(format!("the status list has more than {MAX_STATUS_LIST_BYTES} bytes"))
                 .with("limit", MAX_STATUS_LIST_BYTES)
+                .with("rule", Rule::Length.as_str())
         };
         if text.len() > MAX_ENCODED {
             return Err(too_long());

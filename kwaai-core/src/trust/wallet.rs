@@ -6,8 +6,10 @@
 mod bundle;
 mod made;
 mod passphrase;
+mod room;
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -36,7 +38,8 @@ const SEALED: TableDefinition<&str, &[u8]> = TableDefinition::new("trust.credent
 /// (subject, identifier), for credentials whose subject has a did:key.
 const SUBJECTS: TableDefinition<(&str, &str), ()> = TableDefinition::new("trust.subjects");
 
-/// No subject needs more credentials than this, and a peer that presents its own cannot fill the disk with them.
+/// No subject needs more credentials than this, and as many sides of links, and a peer that presents its own cannot fill the disk with
+/// them. The next one takes the place of one that ended, or that its issuer has renewed.
 pub const MAX_PER_SUBJECT: usize = 64;
 
 /// Which credentials are wanted: those that fit every part that is given.
@@ -58,34 +61,62 @@ impl CredentialFilter {
     }
 }
 
-/// The credentials in a data directory. Clones share the key of the passphrase.
+/// The credentials in a data directory.
 #[derive(Clone)]
 pub(super) struct Wallet {
     store: Store,
-    keys: KeyRing,
-    made: MadeFacts,
+    keys: Arc<KeyRing>,
+    made: Arc<MadeFacts>,
 }
 
 impl Wallet {
-    pub(super) fn new(store: Store) -> Wallet {
-        Wallet { store, keys: KeyRing::default(), made: MadeFacts::default() }
+    /// The credentials in this database. Every handle on it has the same key, so that none writes under one that was replaced.
+    pub(super) fn new(store: Store) -> Result<Wallet> {
+        let (keys, made) = (store.shared(|| Ok(KeyRing::default()))?, store.shared(|| Ok(MadeFacts::default()))?);
+        Ok(Wallet { store, keys, made })
     }
 
     /// Keeps a credential whose proof the caller has checked. One with the same content is replaced when this one holds longer.
     ///
     /// # Errors
     /// `invalid_argument` with the rule `withdrawn` for a pledge that its subject withdrew.
-    pub(super) async fn keep(&self, credential: &Credential) -> Result<()> {
-        self.keep_all(vec![credential.clone()]).await
+    pub(super) async fn keep(&self, credential: &Credential, now: Timestamp) -> Result<()> {
+        self.keep_all(vec![credential.clone()], now).await
     }
 
     /// Keeps all of these or, when one cannot be kept, none.
-    pub(super) async fn keep_all(&self, credentials: Vec<Credential>) -> Result<()> {
+    pub(super) async fn keep_all(&self, credentials: Vec<Credential>, now: Timestamp) -> Result<()> {
         let keys = self.keys.clone();
         self.store
             .write_async(move |transaction| {
                 let key = keys.for_writing(transaction)?;
-                credentials.iter().try_for_each(|credential| insert(transaction, key.as_ref(), credential))
+                credentials.iter().try_for_each(|credential| insert(transaction, key.as_ref(), credential, now))
+            })
+            .await
+    }
+
+    /// Keeps those of these that there is room for, in one step. The others come back with their places and why they are refused:
+    /// withdrawn by their subject, or one too many about it.
+    pub(super) async fn keep_fitting(
+        &self,
+        credentials: Vec<Credential>,
+        now: Timestamp,
+    ) -> Result<Vec<(usize, Error)>> {
+        let keys = self.keys.clone();
+        self.store
+            .write_async(move |transaction| {
+                let key = keys.for_writing(transaction)?;
+                let mut refused = Vec::new();
+                for (place, credential) in credentials.iter().enumerate() {
+                    // Nothing of a credential is written before these two are known.
+                    match insert(transaction, key.as_ref(), credential, now) {
+                        Err(error) if error.context().contains_key("limit") || pledge::is_withdrawal(&error) => {
+                            refused.push((place, error));
+                        }
+                        kept => kept?,
+                    }
+                }
+                Ok(refused)
             })
             .await
     }
@@ -115,10 +146,7 @@ impl Wallet {
     pub(super) fn facts(&self, transaction: &ReadTransaction) -> Result<FactsTable> {
         match self.keys.for_reading(transaction)? {
             None => FactsTable::open(transaction),
-            Some(key) => {
-                let made = self.made.of(transaction, || Shelf::open(transaction, Some(&key))?.all())?;
-                Ok(FactsTable::Made(made))
-            }
+            Some(key) => Ok(FactsTable::Made(self.made.of(transaction, &key)?)),
         }
     }
 
@@ -139,26 +167,30 @@ impl Wallet {
 
     /// Forgets a credential in a transaction that does more; whether there was one.
     pub(super) fn forget(&self, transaction: &WriteTransaction, id: &str) -> Result<bool> {
-        let removed = match self.keys.for_writing(transaction)? {
-            Some(key) => {
-                made::changed(transaction)?;
-                let mut table = transaction.open_table(SEALED)?;
-                table.remove(id)?.map(|sealed| unsealed(&key, id, sealed.value())).transpose()?
-            }
-            None => {
-                let mut table = transaction.open_table(CREDENTIALS)?;
-                table.remove(id)?.map(|text| read(id, text.value())).transpose()?
-            }
-        };
-        let Some(credential) = removed else { return Ok(false) };
-        if let Some(subject) = credential.subject() {
-            transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
-        }
-        facts::remove(transaction, &credential)?;
-        claim_test::forget(transaction, id)?;
-        status_list::unlink(transaction, &credential)?;
-        Ok(true)
+        remove(transaction, self.keys.for_writing(transaction)?.as_ref(), id)
     }
+}
+
+fn remove(transaction: &WriteTransaction, key: Option<&Key>, id: &str) -> Result<bool> {
+    let removed = match key {
+        Some(key) => {
+            made::changed(transaction)?;
+            let mut table = transaction.open_table(SEALED)?;
+            table.remove(id)?.map(|sealed| unsealed(key, id, sealed.value())).transpose()?
+        }
+        None => {
+            let mut table = transaction.open_table(CREDENTIALS)?;
+            table.remove(id)?.map(|text| read(id, text.value())).transpose()?
+        }
+    };
+    let Some(credential) = removed else { return Ok(false) };
+    if let Some(subject) = credential.subject() {
+        transaction.open_table(SUBJECTS)?.remove((subject.to_string().as_str(), id))?;
+    }
+    facts::remove(transaction, &credential)?;
+    claim_test::forget(transaction, id)?;
+    status_list::unlink(transaction, &credential)?;
+    Ok(true)
 }
 
 /// Where the credentials lie: as they are, or encrypted. A table that was never written to holds none.
@@ -207,7 +239,7 @@ impl Shelf<'_> {
     }
 }
 
-fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Credential) -> Result<()> {
+fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Credential, now: Timestamp) -> Result<()> {
     let id = credential.id();
     pledge::refuse_withdrawn(transaction, id)?;
     if let Some(kept) = kept(transaction, key, id)?
@@ -216,17 +248,8 @@ fn insert(transaction: &WriteTransaction, key: Option<&Key>, credential: &Creden
         return Ok(());
     }
     if let Some(subject) = credential.subject() {
-        let subject = subject.to_string();
-        let mut subjects = transaction.open_table(SUBJECTS)?;
-        subjects.insert((subject.as_str(), id), ())?;
-        // DIDs are ASCII and end where the tuple's first part ends, so these bounds hold every identifier.
-        if subjects.range((subject.as_str(), "")..(subject.as_str(), "\u{10ffff}"))?.count() > MAX_PER_SUBJECT {
-            return Err(Error::resource_exhausted(format!(
-                "this node keeps {MAX_PER_SUBJECT} credentials about {subject} already"
-            ))
-            .with("limit", MAX_PER_SUBJECT)
-            .with_remedy("remove some of them first"));
-        }
+        room::make(transaction, key, credential, &subject, now)?;
+        transaction.open_table(SUBJECTS)?.insert((subject.to_string().as_str(), id), ())?;
     }
     let text = credential.to_json();
     match key {
@@ -323,7 +346,7 @@ impl TrustGraph {
     /// Each credential is encrypted with XChaCha20-Poly1305 under a random key, and that key under one that Argon2id (RFC
     /// 9106, 64 MiB, 3 passes) makes of the passphrase; so a change of the passphrase writes no credential anew. What stays
     /// readable without it: the identifiers of credentials, which are hashes, whom they are about, which status lists they
-    /// name, the trusted issuers and the policy. Text that lay here before the passphrase was set may stay in unused pages of
+    /// name, pledges that were withdrawn, tests of claims, the trusted issuers and the policy. Text that lay here before the passphrase was set may stay in unused pages of
     /// the file until they are written over: set the passphrase before the first import. The passphrase does not protect the
     /// node's own key file, and a forgotten one cannot be recovered.
     ///

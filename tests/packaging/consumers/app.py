@@ -38,6 +38,11 @@ async def tasks(documents: Path, model: Path) -> None:
             assert (await guide.ask(rag, "Who won the football world cup in 1998?")).refused
     async with Node.start(preset="ephemeral") as node:
         assert await guide.errors(node) == "unreachable"
+    async with TrustGraph.open() as issuer:
+        for share in (10 / 11, 28 / 29, 0.1 + 0.2):
+            credential = await issuer.issue("SummitAttendeeVC", issuer.did, claims={"share": share})
+            assert credential.claims["share"] == share
+            await issuer.verify(credential.json)
 
     async def encode(texts: list[str]) -> list[list[float]]:
         return [[float(len(text) + place) for place in range(384)] for text in texts]

@@ -1,6 +1,7 @@
 //! Instants as XML Schema writes them.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use serde_json::Value;
 
 use crate::trust::rule::Rule;
@@ -14,11 +15,18 @@ pub(in crate::trust) fn date_time(name: &str, value: &Value) -> Result<Timestamp
             .with_remedy("write date, time and time zone as XML Schema's dateTimeStamp")
     };
     let text = value.as_str().filter(|text| is_date_time(text.as_bytes())).ok_or_else(invalid)?;
-    text.parse().map_err(|_| invalid())
+    text.parse().or_else(|_| beyond(text)).map_err(|_| invalid())
 }
 
+/// The last instant that this library can tell, for what lies in the last days of 9999: that is how many write *never*.
+fn beyond(text: &str) -> std::result::Result<Timestamp, jiff::Error> {
+    let last = text.starts_with("9999-12-3").then(|| text.split_at(SHAPE.len()).0);
+    last.unwrap_or_default().parse::<DateTime>().map(|_| Timestamp::MAX)
+}
+
+const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+
 fn is_date_time(text: &[u8]) -> bool {
-    const SHAPE: &[u8] = b"0000-00-00T00:00:00";
     let fits = |text: &[u8], shape: &[u8]| {
         text.len() == shape.len()
             && text.iter().zip(shape).all(|(byte, wanted)| match wanted {
@@ -53,6 +61,15 @@ pub(in crate::trust) fn whole_seconds(instant: Timestamp) -> Result<Timestamp> {
 mod tests {
     use super::*;
     use crate::ErrorCode;
+
+    #[test]
+    fn never_is_written_as_the_end_of_the_last_year() {
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999Z", "9999-12-31T00:00:00-14:00"] {
+            assert_eq!(date_time("validUntil", &text.into()).unwrap(), Timestamp::MAX, "{text}");
+        }
+        assert_eq!(date_time("created", &"9999-12-30T00:00:00Z".into()).unwrap().to_string(), "9999-12-30T00:00:00Z");
+        assert!(date_time("created", &"9999-12-32T00:00:00Z".into()).is_err());
+    }
 
     #[test]
     fn only_an_xml_schema_instant_with_its_zone_is_a_date() {

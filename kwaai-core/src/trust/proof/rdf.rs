@@ -7,7 +7,7 @@
 //! a claim would stand in the document and not under its signature. So the statements are counted: the document has as
 //! many as its values, or it is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 
 use affinidi_rdf_encoding::jsonld::bundled::get_bundled_context;
@@ -15,9 +15,10 @@ use oxjsonld::{JsonLdParser, JsonLdRemoteDocument};
 use oxrdf::dataset::{CanonicalizationAlgorithm, CanonicalizationHashAlgorithm};
 use oxrdf::vocab::rdf;
 use oxrdf::{BlankNodeRef, Dataset, GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, QuadRef, TermRef};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::Result;
+use crate::trust::json;
 use crate::trust::rule::Rule;
 
 const EXAMPLES_V2: &str = "https://www.w3.org/ns/credentials/examples/v2";
@@ -33,12 +34,15 @@ const RDF_JSON: NamedNodeRef<'static> = NamedNodeRef::new_unchecked("http://www.
 const MAX_ALIKE: usize = 6;
 const MAX_BLANK_NODES: usize = 256;
 
+/// Documents name a few; each costs its reader as much as all that it defines.
+const MAX_CONTEXTS: usize = 8;
+
 /// The canonical N-Quads of a JSON-LD document (RDF Dataset Canonicalization 1.0, with SHA-256).
 ///
 /// # Errors
 /// `unsupported` for contexts that are not pinned, keywords, JSON literals, lists, null and empty values; `corrupt_data`
-/// when the contexts do not define everything in the document; `invalid_argument` when it is no JSON-LD;
-/// `resource_exhausted` when too many nodes without an id are alike. The context names the [`Rule`].
+/// when the contexts do not define everything in the document; `invalid_argument` when it is no JSON-LD, or names a context twice;
+/// `resource_exhausted` when it names more than 8 contexts, or too many nodes without an id are alike. The context names the [`Rule`].
 pub fn canonical(document: &Map<String, Value>) -> Result<String> {
     check_contexts(document)?;
     let expected = statements(document)?;
@@ -84,7 +88,14 @@ fn check_contexts(document: &Map<String, Value>) -> Result<()> {
         Some(single) => std::slice::from_ref(single),
         None => return Err(Rule::Context.invalid("a document that is signed as RDF has contexts")),
     };
-    for context in contexts {
+    if contexts.len() > MAX_CONTEXTS {
+        return Err(Rule::Size.exceeded(MAX_CONTEXTS, format!("the document has {} contexts", contexts.len())));
+    }
+    for (place, context) in contexts.iter().enumerate() {
+        // Each is processed again, at the reader's expense.
+        if contexts[..place].contains(context) {
+            return Err(Rule::Context.invalid("a context stands there twice"));
+        }
         let Value::String(url) = context else {
             return Err(Rule::Context.unsupported("a context that is not named by its address is not read"));
         };
@@ -118,8 +129,11 @@ fn values(value: &Value) -> Result<usize> {
         Value::Array(list) if !list.is_empty() => {
             // Two objects without an id are two things, however alike.
             let thing = |value: &Value| value.as_object().is_some_and(|members| !members.contains_key("id"));
-            if list.iter().enumerate().any(|(place, one)| !thing(one) && list[..place].contains(one)) {
-                return Err(Rule::Context.unsupported("what is said twice is said once in RDF"));
+            let mut said = BTreeSet::new();
+            for one in list.iter().filter(|one| !thing(one)) {
+                if !said.insert(json::canonical(one)?) {
+                    return Err(Rule::Context.unsupported("what is said twice is said once in RDF"));
+                }
             }
             list.iter().map(values).sum()
         }
@@ -186,9 +200,9 @@ fn pinned(url: &str) -> std::result::Result<JsonLdRemoteDocument, Box<dyn StdErr
 /// A pinned context, whole, by its address.
 fn context_of(url: &str) -> Option<Value> {
     match url {
-        EXAMPLES_V2 => Some(json!({"@context": {"@vocab": "https://www.w3.org/ns/credentials/examples#"}})),
+        EXAMPLES_V2 => Some(serde_json::json!({"@context": {"@vocab": "https://www.w3.org/ns/credentials/examples#"}})),
         UNDEFINED_TERMS_V2 => {
-            Some(json!({"@context": {"@vocab": "https://www.w3.org/ns/credentials/undefined-terms#"}}))
+            Some(serde_json::json!({"@context": {"@vocab": "https://www.w3.org/ns/credentials/undefined-terms#"}}))
         }
         ED25519_2020 => Some(ed25519_2020()),
         CITIZENSHIP_V4 => Some(employment()),
@@ -202,24 +216,30 @@ fn context_of(url: &str) -> Option<Value> {
 /// The context of the suite Ed25519Signature2020, as its specification defines the terms.
 fn ed25519_2020() -> Value {
     let security = |name: &str| format!("https://w3id.org/security#{name}");
-    let purpose = |name: &str| json!({"@id": security(name), "@type": "@id", "@container": "@set"});
+    let purpose = |name: &str| serde_json::json!({"@id": security(name), "@type": "@id", "@container": "@set"});
     let plain = ["domain", "challenge", "nonce"].map(|name| (name.to_owned(), Value::from(security(name))));
     let mut proof = Map::from_iter(plain);
     proof.insert(
         "created".into(),
-        json!({"@id": "http://purl.org/dc/terms/created", "@type": "http://www.w3.org/2001/XMLSchema#dateTime"}),
+        serde_json::json!({"@id": "http://purl.org/dc/terms/created", "@type": "http://www.w3.org/2001/XMLSchema#dateTime"}),
     );
-    proof.insert("verificationMethod".into(), json!({"@id": security("verificationMethod"), "@type": "@id"}));
-    proof.insert("signature".into(), json!({"@id": security("proofValue")}));
-    proof.insert("proofValue".into(), json!({"@id": security("proofValue"), "@type": security("multibase")}));
-    let purposes = json!({
+    proof.insert(
+        "verificationMethod".into(),
+        serde_json::json!({"@id": security("verificationMethod"), "@type": "@id"}),
+    );
+    proof.insert("signature".into(), serde_json::json!({"@id": security("proofValue")}));
+    proof.insert(
+        "proofValue".into(),
+        serde_json::json!({"@id": security("proofValue"), "@type": security("multibase")}),
+    );
+    let purposes = serde_json::json!({
         "assertionMethod": purpose("assertionMethod"), "authentication": purpose("authenticationMethod"),
     });
     proof.insert(
         "proofPurpose".into(),
-        json!({"@id": security("proofPurpose"), "@type": "@vocab", "@context": purposes}),
+        serde_json::json!({"@id": security("proofPurpose"), "@type": "@vocab", "@context": purposes}),
     );
-    json!({"@context": {
+    serde_json::json!({"@context": {
         "@protected": true,
         "id": "@id",
         "type": "@type",
@@ -234,7 +254,7 @@ fn ed25519_2020() -> Value {
 /// What the W3C's example of an employment document needs of the citizenship vocabulary. A document that uses more of it is
 /// refused, because the rest of its terms is not defined here.
 fn employment() -> Value {
-    let date = |id: &str| json!({"@id": id, "@type": "http://www.w3.org/2001/XMLSchema#dateTime"});
+    let date = |id: &str| serde_json::json!({"@id": id, "@type": "http://www.w3.org/2001/XMLSchema#dateTime"});
     let mut terms = Map::new();
     for name in ["Person", "givenName", "familyName", "additionalName", "gender", "identifier"] {
         terms.insert(name.into(), format!("https://schema.org/{name}").into());
@@ -251,10 +271,10 @@ fn employment() -> Value {
     ] {
         terms.insert(name.into(), citizenship(name).into());
     }
-    terms.insert("image".into(), json!({"@id": "https://schema.org/image", "@type": "@id"}));
+    terms.insert("image".into(), serde_json::json!({"@id": "https://schema.org/image", "@type": "@id"}));
     terms.insert("birthDate".into(), date("https://schema.org/birthDate"));
     terms.insert("residentSince".into(), date(&citizenship("residentSince")));
-    json!({"@context": terms})
+    serde_json::json!({"@context": terms})
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    fn of(credential: &Credential) -> Option<Facts> {
+    pub(crate) fn of(credential: &Credential) -> Option<Facts> {
         let summary = credential.summary();
         Some(Facts {
             id: json::unhex(summary.id.strip_prefix(ID_PREFIX)?)?,
@@ -206,16 +206,15 @@ impl FactsTable {
 }
 
 impl Made {
-    /// The facts of these credentials, which are in the order of their identifiers.
-    pub(crate) fn of(credentials: &[Credential]) -> Made {
+    /// These facts, each with its subject, in the order of the identifiers.
+    pub(crate) fn of<'all>(all: impl Iterator<Item = (&'all Did, &'all Facts)>) -> Made {
         let mut facts: BTreeMap<[u8; 32], Vec<Facts>> = BTreeMap::new();
         let mut endorsed = BTreeSet::new();
-        for credential in credentials {
-            let (Some(subject), Some(one)) = (credential.subject(), Facts::of(credential)) else { continue };
+        for (subject, one) in all {
             if one.kind == Some(CredentialType::PeerEndorsement) {
                 endorsed.insert((one.issuer, *subject.public_key()));
             }
-            facts.entry(*subject.public_key()).or_default().push(one);
+            facts.entry(*subject.public_key()).or_default().push(one.clone());
         }
         Made { facts, endorsed }
     }
@@ -507,7 +506,7 @@ mod tests {
         let credential = Credential::parse(&Value::Object(signed).to_string()).unwrap();
         credential.check_proof(now).unwrap();
         // As a version before this rule kept it.
-        graph.wallet.keep(&credential).await.unwrap();
+        graph.wallet.keep(&credential, now).await.unwrap();
         let score = graph.score(&peer).unwrap();
         assert_eq!((score.value, &*score.reasons[0].why), (0.0, "what it claims cannot be meant"));
         // A row that such a version wrote is of version 2, which had no place for this.

@@ -8,7 +8,7 @@ use jiff::{Span, Timestamp};
 use super::super::TrustGraph;
 use super::super::binding::Links;
 use super::super::credential::{CredentialType, Validity};
-use super::super::endorsement::{MAX_ENDORSED, answer_for, worth};
+use super::super::endorsement::{ENDORSEMENT_BUDGET, MAX_ENDORSED, answer_for, worth};
 use super::super::experience::{Evidence, Experience};
 use super::super::policy::Tier;
 use super::super::propagation::{Heard, recommended};
@@ -20,8 +20,11 @@ use super::blend::{self, Blend, blend};
 use super::facts::{Facts, FactsTable, Keys};
 use super::weighed::{Verdict, Weighed, Word, settle};
 use super::{Score, ScoreParts, UNITS, age_in_days, factor, in_points, part, units, units_at};
-use crate::Result;
 use crate::identity::Did;
+use crate::{ErrorCode, Result};
+
+/// Of so many peers whom one endorses it is looked up whether the endorsement holds.
+const MAX_LOOKED_AT: usize = 16 * MAX_ENDORSED;
 
 /// What one view of the database and one instant say.
 pub(super) struct Judge<'graph> {
@@ -70,7 +73,7 @@ impl Judge<'_> {
         let mut weighed = Vec::with_capacity(all.iter().map(Vec::len).sum());
         for (subject, facts) in circle.iter().zip(&all) {
             for facts in facts {
-                weighed.push(self.weigh(facts, subject, &circle, state)?);
+                weighed.push(self.weigh(facts, subject, circle.split_at(keys), state)?);
             }
         }
         if let Some(why) = &replaced {
@@ -178,7 +181,7 @@ impl Judge<'_> {
         &mut self,
         facts: &'row Facts,
         subject: &Did,
-        circle: &[Did],
+        circle: (&[Did], &[Did]),
         state: &State,
     ) -> Result<Weighed<'row>> {
         let issuer = self.keys.did(&facts.issuer)?;
@@ -224,7 +227,13 @@ impl Judge<'_> {
         }
         let status = if facts.status.is_empty() {
             // Its entries could not be noted: what is wrong with them is found in the credential.
-            self.graph.status(&self.graph.wallet.get(&facts.credential_id())?)?
+            match self.graph.wallet.get(&facts.credential_id()) {
+                Ok(credential) => self.graph.status(&credential)?,
+                Err(error) if error.code() == ErrorCode::NotFound => {
+                    Status::Unknown { why: "it was removed just now".into() }
+                }
+                Err(error) => return Err(error),
+            }
         } else {
             self.lists.status(issuer, &facts.status)?
         };
@@ -236,16 +245,19 @@ impl Judge<'_> {
         })
     }
 
-    fn admissible(&self, facts: &Facts, subject: &Did, circle: &[Did], issuer: &Did) -> Verdict<Word> {
+    /// `own` are the keys of the peer itself, `linked` those of whom it is linked to.
+    fn admissible(&self, facts: &Facts, subject: &Did, (own, linked): (&[Did], &[Did]), issuer: &Did) -> Verdict<Word> {
         let kind = facts.kind.filter(|kind| kind.weight_in_thousandths() > 0).ok_or("its type has no weight")?;
         if issuer == subject {
             return Err("its subject issued it".into());
         }
-        if circle.contains(issuer) {
-            return Err("the peer, or whom it is linked to, issued it".into());
+        if own.contains(issuer) {
+            return Err("the peer issued it".into());
         }
         let word = match self.trusted.get(issuer) {
+            // Named for it, also where it is linked to the peer: a link, or a pledge more, lowers no score.
             Some(types) if types.contains(&kind) => Word::Named,
+            _ if linked.contains(issuer) => return Err("whom the peer is linked to issued it".into()),
             _ if kind == CredentialType::PeerEndorsement => Word::Peer,
             _ => return Err(format!("this node does not trust its issuer for {kind}").into()),
         };
@@ -277,7 +289,7 @@ impl Judge<'_> {
             let keys = self.successions.held_by(endorser)?;
             let mut endorsed = 0;
             for key in &keys {
-                endorsed += self.table.endorsed_by(key.public_key(), MAX_ENDORSED + 1)?.len();
+                endorsed += self.endorses(key)?;
             }
             worth(score, answer_for(self.endorsed(&keys, state)?), endorsed)
         } else {
@@ -285,6 +297,27 @@ impl Judge<'_> {
         };
         self.endorsers.insert(*endorser, found);
         Ok(found)
+    }
+
+    /// How many peers an endorser endorses now. Those of which it says so no more do not divide what its word is worth.
+    fn endorses(&self, endorser: &Did) -> Result<usize> {
+        let all = self.table.endorsed_by(endorser.public_key(), MAX_LOOKED_AT)?;
+        if all.len() <= ENDORSEMENT_BUDGET {
+            return Ok(all.len());
+        }
+        let mut count = 0;
+        for peer in &all {
+            let holds = |facts: &Facts| {
+                facts.kind == Some(CredentialType::PeerEndorsement)
+                    && facts.issuer == *endorser.public_key()
+                    && facts.validity(self.now) == Validity::InForce
+            };
+            count += usize::from(self.table.about(peer)?.iter().any(holds));
+            if count > MAX_ENDORSED {
+                break;
+            }
+        }
+        Ok(count)
     }
 
     /// The lower bound of what a peer has from credentials of named issuers and from own experience: without endorsements, links
@@ -309,7 +342,7 @@ impl Judge<'_> {
         for facts in all {
             let issuer = self.keys.did(&facts.issuer)?;
             if let (Some(kind), Some(from), Ok(Word::Named)) =
-                (facts.kind, facts.valid_from, self.admissible(&facts, peer, &keys, &issuer))
+                (facts.kind, facts.valid_from, self.admissible(&facts, peer, (&keys, &[]), &issuer))
                 && kind != CredentialType::PeerEndorsement
                 && let Ok(doubt) = self.withdrawn(&issuer, &facts)?
             {

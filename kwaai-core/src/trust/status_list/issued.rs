@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::credential::{CREDENTIALS_V2, Credential, CredentialType};
 use super::super::{SETTINGS, TrustGraph, damaged, decode, encode, json as text, proof};
+use super::kept::SKEW;
 use super::{Bitstring, DEFAULT_TTL, MIN_STATUS_ENTRIES, Rule, StatusListUrl, StatusPurpose};
 use crate::identity::Did;
 use crate::store::existing;
@@ -143,7 +144,9 @@ impl TrustGraph {
             {
                 return Ok(last.credential.clone());
             }
-            // Readers refuse an older list, and one of the same instant with other bits.
+            // Readers refuse an older list, and one of the same instant with other bits. What was made under a clock that was far
+            // ahead no reader took.
+            let last = last.filter(|last| now.checked_add(SKEW).is_ok_and(|latest| last.valid_from <= latest));
             let next = last.map_or(Ok(now), |last| last.valid_from.checked_add(Duration::from_micros(1)));
             let valid_from = next.map_or(now, |next| next.max(now));
             let signed = Signed { valid_from, current: true, credential: self.sign(url, &bits, valid_from).await? };

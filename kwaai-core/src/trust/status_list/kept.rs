@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,7 +32,7 @@ pub(super) const KEPT_BITS: TableDefinition<(&str, &str), &[u8]> = TableDefiniti
 const MAX_LISTS_OF_OTHERS: usize = 4;
 
 /// How far ahead an issuer's clock may go.
-const SKEW: Duration = Duration::from_secs(5 * 60);
+pub(super) const SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// No list is fresh for longer, whatever it says of itself.
 const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -304,8 +304,12 @@ fn insert(
     }
     if let Some(held) = held {
         let same = all_bits.get((issuer, url))?.is_some_and(|held| held.value() == bits.0);
-        // Of two lists of one instant nobody can say which is the newer, so the second does not replace the first.
+        // Of two lists of one instant nobody can say which is the newer, so the second does not replace the first. Nor does a copy
+        // of it that holds less long: anybody can add a proof.
         let as_of = new.head.as_of;
+        if as_of == held.as_of && same && !holds_longer(&table, (issuer, url), new)? {
+            return Ok(());
+        }
         if as_of < held.as_of || (as_of == held.as_of && !same) {
             return Err(Rule::Verification
                 .error(format!("a newer status list is kept, of {}; this one is of {}", held.as_of, as_of))
@@ -316,6 +320,14 @@ fn insert(
     table.insert((issuer, url), encode(new)?.as_str())?;
     all_bits.insert((issuer, url), bits.0.as_slice())?;
     Ok(())
+}
+
+/// Whether the proofs of a copy end later than those of the kept one.
+fn holds_longer(table: &Table<'_, (&str, &str), &str>, key: (&str, &str), new: &Kept) -> Result<bool> {
+    let until =
+        |kept: &Kept| Credential::parse(&kept.credential).map(|copy| copy.proof_until().unwrap_or(Timestamp::MAX));
+    let held = table.get(key)?.map(|kept| decode::<Kept>("a status list", kept.value())).transpose()?;
+    held.map_or(Ok(true), |held| Ok(until(new)? > until(&held)?))
 }
 
 /// A kept list: the whole [`Kept`], or its [`Head`].

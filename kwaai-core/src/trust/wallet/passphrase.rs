@@ -1,6 +1,6 @@
 //! Credentials encrypted under a passphrase.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use zeroize::Zeroizing;
@@ -28,10 +28,9 @@ pub enum WalletState {
     Unlocked,
 }
 
-/// The key, once the passphrase was given; shared by the clones of a wallet. Whether there is a passphrase at all is what
-/// the database says.
-#[derive(Clone, Default)]
-pub(super) struct KeyRing(Arc<RwLock<Option<Key>>>);
+/// The key, once the passphrase was given. Whether there is a passphrase at all is what the database says.
+#[derive(Default)]
+pub(super) struct KeyRing(RwLock<Option<Key>>);
 
 impl KeyRing {
     fn held(&self) -> Option<Key> {
