@@ -640,7 +640,8 @@ enum kwaai_status_t kwaai_model_free(struct kwaai_model_t *model);
 // Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"),
 // `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns`, `hivemind`, `trusted_relays`, `relay`,
 // `relay_limits`, `announce_addr`, `public_ip`, `public_port`, `force_private`, `identify_min_confirmations`,
-// `identify_timeout_ms`, `upnp` and `limits`, and for tests `seed` and `clock`; NULL starts with the defaults.
+// `identify_timeout_ms`, `upnp`, `peer_cache` and `limits`, and for tests `seed` and `clock`; NULL starts with the
+// defaults.
 // `relay_limits` is an object with any of `max_reservations`, `reservation_duration_ms`, `max_circuits`,
 // `max_circuits_per_peer`, `max_circuits_per_stranger`, `max_circuit_bytes` and `max_circuit_duration_ms`, of a node with
 // `relay`. `identify_timeout_ms` is rounded up to whole seconds.

@@ -1,12 +1,13 @@
 //! The peer-to-peer network: who is there, messages, unary calls and raw streams, each with its caller authenticated.
 //!
-//! [`Network::start`] listens, dials the bootstraps it was given, and nobody else unasked. Peers find each other
+//! [`Network::start`] listens, dials the bootstraps it was given and peers that it remembers, and nobody else unasked. Peers find each other
 //! through a Kademlia network of our own, `/kwaainet/kad/1.0.0`. What a node serves is decided where the call
 //! arrives: limits first, then the [`Gate`], then the handler. The bytes are in [`wire`].
 
 mod address;
 mod autonat;
 mod bare;
+mod cache;
 mod dht;
 mod diagnosis;
 mod dial;
@@ -19,6 +20,7 @@ mod messages;
 mod peers;
 mod reach;
 pub(crate) mod relay;
+mod range;
 mod rpc;
 mod stream;
 mod substream;
@@ -40,6 +42,7 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 pub use diagnosis::{Cause, Diagnosis};
 pub use events::{ConnectedPeer, Direction, NetworkEvent};
+pub use cache::PeerCache;
 pub use libp2p::Multiaddr;
 pub use limits::Limits;
 pub use messages::{MAX_MESSAGE, Message};
@@ -53,6 +56,7 @@ use crate::trust::{Gate, Purpose};
 use crate::{Error, Result};
 use dial::Bootstrap;
 use dispatch::{Dispatch, closed};
+use cache::Remembered;
 use driver::{CLOSING, Command, Driver, Kind, RELEASE, Shared};
 use reach::Reach;
 use relay::Reservations;
@@ -91,6 +95,9 @@ pub struct NetworkConfig {
 }
 
 impl NetworkConfig {
+    /// Where peers that were reached are kept for the next start, which dials some of them beside the bootstraps. `None`, the
+    /// default, remembers nobody.
+    pub peer_cache: Option<PeerCache>,
     /// Listens on every interface, TCP and QUIC, on any port; no bootstraps, no mDNS, default limits.
     pub fn new(keypair: Keypair) -> NetworkConfig {
         use libp2p::multiaddr::Protocol;
@@ -109,6 +116,7 @@ impl NetworkConfig {
         }
     }
 }
+            peer_cache: None,
 
 /// A running node of the network. Clones are the same node; when the last one is dropped, it ends without grace.
 ///
@@ -173,6 +181,11 @@ impl Network {
         let bootstrap = config.bootstrap.iter();
         let bootstrap = bootstrap.map(|address| Bootstrap { address: address.clone(), peer: None, dial: None });
         let mut driver = Driver {
+        let peer_cache = match config.peer_cache.clone() {
+            Some(cache) => Some(Remembered::load(cache).await?),
+            None => None,
+        };
+        let others = !config.bootstrap.is_empty() || peer_cache.as_ref().is_some_and(|known| !known.is_idle());
             swarm: swarm::build(&config, &dispatch, hivemind.as_ref())?,
             commands: receiver,
             dispatch: dispatch.clone(),
@@ -187,7 +200,8 @@ impl Network {
             remembered: HashMap::new(),
             reach: Reach::new(config.reach.clone()),
             reservations: Reservations::new(&config.relays),
-            deferred: (!config.bootstrap.is_empty()).then(Vec::new),
+            deferred: others.then(Vec::new),
+            peer_cache,
         };
         // Made first, so that an error, or a caller that gives up, ends what was begun.
         let (hivemind_too, bootstrap) = (hivemind.clone(), config.bootstrap.clone());

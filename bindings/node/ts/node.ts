@@ -19,6 +19,12 @@ export type Preset = 'ephemeral' | 'desktop' | 'mobile' | 'server';
 export interface Limits {
   maxConnections?: number | undefined;
   maxIncomingConnections?: number | undefined;
+  /** Connections that others opened from one IPv4 /24 or IPv6 /56 of the internet; 32 unless set. */
+  maxIncomingPerRange?: number | undefined;
+  /** The same for an IPv4 /16 or IPv6 /48; 128 unless set. */
+  maxIncomingPerWideRange?: number | undefined;
+  /** The same for an IPv4 /24 or IPv6 /56 of loopback and home networks; no bound of its own unless set. */
+  maxIncomingPerLocalRange?: number | undefined;
   maxConnectionsPerPeer?: number | undefined;
   maxPendingIncoming?: number | undefined;
   maxPendingOutgoing?: number | undefined;
@@ -96,6 +102,8 @@ export interface NodeOptions extends CallOptions {
   identifyTimeoutMs?: number | undefined;
   /** Whether to ask the router to forward the ports that are listened on. */
   upnp?: boolean | undefined;
+  /** Whether to remember in the data directory which peers were reached, and to dial some at the next start; true unless set. */
+  peerCache?: boolean | undefined;
   limits?: Limits | undefined;
   /** For tests: the identity is made from this number, and is no secret. Only in memory. */
   seed?: number | bigint | undefined;
@@ -281,7 +289,7 @@ const events: Kinds<NodeEvent> = {
 export const shapes = { nodeInfo, peerInfo, message, events, diagnosis };
 
 /** What a start may be told. */
-const START = ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'hivemind', 'trustedRelays', 'relay', 'relayLimits', 'announceAddr', 'publicIp', 'publicPort', 'forcePrivate', 'identifyMinConfirmations', 'identifyTimeoutMs', 'upnp', 'limits', 'seed', 'clock'] as const;
+const START = ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'hivemind', 'trustedRelays', 'relay', 'relayLimits', 'announceAddr', 'publicIp', 'publicPort', 'forcePrivate', 'identifyMinConfirmations', 'identifyTimeoutMs', 'upnp', 'peerCache', 'limits', 'seed', 'clock'] as const;
 
 /** A running node. `shutdown` ends it; a node that is forgotten ends too, without grace. */
 export class Node implements AsyncDisposable {

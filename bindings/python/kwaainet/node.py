@@ -224,6 +224,7 @@ class Node:
         identify_min_confirmations: int | None = None,
         identify_timeout: timedelta | None = None,
         upnp: bool | None = None,
+        peer_cache: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
         seed: int | None = None,
         clock: str | datetime | None = None,
@@ -241,11 +242,13 @@ class Node:
         seconds. A node with ``relay`` relays for others, within ``relay_limits``: ``max_reservations``,
         ``reservation_duration_ms``, ``max_circuits``, ``max_circuits_per_peer``, ``max_circuits_per_stranger``,
         ``max_circuit_bytes`` and ``max_circuit_duration_ms``. ``hivemind`` takes part in the DHT of hivemind and Petals.
+        With ``peer_cache``, which is on unless set, peers that were reached are remembered in the data directory and some of
+        them dialled at the next start.
         """
         config = node_config(
             preset, name, data_dir, identity_key, listen, bootstrap, mdns, hivemind, trusted_relays, relay, relay_limits,
             announce_addr, public_ip, public_port, force_private, identify_min_confirmations, identify_timeout, upnp,
-            limits, seed, clock,
+            peer_cache, limits, seed, clock,
         )
         return Opening(_start(config))
 
@@ -477,6 +480,7 @@ def node_config(
     identify_min_confirmations: int | None,
     identify_timeout: timedelta | None,
     upnp: bool | None,
+    peer_cache: bool | None,
     limits: Mapping[str, int | float] | None,
     seed: int | None,
     clock: str | datetime | None,
@@ -504,6 +508,7 @@ def node_config(
         "identify_min_confirmations": identify_min_confirmations,
         "identify_timeout_ms": None if identify_timeout is None else milliseconds(identify_timeout),
         "upnp": upnp,
+        "peer_cache": peer_cache,
         "limits": dict(limits or {}),
         "seed": seed,
         "clock": instant(clock),

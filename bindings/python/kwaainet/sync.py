@@ -807,6 +807,7 @@ class Node(_Closing):
         identify_min_confirmations: int | None = None,
         identify_timeout: timedelta | None = None,
         upnp: bool | None = None,
+        peer_cache: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
         seed: int | None = None,
         clock: str | datetime | None = None,
@@ -814,7 +815,7 @@ class Node(_Closing):
         config = node_config(
             preset, name, data_dir, identity_key, listen, bootstrap, mdns, hivemind, trusted_relays, relay, relay_limits,
             announce_addr, public_ip, public_port, force_private, identify_min_confirmations, identify_timeout, upnp,
-            limits, seed, clock,
+            peer_cache, limits, seed, clock,
         )
         return Node(waited(_native.Node.start(config)))
 

@@ -7,6 +7,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::address::peer_of;
 use super::dht::Query;
 use super::dispatch::closed;
+use super::cache::Remembered;
 use super::driver::{Answer, Driver, Kind};
 use super::substream::Opened;
 use crate::Error;
@@ -159,7 +160,11 @@ impl Driver {
             bootstrap.dial = None;
             tracing::warn!(address = %bootstrap.address, %error, "a bootstrap is not reachable");
         }
-        if self.bootstrap.iter().all(|bootstrap| bootstrap.dial.is_none() && bootstrap.peer.is_none()) {
+        if self.peer_cache.as_mut().is_some_and(|remembered| remembered.dialled(id)) {
+            self.recall();
+        }
+        let recalled = self.peer_cache.as_ref().is_none_or(Remembered::is_idle);
+        if recalled && self.bootstrap.iter().all(|bootstrap| bootstrap.dial.is_none() && bootstrap.peer.is_none()) {
             self.settle();
         }
         if let Some(peer) = peer.filter(|peer| !self.swarm.is_connected(peer)) {

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::address::{far_end, is_relayed, peer_of, plausible, with_peer, without_peer};
 use super::dht::Query;
+use super::cache::{Remembered, WRITE_INTERVAL};
 use super::dial::{Bootstrap, Reaching};
 use super::dispatch::Dispatch;
 use super::events::{Direction, Directory, Hub, Known, Link, NetworkEvent};
@@ -130,6 +131,8 @@ impl Driver {
     /// Opens the listeners and waits until each of them has an address.
     pub(crate) async fn listen(&mut self, addresses: &[Multiaddr]) -> Result<()> {
         for address in addresses {
+    /// Peers that are remembered beyond this run; `None` remembers nobody.
+    pub peer_cache: Option<Remembered>,
             probe(address)?;
         }
         let mut missing: HashMap<ListenerId, Multiaddr> = HashMap::new();
@@ -176,6 +179,8 @@ impl Driver {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(command) = self.commands.recv() => self.on_command(command),
                 _ = retry.tick() => self.dial_bootstraps(),
+        let mut remembering = tokio::time::interval(WRITE_INTERVAL);
+        self.recall();
                 _ = reaching.tick() => {
                     self.judge();
                     self.keep_reservations();
@@ -187,6 +192,7 @@ impl Driver {
     }
 
     /// Lets calls finish within the grace, ends the rest, closes the connections.
+                _ = remembering.tick() => self.keep_reached(),
     async fn close(mut self) {
         let grace = *self.shared.grace.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = Instant::now() + grace;
@@ -207,6 +213,10 @@ impl Driver {
                 () = dispatch.calls.idle() => break,
                 () = tokio::time::sleep_until(deadline) => break,
                 event = self.swarm.select_next_some() => self.on_event(event),
+        self.keep_reached();
+        if let Some(mut remembered) = self.peer_cache.take() {
+            remembered.flush().await;
+        }
             }
         }
         self.shared.abort.cancel();
@@ -361,6 +371,9 @@ impl Driver {
             bootstrap.peer = Some(peer);
         }
         if let Some(reaching) = self.reaching.remove(&peer) {
+        if self.peer_cache.as_mut().is_some_and(|remembered| remembered.dialled(id)) {
+            self.recall();
+        }
             for (kind, opened) in reaching.waiting {
                 self.open_connected(peer, kind, opened);
             }
@@ -453,6 +466,10 @@ impl Driver {
                 }
             }
             dht.met(peer);
+            if !known.foreign || known.bootstrap || known.trusted_relay {
+                let outbound = known.links.iter().filter(|link| link.direction == Direction::Outbound);
+                known.reached = outbound.map(|link| &link.address).find(|address| !is_relayed(address)).cloned();
+            }
             self.settle();
         }
         // Only peers of our own DHT belong into its routing table.

@@ -193,6 +193,8 @@ pub(crate) struct Known {
     pub rtt: Option<Duration>,
     pub agent: String,
     pub listens: Vec<Multiaddr>,
+    /// Where it was dialled from here, once it said what it speaks and that is of use.
+    pub reached: Option<Multiaddr>,
     /// Whether it said what it speaks, and none of that is ours.
     pub foreign: bool,
     /// Whether it offers itself as a relay.

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::address::ip_of;
 use super::autonat::Autonat;
 use super::dispatch::Dispatch;
-use super::limits::Limits;
+use super::limits::{Limits, Ranges};
 use super::relay::Server;
 use super::{NetworkConfig, bare, hivemind, rpc, stream, substream};
 use crate::{Error, ErrorCode, Result};
@@ -45,6 +45,7 @@ const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(2500);
 pub(crate) struct Behaviour {
     // The limits come first: what they refuse, the others never see.
     connections: connection_limits::Behaviour,
+    ranges: Ranges,
     memory: memory_connection_limits::Behaviour,
     ping: ping::Behaviour,
     pub identify: identify::Behaviour,
@@ -73,7 +74,7 @@ pub(crate) fn build(
                 bare::Upgrade(yamux::Config::default())
             })
             .map(|builder| {
-                never(builder.with_other_transport(|key| {
+                never(builder.with_other_transport(move |key| {
                     let mut config = quic::Config::new(key);
                     (config.max_idle_timeout, config.keep_alive_interval) = (QUIC_SILENCE_MS, QUIC_KEEP_ALIVE);
                     let quic = quic::tokio::Transport::new(config);
@@ -144,6 +145,7 @@ fn behaviour(
     let server = config.relay.clone().map(|limits| Server::new(local, limits, dispatch.clone()));
     let reach = &config.reach;
     let autonat = reach.autonat.then(|| Autonat::new(local, !reach.force_private));
+    let ranges = Ranges::new(&config.limits);
     let beyond = |address: &Multiaddr| ip_of(address).is_none_or(|ip| !ip.is_loopback());
     let upnp = (reach.upnp && config.listen.iter().any(beyond)).then(upnp::tokio::Behaviour::default);
     Ok(move |relay_client| Behaviour {
@@ -157,6 +159,7 @@ fn behaviour(
         ping: ping::Behaviour::default(),
         identify: identify::Behaviour::new(identify),
         kad: kademlia(local, max_provided_keys),
+        ranges,
         mdns: mdns.into(),
         rpc: substream::Behaviour::new(
             StreamProtocol::new(rpc::PROTOCOL),

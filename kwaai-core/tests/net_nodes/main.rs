@@ -1,11 +1,13 @@
 //! Nodes on real sockets of this machine: who reaches whom, who is refused, what is left afterwards.
 
+mod cache;
 mod calls;
 mod dht;
 mod diagnosis;
 mod hostile;
 mod latency;
 mod lifecycle;
+mod limits;
 mod relays;
 mod streams;
 mod support;

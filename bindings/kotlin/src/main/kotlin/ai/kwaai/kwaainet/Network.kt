@@ -38,6 +38,12 @@ public data class Limits(
     /** Connections in both directions together. */
     val maxConnections: Int? = null,
     val maxIncomingConnections: Int? = null,
+    /** Connections that others opened from one IPv4 /24 or IPv6 /56 of the internet; 32 unless set. */
+    val maxIncomingPerRange: Int? = null,
+    /** The same for an IPv4 /16 or IPv6 /48; 128 unless set. */
+    val maxIncomingPerWideRange: Int? = null,
+    /** The same for an IPv4 /24 or IPv6 /56 of loopback and home networks; no bound of its own unless set. */
+    val maxIncomingPerLocalRange: Int? = null,
     val maxConnectionsPerPeer: Int? = null,
     /** Incoming connections whose handshake is under way. */
     val maxPendingIncoming: Int? = null,
@@ -237,6 +243,9 @@ public sealed interface NodeEvent {
 internal fun Limits.native() = NativeLimits(
     maxConnections = maxConnections?.toLong(),
     maxIncomingConnections = maxIncomingConnections?.toLong(),
+    maxIncomingPerRange = maxIncomingPerRange?.toLong(),
+    maxIncomingPerWideRange = maxIncomingPerWideRange?.toLong(),
+    maxIncomingPerLocalRange = maxIncomingPerLocalRange?.toLong(),
     maxConnectionsPerPeer = maxConnectionsPerPeer?.toLong(),
     maxPendingIncoming = maxPendingIncoming?.toLong(),
     maxPendingOutgoing = maxPendingOutgoing?.toLong(),

@@ -202,7 +202,8 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
          * [publicIp] and [publicPort] say what the router forwards, [upnp] asks it to, and [forcePrivate] takes the node for
          * one that nobody can dial. Peers that see it at an address count when there are [identifyMinConfirmations] of them
          * and nobody could try to dial for [identifyTimeout], which is rounded up to seconds. A node with [relay] relays for
-         * others, within [relayLimits]. [hivemind] takes part in the DHT of hivemind and Petals.
+         * others, within [relayLimits]. [hivemind] takes part in the DHT of hivemind and Petals. With [peerCache], which is on
+         * unless set, peers that were reached are remembered in the data directory and some of them dialled at the next start.
          */
         public suspend fun start(
             preset: Preset? = null,
@@ -223,6 +224,7 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
             identifyMinConfirmations: Int? = null,
             identifyTimeout: Duration? = null,
             upnp: Boolean? = null,
+            peerCache: Boolean? = null,
             limits: Limits? = null,
             seed: Long? = null,
             clock: Instant? = null,
@@ -246,6 +248,7 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
                 identifyMinConfirmations = identifyMinConfirmations?.toLong(),
                 identifyTimeoutMs = identifyTimeout?.millis("identifyTimeout"),
                 upnp = upnp,
+                peerCache = peerCache,
                 limits = limits?.native(),
                 seed = seed,
                 clock = clock?.toString(),

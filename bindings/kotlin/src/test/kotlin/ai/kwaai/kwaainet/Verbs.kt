@@ -21,7 +21,7 @@ val VERBS: Map<String, Call> = mapOf(
             a.texts("trusted_relays"), a.maybe<Boolean>("relay"), a.map("relay_limits")?.let(::Arguments)?.let(::relayLimits),
             a.texts("announce_addr"), a.text("public_ip"), a.int("public_port"), a.maybe<Boolean>("force_private"),
             a.int("identify_min_confirmations"), a.long("identify_timeout_ms")?.milliseconds, a.maybe<Boolean>("upnp"),
-            a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"), a.text("clock")?.let(Instant::parse),
+            a.maybe<Boolean>("peer_cache"), a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"), a.text("clock")?.let(Instant::parse),
         )
     },
     "Node.name" to { on, _ -> (on as Node).name },
