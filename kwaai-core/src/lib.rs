@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod identity;
 pub mod llm;
+pub mod metric;
 pub mod net;
 pub mod node;
 pub mod rag;

@@ -11,16 +11,19 @@ mod cache;
 mod dht;
 mod diagnosis;
 mod dial;
+mod directory;
 mod dispatch;
 mod driver;
 mod events;
 pub mod hivemind;
 mod limits;
 mod messages;
+mod meter;
+mod metrics;
 mod peers;
+mod range;
 mod reach;
 pub(crate) mod relay;
-mod range;
 mod rpc;
 mod stream;
 mod substream;
@@ -40,9 +43,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+pub use cache::PeerCache;
 pub use diagnosis::{Cause, Diagnosis};
 pub use events::{ConnectedPeer, Direction, NetworkEvent};
-pub use cache::PeerCache;
 pub use libp2p::Multiaddr;
 pub use limits::Limits;
 pub use messages::{MAX_MESSAGE, Message};
@@ -54,10 +57,11 @@ use crate::event::Stream;
 use crate::identity::Keypair;
 use crate::trust::{Gate, Purpose};
 use crate::{Error, Result};
+use cache::Remembered;
 use dial::Bootstrap;
 use dispatch::{Dispatch, closed};
-use cache::Remembered;
 use driver::{CLOSING, Command, Driver, Kind, RELEASE, Shared};
+use meter::Side;
 use reach::Reach;
 use relay::Reservations;
 
@@ -92,12 +96,12 @@ pub struct NetworkConfig {
     pub relay: Option<RelayLimits>,
     /// How to find out whether others can dial this node, and what its owner knows of it.
     pub reach: ReachConfig,
-}
-
-impl NetworkConfig {
     /// Where peers that were reached are kept for the next start, which dials some of them beside the bootstraps. `None`, the
     /// default, remembers nobody.
     pub peer_cache: Option<PeerCache>,
+}
+
+impl NetworkConfig {
     /// Listens on every interface, TCP and QUIC, on any port; no bootstraps, no mDNS, default limits.
     pub fn new(keypair: Keypair) -> NetworkConfig {
         use libp2p::multiaddr::Protocol;
@@ -113,10 +117,10 @@ impl NetworkConfig {
             relays: Vec::new(),
             relay: None,
             reach: ReachConfig::default(),
+            peer_cache: None,
         }
     }
 }
-            peer_cache: None,
 
 /// A running node of the network. Clones are the same node; when the last one is dropped, it ends without grace.
 ///
@@ -178,14 +182,14 @@ impl Network {
             let pair = config.keypair.libp2p().clone();
             hivemind::Dht::new(settings, pair, dispatch.clone(), commands.clone())
         });
-        let bootstrap = config.bootstrap.iter();
-        let bootstrap = bootstrap.map(|address| Bootstrap { address: address.clone(), peer: None, dial: None });
-        let mut driver = Driver {
         let peer_cache = match config.peer_cache.clone() {
             Some(cache) => Some(Remembered::load(cache).await?),
             None => None,
         };
         let others = !config.bootstrap.is_empty() || peer_cache.as_ref().is_some_and(|known| !known.is_idle());
+        let bootstrap = config.bootstrap.iter();
+        let bootstrap = bootstrap.map(|address| Bootstrap { address: address.clone(), peer: None, dial: None });
+        let mut driver = Driver {
             swarm: swarm::build(&config, &dispatch, hivemind.as_ref())?,
             commands: receiver,
             dispatch: dispatch.clone(),
@@ -381,11 +385,13 @@ impl Peers for Network {
     async fn call(&self, peer: PeerId, method: &str, body: Bytes, timeout: Duration) -> Result<Bytes> {
         wire::check_name(method)?;
         let deadline = Instant::now() + timeout;
+        let timing = self.inner.shared.meter.timing(Side::Client, method);
         let work = async {
             let stream = self.open(peer, Kind::Call).await?;
             rpc::call(stream.compat(), peer, method, &body, deadline.saturating_duration_since(Instant::now())).await
         };
         let outcome = self.within(deadline, work).await;
+        timing.end(outcome.as_ref().err().map(Error::code));
         self.judge(peer, outcome).await
     }
 

@@ -5,6 +5,7 @@ mod diagnosis;
 mod gate;
 mod info;
 mod knowledge;
+mod metrics;
 mod observation;
 mod probe;
 mod question;
@@ -90,9 +91,9 @@ impl Node {
         let Opened { keypair, signer, store } = opened;
         #[cfg(feature = "vpk")]
         let vpk_store = store.clone();
-        let trust = TrustGraph::open(store, signer.clone(), config.clock.clone())?;
         let remembers = config.peer_cache && config.data_dir.is_some();
         let peer_cache = remembers.then(|| PeerCache::new(store.clone(), config.clock.clone()));
+        let trust = TrustGraph::open(store, signer.clone(), config.clock.clone())?;
         let gate = Arc::new(TrustGate::new(trust.clone()));
         let name = config.display_name();
         let agent = format!("kwaainet/{} {name}", env!("CARGO_PKG_VERSION"));

@@ -359,6 +359,8 @@ static kwaai_status_t call_node(call *made)
         return TEXT_OF(kwaai_node_address(H, T, &text, E));
     } else if (IS("Node.peers")) {
         return JSON_OF(kwaai_node_peers(H, T, &text, E));
+    } else if (IS("Node.metrics")) {
+        return JSON_OF(kwaai_node_metrics(H, T, &text, E));
     } else if (IS("Node.diagnose")) {
         return JSON_OF(kwaai_node_diagnose(H, T, &text, E));
     } else if (IS("Node.connect")) {

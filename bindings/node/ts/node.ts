@@ -139,6 +139,37 @@ export interface Diagnosis {
   remedy: string;
 }
 
+/** How many values of a histogram are at most so large. */
+export interface MeasurementBucket {
+  /** The bound, in the unit of the metric. */
+  atMost: number;
+  count: number;
+}
+
+/** One measurement: a name of OpenTelemetry's conventions with attributes, and the value. */
+export interface Measurement {
+  /** Such as `rpc.server.duration` or `kwaainet.peers`. */
+  name: string;
+  instrument: 'counter' | 'gauge' | 'histogram';
+  /** In UCUM, such as `ms`, `By` or `{peer}`. */
+  unit: string;
+  description: string;
+  attributes: Record<string, string>;
+  /** In a histogram, the sum of its values. */
+  value: number;
+  /** How many values a histogram has; null for the others. */
+  count: number | null;
+  /** From the smallest bound to the largest, each counting those before it as well. */
+  buckets: MeasurementBucket[];
+}
+
+/** What a node measured since its start. */
+export interface Metrics {
+  metrics: Measurement[];
+  /** The same as text that Prometheus reads. */
+  prometheus: string;
+}
+
 /** What a node says about itself. */
 export interface NodeInfo {
   name: string;
@@ -245,6 +276,18 @@ export interface ContributeOptions extends CallOptions {
 
 const reachability: Shape<Reachability> = { verdict: plain, why: plain, relays: plain };
 const diagnosis: Shape<Diagnosis> = { cause: plain, text: plain, remedy: plain };
+const bucket: Shape<MeasurementBucket> = { atMost: plain, count: plain };
+const metric: Shape<Measurement> = {
+  name: plain,
+  instrument: plain,
+  unit: plain,
+  description: plain,
+  attributes: plain,
+  value: plain,
+  count: plain,
+  buckets: many(bucket),
+};
+const metrics: Shape<Metrics> = { metrics: many(metric), prometheus: plain };
 const nodeInfo: Shape<NodeInfo> = {
   name: plain,
   peerId: plain,
@@ -286,7 +329,7 @@ const events: Kinds<NodeEvent> = {
 };
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { nodeInfo, peerInfo, message, events, diagnosis };
+export const shapes = { nodeInfo, peerInfo, message, events, diagnosis, metrics };
 
 /** What a start may be told. */
 const START = ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'hivemind', 'trustedRelays', 'relay', 'relayLimits', 'announceAddr', 'publicIp', 'publicPort', 'forcePrivate', 'identifyMinConfirmations', 'identifyTimeoutMs', 'upnp', 'peerCache', 'limits', 'seed', 'clock'] as const;
@@ -345,6 +388,14 @@ export class Node implements AsyncDisposable {
    */
   async diagnose(options?: CallOptions): Promise<Diagnosis[]> {
     return readsAll(diagnosis)(await finished(this.#native.diagnose(), options));
+  }
+
+  /**
+   * Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives as a
+   * relay. No peer is named in it, and nothing that was said.
+   */
+  async metrics(options?: CallOptions): Promise<Metrics> {
+    return reads(metrics)((await finished(this.#native.metrics(), options)) as string);
   }
 
   /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; resolves to the PeerId. */

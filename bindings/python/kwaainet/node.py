@@ -57,6 +57,43 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class MeasurementBucket:
+    """How many values of a histogram are at most so large."""
+
+    at_most: float
+    """The bound, in the unit of the metric."""
+    count: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measurement: a name of OpenTelemetry's conventions with attributes, and the value."""
+
+    name: str
+    """Such as ``rpc.server.duration`` or ``kwaainet.peers``."""
+    instrument: Literal["counter", "gauge", "histogram"]
+    unit: str
+    """In UCUM, such as ``ms``, ``By`` or ``{peer}``."""
+    description: str
+    attributes: dict[str, str]
+    value: float
+    """In a histogram, the sum of its values."""
+    count: int | None
+    """How many values a histogram has; ``None`` for the others."""
+    buckets: tuple[MeasurementBucket, ...]
+    """From the smallest bound to the largest, each counting those before it as well."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a node measured since its start."""
+
+    metrics: tuple[Measurement, ...]
+    prometheus: str
+    """The same as text that Prometheus reads."""
+
+
+@dataclass(frozen=True)
 class NodeInfo:
     """What a node says about itself."""
 
@@ -279,6 +316,11 @@ class Node:
         """Looks for what keeps this node from others, and says what to do: bootstraps that do not answer, a clock that is off,
         relays without a place, a firewall. Takes ten seconds at most; nothing found is an empty list."""
         return records(Diagnosis, await finished(self._native.diagnose()))
+
+    async def metrics(self) -> Metrics:
+        """Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives
+        as a relay. No peer is named in it, and nothing that was said."""
+        return record(Metrics, await finished(self._native.metrics()))
 
     async def connect(self, address: str) -> str:
         """Connects to a node at a multiaddress that ends in ``/p2p/<peer id>``; returns the PeerId."""

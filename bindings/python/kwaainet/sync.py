@@ -25,6 +25,7 @@ from .node import (
     BlockShare,
     Diagnosis,
     Message,
+    Metrics,
     NodeEvent,
     NodeInfo,
     PeerInfo,
@@ -839,6 +840,9 @@ class Node(_Closing):
 
     def diagnose(self) -> list[Diagnosis]:
         return records(Diagnosis, waited(self._native.diagnose()))
+
+    def metrics(self) -> Metrics:
+        return record(Metrics, waited(self._native.metrics()))
 
     def connect(self, address: str) -> str:
         return waited(self._native.connect(address))

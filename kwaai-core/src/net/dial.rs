@@ -1,13 +1,15 @@
 //! Reaching peers: at an address that was given, at those of the bootstraps, or at what the DHT knows.
 
+use std::sync::atomic::Ordering;
+
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address::peer_of;
+use super::cache::Remembered;
 use super::dht::Query;
 use super::dispatch::closed;
-use super::cache::Remembered;
 use super::driver::{Answer, Driver, Kind};
 use super::substream::Opened;
 use crate::Error;
@@ -151,6 +153,7 @@ impl Driver {
     }
 
     pub(crate) fn dial_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        self.shared.meter.unreached.fetch_add(1, Ordering::Relaxed);
         if let Some(done) = self.dials.remove(&id) {
             // A second connection may be refused while the first one stands.
             let connected = peer.filter(|peer| self.swarm.is_connected(peer));

@@ -118,7 +118,6 @@ impl Limits {
             ("max_connections", u64::from(self.max_connections)),
             ("max_incoming_per_range", u64::from(self.max_incoming_per_range)),
             ("max_incoming_per_wide_range", u64::from(self.max_incoming_per_wide_range)),
-            ("max_incoming_per_local_range", u64::from(self.max_incoming_per_local_range)),
             ("max_connections_per_peer", u64::from(self.max_connections_per_peer)),
             ("max_calls_per_peer", self.max_calls_per_peer as u64),
             ("max_calls", self.max_calls as u64),
@@ -182,6 +181,11 @@ impl Quota {
         held.total += 1;
         held.by_peer.insert(peer, of_peer + 1);
         Some(Permit { quota: self.clone(), peer })
+    }
+
+    /// How many places are held.
+    pub(crate) fn taken(&self) -> usize {
+        self.held().total
     }
 
     /// Waits until nobody holds a place.

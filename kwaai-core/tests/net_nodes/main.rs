@@ -8,6 +8,7 @@ mod hostile;
 mod latency;
 mod lifecycle;
 mod limits;
+mod metrics;
 mod relays;
 mod streams;
 mod support;

@@ -93,6 +93,21 @@ waiting! {
         |cancel| async move { Text::json(&node.diagnose(cancel).await?) }
     }
 
+    /// What the node measured since its start, as a JSON object: `metrics`, an array, and `prometheus`, the same as text that
+    /// Prometheus reads.
+    ///
+    /// Each metric has a `name` of OpenTelemetry's conventions, such as "rpc.server.duration" or "kwaainet.peers", an
+    /// `instrument`, which is "counter", "gauge" or "histogram", a `unit`, a `description`, an object of `attributes`, and the
+    /// `value`. In a histogram that is the sum, `count` says of how many values, and `buckets` how many are at most so large, in
+    /// objects with `at_most` and `count`; for the others `count` is null. No peer is named in it, and nothing that was said.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_metrics / kwaai_node_metrics_async(node: *const kwaai_node_t) -> (out_json: *mut c_char) {
+        let node = resolve::<Node>(node)?;
+        |cancel| async move { Text::json(&node.metrics(cancel).await?) }
+    }
+
     /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.
     ///
     /// Ownership: the caller frees `*out_peer`, a PeerId, with `kwaai_string_free`. Threads: any. NULL: `error` may be

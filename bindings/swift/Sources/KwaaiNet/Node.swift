@@ -80,6 +80,12 @@ public final class Node: Sendable {
         try await call { try await native.diagnose(cancel: $0) }
     }
 
+    /// Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives as
+    /// a relay. No peer is named in it, and nothing that was said.
+    public func metrics() async throws -> Metrics {
+        try await call { try await native.metrics(cancel: $0) }
+    }
+
     /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId.
     @discardableResult
     public func connect(address: String) async throws -> String {

@@ -77,7 +77,7 @@ impl NetworkBehaviour for Ranges {
             false => vec![(Range::near(ip), self.local)],
         };
         for (range, limit) in &bounds {
-            if self.held.get(range).is_some_and(|held| held >= limit) {
+            if self.held.get(range).copied().unwrap_or(0) >= *limit {
                 return Err(ConnectionDenied::new(Crowded(*limit)));
             }
         }
@@ -202,5 +202,6 @@ mod tests {
         door.0.local = 2;
         assert!(door.knock("192.168.7.1").is_some() && door.knock("192.168.7.2").is_some());
         assert!(door.knock("192.168.7.3").is_none() && door.knock("192.168.8.1").is_some());
+        assert!(Door::new(0, 1).knock("8.8.8.8").is_none(), "none is none");
     }
 }

@@ -30,6 +30,12 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
      */
     public suspend fun diagnose(): List<Diagnosis> = call { native.diagnose(null).map { it.read() } }
 
+    /**
+     * Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives as a
+     * relay. No peer is named in it, and nothing that was said.
+     */
+    public suspend fun metrics(): Metrics = call { native.metrics(null).read() }
+
     /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId. */
     public suspend fun connect(address: String): String = call { native.connect(address.sound("address"), null) }
 

@@ -30,6 +30,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.info" to { on, _ -> (on as Node).info() },
     "Node.peers" to { on, _ -> (on as Node).peers() },
     "Node.diagnose" to { on, _ -> (on as Node).diagnose() },
+    "Node.metrics" to { on, _ -> (on as Node).metrics() },
     "Node.connect" to { on, a -> (on as Node).connect(a.need("address")) },
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
