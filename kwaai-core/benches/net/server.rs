@@ -52,8 +52,10 @@ pub async fn measure() -> Json {
             let (found, busy_too) = work(&callers, peer, What::Finds, (batch, calls), base, server.id()).await;
             base += 1 << 24;
             if run > 0 {
-                (stores.push(stored), finds.push(found));
-                (cpu.0.push(stored / busy), cpu.1.push(found / busy_too));
+                stores.push(stored);
+                finds.push(found);
+                cpu.0.push(stored / busy);
+                cpu.1.push(found / busy_too);
             }
         }
         figures[name] = json!({"stores": stores, "finds": finds, "stores_of_a_cpu": cpu.0, "finds_of_a_cpu": cpu.1});
@@ -62,7 +64,14 @@ pub async fn measure() -> Json {
 }
 
 /// Values a second, and the cores that the server used.
-async fn work(callers: &[Network], peer: PeerId, what: What, (batch, calls): (usize, usize), base: usize, server: u32) -> (f64, f64) {
+async fn work(
+    callers: &[Network],
+    peer: PeerId,
+    what: What,
+    (batch, calls): (usize, usize),
+    base: usize,
+    server: u32,
+) -> (f64, f64) {
     let (done, next) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(base)));
     let (began, cpu) = (Instant::now(), cpu_seconds(server));
     let tasks = callers.iter().flat_map(|network| (0..calls).map(|_| network.hivemind().unwrap())).map(|dht| {

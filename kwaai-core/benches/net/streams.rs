@@ -96,7 +96,8 @@ pub async fn measure(runs: usize) -> Json {
         let own = push(&mut tokio_util::compat::TokioAsyncReadCompatExt::compat(stream)).await;
         let other = push(&mut control.open_stream(there, PLAIN).await.unwrap()).await;
         if run > 0 {
-            (ours.push(own), theirs.push(other));
+            ours.push(own);
+            theirs.push(other);
         }
     }
     json!({"mib": BYTES >> 20, "ours": ours, "plain": theirs})

@@ -1,7 +1,8 @@
 """Runs nodes of PyPI's hivemind, and does with them what it is told.
 
 Reads JSON objects from standard input, one a line, and answers each with one line: `{"ok": …}`, or `{"error": …}`. Every
-command has `do`, and `node`, a name: `start` with `initial_peers`, `host`, `client_mode`; `store` with `key`, `value`,
+command has `do`, and `node`, a name: `start` with `initial_peers`, `host`, `client_mode`, and
+arguments of `P2P.create` in `daemon`; `store` with `key`, `value`,
 `ttl`, `subkey`; `get` with `key`; `read` with `keys`; `ping` with `peer`; `time` measures stores and gets of `count` keys; `protect` stores a
 record under an owner's sub-key; `stop`; `kill`, which ends the node's daemon without a word.
 """
@@ -56,6 +57,7 @@ async def start(command: dict[str, Any]) -> Any:
         client_mode=command.get("client_mode", False),
         record_validator=validator,
         cache_locally=False,
+        **command.get("daemon", {}),
     )
     NODES[command["node"]] = node
     addresses = [str(address) for address in await node.protocol.p2p.get_visible_maddrs()]
