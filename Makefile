@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz soak parity docs guide header bench-ffi nat-lab bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz judges soak parity docs guide header bench-ffi nat-lab bench-net bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,12 @@ advisories: ## published advisories about the dependencies (fetches the RustSec 
 fuzz: ## the fuzz targets for longer: FUZZ_CASES=1000000 make fuzz
 	PROPTEST_CASES=$${FUZZ_CASES:-200000} cargo test --workspace fuzz_
 
-soak: ## what takes long: processes killed at 1,000 random points while they write wallet, reputation and private knowledge (SOAK_POINTS)
+judges: ## nodes of ours among those of other implementations, in larger numbers: ten of each and 1,000 keys in hivemind's DHT
+	@.ci/setup --test
+	KWAAINET_JUDGES=1 cargo test --workspace --locked --test hivemind_judges --test js_libp2p_judges --test identity_judges --test trust_judges
+
+soak: ## what takes long: 200 nodes that find each other; processes killed at 1,000 random points while they write (SOAK_POINTS)
+	KWAAINET_CROWD=200 cargo test --workspace --locked --test net_nodes crowd
 	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test trust_wallet_crash --test vpk_crash --test vpk_owner_crash
 
 parity: ## compare logits with Hugging Face transformers, live (needs torch and transformers)
@@ -58,6 +63,10 @@ semver: ## what would break users of the crates since SEMVER_BASELINE, a commit 
 nat-lab: ## two nodes behind routers of every kind, in network namespaces (Linux, root, iproute2, nftables)
 	cargo build -p kwaai-core --locked --example nat_node
 	@$(PYTHON) tests/nat/lab.py $(or $(CARGO_TARGET_DIR),target)/debug/examples/nat_node
+
+bench-net: ## the network beside hivemind's nodes and plain libp2p, and its memory (release build; NN1 needs `.ci/setup --test`)
+	@.ci/setup
+	@$(PYTHON) tests/bench/net.py
 
 bench-trust: ## threat simulations beside EigenTrust, and the speed of trust beside OpenSSL (release build)
 	@.ci/setup

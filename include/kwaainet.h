@@ -640,7 +640,8 @@ enum kwaai_status_t kwaai_model_free(struct kwaai_model_t *model);
 // Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"),
 // `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns`, `hivemind`, `trusted_relays`, `relay`,
 // `relay_limits`, `announce_addr`, `public_ip`, `public_port`, `force_private`, `identify_min_confirmations`,
-// `identify_timeout_ms`, `upnp` and `limits`, and for tests `seed` and `clock`; NULL starts with the defaults.
+// `identify_timeout_ms`, `upnp`, `peer_cache` and `limits`, and for tests `seed` and `clock`; NULL starts with the
+// defaults.
 // `relay_limits` is an object with any of `max_reservations`, `reservation_duration_ms`, `max_circuits`,
 // `max_circuits_per_peer`, `max_circuits_per_stranger`, `max_circuit_bytes` and `max_circuit_duration_ms`, of a node with
 // `relay`. `identify_timeout_ms` is rounded up to whole seconds.
@@ -737,6 +738,29 @@ enum kwaai_status_t kwaai_node_diagnose(const struct kwaai_node_t *node,
 enum kwaai_status_t kwaai_node_diagnose_async(const struct kwaai_node_t *node,
                                               struct kwaai_op_t **out_op,
                                               struct kwaai_error_t **error);
+
+// What the node measured since its start, as a JSON object: `metrics`, an array, and `prometheus`, the same as text that
+// Prometheus reads.
+//
+// Each metric has a `name` of OpenTelemetry's conventions, such as "rpc.server.duration" or "kwaainet.peers", an
+// `instrument`, which is "counter", "gauge" or "histogram", a `unit`, a `description`, an object of `attributes`, and the
+// `value`. In a histogram that is the sum, `count` says of how many values, and `buckets` how many are at most so large, in
+// objects with `at_most` and `count`; for the others `count` is null. No peer is named in it, and nothing that was said.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_metrics(const struct kwaai_node_t *node,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_metrics` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_metrics`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_metrics_async(const struct kwaai_node_t *node,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
 
 // Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.
 //

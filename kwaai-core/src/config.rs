@@ -33,7 +33,8 @@ pub struct Config {
     pub identity: Option<Keypair>,
     /// Multiaddresses to listen on. Loopback on free ports unless set; `/ip4/0.0.0.0/tcp/8080` is reached from elsewhere.
     pub listen: Vec<String>,
-    /// Multiaddresses of the nodes to join the network through, each ending in `/p2p/<peer id>`. Nobody else is dialled.
+    /// Multiaddresses of the nodes to join the network through, each ending in `/p2p/<peer id>`. Nobody else is
+    /// dialled but those that an earlier run reached, see `peer_cache`.
     pub bootstrap: Vec<String>,
     /// Whether to look for nodes on the local network by multicast DNS.
     pub mdns: bool,
@@ -59,6 +60,9 @@ pub struct Config {
     pub identify_timeout_secs: u64,
     /// Whether to ask the router to forward the ports that are listened on (UPnP).
     pub upnp: bool,
+    /// Whether to remember in the data directory which peers were reached, and to dial some of them at the next start, so that
+    /// it needs no bootstrap. Without a data directory nobody is remembered.
+    pub peer_cache: bool,
     /// How many connections, streams and bytes peers may use.
     pub limits: crate::net::Limits,
     /// Where the node reads the time.
@@ -125,6 +129,7 @@ impl Default for Config {
             identify_min_confirmations: 2,
             identify_timeout_secs: 30,
             upnp: false,
+            peer_cache: true,
             limits: crate::net::Limits::default(),
             clock: Arc::new(SystemClock),
         }
@@ -205,6 +210,7 @@ impl fmt::Debug for Config {
             .field("public_port", &self.public_port)
             .field("force_private", &self.force_private)
             .field("upnp", &self.upnp)
+            .field("peer_cache", &self.peer_cache)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

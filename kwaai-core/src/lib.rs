@@ -13,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod identity;
 pub mod llm;
+pub mod metric;
 pub mod net;
 pub mod node;
 pub mod rag;

@@ -1,22 +1,27 @@
 //! The peer-to-peer network: who is there, messages, unary calls and raw streams, each with its caller authenticated.
 //!
-//! [`Network::start`] listens, dials the bootstraps it was given, and nobody else unasked. Peers find each other
+//! [`Network::start`] listens, dials the bootstraps it was given and peers that it remembers, and nobody else unasked. Peers find each other
 //! through a Kademlia network of our own, `/kwaainet/kad/1.0.0`. What a node serves is decided where the call
 //! arrives: limits first, then the [`Gate`], then the handler. The bytes are in [`wire`].
 
 mod address;
 mod autonat;
 mod bare;
+mod cache;
 mod dht;
 mod diagnosis;
 mod dial;
+mod directory;
 mod dispatch;
 mod driver;
 mod events;
 pub mod hivemind;
 mod limits;
 mod messages;
+mod meter;
+mod metrics;
 mod peers;
+mod range;
 mod reach;
 pub(crate) mod relay;
 mod rpc;
@@ -38,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+pub use cache::PeerCache;
 pub use diagnosis::{Cause, Diagnosis};
 pub use events::{ConnectedPeer, Direction, NetworkEvent};
 pub use libp2p::Multiaddr;
@@ -51,9 +57,11 @@ use crate::event::Stream;
 use crate::identity::Keypair;
 use crate::trust::{Gate, Purpose};
 use crate::{Error, Result};
+use cache::Remembered;
 use dial::Bootstrap;
 use dispatch::{Dispatch, closed};
 use driver::{CLOSING, Command, Driver, Kind, RELEASE, Shared};
+use meter::Side;
 use reach::Reach;
 use relay::Reservations;
 
@@ -88,6 +96,9 @@ pub struct NetworkConfig {
     pub relay: Option<RelayLimits>,
     /// How to find out whether others can dial this node, and what its owner knows of it.
     pub reach: ReachConfig,
+    /// Where peers that were reached are kept for the next start, which dials some of them beside the bootstraps. `None`, the
+    /// default, remembers nobody.
+    pub peer_cache: Option<PeerCache>,
 }
 
 impl NetworkConfig {
@@ -106,6 +117,7 @@ impl NetworkConfig {
             relays: Vec::new(),
             relay: None,
             reach: ReachConfig::default(),
+            peer_cache: None,
         }
     }
 }
@@ -170,6 +182,11 @@ impl Network {
             let pair = config.keypair.libp2p().clone();
             hivemind::Dht::new(settings, pair, dispatch.clone(), commands.clone())
         });
+        let peer_cache = match config.peer_cache.clone() {
+            Some(cache) => Some(Remembered::load(cache).await?),
+            None => None,
+        };
+        let others = !config.bootstrap.is_empty() || peer_cache.as_ref().is_some_and(|known| !known.is_idle());
         let bootstrap = config.bootstrap.iter();
         let bootstrap = bootstrap.map(|address| Bootstrap { address: address.clone(), peer: None, dial: None });
         let mut driver = Driver {
@@ -187,7 +204,8 @@ impl Network {
             remembered: HashMap::new(),
             reach: Reach::new(config.reach.clone()),
             reservations: Reservations::new(&config.relays),
-            deferred: (!config.bootstrap.is_empty()).then(Vec::new),
+            deferred: others.then(Vec::new),
+            peer_cache,
         };
         // Made first, so that an error, or a caller that gives up, ends what was begun.
         let (hivemind_too, bootstrap) = (hivemind.clone(), config.bootstrap.clone());
@@ -367,11 +385,13 @@ impl Peers for Network {
     async fn call(&self, peer: PeerId, method: &str, body: Bytes, timeout: Duration) -> Result<Bytes> {
         wire::check_name(method)?;
         let deadline = Instant::now() + timeout;
+        let timing = self.inner.shared.meter.timing(Side::Client, method);
         let work = async {
             let stream = self.open(peer, Kind::Call).await?;
             rpc::call(stream.compat(), peer, method, &body, deadline.saturating_duration_since(Instant::now())).await
         };
         let outcome = self.within(deadline, work).await;
+        timing.end(outcome.as_ref().err().map(Error::code));
         self.judge(peer, outcome).await
     }
 

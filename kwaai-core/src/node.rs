@@ -5,6 +5,7 @@ mod diagnosis;
 mod gate;
 mod info;
 mod knowledge;
+mod metrics;
 mod observation;
 mod probe;
 mod question;
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 use crate::event::Stream;
 use crate::identity::{Did, Keypair, Signer};
 use crate::net::hivemind::{Hivemind, Settings};
-use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, Peers, ReachConfig};
+use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, PeerCache, Peers, ReachConfig};
 use crate::shard::{EngineOptions, ShardEngine};
 use crate::store::Store;
 use crate::trust::{Askers, TrustGraph};
@@ -70,7 +71,7 @@ struct Inner {
 }
 
 impl Node {
-    /// Starts a node: it listens, and dials nobody but the bootstraps of `config`.
+    /// Starts a node: it listens, and dials nobody but the bootstraps of `config` and peers that an earlier run reached.
     ///
     /// Runs on the caller's tokio runtime, which must be a multi-thread one.
     ///
@@ -89,6 +90,8 @@ impl Node {
         let Opened { keypair, signer, store } = opened;
         #[cfg(feature = "vpk")]
         let vpk_store = store.clone();
+        let remembers = config.peer_cache && config.data_dir.is_some();
+        let peer_cache = remembers.then(|| PeerCache::new(store.clone(), config.clock.clone()));
         let trust = TrustGraph::open(store, signer.clone(), config.clock.clone())?;
         let gate = Arc::new(TrustGate::new(trust.clone()));
         let name = config.display_name();
@@ -97,8 +100,19 @@ impl Node {
         let (mdns, limits) = (config.mdns, config.limits.clone());
         let relays = addresses("trusted_relays", &config.trusted_relays)?;
         let (reach, relay) = (reach(&config)?, config.relay.clone());
-        let network_config =
-            NetworkConfig { keypair, listen, bootstrap, mdns, limits, agent, hivemind, relays, relay, reach };
+        let network_config = NetworkConfig {
+            keypair,
+            listen,
+            bootstrap,
+            mdns,
+            limits,
+            agent,
+            hivemind,
+            relays,
+            relay,
+            reach,
+            peer_cache,
+        };
         let network = Network::start(network_config, gate.clone()).await?;
         let peers: Arc<dyn Peers> = Arc::new(network.clone());
         gate.attach(&peers)?;

@@ -1,19 +1,23 @@
-//! Nodes of PyPI's hivemind 1.1.12, with its go-libp2p-daemon, among nodes of ours.
+//! Nodes of PyPI's hivemind 1.1.12, with its go-libp2p-daemon, among nodes of ours, and behind each other's relays.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt, stream};
 use hivemind::{MINUTE, at, dht, entries, network, plain, until};
 use judge::Process;
-use kwaai_core::identity::PeerId;
+use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::net::hivemind::{Hivemind, Settings, Value, msgpack};
-use kwaai_core::net::{Multiaddr, Network};
+use kwaai_core::net::{ConnectedPeer, Multiaddr, Network, NetworkConfig, Peers, RelayLimits};
 use serde_json::{Value as Json, json};
 
 #[path = "support/hivemind.rs"]
 mod hivemind;
 #[path = "support/judge.rs"]
 mod judge;
+
+/// Longer than all readings take on a busy machine.
+const HOUR: Duration = Duration::from_secs(3600);
 
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 
@@ -22,7 +26,7 @@ struct Judge(Process);
 
 /// Who and where a node of Python's is.
 struct Python {
-    name: &'static str,
+    name: String,
     peer: PeerId,
     address: Multiaddr,
 }
@@ -43,13 +47,13 @@ impl Judge {
         self.0.ask(&command)
     }
 
-    fn start(&mut self, name: &'static str, initial_peers: &[Multiaddr], more: Json) -> Python {
+    fn start(&mut self, name: &str, initial_peers: &[Multiaddr], more: Json) -> Python {
         let mut command = json!({"do": "start", "node": name, "initial_peers": initial_peers});
         command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let answer = self.ask(command);
         let text = |json: &Json| json.as_str().unwrap().to_owned();
         Python {
-            name,
+            name: name.to_owned(),
             peer: text(&answer["peer"]).parse().unwrap(),
             address: text(&answer["addresses"][0]).parse().unwrap(),
         }
@@ -185,52 +189,133 @@ async fn a_record_with_an_owner_is_kept_with_its_signature_alone() {
     ours.shutdown(Duration::ZERO).await.unwrap();
 }
 
+/// What a node of ours knows of a peer once it was pinged and said who it is.
+async fn known(network: &Network, peer: PeerId) -> ConnectedPeer {
+    let find = || network.connected().into_iter().find(|known| known.peer == peer && known.rtt_ms.is_some());
+    until(|| find().is_some_and(|known| !known.agent.is_empty())).await;
+    find().unwrap()
+}
+
+fn through(relay: &Multiaddr, peer: PeerId) -> Multiaddr {
+    format!("{relay}/p2p-circuit/p2p/{peer}").parse().unwrap()
+}
+
+/// A node of ours that listens nowhere but at its relays, in hivemind's DHT; and one that relays.
+fn config(relays: Vec<Multiaddr>, relay: Option<RelayLimits>) -> NetworkConfig {
+    let listen = if relay.is_some() { vec![TCP.parse().unwrap()] } else { vec![] };
+    let hivemind = Some(Settings::default());
+    NetworkConfig { listen, relays, relay, hivemind, ..NetworkConfig::new(Keypair::generate()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_go_is_pinged_identified_and_called_through_a_relay_of_ours() {
+    let Some(mut judge) = Judge::new() else { return };
+    // With fewer to choose from, go waits three minutes for more.
+    let mut relays = Vec::new();
+    for _ in 0..4 {
+        relays.push(hivemind::start(config(vec![], Some(RelayLimits::default()))).await);
+    }
+    let trusted: Vec<_> = relays.iter().map(at).collect();
+    let daemon = json!({"force_reachability": "private", "use_auto_relay": true, "trusted_relays": trusted});
+    let hidden = judge.start("hidden", &trusted[..1], json!({"daemon": daemon}));
+    let reserves = |relay: &&Network| {
+        let metrics = relay.metrics();
+        metrics.iter().any(|metric| metric.name == "kwaainet.relay.reservations" && metric.value == 1.0)
+    };
+    until(|| relays.iter().any(|relay| reserves(&relay))).await;
+    let relay = relays.iter().find(reserves).unwrap();
+    let ours = hivemind::start(config(vec![], None)).await;
+    // On loopback go announces no address through a relay, so that it is put together here.
+    assert_eq!(ours.connect(through(&at(relay), hidden.peer)).await.unwrap(), hidden.peer);
+    let peer = known(&ours, hidden.peer).await;
+    assert!(peer.relayed && !peer.agent.is_empty(), "{peer:?}");
+    assert!(dht(&ours).ping(hidden.peer, false).await.unwrap().id.is_some());
+    assert!(judge.store(&hidden, "k", None, json!(7), 60.0));
+    assert_eq!(plain(dht(&ours).get("k").await), Some(Value::from(7)));
+    for network in relays.into_iter().chain([ours]) {
+        network.shutdown(Duration::ZERO).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ours_is_pinged_identified_and_called_through_a_relay_of_go() {
+    let Some(mut judge) = Judge::new() else { return };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Go's relay names only public addresses in a reservation; nobody dials this one.
+    let daemon = json!({"force_reachability": "public", "announce_maddrs": ["/ip4/192.0.1.1/tcp/4001"]});
+    let host = format!("/ip4/127.0.0.1/tcp/{port}");
+    let relay = judge.start("relay", &[], json!({"host": host, "daemon": daemon}));
+    let at_relay: Multiaddr = format!("{host}/p2p/{}", relay.peer).parse().unwrap();
+    let ours = hivemind::start(config(vec![at_relay.clone()], None)).await;
+    until(|| ours.reachability().relays == [relay.peer]).await;
+    let circuit = through(&at_relay, ours.local_peer());
+    // Joining as a server includes a ping that we answer only after pinging back, through the relay as well.
+    let caller = judge.start("caller", std::slice::from_ref(&circuit), json!({"host": TCP}));
+    let peer = known(&ours, caller.peer).await;
+    assert!(!peer.agent.is_empty(), "{peer:?}");
+    assert!(judge.store(&caller, "k", None, json!({"zeros": 300_000}), 60.0));
+    let read = plain(dht(&ours).get("k").await).unwrap();
+    assert_eq!(read.as_slice().map(<[u8]>::len), Some(300_000), "more than a circuit of 128 KiB carries");
+    let other = hivemind::start(config(vec![], None)).await;
+    assert_eq!(other.connect(circuit).await.unwrap(), ours.local_peer());
+    assert!(known(&other, ours.local_peer()).await.relayed);
+    for network in [other, ours] {
+        network.shutdown(Duration::ZERO).await.unwrap();
+    }
+}
+
+/// Every node of either kind reads every key. Returns how many readings of ours, and of theirs, found nothing or the wrong value.
+async fn unread(judge: &mut Judge, ours: &[Network], theirs: &[Python], keys: usize) -> (usize, usize) {
+    let wanted = |i: usize| Some(Value::from(i as u64));
+    let readings = ours.iter().flat_map(|node| (0..keys).map(move |i| (dht(node), i)));
+    let wrong = stream::iter(readings)
+        .map(|(node, i)| async move { usize::from(plain(node.get(&format!("key-{i}")).await) != wanted(i)) });
+    let here = wrong.buffer_unordered(32).fold(0, |sum, wrong| async move { sum + wrong }).await;
+    let mut there = 0;
+    for python in theirs {
+        let names: Vec<_> = (0..keys).map(|i| format!("key-{i}")).collect();
+        let read = judge.ask(json!({"do": "read", "node": python.name, "keys": names}));
+        there += (0..keys).filter(|i| read[i] != json!(i)).count();
+    }
+    (here, there)
+}
+
+/// Five nodes of each kind and thirty keys; with `KWAAINET_JUDGES` set, as `make judges` does, ten and a thousand.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_mixed_network_every_node_reads_every_key_and_almost_all_after_one_of_each_is_killed() {
     let Some(mut judge) = Judge::new() else { return };
+    let (each, keys) = match std::env::var_os("KWAAINET_JUDGES") {
+        Some(_) => (10, 1000),
+        None => (5, 30),
+    };
     let mut ours = vec![start(TCP, vec![]).await];
     let hub = at(&ours[0]);
     let mut theirs = Vec::new();
-    for name in ["a", "b", "c", "d"] {
-        theirs.push(judge.start(name, std::slice::from_ref(&hub), json!({})));
-        let next = start(TCP, vec![hub.clone()]).await;
-        until(|| dht(&next).known_nodes() >= 1).await;
-        ours.push(next);
+    for number in 0..each {
+        theirs.push(judge.start(&format!("python-{number}"), std::slice::from_ref(&hub), json!({})));
+        if ours.len() < each {
+            let next = start(TCP, vec![hub.clone()]).await;
+            until(|| dht(&next).known_nodes() >= 1).await;
+            ours.push(next);
+        }
     }
-    for i in 0..30usize {
+    for i in 0..keys {
         let key = format!("key-{i}");
         match i % 2 {
-            0 => assert!(judge.store(&theirs[i % theirs.len()], &key, None, json!(i), 120.0), "{key}"),
+            0 => assert!(judge.store(&theirs[i / 2 % each], &key, None, json!(i), HOUR.as_secs_f64()), "{key}"),
             _ => {
-                let ours = dht(&ours[i % ours.len()]);
-                assert!(ours.store(&key, None, &Value::from(i as u64), MINUTE * 2).await.unwrap() >= 4, "{key}");
+                let ours = dht(&ours[i / 2 % each]);
+                let kept = ours.store(&key, None, &Value::from(i as u64), HOUR).await.unwrap();
+                assert!(kept >= 4, "{key}: {kept}");
             }
         }
     }
-    let read_all = |judge: &mut Judge, ours: &[Network], theirs: &[Python]| {
-        let mut missing = Vec::new();
-        for i in 0..30 {
-            for python in theirs {
-                if judge.get(python, &format!("key-{i}")) != json!(i) {
-                    missing.push((python.name, i));
-                }
-            }
-        }
-        let read = async {
-            let mut missing = 0;
-            for (i, node) in (0..30u64).flat_map(|i| ours.iter().map(move |node| (i, node))) {
-                missing += usize::from(plain(dht(node).get(&format!("key-{i}")).await) != Some(Value::from(i)));
-            }
-            missing
-        };
-        let ours = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(read));
-        (ours, missing)
-    };
-    assert_eq!(read_all(&mut judge, &ours, &theirs), (0, vec![]));
+    assert_eq!(unread(&mut judge, &ours, &theirs, keys).await, (0, 0));
     judge.end("kill", &theirs.pop().unwrap());
     ours.pop().unwrap().shutdown(Duration::ZERO).await.unwrap();
-    let (missing, missing_there) = read_all(&mut judge, &ours, &theirs);
-    assert!(missing <= 1 && missing_there.len() <= 1, "{missing} {missing_there:?}");
+    let (here, there) = unread(&mut judge, &ours, &theirs, keys).await;
+    let hundredth = (each - 1) * keys / 100;
+    assert!(here <= hundredth && there <= hundredth, "{here} and {there} of {} each", (each - 1) * keys);
 }
 
 #[tokio::test(flavor = "multi_thread")]

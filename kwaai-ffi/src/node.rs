@@ -22,7 +22,9 @@ use crate::trust::{ClaimTest, Minimum, StatusRefresh, TakenWord, TestOptions, Tr
 use crate::{CancelToken, Model, Rag, Result, ShardEngine, Stream, TrustGraph, Vpk, rt, validate};
 
 pub use config::{LimitOptions, NodeConfig, RelayOptions};
-pub use record::{Diagnosis, MessageRecord, NodeEvent, NodeInfo, PeerInfo, Reachability};
+pub use record::{
+    Diagnosis, Measurement, MeasurementBucket, MessageRecord, Metrics, NodeEvent, NodeInfo, PeerInfo, Reachability,
+};
 
 /// A running node. Dropping it aborts what is under way; [`Node::shutdown`] lets it finish.
 pub struct Node {
@@ -117,6 +119,12 @@ impl Node {
         let node = self.handle.get()?;
         let found = rt::run(&cancel, async move { node.diagnose().await }).await?;
         Ok(found.into_iter().map(Diagnosis::from).collect())
+    }
+
+    /// Counters and gauges since the start, as records and as text for Prometheus.
+    pub async fn metrics(&self, cancel: CancelToken) -> Result<Metrics> {
+        let node = self.handle.get()?;
+        rt::run(&cancel, async move { node.metrics() }).await.map(Metrics::from)
     }
 
     /// Connects to a node at a multiaddress, and says who answered.

@@ -39,6 +39,7 @@ fn node(seed: Option<i64>) -> NodeOptions {
         identify_min_confirmations: None,
         identify_timeout_ms: None,
         upnp: None,
+        peer_cache: None,
         limits: None,
         seed,
         clock: None,

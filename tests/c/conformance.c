@@ -345,7 +345,7 @@ static kwaai_status_t call_node(call *made)
         const char *config =
             options(made, "preset name data_dir identity_key listen bootstrap mdns hivemind trusted_relays relay relay_limits "
                           "announce_addr public_ip public_port force_private identify_min_confirmations "
-                          "identify_timeout_ms upnp limits seed clock");
+                          "identify_timeout_ms upnp peer_cache limits seed clock");
         return HANDLE_OF(NODE, kwaai_node_start(config, T, (kwaai_node_t **)&handle, E));
     } else if (IS("Node.name")) {
         return TEXT_OF(kwaai_node_name(H, &text, E));
@@ -359,6 +359,8 @@ static kwaai_status_t call_node(call *made)
         return TEXT_OF(kwaai_node_address(H, T, &text, E));
     } else if (IS("Node.peers")) {
         return JSON_OF(kwaai_node_peers(H, T, &text, E));
+    } else if (IS("Node.metrics")) {
+        return JSON_OF(kwaai_node_metrics(H, T, &text, E));
     } else if (IS("Node.diagnose")) {
         return JSON_OF(kwaai_node_diagnose(H, T, &text, E));
     } else if (IS("Node.connect")) {

@@ -95,6 +95,8 @@ int main(int count, char **arguments)
     fields_are("kwaai_node_info", took(text));
     MUST(kwaai_node_diagnose(alice, PATIENCE_MS, &text, &error));
     fields_are("kwaai_node_diagnose", took(text)->items[0]);
+    MUST(kwaai_node_metrics(alice, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_metrics", took(text));
 
     MUST(kwaai_node_messages(bob, &inbox, &error));
     MUST(kwaai_node_address(bob, PATIENCE_MS, &address, &error));

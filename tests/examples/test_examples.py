@@ -6,7 +6,10 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+from kwaainet import sync
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,3 +77,31 @@ def test_an_empty_folder_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     assert str(empty) in done.stdout.replace("\n", "")
 
 
+
+
+def test_the_view_of_the_swarm_shows_real_peers_their_paths_and_the_traffic(tmp_path: Path) -> None:
+    with sync.Node.start(preset="ephemeral", name="[bold]heron", relay=True) as heron:
+        # It goes through the relay: it listens nowhere itself.
+        relay = heron.info().addresses[0]
+        with sync.Node.start(preset="ephemeral", name="wren", listen=[], trusted_relays=[relay]) as wren:
+            deadline = time.monotonic() + 20
+            while not (circuits := [at for at in wren.info().addresses if "/p2p-circuit" in at]):
+                assert time.monotonic() < deadline
+            said = run("swarm.py", tmp_path, "--once", "--peers", "2", "--wait", "60", "--bootstrap", circuits[0])
+            assert re.search(rf"{wren.peer_id[-8:]}.*wren.*through …{heron.peer_id[-8:]}.*unknown.*0\.000", said), said
+            said = run("swarm.py", tmp_path, "--once", "--bootstrap", relay)
+            # Markup in a name stays what it is.
+            assert re.search(rf"{heron.peer_id[-8:]}.*\[bold\]heron.*tcp, outbound.*unknown.*bootstrap", said), said
+            assert re.search(r"received \d+(\.\d)? k?B", said) and "direct 1" in said, said
+    assert not list(tmp_path.iterdir()), "a node in memory leaves nothing behind"
+
+
+def test_the_view_of_the_swarm_says_what_is_missing_and_what_is_wrong(tmp_path: Path) -> None:
+    program = str(ROOT / "examples" / "python" / "swarm.py")
+    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError('rich')\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    without = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, timeout=60)
+    assert (without.returncode, without.stderr) == (1, "this example draws with rich: pip install rich\n")
+    wrong = [sys.executable, program, "--once", "--bootstrap", "nowhere"]
+    done = subprocess.run(wrong, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.startswith("invalid_argument: ") and "Traceback" not in done.stderr

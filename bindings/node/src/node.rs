@@ -62,6 +62,12 @@ impl Node {
     }
 
     #[napi]
+    pub fn metrics(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.metrics(cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn connect(&self, address: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.connect(address, cancel).await })

@@ -58,6 +58,7 @@ test('records and events of a node', async () => {
   await call(two.connect(info.addresses[0]));
   await call(two.sendMessage(one.did(), 'hello'));
   same(node.message, (await read(inbox.nextBatch(1)))[0][0], 'message');
+  same(node.metrics, await read(two.metrics()), 'metrics');
   const graph = one.trust();
   const credential = await read(graph.issue('VerifiedNodeVC', two.did(), '{}', undefined, false));
   same(trust.credential, credential, 'credential');

@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type NodeEvent, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type Metrics, type NodeEvent, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
 import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
@@ -47,6 +47,7 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   // @ts-expect-error no privacy of that name
   await node.vpk().create('notes', 3, 'masked', []);
   holds<Same<Awaited<ReturnType<Node['diagnose']>>, Diagnosis[]>>(true);
+  holds<Same<Awaited<ReturnType<Node['metrics']>>, Metrics>>(true);
   holds<Same<Awaited<ReturnType<Node['info']>>['reachability']['verdict'], 'public' | 'private' | 'unknown'>>(true);
   holds<Same<Awaited<ReturnType<Node['askWord']>>, TakenWord>>(true);
   await graph.addRecommendation(node.did, node.did, 3, 0.5, { at: new Date() });

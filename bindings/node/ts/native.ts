@@ -49,6 +49,7 @@ export interface NativeNode {
   info(): NativeOperation;
   peers(): NativeOperation;
   diagnose(): NativeOperation;
+  metrics(): NativeOperation;
   connect(address: string): NativeOperation;
   disconnect(peer: string): NativeOperation;
   findPeer(peer: string): NativeOperation;

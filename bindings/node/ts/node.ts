@@ -19,6 +19,12 @@ export type Preset = 'ephemeral' | 'desktop' | 'mobile' | 'server';
 export interface Limits {
   maxConnections?: number | undefined;
   maxIncomingConnections?: number | undefined;
+  /** Connections that others opened from one IPv4 /24 or IPv6 /56 of the internet; 32 unless set. */
+  maxIncomingPerRange?: number | undefined;
+  /** The same for an IPv4 /16 or IPv6 /48; 128 unless set. */
+  maxIncomingPerWideRange?: number | undefined;
+  /** The same for an IPv4 /24 or IPv6 /56 of loopback and home networks; no bound of its own unless set. */
+  maxIncomingPerLocalRange?: number | undefined;
   maxConnectionsPerPeer?: number | undefined;
   maxPendingIncoming?: number | undefined;
   maxPendingOutgoing?: number | undefined;
@@ -96,6 +102,8 @@ export interface NodeOptions extends CallOptions {
   identifyTimeoutMs?: number | undefined;
   /** Whether to ask the router to forward the ports that are listened on. */
   upnp?: boolean | undefined;
+  /** Whether to remember in the data directory which peers were reached, and to dial some at the next start; true unless set. */
+  peerCache?: boolean | undefined;
   limits?: Limits | undefined;
   /** For tests: the identity is made from this number, and is no secret. Only in memory. */
   seed?: number | bigint | undefined;
@@ -129,6 +137,37 @@ export interface Diagnosis {
   /** What was seen, for people. */
   text: string;
   remedy: string;
+}
+
+/** How many values of a histogram are at most so large. */
+export interface MeasurementBucket {
+  /** The bound, in the unit of the metric. */
+  atMost: number;
+  count: number;
+}
+
+/** One measurement: a name of OpenTelemetry's conventions with attributes, and the value. */
+export interface Measurement {
+  /** Such as `rpc.server.duration` or `kwaainet.peers`. */
+  name: string;
+  instrument: 'counter' | 'gauge' | 'histogram';
+  /** In UCUM, such as `ms`, `By` or `{peer}`. */
+  unit: string;
+  description: string;
+  attributes: Record<string, string>;
+  /** In a histogram, the sum of its values. */
+  value: number;
+  /** How many values a histogram has; null for the others. */
+  count: number | null;
+  /** From the smallest bound to the largest, each counting those before it as well. */
+  buckets: MeasurementBucket[];
+}
+
+/** What a node measured since its start. */
+export interface Metrics {
+  metrics: Measurement[];
+  /** The same as text that Prometheus reads. */
+  prometheus: string;
 }
 
 /** What a node says about itself. */
@@ -237,6 +276,18 @@ export interface ContributeOptions extends CallOptions {
 
 const reachability: Shape<Reachability> = { verdict: plain, why: plain, relays: plain };
 const diagnosis: Shape<Diagnosis> = { cause: plain, text: plain, remedy: plain };
+const bucket: Shape<MeasurementBucket> = { atMost: plain, count: plain };
+const metric: Shape<Measurement> = {
+  name: plain,
+  instrument: plain,
+  unit: plain,
+  description: plain,
+  attributes: plain,
+  value: plain,
+  count: plain,
+  buckets: many(bucket),
+};
+const metrics: Shape<Metrics> = { metrics: many(metric), prometheus: plain };
 const nodeInfo: Shape<NodeInfo> = {
   name: plain,
   peerId: plain,
@@ -278,10 +329,10 @@ const events: Kinds<NodeEvent> = {
 };
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { nodeInfo, peerInfo, message, events, diagnosis };
+export const shapes = { nodeInfo, peerInfo, message, events, diagnosis, metrics };
 
 /** What a start may be told. */
-const START = ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'hivemind', 'trustedRelays', 'relay', 'relayLimits', 'announceAddr', 'publicIp', 'publicPort', 'forcePrivate', 'identifyMinConfirmations', 'identifyTimeoutMs', 'upnp', 'limits', 'seed', 'clock'] as const;
+const START = ['preset', 'name', 'dataDir', 'identityKey', 'listen', 'bootstrap', 'mdns', 'hivemind', 'trustedRelays', 'relay', 'relayLimits', 'announceAddr', 'publicIp', 'publicPort', 'forcePrivate', 'identifyMinConfirmations', 'identifyTimeoutMs', 'upnp', 'peerCache', 'limits', 'seed', 'clock'] as const;
 
 /** A running node. `shutdown` ends it; a node that is forgotten ends too, without grace. */
 export class Node implements AsyncDisposable {
@@ -337,6 +388,14 @@ export class Node implements AsyncDisposable {
    */
   async diagnose(options?: CallOptions): Promise<Diagnosis[]> {
     return readsAll(diagnosis)(await finished(this.#native.diagnose(), options));
+  }
+
+  /**
+   * Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives as a
+   * relay. No peer is named in it, and nothing that was said.
+   */
+  async metrics(options?: CallOptions): Promise<Metrics> {
+    return reads(metrics)((await finished(this.#native.metrics(), options)) as string);
   }
 
   /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; resolves to the PeerId. */

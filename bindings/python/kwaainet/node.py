@@ -57,6 +57,43 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class MeasurementBucket:
+    """How many values of a histogram are at most so large."""
+
+    at_most: float
+    """The bound, in the unit of the metric."""
+    count: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measurement: a name of OpenTelemetry's conventions with attributes, and the value."""
+
+    name: str
+    """Such as ``rpc.server.duration`` or ``kwaainet.peers``."""
+    instrument: Literal["counter", "gauge", "histogram"]
+    unit: str
+    """In UCUM, such as ``ms``, ``By`` or ``{peer}``."""
+    description: str
+    attributes: dict[str, str]
+    value: float
+    """In a histogram, the sum of its values."""
+    count: int | None
+    """How many values a histogram has; ``None`` for the others."""
+    buckets: tuple[MeasurementBucket, ...]
+    """From the smallest bound to the largest, each counting those before it as well."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a node measured since its start."""
+
+    metrics: tuple[Measurement, ...]
+    prometheus: str
+    """The same as text that Prometheus reads."""
+
+
+@dataclass(frozen=True)
 class NodeInfo:
     """What a node says about itself."""
 
@@ -224,6 +261,7 @@ class Node:
         identify_min_confirmations: int | None = None,
         identify_timeout: timedelta | None = None,
         upnp: bool | None = None,
+        peer_cache: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
         seed: int | None = None,
         clock: str | datetime | None = None,
@@ -241,11 +279,13 @@ class Node:
         seconds. A node with ``relay`` relays for others, within ``relay_limits``: ``max_reservations``,
         ``reservation_duration_ms``, ``max_circuits``, ``max_circuits_per_peer``, ``max_circuits_per_stranger``,
         ``max_circuit_bytes`` and ``max_circuit_duration_ms``. ``hivemind`` takes part in the DHT of hivemind and Petals.
+        With ``peer_cache``, which is on unless set, peers that were reached are remembered in the data directory and some of
+        them dialled at the next start.
         """
         config = node_config(
             preset, name, data_dir, identity_key, listen, bootstrap, mdns, hivemind, trusted_relays, relay, relay_limits,
             announce_addr, public_ip, public_port, force_private, identify_min_confirmations, identify_timeout, upnp,
-            limits, seed, clock,
+            peer_cache, limits, seed, clock,
         )
         return Opening(_start(config))
 
@@ -276,6 +316,11 @@ class Node:
         """Looks for what keeps this node from others, and says what to do: bootstraps that do not answer, a clock that is off,
         relays without a place, a firewall. Takes ten seconds at most; nothing found is an empty list."""
         return records(Diagnosis, await finished(self._native.diagnose()))
+
+    async def metrics(self) -> Metrics:
+        """Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives
+        as a relay. No peer is named in it, and nothing that was said."""
+        return record(Metrics, await finished(self._native.metrics()))
 
     async def connect(self, address: str) -> str:
         """Connects to a node at a multiaddress that ends in ``/p2p/<peer id>``; returns the PeerId."""
@@ -477,6 +522,7 @@ def node_config(
     identify_min_confirmations: int | None,
     identify_timeout: timedelta | None,
     upnp: bool | None,
+    peer_cache: bool | None,
     limits: Mapping[str, int | float] | None,
     seed: int | None,
     clock: str | datetime | None,
@@ -504,6 +550,7 @@ def node_config(
         "identify_min_confirmations": identify_min_confirmations,
         "identify_timeout_ms": None if identify_timeout is None else milliseconds(identify_timeout),
         "upnp": upnp,
+        "peer_cache": peer_cache,
         "limits": dict(limits or {}),
         "seed": seed,
         "clock": instant(clock),

@@ -25,6 +25,7 @@ from .node import (
     BlockShare,
     Diagnosis,
     Message,
+    Metrics,
     NodeEvent,
     NodeInfo,
     PeerInfo,
@@ -807,6 +808,7 @@ class Node(_Closing):
         identify_min_confirmations: int | None = None,
         identify_timeout: timedelta | None = None,
         upnp: bool | None = None,
+        peer_cache: bool | None = None,
         limits: Mapping[str, int | float] | None = None,
         seed: int | None = None,
         clock: str | datetime | None = None,
@@ -814,7 +816,7 @@ class Node(_Closing):
         config = node_config(
             preset, name, data_dir, identity_key, listen, bootstrap, mdns, hivemind, trusted_relays, relay, relay_limits,
             announce_addr, public_ip, public_port, force_private, identify_min_confirmations, identify_timeout, upnp,
-            limits, seed, clock,
+            peer_cache, limits, seed, clock,
         )
         return Node(waited(_native.Node.start(config)))
 
@@ -838,6 +840,9 @@ class Node(_Closing):
 
     def diagnose(self) -> list[Diagnosis]:
         return records(Diagnosis, waited(self._native.diagnose()))
+
+    def metrics(self) -> Metrics:
+        return record(Metrics, waited(self._native.metrics()))
 
     def connect(self, address: str) -> str:
         return waited(self._native.connect(address))

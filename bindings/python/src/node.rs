@@ -59,6 +59,11 @@ impl Node {
         Operation::new(move |cancel| async move { node.diagnose(cancel).await.and_then(Record::of) })
     }
 
+    fn metrics(&self) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.metrics(cancel).await.and_then(Record::of) })
+    }
+
     fn connect(&self, address: String) -> Operation {
         let node = self.0.clone();
         Operation::new(move |cancel| async move { node.connect(address, cancel).await })

@@ -111,6 +111,7 @@ async def scene(tmp_path: Path) -> None:
         await other.connect((await one.info()).addresses[0])
         await other.send_message(one.peer_id, "hello")
         await anext(inbox)
+        assert (await other.metrics()).prometheus.startswith("# HELP ")
         await one.peers()
         await other.ask_trust(one.did, issuer.did)
         await other.ask_word(one.did)

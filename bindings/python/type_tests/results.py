@@ -43,6 +43,7 @@ async def nodes() -> None:
         assert_type(await node.peers(), list[PeerInfo])
         assert_type((await node.info()).reachability.relays, tuple[str, ...])
         assert_type(await node.diagnose(), list[kwaainet.Diagnosis])
+        assert_type((await node.metrics()).metrics[0].buckets, tuple[kwaainet.MeasurementBucket, ...])
         async for message in node.messages():
             assert_type(message, Message)
         async for event in node.events():

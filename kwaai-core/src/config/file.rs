@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const MAX_FILE: u64 = 256 * 1024;
 
 /// Key in `config.yaml`, KwaaiNet's spelling of it if that differs, and environment variable.
-const KEYS: [(&str, Option<&str>, &str); 16] = [
+const KEYS: [(&str, Option<&str>, &str); 17] = [
     ("name", Some("public_name"), "KWAAINET_NAME"),
     ("identity_key", None, "KWAAINET_IDENTITY_KEY"),
     ("listen", None, "KWAAINET_LISTEN"),
@@ -28,6 +28,7 @@ const KEYS: [(&str, Option<&str>, &str); 16] = [
     ("identify_min_confirmations", None, "KWAAINET_IDENTIFY_MIN_CONFIRMATIONS"),
     ("identify_timeout_secs", None, "KWAAINET_IDENTIFY_TIMEOUT_SECS"),
     ("upnp", None, "KWAAINET_UPNP"),
+    ("peer_cache", None, "KWAAINET_PEER_CACHE"),
     ("port", None, "KWAAINET_PORT"),
 ];
 
@@ -72,7 +73,7 @@ pub(super) fn apply_environment(config: &mut Config, read: impl Fn(&str) -> Opti
             "listen" | "bootstrap" | "trusted_relays" | "announce_addr" => {
                 Value::from(text.split(',').map(str::trim).collect::<Vec<_>>())
             }
-            "mdns" | "hivemind" | "relay" | "force_private" | "upnp" => match text {
+            "mdns" | "hivemind" | "relay" | "force_private" | "upnp" | "peer_cache" => match text {
                 "1" | "true" => Value::Bool(true),
                 "0" | "false" => Value::Bool(false),
                 _ => return Err(in_variable(Error::invalid_argument("it is neither true nor false"))),
@@ -123,6 +124,7 @@ fn set(config: &mut Config, key: &str, value: &Value, base: Option<&Path>) -> Re
         "identify_timeout_secs" => {
             config.identify_timeout_secs = number(value).ok_or_else(|| wrong("a number of seconds"))?;
         }
+        "peer_cache" => config.peer_cache = value.as_bool().ok_or_else(|| wrong("true or false"))?,
         "upnp" => config.upnp = value.as_bool().ok_or_else(|| wrong("true or false"))?,
         // KwaaiNet's key for the port; the interface stays what the preset says.
         "port" => {
@@ -233,11 +235,12 @@ mod tests {
     fn what_a_node_says_of_its_reach_is_read_from_both() {
         let (_dir, config) = with_file(
             "trusted_relays: /ip4/192.0.2.1/tcp/1/p2p/x\nrelay: true\nannounce_addr: [/ip4/192.0.2.1/tcp/2]\n\
-             public_ip: 192.0.2.7\npublic_port: 4001\nidentify_min_confirmations: 3\nidentify_timeout_secs: 9\nupnp: true\n",
+             public_ip: 192.0.2.7\npublic_port: 4001\nidentify_min_confirmations: 3\nidentify_timeout_secs: 9\nupnp: true\n\
+             peer_cache: false\n",
         );
         let mut config = config.unwrap();
         assert_eq!((config.trusted_relays.len(), config.announce_addr.len()), (1, 1));
-        assert!(config.relay.is_some() && config.upnp && !config.force_private);
+        assert!(config.relay.is_some() && config.upnp && !config.peer_cache && !config.force_private);
         assert_eq!(config.public_ip, Some("192.0.2.7".parse().unwrap()));
         assert_eq!((config.public_port, config.identify_min_confirmations), (Some(4001), 3));
         assert_eq!(config.identify_timeout_secs, 9);

@@ -9,7 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use crate::{Error, Result};
 
 /// The longest address of a peer that is remembered, in bytes; one through a relay has about 130.
-const MAX_ADDRESS: usize = 256;
+pub(crate) const MAX_ADDRESS: usize = 256;
 
 /// The PeerId at the end of an address.
 pub(crate) fn peer_of(address: &Multiaddr) -> Option<PeerId> {

@@ -10,6 +10,7 @@
 //! is taken as accepted when it is asked for again. Only names without a slash and those in [`OURS`] are treated so; a
 //! Kademlia that were answered for its peer would take everybody for a peer of its own.
 
+mod counted;
 mod names;
 mod negotiation;
 mod substream;
@@ -25,6 +26,9 @@ use libp2p::core::UpgradeInfo;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade};
 
+use super::meter::Traffic;
+
+use counted::Counted;
 pub(crate) use names::PREFIX;
 use negotiation::{Negotiation, Role};
 use substream::Substream;
@@ -66,14 +70,17 @@ impl Known {
 pub(crate) struct Muxer<M> {
     inner: M,
     known: Known,
+    traffic: Option<Arc<Traffic>>,
 }
 
 impl<M> Muxer<M> {
-    pub(crate) fn new(inner: M) -> Muxer<M> {
-        Muxer { inner, known: Known::default() }
+    /// Counts the bytes of its substreams, if it is told where.
+    pub(crate) fn new(inner: M, traffic: Option<Arc<Traffic>>) -> Muxer<M> {
+        Muxer { inner, known: Known::default(), traffic }
     }
 
-    fn wrap<S>(&self, stream: S, role: Role) -> Substream<S> {
+    fn wrap<S>(&self, stream: S, role: Role) -> Substream<Counted<S>> {
+        let stream = Counted::new(stream, self.traffic.clone());
         Substream::new(stream, Negotiation::new(role, self.known.clone()))
     }
 }
@@ -82,7 +89,7 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for Muxer<M>
 where
     M::Substream: Unpin,
 {
-    type Substream = Substream<M::Substream>;
+    type Substream = Substream<Counted<M::Substream>>;
     type Error = M::Error;
 
     fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Self::Substream, M::Error>> {
@@ -106,18 +113,29 @@ where
 
 /// The upgrade of a connection to such a multiplexer.
 #[derive(Clone)]
-pub(crate) struct Upgrade<U>(pub U);
+pub(crate) struct Upgrade<U> {
+    pub inner: U,
+    /// Where the bytes of substreams are counted; nowhere for a connection that is itself a stream of another.
+    pub traffic: Option<Arc<Traffic>>,
+}
 
 impl<U: UpgradeInfo> UpgradeInfo for Upgrade<U> {
     type Info = U::Info;
     type InfoIter = U::InfoIter;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.protocol_info()
+        self.inner.protocol_info()
     }
 }
 
-type Wrapped<F, M> = MapOk<F, fn(M) -> Muxer<M>>;
+type Wrap<M> = Box<dyn FnOnce(M) -> Muxer<M> + Send>;
+type Wrapped<F, M> = MapOk<F, Wrap<M>>;
+
+impl<U> Upgrade<U> {
+    fn wrap<M>(traffic: Option<Arc<Traffic>>) -> Wrap<M> {
+        Box::new(move |muxer| Muxer::new(muxer, traffic))
+    }
+}
 
 impl<C, U: InboundConnectionUpgrade<C>> InboundConnectionUpgrade<C> for Upgrade<U> {
     type Output = Muxer<U::Output>;
@@ -125,7 +143,7 @@ impl<C, U: InboundConnectionUpgrade<C>> InboundConnectionUpgrade<C> for Upgrade<
     type Future = Wrapped<U::Future, U::Output>;
 
     fn upgrade_inbound(self, connection: C, info: U::Info) -> Self::Future {
-        self.0.upgrade_inbound(connection, info).map_ok(Muxer::new)
+        self.inner.upgrade_inbound(connection, info).map_ok(Self::wrap(self.traffic))
     }
 }
 
@@ -135,7 +153,7 @@ impl<C, U: OutboundConnectionUpgrade<C>> OutboundConnectionUpgrade<C> for Upgrad
     type Future = Wrapped<U::Future, U::Output>;
 
     fn upgrade_outbound(self, connection: C, info: U::Info) -> Self::Future {
-        self.0.upgrade_outbound(connection, info).map_ok(Muxer::new)
+        self.inner.upgrade_outbound(connection, info).map_ok(Self::wrap(self.traffic))
     }
 }
 

@@ -1,10 +1,13 @@
 //! Reaching peers: at an address that was given, at those of the bootstraps, or at what the DHT knows.
 
+use std::sync::atomic::Ordering;
+
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address::peer_of;
+use super::cache::Remembered;
 use super::dht::Query;
 use super::dispatch::closed;
 use super::driver::{Answer, Driver, Kind};
@@ -150,6 +153,7 @@ impl Driver {
     }
 
     pub(crate) fn dial_failed(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        self.shared.meter.unreached.fetch_add(1, Ordering::Relaxed);
         if let Some(done) = self.dials.remove(&id) {
             // A second connection may be refused while the first one stands.
             let connected = peer.filter(|peer| self.swarm.is_connected(peer));
@@ -159,7 +163,11 @@ impl Driver {
             bootstrap.dial = None;
             tracing::warn!(address = %bootstrap.address, %error, "a bootstrap is not reachable");
         }
-        if self.bootstrap.iter().all(|bootstrap| bootstrap.dial.is_none() && bootstrap.peer.is_none()) {
+        if self.peer_cache.as_mut().is_some_and(|remembered| remembered.dialled(id)) {
+            self.recall();
+        }
+        let recalled = self.peer_cache.as_ref().is_none_or(Remembered::is_idle);
+        if recalled && self.bootstrap.iter().all(|bootstrap| bootstrap.dial.is_none() && bootstrap.peer.is_none()) {
             self.settle();
         }
         if let Some(peer) = peer.filter(|peer| !self.swarm.is_connected(peer)) {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::{Command, Shared};
 use super::limits::{Limits, Permit, Quota};
+use super::meter::{OTHER, Side, Timing};
 use super::wire::{MAX_NAME, MAX_REQUEST_BODY, REQUEST_PREFIX, Reply, check_name};
 use super::{StreamHandler, UnaryHandler, rpc, stream};
 use crate::trust::{Gate, Purpose};
@@ -38,7 +39,7 @@ pub(crate) struct Dispatch {
     pub shared: Arc<Shared>,
     pub limits: Limits,
     pub calls: Arc<Quota>,
-    streams: Arc<Quota>,
+    pub streams: Arc<Quota>,
     refusals: Arc<Quota>,
     commands: mpsc::Sender<Command>,
     /// `None` after the shutdown, so that a handler or a gate that holds the network does not keep it alive.
@@ -113,6 +114,12 @@ impl Dispatch {
         let serving = serving.as_ref().ok_or_else(closed)?;
         let service = serving.services.get(name).ok_or_else(|| unsupported(name))?;
         Ok((service.clone(), serving.gate.clone()))
+    }
+
+    /// Measures a call that is served from now on. What is not served here is not told apart: peers may name anything.
+    pub(crate) fn timing<'a>(&'a self, method: &'a str) -> Timing<'a> {
+        let known = self.serving().as_ref().is_some_and(|serving| serving.services.contains_key(method));
+        self.shared.meter.timing(Side::Server, if known { method } else { OTHER })
     }
 
     /// The handler of a method, once the gate admitted the caller.

@@ -1,32 +1,34 @@
 //! The task that owns the swarm. Everything else sends it commands and reads what it publishes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, TransportError, dcutr, identify, kad, mdns, ping, relay};
+use libp2p::swarm::{ConnectionId, ListenError, Swarm, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, TransportError, dcutr, identify, kad, mdns, ping};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address::{far_end, is_relayed, peer_of, plausible, with_peer, without_peer};
+use super::address::{is_relayed, with_peer, without_peer};
+use super::cache::{Remembered, WRITE_INTERVAL};
 use super::dht::Query;
 use super::dial::{Bootstrap, Reaching};
+use super::directory::Directory;
 use super::dispatch::Dispatch;
-use super::events::{Direction, Directory, Hub, Known, Link, NetworkEvent};
+use super::events::{Hub, NetworkEvent};
+use super::hivemind;
 use super::messages::Message;
+use super::meter::{Meter, Traffic};
 use super::reach::Reach;
-use super::relay::{Reservations, TICK};
+use super::relay::{Reservations, Server, TICK};
 use super::substream::Opened;
-use super::swarm::{Behaviour, BehaviourEvent, KAD_PROTOCOL, listen_error, probe};
-use super::wire::shown;
-use super::{hivemind, rpc};
+use super::swarm::{Behaviour, BehaviourEvent, listen_error, probe};
 use crate::{Error, Result};
 
 /// How long closing the connections may take at the end.
@@ -42,10 +44,6 @@ const SETTLING: Duration = Duration::from_secs(5);
 pub(crate) const RELEASE: Duration = Duration::from_secs(4);
 /// How often the machine is asked whether a closed socket is free.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
-/// The longest agent text that is kept, in characters.
-const MAX_AGENT: usize = 128;
-/// The most addresses that one peer may claim.
-const MAX_CLAIMED: usize = 16;
 
 /// Where the answer to a command goes.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
@@ -82,6 +80,8 @@ pub(crate) struct Shared {
     /// Whatever is still under way ends.
     pub abort: CancellationToken,
     pub grace: Mutex<Duration>,
+    pub meter: Meter,
+    pub traffic: Arc<Traffic>,
     directory: Mutex<Directory>,
 }
 
@@ -95,6 +95,8 @@ impl Shared {
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
             grace: Mutex::new(Duration::ZERO),
+            meter: Meter::default(),
+            traffic: Arc::default(),
             directory: Mutex::default(),
         })
     }
@@ -124,6 +126,8 @@ pub(crate) struct Driver {
     pub deferred: Option<Vec<Command>>,
     pub reach: Reach,
     pub reservations: Reservations,
+    /// Peers that are remembered beyond this run; `None` remembers nobody.
+    pub peer_cache: Option<Remembered>,
 }
 
 impl Driver {
@@ -170,6 +174,8 @@ impl Driver {
         let mut retry = tokio::time::interval(BOOTSTRAP_RETRY);
         let settling = Instant::now() + SETTLING;
         let mut reaching = tokio::time::interval(TICK);
+        let mut remembering = tokio::time::interval(WRITE_INTERVAL);
+        self.recall();
         loop {
             tokio::select! {
                 () = shared.closing.cancelled() => break,
@@ -179,7 +185,9 @@ impl Driver {
                 _ = reaching.tick() => {
                     self.judge();
                     self.keep_reservations();
+                    self.shared.directory().relaying = self.swarm.behaviour().relay.as_ref().map(Server::held);
                 }
+                _ = remembering.tick() => self.keep_reached(),
                 () = tokio::time::sleep_until(settling), if self.deferred.is_some() => self.settle(),
             }
         }
@@ -200,6 +208,10 @@ impl Driver {
         self.queries.clear();
         self.gateway_queries.clear();
         self.deferred = None;
+        self.keep_reached();
+        if let Some(mut remembered) = self.peer_cache.take() {
+            remembered.flush().await;
+        }
         self.dispatch.stop();
         let dispatch = self.dispatch.clone();
         loop {
@@ -306,6 +318,9 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 self.dial_failed(connection_id, peer_id, &error);
             }
+            SwarmEvent::IncomingConnectionError { error: ListenError::Denied { .. }, .. } => {
+                self.shared.meter.refused.fetch_add(1, Ordering::Relaxed);
+            }
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             _ => {}
         }
@@ -333,55 +348,6 @@ impl Driver {
         let address = with_peer(address, self.shared.local);
         self.shared.directory().listening.retain(|known| *known != address);
         self.shared.events.send(NetworkEvent::ListeningStopped { address });
-    }
-
-    fn connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
-        let direction = if endpoint.is_dialer() { Direction::Outbound } else { Direction::Inbound };
-        let address = far_end(endpoint, peer);
-        let of_peer = |bootstrap: &Bootstrap| {
-            bootstrap.dial == Some(id) || bootstrap.peer.or_else(|| peer_of(&bootstrap.address)) == Some(peer)
-        };
-        let bootstrap = self.bootstrap.iter().any(of_peer);
-        let first = {
-            let mut directory = self.shared.directory();
-            let known = directory.peers.entry(peer).or_default();
-            known.bootstrap |= bootstrap;
-            known.trusted_relay = self.reservations.is_trusted(peer);
-            known.links.push(Link { id, address: address.clone(), direction });
-            known.links.len() == 1
-        };
-        if first {
-            self.shared.events.send(NetworkEvent::PeerConnected { peer, address, direction });
-        }
-        if let Some(done) = self.dials.remove(&id) {
-            let _ = done.send(Ok(peer));
-        }
-        for bootstrap in self.bootstrap.iter_mut().filter(|bootstrap| bootstrap.dial == Some(id)) {
-            bootstrap.dial = None;
-            bootstrap.peer = Some(peer);
-        }
-        if let Some(reaching) = self.reaching.remove(&peer) {
-            for (kind, opened) in reaching.waiting {
-                self.open_connected(peer, kind, opened);
-            }
-        }
-    }
-
-    fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
-        let gone = {
-            let mut directory = self.shared.directory();
-            let Some(known) = directory.peers.get_mut(&peer) else { return };
-            known.links.retain(|link| link.id != id);
-            let gone = known.links.is_empty();
-            if gone {
-                directory.peers.remove(&peer);
-            }
-            gone
-        };
-        if gone {
-            self.reach.gone(peer);
-            self.shared.events.send(NetworkEvent::PeerDisconnected { peer });
-        }
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
@@ -418,49 +384,5 @@ impl Driver {
             }
             _ => {}
         }
-    }
-
-    fn identified(&mut self, peer: PeerId, info: identify::Info) {
-        self.seen_at(peer, &info.observed_addr);
-        let agent = shown(&info.agent_version, MAX_AGENT);
-        let speaks = |ours: &&str| info.protocols.iter().any(|protocol| protocol.as_ref() == *ours);
-        let listens = {
-            let mut directory = self.shared.directory();
-            let Some(known) = directory.peers.get_mut(&peer) else { return };
-            let Known { links, .. } = &*known;
-            let seen = links.iter().map(|link| link.address.clone()).collect::<Vec<_>>();
-            let mut listens: Vec<_> = info
-                .listen_addrs
-                .into_iter()
-                .take(MAX_CLAIMED)
-                .filter(|claimed| seen.iter().any(|seen| plausible(claimed, seen)))
-                .collect();
-            listens.sort();
-            listens.dedup();
-            known.agent = agent.clone();
-            known.listens = listens.clone();
-            known.foreign = ![rpc::PROTOCOL, KAD_PROTOCOL.as_ref()].iter().any(speaks)
-                && !hivemind::speaks_hivemind(&info.protocols);
-            known.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
-            listens
-        };
-        if let Some(dht) = self.hivemind.clone()
-            && hivemind::speaks_hivemind(&info.protocols)
-        {
-            if let Some(behaviour) = self.swarm.behaviour_mut().hivemind.as_mut() {
-                for address in &listens {
-                    behaviour.kad.add_address(&peer, address.clone());
-                }
-            }
-            dht.met(peer);
-            self.settle();
-        }
-        // Only peers of our own DHT belong into its routing table.
-        if info.protocols.contains(&KAD_PROTOCOL) {
-            for address in listens {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address);
-            }
-        }
-        self.shared.events.send(NetworkEvent::PeerIdentified { peer, agent });
     }
 }

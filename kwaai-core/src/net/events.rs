@@ -1,19 +1,14 @@
-//! What happens on the network, and who is connected.
+//! What happens on the network.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
 use crate::Error;
 use crate::event::{self, Sender, Stream};
 
-use super::address::is_relayed;
 use super::messages::Message;
 use super::reach::Reachability;
-use super::relay::Refusal;
 
 /// Which side opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -176,79 +171,6 @@ impl<T: Clone> Hub<T> {
         for sender in senders {
             sender.finish(Ok(()));
         }
-    }
-}
-
-/// One connection.
-pub(crate) struct Link {
-    pub id: ConnectionId,
-    pub address: Multiaddr,
-    pub direction: Direction,
-}
-
-/// What is known of a connected peer.
-#[derive(Default)]
-pub(crate) struct Known {
-    pub links: Vec<Link>,
-    pub rtt: Option<Duration>,
-    pub agent: String,
-    pub listens: Vec<Multiaddr>,
-    /// Whether it said what it speaks, and none of that is ours.
-    pub foreign: bool,
-    /// Whether it offers itself as a relay.
-    pub relays: bool,
-    pub bootstrap: bool,
-    pub trusted_relay: bool,
-}
-
-impl Known {
-    /// The far end of a connection that leads to the peer itself.
-    pub(crate) fn direct(&self) -> Option<Multiaddr> {
-        self.links.iter().map(|link| &link.address).find(|address| !is_relayed(address)).cloned()
-    }
-}
-
-/// Who is connected and where this node listens; the driver writes it, callers read it.
-#[derive(Default)]
-pub(crate) struct Directory {
-    pub peers: BTreeMap<PeerId, Known>,
-    /// What this node listens on itself.
-    pub listening: Vec<Multiaddr>,
-    /// What it tells others of that, or in its place.
-    pub announced: Vec<Multiaddr>,
-    /// Addresses through relays.
-    pub circuits: Vec<Multiaddr>,
-    pub reachability: Reachability,
-    /// Relays that gave nothing when they were asked last.
-    pub refusals: Vec<(PeerId, Refusal)>,
-}
-
-impl Directory {
-    /// Addresses at which this node can be dialled, sorted.
-    pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
-        let mut addresses = [&self.announced[..], &self.circuits[..]].concat();
-        addresses.sort();
-        addresses.dedup();
-        addresses
-    }
-
-    pub(crate) fn connected(&self) -> Vec<ConnectedPeer> {
-        let peers = self.peers.iter().filter_map(|(peer, known)| {
-            let mut addresses: Vec<_> = known.links.iter().map(|link| link.address.clone()).collect();
-            addresses.sort();
-            addresses.dedup();
-            Some(ConnectedPeer {
-                peer: *peer,
-                addresses,
-                rtt_ms: known.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
-                agent: known.agent.clone(),
-                direction: known.links.first()?.direction,
-                relayed: known.direct().is_none(),
-                bootstrap: known.bootstrap,
-                trusted_relay: known.trusted_relay,
-            })
-        });
-        peers.collect()
     }
 }
 

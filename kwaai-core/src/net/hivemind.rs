@@ -24,6 +24,7 @@ mod storage;
 mod swarm;
 mod table;
 
+pub use client::Item;
 pub use dictionary::{Dictionary, Entry};
 pub use frame::{Answer, Call, MAX_MESSAGE};
 pub use handle::{Hivemind, Pong};

@@ -1,11 +1,15 @@
 //! How much of this node strangers may take: connections, calls, streams, memory.
 
+mod ranges;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libp2p::PeerId;
 use tokio::sync::Notify;
+
+pub(crate) use ranges::Ranges;
 
 use crate::{Error, Result};
 
@@ -16,6 +20,14 @@ pub struct Limits {
     pub max_connections: u32,
     /// Established connections that others opened; less than the total, so that strangers cannot use up every place.
     pub max_incoming_connections: u32,
+    /// Connections that others opened from one near range of internet addresses, an IPv4 /24 or an IPv6 /56, those whose
+    /// handshake is under way included.
+    pub max_incoming_per_range: u32,
+    /// The same for a wide range, an IPv4 /16 or an IPv6 /48.
+    pub max_incoming_per_wide_range: u32,
+    /// The same for a near range of addresses that are not of the internet: loopback, home networks, link-local ones. No
+    /// bound of its own unless set, since behind a proxy or a container's bridge everybody comes from one of these.
+    pub max_incoming_per_local_range: u32,
     /// Established connections with one peer.
     pub max_connections_per_peer: u32,
     /// Incoming connections whose handshake is under way.
@@ -53,6 +65,9 @@ impl Default for Limits {
         Limits {
             max_connections: 512,
             max_incoming_connections: 384,
+            max_incoming_per_range: 32,
+            max_incoming_per_wide_range: 128,
+            max_incoming_per_local_range: u32::MAX,
             max_connections_per_peer: 4,
             max_pending_incoming: 100,
             max_pending_outgoing: 100,
@@ -81,6 +96,8 @@ impl Limits {
         Limits {
             max_connections: small(self.max_connections),
             max_incoming_connections: small(self.max_incoming_connections),
+            max_incoming_per_range: small(self.max_incoming_per_range),
+            max_incoming_per_wide_range: small(self.max_incoming_per_wide_range),
             max_connections_per_peer: self.max_connections_per_peer,
             max_pending_incoming: small(self.max_pending_incoming),
             max_pending_outgoing: small(self.max_pending_outgoing),
@@ -99,6 +116,8 @@ impl Limits {
     pub(crate) fn validate(&self) -> Result<()> {
         let counts = [
             ("max_connections", u64::from(self.max_connections)),
+            ("max_incoming_per_range", u64::from(self.max_incoming_per_range)),
+            ("max_incoming_per_wide_range", u64::from(self.max_incoming_per_wide_range)),
             ("max_connections_per_peer", u64::from(self.max_connections_per_peer)),
             ("max_calls_per_peer", self.max_calls_per_peer as u64),
             ("max_calls", self.max_calls as u64),
@@ -162,6 +181,11 @@ impl Quota {
         held.total += 1;
         held.by_peer.insert(peer, of_peer + 1);
         Some(Permit { quota: self.clone(), peer })
+    }
+
+    /// How many places are held.
+    pub(crate) fn taken(&self) -> usize {
+        self.held().total
     }
 
     /// Waits until nobody holds a place.

@@ -106,12 +106,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(dispatch: &Dispatch
         Ok(Err(Unread::Gone)) | Err(_) => return,
     };
     let (prefix, method) = head;
+    let timing = dispatch.timing(&method);
     let deadline = Instant::now() + Duration::from_millis(u64::from(prefix.deadline_ms)).min(limits.max_call_duration);
 
     let admitted = tokio::time::timeout_at(deadline, dispatch.admit_call(caller, &method)).await;
     let handler = match admitted.unwrap_or_else(|_| Err(Error::timeout("the deadline passed at the gate"))) {
         Ok(handler) => handler,
-        Err(error) => return refuse(&mut stream, &told(&error), prefix.body_len, limits.header_timeout).await,
+        Err(error) => {
+            timing.end(Some(error.code()));
+            return refuse(&mut stream, &told(&error), prefix.body_len, limits.header_timeout).await;
+        }
     };
     let Ok(Ok(body)) = tokio::time::timeout_at(deadline, read_sized(&mut stream, prefix.body_len)).await else {
         return;
@@ -136,6 +140,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(dispatch: &Dispatch
         }
         Err(_) => Reply::Error(ErrorCode::Timeout, "the deadline passed at the host".into()),
     };
+    timing.end(reply.code());
     let frame = reply.encode().or_else(|error| told(&error).encode());
     let Ok(frame) = frame else { return };
     let slack = limits.header_timeout.max(deadline.saturating_duration_since(Instant::now()));

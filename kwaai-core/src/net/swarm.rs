@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::address::ip_of;
 use super::autonat::Autonat;
 use super::dispatch::Dispatch;
-use super::limits::Limits;
+use super::limits::{Limits, Ranges};
 use super::relay::Server;
 use super::{NetworkConfig, bare, hivemind, rpc, stream, substream};
 use crate::{Error, ErrorCode, Result};
@@ -45,6 +45,7 @@ const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(2500);
 pub(crate) struct Behaviour {
     // The limits come first: what they refuse, the others never see.
     connections: connection_limits::Behaviour,
+    ranges: Ranges,
     memory: memory_connection_limits::Behaviour,
     ping: ping::Behaviour,
     pub identify: identify::Behaviour,
@@ -66,18 +67,21 @@ pub(crate) fn build(
     dht: Option<&Arc<hivemind::Dht>>,
 ) -> Result<Swarm<Behaviour>> {
     let keypair = config.keypair.libp2p();
+    let traffic = Some(dispatch.shared.traffic.clone());
     let transports = || {
+        let (of_tcp, of_quic) = (traffic.clone(), traffic.clone());
         SwarmBuilder::with_existing_identity(keypair.clone())
             .with_tokio()
-            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, || {
-                bare::Upgrade(yamux::Config::default())
+            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, move || bare::Upgrade {
+                inner: yamux::Config::default(),
+                traffic: of_tcp.clone(),
             })
             .map(|builder| {
-                never(builder.with_other_transport(|key| {
+                never(builder.with_other_transport(move |key| {
                     let mut config = quic::Config::new(key);
                     (config.max_idle_timeout, config.keep_alive_interval) = (QUIC_SILENCE_MS, QUIC_KEEP_ALIVE);
                     let quic = quic::tokio::Transport::new(config);
-                    quic.map(|(peer, connection), _| (peer, bare::Muxer::new(connection)))
+                    quic.map(move |(peer, connection), _| (peer, bare::Muxer::new(connection, of_quic.clone())))
                 }))
             })
             .map_err(|error| Error::internal("the noise handshake refused the key").with_source(error))
@@ -89,7 +93,8 @@ pub(crate) fn build(
     let settings = move |_| executor(tracker).with_idle_connection_timeout(idle).with_smart_dial();
     let behaviour = behaviour(config, dispatch, dht)?;
     let refused = |error| Error::internal("the noise handshake refused the key").with_source(error);
-    let mux = || bare::Upgrade(yamux::Config::default());
+    // The bytes of a circuit are those of a stream with its relay, and counted there.
+    let mux = || bare::Upgrade { inner: yamux::Config::default(), traffic: None };
     match transports()?.with_dns() {
         Ok(builder) => {
             let builder = builder.with_relay_client(noise::Config::new, mux).map_err(refused)?;
@@ -140,6 +145,7 @@ fn behaviour(
         .with_hide_listen_addrs(true);
     let (calls, streams) = (dispatch.clone(), dispatch.clone());
     let connections = connection_limits::Behaviour::new(connection_limits_of(&config.limits));
+    let ranges = Ranges::new(&config.limits);
     let hivemind = dht.map(|dht| hivemind::Behaviour::new(local, dht)).into();
     let server = config.relay.clone().map(|limits| Server::new(local, limits, dispatch.clone()));
     let reach = &config.reach;
@@ -153,6 +159,7 @@ fn behaviour(
         autonat: autonat.into(),
         upnp: upnp.into(),
         connections,
+        ranges,
         memory: memory_connection_limits::Behaviour::with_max_percentage(max_memory_share),
         ping: ping::Behaviour::default(),
         identify: identify::Behaviour::new(identify),

@@ -210,6 +210,14 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// The code of an error.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Reply::Body(_) => None,
+            Reply::Error(code, _) => Some(*code),
+        }
+    }
+
     /// The whole frame. A longer error message is cut at a character's border.
     ///
     /// # Errors

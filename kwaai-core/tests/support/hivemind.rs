@@ -23,7 +23,11 @@ impl Gate for Everybody {
 
 pub async fn network(listen: &str, bootstrap: Vec<Multiaddr>, hivemind: Option<Settings>) -> Network {
     let listen = vec![listen.parse().unwrap()];
-    let config = NetworkConfig { listen, bootstrap, hivemind, ..NetworkConfig::new(Keypair::generate()) };
+    start(NetworkConfig { listen, bootstrap, hivemind, ..NetworkConfig::new(Keypair::generate()) }).await
+}
+
+/// A network that lets everybody in.
+pub async fn start(config: NetworkConfig) -> Network {
     Network::start(config, Arc::new(Everybody)).await.unwrap()
 }
 

@@ -31,7 +31,8 @@ waiting! {
     /// Starts a node. `config_json` is a JSON object with any of `preset` ("ephemeral", "desktop", "mobile", "server"),
     /// `name`, `data_dir`, `identity_key`, `listen`, `bootstrap`, `mdns`, `hivemind`, `trusted_relays`, `relay`,
     /// `relay_limits`, `announce_addr`, `public_ip`, `public_port`, `force_private`, `identify_min_confirmations`,
-    /// `identify_timeout_ms`, `upnp` and `limits`, and for tests `seed` and `clock`; NULL starts with the defaults.
+    /// `identify_timeout_ms`, `upnp`, `peer_cache` and `limits`, and for tests `seed` and `clock`; NULL starts with the
+    /// defaults.
     /// `relay_limits` is an object with any of `max_reservations`, `reservation_duration_ms`, `max_circuits`,
     /// `max_circuits_per_peer`, `max_circuits_per_stranger`, `max_circuit_bytes` and `max_circuit_duration_ms`, of a node with
     /// `relay`. `identify_timeout_ms` is rounded up to whole seconds.
@@ -90,6 +91,21 @@ waiting! {
     fn kwaai_node_diagnose / kwaai_node_diagnose_async(node: *const kwaai_node_t) -> (out_json: *mut c_char) {
         let node = resolve::<Node>(node)?;
         |cancel| async move { Text::json(&node.diagnose(cancel).await?) }
+    }
+
+    /// What the node measured since its start, as a JSON object: `metrics`, an array, and `prometheus`, the same as text that
+    /// Prometheus reads.
+    ///
+    /// Each metric has a `name` of OpenTelemetry's conventions, such as "rpc.server.duration" or "kwaainet.peers", an
+    /// `instrument`, which is "counter", "gauge" or "histogram", a `unit`, a `description`, an object of `attributes`, and the
+    /// `value`. In a histogram that is the sum, `count` says of how many values, and `buckets` how many are at most so large, in
+    /// objects with `at_most` and `count`; for the others `count` is null. No peer is named in it, and nothing that was said.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_metrics / kwaai_node_metrics_async(node: *const kwaai_node_t) -> (out_json: *mut c_char) {
+        let node = resolve::<Node>(node)?;
+        |cancel| async move { Text::json(&node.metrics(cancel).await?) }
     }
 
     /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`, and says who answered.

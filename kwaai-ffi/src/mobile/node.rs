@@ -8,7 +8,7 @@ use super::{
     NativeTrustGraph, NativeVpk, NodeOptions, RagOptions, Result, token,
 };
 use crate::Node;
-use crate::node::{Contribution, Diagnosis, NodeInfo, PeerInfo};
+use crate::node::{Contribution, Diagnosis, Metrics, NodeInfo, PeerInfo};
 use crate::shard::Offer;
 use crate::trust::{ClaimTest, Credential, Minimum, Rate, StatusRefresh, TakenWord, TestOptions, TrustStatement};
 
@@ -52,6 +52,11 @@ impl NativeNode {
     /// Looks for what keeps this node from others.
     pub async fn diagnose(&self, cancel: Cancel) -> Result<Vec<Diagnosis>> {
         Ok(self.0.diagnose(token(cancel)).await?)
+    }
+
+    /// What the node measured since its start.
+    pub async fn metrics(&self, cancel: Cancel) -> Result<Metrics> {
+        Ok(self.0.metrics(token(cancel)).await?)
     }
 
     /// Connects to a node at a multiaddress, and says who answered.

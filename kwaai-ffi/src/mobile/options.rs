@@ -53,6 +53,8 @@ pub struct NodeOptions {
     pub identify_timeout_ms: Option<i64>,
     /// Whether to ask the router to forward ports.
     pub upnp: Option<bool>,
+    /// Whether to remember peers for the next start.
+    pub peer_cache: Option<bool>,
     /// How much peers may take.
     pub limits: Option<NodeLimits>,
     /// For tests: the identity is made from this number.
@@ -82,6 +84,7 @@ impl NodeOptions {
             identify_min_confirmations: maybe("identify_min_confirmations", self.identify_min_confirmations)?,
             identify_timeout_ms: maybe("identify_timeout_ms", self.identify_timeout_ms)?,
             upnp: self.upnp,
+            peer_cache: self.peer_cache,
             limits: self.limits.map(NodeLimits::into_parts).transpose()?.unwrap_or_default(),
             seed: maybe("seed", self.seed)?,
             clock: self.clock,
@@ -136,6 +139,12 @@ limits! {
     max_connections,
     /// Connections that others opened.
     max_incoming_connections,
+    /// Connections that others opened from one IPv4 /24 or IPv6 /56 of the internet.
+    max_incoming_per_range,
+    /// The same for an IPv4 /16 or IPv6 /48.
+    max_incoming_per_wide_range,
+    /// The same for an IPv4 /24 or IPv6 /56 of loopback and home networks; no bound of its own unless set.
+    max_incoming_per_local_range,
     /// Connections with one peer.
     max_connections_per_peer,
     /// Incoming connections whose handshake is under way.

@@ -54,6 +54,8 @@ pub struct NodeConfig {
     pub identify_timeout_ms: Option<u64>,
     /// Whether to ask the router to forward the ports that are listened on.
     pub upnp: Option<bool>,
+    /// Whether to remember in the data directory which peers were reached, and to dial some of them at the next start.
+    pub peer_cache: Option<bool>,
     /// How much peers may take.
     #[serde(deserialize_with = "validate::or_default")]
     pub limits: LimitOptions,
@@ -92,6 +94,12 @@ limits! {
     max_connections: u32,
     /// Connections that others opened.
     max_incoming_connections: u32,
+    /// Connections that others opened from one IPv4 /24 or IPv6 /56 of the internet.
+    max_incoming_per_range: u32,
+    /// The same for an IPv4 /16 or IPv6 /48.
+    max_incoming_per_wide_range: u32,
+    /// The same for an IPv4 /24 or IPv6 /56 of loopback and home networks; no bound of its own unless set.
+    max_incoming_per_local_range: u32,
     /// Connections with one peer.
     max_connections_per_peer: u32,
     /// Incoming connections whose handshake is under way.
@@ -179,6 +187,7 @@ impl NodeConfig {
             config.identify_timeout_secs =
                 identify_timeout.map_or(config.identify_timeout_secs, |limit| limit.as_millis().div_ceil(1000) as u64);
             config.upnp = self.upnp.unwrap_or(config.upnp);
+            config.peer_cache = self.peer_cache.unwrap_or(config.peer_cache);
             check_seed(self.seed, config.data_dir.is_some())?;
             config.identity = self.seed.map(seeded).or(config.identity);
             config.clock = clock.core();

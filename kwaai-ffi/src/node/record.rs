@@ -1,10 +1,11 @@
 //! What a node says about itself, its peers and what happens.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use kwaai_core::net::{self, Message, NetworkEvent};
-use kwaai_core::node;
+use kwaai_core::{metric, node};
 use serde::Serialize;
 
 use crate::trust::Reason;
@@ -55,6 +56,48 @@ pub struct Diagnosis {
     pub text: String,
     /// What the node's owner can do.
     pub remedy: String,
+}
+
+/// What a node measured since its start.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+pub struct Metrics {
+    /// The measurements.
+    pub metrics: Vec<Measurement>,
+    /// The same as text that Prometheus reads, version 0.0.4.
+    pub prometheus: String,
+}
+
+/// One measurement: a name of OpenTelemetry's conventions with attributes, and the value.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+pub struct Measurement {
+    /// The name, such as `rpc.server.duration`.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub instrument: String,
+    /// The unit in UCUM, such as `ms`, `By` or `{peer}`.
+    pub unit: String,
+    /// What is measured, in a sentence.
+    pub description: String,
+    /// What this is the measurement of.
+    pub attributes: HashMap<String, String>,
+    /// The value; the sum of the values in a histogram.
+    pub value: f64,
+    /// How many values a histogram has.
+    pub count: Option<u64>,
+    /// How many values of a histogram are at most so large, those before included.
+    pub buckets: Vec<MeasurementBucket>,
+}
+
+/// How many values of a histogram are at most so large.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+pub struct MeasurementBucket {
+    /// The bound, in the unit of the metric.
+    pub at_most: f64,
+    /// How many values.
+    pub count: u64,
 }
 
 /// A connected peer, and how far this node trusts it.
@@ -187,6 +230,29 @@ impl From<net::Reachability> for Reachability {
 impl From<net::Diagnosis> for Diagnosis {
     fn from(found: net::Diagnosis) -> Diagnosis {
         Diagnosis { cause: found.cause.as_str().to_string(), text: found.text, remedy: found.remedy.to_string() }
+    }
+}
+
+impl From<Vec<metric::Measurement>> for Metrics {
+    fn from(measured: Vec<metric::Measurement>) -> Metrics {
+        let prometheus = metric::prometheus(&measured);
+        Metrics { metrics: measured.into_iter().map(Measurement::from).collect(), prometheus }
+    }
+}
+
+impl From<metric::Measurement> for Measurement {
+    fn from(metric: metric::Measurement) -> Measurement {
+        let bucket = |bucket: metric::Bucket| MeasurementBucket { at_most: bucket.at_most, count: bucket.count };
+        Measurement {
+            name: metric.name.to_string(),
+            instrument: metric.instrument.as_str().to_string(),
+            unit: metric.unit.to_string(),
+            description: metric.description.to_string(),
+            attributes: metric.attributes.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
+            value: metric.value,
+            count: metric.count,
+            buckets: metric.buckets.into_iter().map(bucket).collect(),
+        }
     }
 }
 

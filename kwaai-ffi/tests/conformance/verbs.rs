@@ -275,6 +275,7 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
         "Node.info" => data(node.info(cancel).await?),
         "Node.peers" => data(node.peers(cancel).await?),
         "Node.diagnose" => data(node.diagnose(cancel).await?),
+        "Node.metrics" => data(node.metrics(cancel).await?),
         "Node.connect" => data(node.connect(args.get("address")?, cancel).await?),
         "Node.disconnect" => data(node.disconnect(args.get("peer")?, cancel).await?),
         "Node.find_peer" => data(node.find_peer(args.get("peer")?, cancel).await?),

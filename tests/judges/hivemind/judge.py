@@ -1,8 +1,9 @@
 """Runs nodes of PyPI's hivemind, and does with them what it is told.
 
 Reads JSON objects from standard input, one a line, and answers each with one line: `{"ok": …}`, or `{"error": …}`. Every
-command has `do`, and `node`, a name: `start` with `initial_peers`, `host`, `client_mode`; `store` with `key`, `value`,
-`ttl`, `subkey`; `get` with `key`; `ping` with `peer`; `time` measures stores and gets of `count` keys; `protect` stores a
+command has `do`, and `node`, a name: `start` with `initial_peers`, `host`, `client_mode`, and
+arguments of `P2P.create` in `daemon`; `store` with `key`, `value`,
+`ttl`, `subkey`; `get` with `key`; `read` with `keys`; `ping` with `peer`; `time` measures stores and gets of `count` keys; `protect` stores a
 record under an owner's sub-key; `stop`; `kill`, which ends the node's daemon without a word.
 """
 
@@ -56,6 +57,7 @@ async def start(command: dict[str, Any]) -> Any:
         client_mode=command.get("client_mode", False),
         record_validator=validator,
         cache_locally=False,
+        **command.get("daemon", {}),
     )
     NODES[command["node"]] = node
     addresses = [str(address) for address in await node.protocol.p2p.get_visible_maddrs()]
@@ -67,12 +69,24 @@ async def measure(node: DHTNode, count: int) -> Any:
     for i in range(count):
         began = time.perf_counter()
         assert await node.store(f"measured-{i}", i, get_dht_time() + 60)
-        stores.append(time.perf_counter() - began)
+        stores.append((time.perf_counter() - began) * 1000)
     for i in range(count):
         began = time.perf_counter()
         assert (await node.get(f"measured-{i}", latest=True)).value == i
-        gets.append(time.perf_counter() - began)
-    return {"store_ms": sorted(stores)[count // 2] * 1000, "get_ms": sorted(gets)[count // 2] * 1000}
+        gets.append((time.perf_counter() - began) * 1000)
+    medians = {"store_ms": sorted(stores)[count // 2], "get_ms": sorted(gets)[count // 2]}
+    return {**medians, "stores": stores, "gets": gets}
+
+
+async def read(node: DHTNode, keys: list[str]) -> Any:
+    """The values of many keys, some of them asked for at the same time."""
+    turns = asyncio.Semaphore(16)
+
+    async def one(key: str) -> Any:
+        async with turns:
+            return plain(await node.get(key, latest=True))
+
+    return await asyncio.gather(*map(one, keys))
 
 
 async def do(command: dict[str, Any]) -> Any:
@@ -89,6 +103,8 @@ async def do(command: dict[str, Any]) -> Any:
             return await node.store(command["key"], command["value"], get_dht_time() + 60, subkey=subkey)
         case "get":
             return plain(await node.get(command["key"], latest=True))
+        case "read":
+            return await read(node, command["keys"])
         case "ping":
             peer = PeerID.from_base58(command["peer"])
             return await node.protocol.call_ping(peer, validate=command.get("validate", False)) is not None

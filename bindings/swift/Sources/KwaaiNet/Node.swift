@@ -35,20 +35,23 @@ public final class Node: Sendable {
     /// and `publicPort` say what the router forwards, `upnp` asks it to, and `forcePrivate` takes the node for one that nobody
     /// can dial. Peers that see it at an address count when there are `identifyMinConfirmations` of them and nobody could try
     /// to dial for `identifyTimeout`, which is rounded up to seconds. A node with `relay` relays for others, within
-    /// `relayLimits`. `hivemind` takes part in the DHT of hivemind and Petals.
+    /// `relayLimits`. `hivemind` takes part in the DHT of hivemind and Petals. With `peerCache`, which is on unless set, peers
+    /// that were reached are remembered in the data directory and some of them dialled at the next start.
     public static func start(
         preset: Preset? = nil, name: String? = nil, dataDir: URL? = nil, identityKey: URL? = nil, listen: [String]? = nil,
         bootstrap: [String]? = nil, mdns: Bool? = nil, hivemind: Bool? = nil, trustedRelays: [String]? = nil,
         relay: Bool? = nil, relayLimits: RelayLimits? = nil, announceAddr: [String]? = nil, publicIp: String? = nil,
         publicPort: Int? = nil, forcePrivate: Bool? = nil, identifyMinConfirmations: Int? = nil,
-        identifyTimeout: Duration? = nil, upnp: Bool? = nil, limits: Limits? = nil, seed: Int64? = nil, clock: Date? = nil
+        identifyTimeout: Duration? = nil, upnp: Bool? = nil, peerCache: Bool? = nil, limits: Limits? = nil,
+        seed: Int64? = nil, clock: Date? = nil
     ) async throws -> Node {
         let options = NodeOptions(
             preset: preset?.rawValue, name: name, dataDir: dataDir?.path, identityKey: identityKey?.path, listen: listen,
             bootstrap: bootstrap, mdns: mdns, hivemind: hivemind, trustedRelays: trustedRelays, relay: relay,
             relayLimits: relayLimits, announceAddr: announceAddr, publicIp: publicIp, publicPort: publicPort.map(Int64.init),
             forcePrivate: forcePrivate, identifyMinConfirmations: identifyMinConfirmations.map(Int64.init),
-            identifyTimeoutMs: identifyTimeout?.milliseconds, upnp: upnp, limits: limits, seed: seed, clock: clock?.instant)
+            identifyTimeoutMs: identifyTimeout?.milliseconds, upnp: upnp, peerCache: peerCache, limits: limits, seed: seed,
+            clock: clock?.instant)
         return try await call { Node(try await NativeNode.start(options: options, cancel: $0)) }
     }
 
@@ -75,6 +78,12 @@ public final class Node: Sendable {
     /// without a place, a firewall. Takes ten seconds at most; nothing found is an empty list.
     public func diagnose() async throws -> [Diagnosis] {
         try await call { try await native.diagnose(cancel: $0) }
+    }
+
+    /// Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives as
+    /// a relay. No peer is named in it, and nothing that was said.
+    public func metrics() async throws -> Metrics {
+        try await call { try await native.metrics(cancel: $0) }
     }
 
     /// Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId.

@@ -9,7 +9,7 @@ use super::Dht;
 use super::client::Item;
 use super::id::DhtId;
 use super::lookup::Found;
-use super::messages::PLAIN;
+use super::messages::{FindResponse, PLAIN};
 use super::msgpack::{self, Value};
 use super::record::Fields;
 use super::signed::Announced;
@@ -64,6 +64,22 @@ impl Hivemind {
         let response = self.dht.ping(peer, ping_back).await?;
         let id = response.peer.and_then(|info| DhtId::from_slice(&info.node_id));
         Ok(Pong { id, time: response.dht_time, available: response.available })
+    }
+
+    /// Asks one node to keep values, and answers for each whether it does. [`Hivemind::store`] looks for the right nodes.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a request of more than 4 MiB; as [`Hivemind::ping`].
+    pub async fn store_at(&self, peer: PeerId, items: &[Item]) -> Result<Vec<bool>> {
+        self.dht.store_at(peer, items).await
+    }
+
+    /// Asks one node what it has under keys, and which nodes it knows near each. [`Hivemind::get`] asks on at those.
+    ///
+    /// # Errors
+    /// As [`Hivemind::store_at`].
+    pub async fn find_at(&self, peer: PeerId, keys: &[DhtId]) -> Result<FindResponse> {
+        self.dht.find_at(peer, keys).await
     }
 
     /// How many keys this node keeps for the DHT.

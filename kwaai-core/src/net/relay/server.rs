@@ -131,6 +131,12 @@ impl State {
 }
 
 impl Server {
+    /// How many peers hold a reservation, and how many circuits there are.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let state = self.room.state();
+        (state.reserved.len(), state.circuits.values().sum())
+    }
+
     pub(crate) fn new(local: PeerId, limits: RelayLimits, dispatch: Arc<Dispatch>) -> Server {
         let room = Arc::new(Room { limits: limits.clone(), state: Mutex::default() });
         let (reserving, connecting) = (room.clone(), room.clone());

@@ -6,6 +6,8 @@ import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import ai.kwaai.kwaainet.internal.Diagnosis as NativeDiagnosis
 import ai.kwaai.kwaainet.internal.MessageRecord as NativeMessage
+import ai.kwaai.kwaainet.internal.Measurement as NativeMeasurement
+import ai.kwaai.kwaainet.internal.Metrics as NativeMetrics
 import ai.kwaai.kwaainet.internal.NodeEvent as NativeNodeEvent
 import ai.kwaai.kwaainet.internal.NodeInfo as NativeNodeInfo
 import ai.kwaai.kwaainet.internal.NodeLimits as NativeLimits
@@ -38,6 +40,12 @@ public data class Limits(
     /** Connections in both directions together. */
     val maxConnections: Int? = null,
     val maxIncomingConnections: Int? = null,
+    /** Connections that others opened from one IPv4 /24 or IPv6 /56 of the internet; 32 unless set. */
+    val maxIncomingPerRange: Int? = null,
+    /** The same for an IPv4 /16 or IPv6 /48; 128 unless set. */
+    val maxIncomingPerWideRange: Int? = null,
+    /** The same for an IPv4 /24 or IPv6 /56 of loopback and home networks; no bound of its own unless set. */
+    val maxIncomingPerLocalRange: Int? = null,
     val maxConnectionsPerPeer: Int? = null,
     /** Incoming connections whose handshake is under way. */
     val maxPendingIncoming: Int? = null,
@@ -117,6 +125,45 @@ public data class Reachability(
         UNKNOWN,
     }
 }
+
+/** What a node measured since its start. */
+public data class Metrics(
+    val metrics: List<Measurement>,
+    /** The same as text that Prometheus reads. */
+    val prometheus: String,
+)
+
+/** One measurement: a name of OpenTelemetry's conventions with attributes, and the value. */
+public data class Measurement(
+    /** Such as `rpc.server.duration` or `kwaainet.peers`. */
+    val name: String,
+    val instrument: Instrument,
+    /** In UCUM, such as `ms`, `By` or `{peer}`. */
+    val unit: String,
+    val description: String,
+    val attributes: Map<String, String>,
+    /** In a histogram, the sum of its values. */
+    val value: Double,
+    /** How many values a histogram has; null for the others. */
+    val count: Long?,
+    /** From the smallest bound to the largest, each counting those before it as well. */
+    val buckets: List<MeasurementBucket>,
+) {
+    /** What the value means. */
+    public enum class Instrument {
+        /** It only grows. */
+        COUNTER,
+
+        /** What it is now. */
+        GAUGE,
+
+        /** Many values, counted by their size. */
+        HISTOGRAM,
+    }
+}
+
+/** How many values of a histogram are at most so large, in the unit of the metric. */
+public data class MeasurementBucket(val atMost: Double, val count: Long)
 
 /** Something that keeps a node from others, and what to do about it. */
 public data class Diagnosis(
@@ -237,6 +284,9 @@ public sealed interface NodeEvent {
 internal fun Limits.native() = NativeLimits(
     maxConnections = maxConnections?.toLong(),
     maxIncomingConnections = maxIncomingConnections?.toLong(),
+    maxIncomingPerRange = maxIncomingPerRange?.toLong(),
+    maxIncomingPerWideRange = maxIncomingPerWideRange?.toLong(),
+    maxIncomingPerLocalRange = maxIncomingPerLocalRange?.toLong(),
     maxConnectionsPerPeer = maxConnectionsPerPeer?.toLong(),
     maxPendingIncoming = maxPendingIncoming?.toLong(),
     maxPendingOutgoing = maxPendingOutgoing?.toLong(),
@@ -275,6 +325,13 @@ private fun NativeReachability.read() =
     Reachability(named(Reachability.Verdict.entries, "verdict", verdict), why, relays)
 
 internal fun NativeDiagnosis.read() = Diagnosis(named(Diagnosis.Cause.entries, "cause", cause), text, remedy)
+
+internal fun NativeMetrics.read() = Metrics(metrics.map { it.read() }, prometheus)
+
+private fun NativeMeasurement.read() = Measurement(
+    name, named(Measurement.Instrument.entries, "instrument", instrument), unit, description, attributes, value, count?.toLong(),
+    buckets.map { MeasurementBucket(it.atMost, it.count.toLong()) },
+)
 
 internal fun NativePeerInfo.read() = PeerInfo(
     peerId, did, name, agent, direction(direction), addresses, relayed, bootstrap, trustedRelay, rttMs?.milliseconds,

@@ -30,6 +30,12 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
      */
     public suspend fun diagnose(): List<Diagnosis> = call { native.diagnose(null).map { it.read() } }
 
+    /**
+     * Counters and gauges since the start: who is connected and how, bytes, calls with their durations, what the node gives as a
+     * relay. No peer is named in it, and nothing that was said.
+     */
+    public suspend fun metrics(): Metrics = call { native.metrics(null).read() }
+
     /** Connects to a node at a multiaddress that ends in `/p2p/<peer id>`; returns the PeerId. */
     public suspend fun connect(address: String): String = call { native.connect(address.sound("address"), null) }
 
@@ -202,7 +208,8 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
          * [publicIp] and [publicPort] say what the router forwards, [upnp] asks it to, and [forcePrivate] takes the node for
          * one that nobody can dial. Peers that see it at an address count when there are [identifyMinConfirmations] of them
          * and nobody could try to dial for [identifyTimeout], which is rounded up to seconds. A node with [relay] relays for
-         * others, within [relayLimits]. [hivemind] takes part in the DHT of hivemind and Petals.
+         * others, within [relayLimits]. [hivemind] takes part in the DHT of hivemind and Petals. With [peerCache], which is on
+         * unless set, peers that were reached are remembered in the data directory and some of them dialled at the next start.
          */
         public suspend fun start(
             preset: Preset? = null,
@@ -223,6 +230,7 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
             identifyMinConfirmations: Int? = null,
             identifyTimeout: Duration? = null,
             upnp: Boolean? = null,
+            peerCache: Boolean? = null,
             limits: Limits? = null,
             seed: Long? = null,
             clock: Instant? = null,
@@ -246,6 +254,7 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
                 identifyMinConfirmations = identifyMinConfirmations?.toLong(),
                 identifyTimeoutMs = identifyTimeout?.millis("identifyTimeout"),
                 upnp = upnp,
+                peerCache = peerCache,
                 limits = limits?.native(),
                 seed = seed,
                 clock = clock?.toString(),

@@ -21,7 +21,7 @@ val VERBS: Map<String, Call> = mapOf(
             a.texts("trusted_relays"), a.maybe<Boolean>("relay"), a.map("relay_limits")?.let(::Arguments)?.let(::relayLimits),
             a.texts("announce_addr"), a.text("public_ip"), a.int("public_port"), a.maybe<Boolean>("force_private"),
             a.int("identify_min_confirmations"), a.long("identify_timeout_ms")?.milliseconds, a.maybe<Boolean>("upnp"),
-            a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"), a.text("clock")?.let(Instant::parse),
+            a.maybe<Boolean>("peer_cache"), a.map("limits")?.let(::Arguments)?.let(::limits), a.long("seed"), a.text("clock")?.let(Instant::parse),
         )
     },
     "Node.name" to { on, _ -> (on as Node).name },
@@ -30,6 +30,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.info" to { on, _ -> (on as Node).info() },
     "Node.peers" to { on, _ -> (on as Node).peers() },
     "Node.diagnose" to { on, _ -> (on as Node).diagnose() },
+    "Node.metrics" to { on, _ -> (on as Node).metrics() },
     "Node.connect" to { on, a -> (on as Node).connect(a.need("address")) },
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
