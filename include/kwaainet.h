@@ -1201,6 +1201,157 @@ enum kwaai_status_t kwaai_op_result(const struct kwaai_op_t *op,
 // freeing twice answers `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_op_free(struct kwaai_op_t *op);
 
+// Asks an issuer, a DID or a PeerId, to certify that this node pledges a text. `*out_request` is signed, to be given
+// to the issuer. `name` is what people call the pledge; NULL takes KwaaiNet's.
+//
+// Ownership: the caller frees `*out_request` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_request_pledge(const struct kwaai_trust_t *trust,
+                                               const char *issuer,
+                                               const char *text,
+                                               const char *name,
+                                               uint32_t timeout_ms,
+                                               char **out_request,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_request_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_request_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_request_pledge_async(const struct kwaai_trust_t *trust,
+                                                     const char *issuer,
+                                                     const char *text,
+                                                     const char *name,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// Issues the credential that a request asks for, when it asks for exactly this pledge. `valid_for_ms` is a second at
+// least, and `KWAAI_UNSET` takes the type's own span. `*out_credential` is the signed document, to be given to who
+// asked. It is not kept.
+//
+// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may
+// be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_issue_pledge(const struct kwaai_trust_t *trust,
+                                             const char *request,
+                                             const char *text,
+                                             const char *name,
+                                             uint64_t valid_for_ms,
+                                             uint32_t timeout_ms,
+                                             char **out_credential,
+                                             struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_issue_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_issue_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_issue_pledge_async(const struct kwaai_trust_t *trust,
+                                                   const char *request,
+                                                   const char *text,
+                                                   const char *name,
+                                                   uint64_t valid_for_ms,
+                                                   struct kwaai_op_t **out_op,
+                                                   struct kwaai_error_t **error);
+
+// Takes the credential, the signed document, that an issuer made of this node's pledge, and carries it from now on.
+// `*out_json` is a summary.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_accept_pledge(const struct kwaai_trust_t *trust,
+                                              const char *credential,
+                                              const char *text,
+                                              const char *name,
+                                              uint32_t timeout_ms,
+                                              char **out_json,
+                                              struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_accept_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_accept_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_accept_pledge_async(const struct kwaai_trust_t *trust,
+                                                    const char *credential,
+                                                    const char *text,
+                                                    const char *name,
+                                                    struct kwaai_op_t **out_op,
+                                                    struct kwaai_error_t **error);
+
+// Takes back a pledge that this node carries. `*out_withdrawal` is signed, to be given to the issuer and to peers.
+//
+// Ownership: the caller frees `*out_withdrawal` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_withdraw_pledge(const struct kwaai_trust_t *trust,
+                                                const char *credential_id,
+                                                uint32_t timeout_ms,
+                                                char **out_withdrawal,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_withdraw_pledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_withdraw_pledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_withdraw_pledge_async(const struct kwaai_trust_t *trust,
+                                                      const char *credential_id,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
+
+// Takes note that somebody withdrew its pledge: the credential is forgotten and taken no more. `*out_id` is its
+// identifier.
+//
+// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_import_withdrawal(const struct kwaai_trust_t *trust,
+                                                  const char *withdrawal,
+                                                  uint32_t timeout_ms,
+                                                  char **out_id,
+                                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_import_withdrawal` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_import_withdrawal`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_import_withdrawal_async(const struct kwaai_trust_t *trust,
+                                                        const char *withdrawal,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// The withdrawals that are known here, of this node and of others, as a JSON array in the order of their credentials. Each
+// has the `pledger`, the `credential_id`, when it was `withdrawn`, and the signed `json`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_withdrawals(const struct kwaai_trust_t *trust,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_withdrawals` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_withdrawals`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_withdrawals_async(const struct kwaai_trust_t *trust,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Reads the withdrawal of a pledge that this node issued, and says what the credential says: what to revoke, by its `id`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_pledge_to_revoke(const struct kwaai_trust_t *trust,
+                                                 const char *withdrawal,
+                                                 uint32_t timeout_ms,
+                                                 char **out_json,
+                                                 struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_pledge_to_revoke` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_pledge_to_revoke`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_pledge_to_revoke_async(const struct kwaai_trust_t *trust,
+                                                       const char *withdrawal,
+                                                       struct kwaai_op_t **out_op,
+                                                       struct kwaai_error_t **error);
+
 // Makes an embedder of a function. `id` changes whenever the vectors would; a knowledge base refuses to be opened with
 // another one. Who takes longer than `deadline_ms` for a call is given up; `KWAAI_UNSET` gives two minutes.
 //
@@ -1956,6 +2107,49 @@ enum kwaai_status_t kwaai_trust_verify_async(const struct kwaai_trust_t *trust,
                                              struct kwaai_op_t **out_op,
                                              struct kwaai_error_t **error);
 
+// Reads a credential in the form of KwaaiNet's own software, and says what it says: `type`, `types`, `issuer`, `subject`,
+// `issued`, `expires` and `claims`. The `signer` is the issuer when its key signed that, with its claims in some order;
+// otherwise it is null, and `why` says why nobody can tell. It is not kept, and counts nowhere; its issuer can say the same
+// again with `kwaai_trust_issue`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_read_legacy(const struct kwaai_trust_t *trust,
+                                            const char *credential,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_read_legacy` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_read_legacy`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_read_legacy_async(const struct kwaai_trust_t *trust,
+                                                  const char *credential,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Checks a credential like `kwaai_trust_verify`, and says what it says as one of the Decentralized Trust Graph, as a JSON
+// object: its `shape`, the `nearest_types` of KwaaiNet, `issuer` and `subject`, and what the shapes add, `endorsement`,
+// `digest` and `witnessed`. The text is null when it is none. It is not kept.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_trust_read_dtg(const struct kwaai_trust_t *trust,
+                                         const char *credential,
+                                         uint32_t timeout_ms,
+                                         char **out_json,
+                                         struct kwaai_error_t **error);
+
+// Begins what `kwaai_trust_read_dtg` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_trust_read_dtg`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_trust_read_dtg_async(const struct kwaai_trust_t *trust,
+                                               const char *credential,
+                                               struct kwaai_op_t **out_op,
+                                               struct kwaai_error_t **error);
+
 // Verifies a credential, the signed document, then keeps it. `*out_json` is a summary.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
@@ -2461,120 +2655,6 @@ enum kwaai_status_t kwaai_trust_wallet_state(const struct kwaai_trust_t *trust,
 enum kwaai_status_t kwaai_trust_wallet_state_async(const struct kwaai_trust_t *trust,
                                                    struct kwaai_op_t **out_op,
                                                    struct kwaai_error_t **error);
-
-// Asks an issuer, a DID or a PeerId, to certify that this node pledges a text. `*out_request` is signed, to be given
-// to the issuer. `name` is what people call the pledge; NULL takes KwaaiNet's.
-//
-// Ownership: the caller frees `*out_request` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
-// NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_trust_request_pledge(const struct kwaai_trust_t *trust,
-                                               const char *issuer,
-                                               const char *text,
-                                               const char *name,
-                                               uint32_t timeout_ms,
-                                               char **out_request,
-                                               struct kwaai_error_t **error);
-
-// Begins what `kwaai_trust_request_pledge` does and returns at once.
-//
-// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
-// also in a callback. NULL: as for `kwaai_trust_request_pledge`. Lifetime: handles among the arguments may be freed at once.
-enum kwaai_status_t kwaai_trust_request_pledge_async(const struct kwaai_trust_t *trust,
-                                                     const char *issuer,
-                                                     const char *text,
-                                                     const char *name,
-                                                     struct kwaai_op_t **out_op,
-                                                     struct kwaai_error_t **error);
-
-// Issues the credential that a request asks for, when it asks for exactly this pledge. `valid_for_ms` is a second at
-// least, and `KWAAI_UNSET` takes the type's own span. `*out_credential` is the signed document, to be given to who
-// asked. It is not kept.
-//
-// Ownership: the caller frees `*out_credential` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may
-// be NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_trust_issue_pledge(const struct kwaai_trust_t *trust,
-                                             const char *request,
-                                             const char *text,
-                                             const char *name,
-                                             uint64_t valid_for_ms,
-                                             uint32_t timeout_ms,
-                                             char **out_credential,
-                                             struct kwaai_error_t **error);
-
-// Begins what `kwaai_trust_issue_pledge` does and returns at once.
-//
-// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
-// also in a callback. NULL: as for `kwaai_trust_issue_pledge`. Lifetime: handles among the arguments may be freed at once.
-enum kwaai_status_t kwaai_trust_issue_pledge_async(const struct kwaai_trust_t *trust,
-                                                   const char *request,
-                                                   const char *text,
-                                                   const char *name,
-                                                   uint64_t valid_for_ms,
-                                                   struct kwaai_op_t **out_op,
-                                                   struct kwaai_error_t **error);
-
-// Takes the credential, the signed document, that an issuer made of this node's pledge, and carries it from now on.
-// `*out_json` is a summary.
-//
-// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `name` and `error` may be
-// NULL. Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_trust_accept_pledge(const struct kwaai_trust_t *trust,
-                                              const char *credential,
-                                              const char *text,
-                                              const char *name,
-                                              uint32_t timeout_ms,
-                                              char **out_json,
-                                              struct kwaai_error_t **error);
-
-// Begins what `kwaai_trust_accept_pledge` does and returns at once.
-//
-// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
-// also in a callback. NULL: as for `kwaai_trust_accept_pledge`. Lifetime: handles among the arguments may be freed at once.
-enum kwaai_status_t kwaai_trust_accept_pledge_async(const struct kwaai_trust_t *trust,
-                                                    const char *credential,
-                                                    const char *text,
-                                                    const char *name,
-                                                    struct kwaai_op_t **out_op,
-                                                    struct kwaai_error_t **error);
-
-// Takes back a pledge that this node carries. `*out_withdrawal` is signed, to be given to the issuer and to peers.
-//
-// Ownership: the caller frees `*out_withdrawal` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
-// Lifetime: the handle must not have been freed.
-enum kwaai_status_t kwaai_trust_withdraw_pledge(const struct kwaai_trust_t *trust,
-                                                const char *credential_id,
-                                                uint32_t timeout_ms,
-                                                char **out_withdrawal,
-                                                struct kwaai_error_t **error);
-
-// Begins what `kwaai_trust_withdraw_pledge` does and returns at once.
-//
-// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
-// also in a callback. NULL: as for `kwaai_trust_withdraw_pledge`. Lifetime: handles among the arguments may be freed at once.
-enum kwaai_status_t kwaai_trust_withdraw_pledge_async(const struct kwaai_trust_t *trust,
-                                                      const char *credential_id,
-                                                      struct kwaai_op_t **out_op,
-                                                      struct kwaai_error_t **error);
-
-// Takes note that somebody withdrew its pledge: the credential is forgotten and taken no more. `*out_id` is its
-// identifier.
-//
-// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
-// the handle must not have been freed.
-enum kwaai_status_t kwaai_trust_import_withdrawal(const struct kwaai_trust_t *trust,
-                                                  const char *withdrawal,
-                                                  uint32_t timeout_ms,
-                                                  char **out_id,
-                                                  struct kwaai_error_t **error);
-
-// Begins what `kwaai_trust_import_withdrawal` does and returns at once.
-//
-// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
-// also in a callback. NULL: as for `kwaai_trust_import_withdrawal`. Lifetime: handles among the arguments may be freed at once.
-enum kwaai_status_t kwaai_trust_import_withdrawal_async(const struct kwaai_trust_t *trust,
-                                                        const char *withdrawal,
-                                                        struct kwaai_op_t **out_op,
-                                                        struct kwaai_error_t **error);
 
 // How much an asker of each tier may learn of this node's scores, as a JSON object from tiers to "nothing",
 // "threshold", "tier", "value" or "experience".

@@ -2,6 +2,8 @@
 
 mod binding;
 mod claim_test;
+mod dtg;
+mod legacy;
 mod pledge;
 mod presentation;
 mod propagation;
@@ -26,6 +28,9 @@ use serde_json::{Map, Value};
 
 pub use binding::IdentityBinding;
 pub use claim_test::{ClaimTest, TestOptions};
+pub use dtg::DtgCredential;
+pub use legacy::LegacyCredential;
+pub use pledge::PledgeWithdrawal;
 pub use presentation::VerifiedPresentation;
 pub use propagation::{GlobalTrust, Propagation};
 pub use query::TrustStatement;

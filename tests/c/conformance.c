@@ -481,6 +481,10 @@ static kwaai_status_t call_pledge(call *made)
         return TEXT_OF(kwaai_trust_withdraw_pledge(H, text_of(made, "credential_id"), T, &text, E));
     } else if (IS("TrustGraph.import_withdrawal")) {
         return TEXT_OF(kwaai_trust_import_withdrawal(H, text_of(made, "withdrawal"), T, &text, E));
+    } else if (IS("TrustGraph.withdrawals")) {
+        return JSON_OF(kwaai_trust_withdrawals(H, T, &text, E));
+    } else if (IS("TrustGraph.pledge_to_revoke")) {
+        return JSON_OF(kwaai_trust_pledge_to_revoke(H, text_of(made, "withdrawal"), T, &text, E));
     }
     return KWAAI_UNSUPPORTED;
 }
@@ -567,6 +571,10 @@ static kwaai_status_t call_trust(call *made)
         return issued(made, status, text);
     } else if (IS("TrustGraph.verify")) {
         return JSON_OF(kwaai_trust_verify(H, text_of(made, "credential"), T, &text, E));
+    } else if (IS("TrustGraph.read_legacy")) {
+        return JSON_OF(kwaai_trust_read_legacy(H, text_of(made, "credential"), T, &text, E));
+    } else if (IS("TrustGraph.read_dtg")) {
+        return JSON_OF(kwaai_trust_read_dtg(H, text_of(made, "credential"), T, &text, E));
     } else if (IS("TrustGraph.import_credential")) {
         return JSON_OF(kwaai_trust_import_credential(H, text_of(made, "credential"), T, &text, E));
     } else if (IS("TrustGraph.credentials")) {

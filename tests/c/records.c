@@ -7,10 +7,10 @@
 
 static char *header;
 
-static char *read_header(const char *root)
+static char *read_file(const char *root, const char *name)
 {
     char path[1024];
-    snprintf(path, sizeof path, "%s/include/kwaainet.h", root);
+    snprintf(path, sizeof path, "%s/%s", root, name);
     FILE *file = fopen(path, "rb");
     REQUIRE(file != NULL && fseek(file, 0, SEEK_END) == 0);
     size_t size = (size_t)ftell(file);
@@ -70,15 +70,28 @@ static json *took(char *text)
     return value;
 }
 
+/* The first credential that the scenario about credentials of other makes gives to a verb. */
+static const char *written_by_others(const json *scenario, const char *verb)
+{
+    const json *steps = json_get(scenario, "steps");
+    REQUIRE(steps != NULL);
+    size_t i = 0;
+    while (i < steps->count && strcmp(json_get(steps->items[i], "call")->text, verb) != 0) {
+        i++;
+    }
+    REQUIRE(i < steps->count);
+    return json_get(json_get(steps->items[i], "args"), "credential")->text;
+}
+
 static const char UPTIME[] = "{\"upShare\": 0.9, \"observedFrom\": \"2026-01-01T00:00:00Z\","
                              " \"observedUntil\": \"2026-01-31T00:00:00Z\", \"samples\": 30}";
 
 int main(int count, char **arguments)
 {
     REQUIRE(count == 3);
-    header = read_header(arguments[2]);
+    header = read_file(arguments[2], "include/kwaainet.h");
     char model_dir[1024], *text = NULL, *address = NULL, *did = NULL, *credential = NULL, *list = NULL,
-         *shown = NULL, *side = NULL, *own = NULL;
+         *shown = NULL, *side = NULL, *own = NULL, *request = NULL;
     snprintf(model_dir, sizeof model_dir, "%s/examples/models/tiny-kwaai", arguments[2]);
     kwaai_node_t *alice = NULL, *bob = NULL;
     kwaai_trust_t *trust = NULL, *reader = NULL, *other = NULL;
@@ -143,6 +156,12 @@ int main(int count, char **arguments)
     MUST(kwaai_trust_present(reader, "app", "1", NULL, PATIENCE_MS, &shown, &error));
     MUST(kwaai_trust_verify_presentation(trust, shown, "app", "1", PATIENCE_MS, &text, &error));
     fields_are("kwaai_trust_verify_presentation", took(text));
+    json *others = json_parse(read_file(arguments[2], "tests/conformance/44-what-others-wrote-is-read.json"));
+    REQUIRE(others != NULL);
+    MUST(kwaai_trust_read_legacy(trust, written_by_others(others, "TrustGraph.read_legacy"), PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_read_legacy", took(text));
+    MUST(kwaai_trust_read_dtg(trust, written_by_others(others, "TrustGraph.read_dtg"), PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_read_dtg", took(text));
     MUST(kwaai_trust_issue_binding(trust, did, "node", KWAAI_UNSET, PATIENCE_MS, &side, &error));
     MUST(kwaai_trust_import_credential(trust, side, PATIENCE_MS, &text, &error));
     kwaai_string_free(text);
@@ -153,6 +172,15 @@ int main(int count, char **arguments)
     MUST(kwaai_trust_import_credential(trust, side, PATIENCE_MS, &text, &error));
     kwaai_string_free(text);
     kwaai_string_free(side);
+    MUST(kwaai_trust_request_pledge(reader, own, "x", NULL, PATIENCE_MS, &request, &error));
+    MUST(kwaai_trust_issue_pledge(trust, request, "x", NULL, KWAAI_UNSET, PATIENCE_MS, &side, &error));
+    MUST(kwaai_trust_accept_pledge(reader, side, "x", NULL, PATIENCE_MS, &text, &error));
+    kwaai_string_free(request);
+    kwaai_string_free(side);
+    MUST(kwaai_trust_withdraw_pledge(reader, json_get(took(text), "id")->text, PATIENCE_MS, &text, &error));
+    kwaai_string_free(text);
+    MUST(kwaai_trust_withdrawals(reader, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_trust_withdrawals", took(text)->items[0]);
     MUST(kwaai_trust_bindings(trust, did, PATIENCE_MS, &text, &error));
     fields_are("kwaai_trust_bindings", took(text)->items[0]);
     MUST(kwaai_trust_issue(other, "UptimeVC", did, UPTIME, KWAAI_UNSET, false, PATIENCE_MS, &side, &error));

@@ -99,6 +99,18 @@ impl TrustGraph {
     }
 
     #[napi]
+    pub fn read_legacy(&self, credential: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.read_legacy(credential, cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn read_dtg(&self, credential: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.read_dtg(credential, cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn import_credential(&self, credential: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.import_credential(credential, cancel).await.and_then(json) })
@@ -379,6 +391,18 @@ impl TrustGraph {
     pub fn import_withdrawal(&self, withdrawal: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.import_withdrawal(withdrawal, cancel).await })
+    }
+
+    #[napi]
+    pub fn withdrawals(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.withdrawals(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn pledge_to_revoke(&self, withdrawal: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.pledge_to_revoke(withdrawal, cancel).await.and_then(json) })
     }
 
     #[napi]

@@ -30,7 +30,7 @@ const FOLDER = process.env.KWAAI_SCENARIOS ?? path.join(ROOT, 'tests', 'conforma
 const SURFACE = toml(readFileSync(path.join(ROOT, 'tests', 'surface.toml'), 'utf8'));
 
 /** Arguments that hold the app's own keys, which are not spelled anew. */
-const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document', 'metadata', 'filter']);
+const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document', 'metadata', 'filter', 'endorsement', 'witnessed']);
 /** Instants that the object layer writes as milliseconds since 1970; `at` in a log record alone. */
 const EPOCH: Record<string, string> = { ingestedAt: 'ingested_at_ms', at: 'at_ms' };
 

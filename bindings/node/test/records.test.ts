@@ -1,10 +1,11 @@
 /** The fields of the package's records are those that the object layer writes, both ways. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
-import { PACKAGE, MODEL, QUESTION, leavesNothingBehind, withFolder } from './support.js';
+import { PACKAGE, MODEL, QUESTION, ROOT, leavesNothingBehind, withFolder } from './support.js';
 
 type Shape = Record<string, { wire?: string; shape?: Shape }>;
 type Operation = { start(callback: (error: string | null, value: any) => void): void };
@@ -38,6 +39,12 @@ function same(shape: Shape, data: Record<string, unknown>, where: string): void 
       if (entry !== null) same(field.shape, entry as Record<string, unknown>, `${where}.${name}`);
     }
   }
+}
+
+/** The first credential that the scenario about credentials of other makes gives to a verb. */
+function writtenByOthers(verb: string): string {
+  const scenario = JSON.parse(readFileSync(path.join(ROOT, 'tests', 'conformance', '44-what-others-wrote-is-read.json'), 'utf8'));
+  return scenario.steps.find((step: { call: string }) => step.call === verb).args.credential;
 }
 
 async function drain(stream: any): Promise<any[]> {
@@ -131,6 +138,13 @@ test('records of withdrawal and of bundles', async () => {
   await call(holder.importCredential((await read(issuer.issueBinding(holder.did(), 'person', undefined))).json));
   await call(holder.importCredential((await read(holder.issueBinding(issuer.did(), 'node', undefined))).json));
   same(trust.identityBinding, (await read(holder.bindings(holder.did())))[0], 'binding');
+  const request = await call(holder.requestPledge(issuer.did(), 'x', undefined));
+  const pledge = await read(issuer.issuePledge(request, 'x', undefined, undefined));
+  await call(holder.acceptPledge(pledge.json, 'x', undefined));
+  await call(holder.withdrawPledge(pledge.id));
+  same(trust.withdrawal, (await read(holder.withdrawals()))[0], 'withdrawal');
+  same(trust.legacy, await read(holder.readLegacy(writtenByOthers('TrustGraph.read_legacy'))), 'legacy');
+  same(trust.dtg, await read(holder.readDtg(writtenByOthers('TrustGraph.read_dtg'))), 'dtg');
 });
 
 test('records of models', async () => {

@@ -1,6 +1,6 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type Message, type Metrics, type NodeEvent, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type DtgCredential, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type LegacyCredential, type Message, type Metrics, type NodeEvent, type PledgeWithdrawal, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
 import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
@@ -59,6 +59,10 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   await node.issueThroughput(node.peerId, await engine.load('model'), { runs: 1, validForMs: 1000 });
   await graph.issueBinding(node.did, 'person', { validForMs: 86_400_000 });
   holds<Same<Awaited<ReturnType<TrustGraph['bindings']>>, IdentityBinding[]>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['withdrawals']>>, PledgeWithdrawal[]>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['pledgeToRevoke']>>, Credential>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['readLegacy']>>, LegacyCredential>>(true);
+  holds<Same<Awaited<ReturnType<TrustGraph['readDtg']>>, DtgCredential | null>>(true);
   const { aboutOthers } = await graph.verifyPresentation(await graph.present(node.did, 'x', { type: 'UptimeVC' }), node.did, 'x');
   holds<Same<typeof aboutOthers, Credential[]>>(true);
   holds<Same<Awaited<ReturnType<Node['refreshStatusLists']>>['missing'], WantedStatusList[]>>(true);

@@ -84,6 +84,8 @@ export interface NativeTrustGraph {
   keepStatusList(list: string): NativeOperation;
   wantedStatusLists(): NativeOperation;
   verify(credential: string): NativeOperation;
+  readLegacy(credential: string): NativeOperation;
+  readDtg(credential: string): NativeOperation;
   importCredential(credential: string): NativeOperation;
   credentials(filter: string): NativeOperation;
   credential(id: string): NativeOperation;
@@ -127,6 +129,8 @@ export interface NativeTrustGraph {
   acceptPledge(credential: string, text: string, name: string | undefined): NativeOperation;
   withdrawPledge(credentialId: string): NativeOperation;
   importWithdrawal(withdrawal: string): NativeOperation;
+  withdrawals(): NativeOperation;
+  pledgeToRevoke(withdrawal: string): NativeOperation;
   advanceClock(byMs: number): void;
   shutdown(): void;
 }

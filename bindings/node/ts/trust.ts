@@ -265,6 +265,55 @@ export interface VerifiedPresentation {
   expiresAt: Date;
 }
 
+/** A subject's signed word that it takes its pledge back. */
+export interface PledgeWithdrawal {
+  /** Who pledged and takes it back. */
+  pledger: string;
+  /** The credential that counts no more. */
+  credentialId: string;
+  withdrawn: Date;
+  /** The signed text, to be given to the issuer and to peers. */
+  json: string;
+}
+
+/** A credential in the form of KwaaiNet's own software. It counts nowhere. */
+export interface LegacyCredential {
+  /** KwaaiNet's type, when it has one: of several, the first. */
+  type: string | null;
+  types: string[];
+  /** As it is written there, and so is the subject. */
+  issuer: string;
+  subject: string;
+  /** By its own account. */
+  issued: Date;
+  expires: Date | null;
+  /** What it says about its subject. */
+  claims: Record<string, unknown>;
+  /** The issuer, when its key signed what stands there. */
+  signer: string | null;
+  /** Why nobody can tell, when there is no `signer`. */
+  why: string | null;
+}
+
+/** The shape of a credential of the Decentralized Trust Graph. */
+export type DtgShape = 'MembershipCredential' | 'RelationshipCredential' | 'EndorsementCredential' | 'WitnessCredential';
+
+/** What a credential of the Decentralized Trust Graph says. Its shape alone counts nowhere. */
+export interface DtgCredential {
+  shape: DtgShape;
+  /** KwaaiNet's types of this shape. A credential counts as one of them only when it names that type too. */
+  nearestTypes: string[];
+  /** The community, the other party, the endorser or the witness. */
+  issuer: string;
+  subject: string;
+  /** Of an endorsement: the object as its community defines it; empty otherwise. */
+  endorsement: Record<string, unknown>;
+  /** Of a witness: the digest of the witnessed credential, as it is written. */
+  digest: string | null;
+  /** Of a witness: the circumstances `event`, `sessionId` and `method`, those that are given. */
+  witnessed: Record<string, string>;
+}
+
 /** What was measured of a dealing with a peer. */
 export interface RecordOptions extends CallOptions {
   /** How long the answer took, in milliseconds. */
@@ -442,6 +491,27 @@ const verified: Shape<VerifiedPresentation> = {
   aboutOthers: many(credential),
   expiresAt: instant,
 };
+const withdrawal: Shape<PledgeWithdrawal> = { pledger: plain, credentialId: plain, withdrawn: instant, json: plain };
+const legacy: Shape<LegacyCredential> = {
+  type: plain,
+  types: plain,
+  issuer: plain,
+  subject: plain,
+  issued: instant,
+  expires: instant,
+  claims: plain,
+  signer: plain,
+  why: plain,
+};
+const dtg: Shape<DtgCredential> = {
+  shape: plain,
+  nearestTypes: plain,
+  issuer: plain,
+  subject: plain,
+  endorsement: plain,
+  digest: plain,
+  witnessed: plain,
+};
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
 export const shapes = {
@@ -463,6 +533,9 @@ export const shapes = {
   sightings,
   identityBinding,
   verified,
+  withdrawal,
+  legacy,
+  dtg,
 };
 
 /** Credentials, trusted issuers, scores and minimum tiers. */
@@ -551,6 +624,23 @@ export class TrustGraph implements AsyncDisposable {
   /** Checks a credential's form and proof, and says what it says. It is not kept. */
   async verify(credentialJson: string, options?: CallOptions): Promise<Credential> {
     return reads(credential)(await finished(this.#native.verify(text('credential', credentialJson)), options));
+  }
+
+  /**
+   * Reads a credential in the form of KwaaiNet's own software, and tries its proof. It is not kept and counts nowhere. A proof
+   * that does not hold is no error: see `signer` and `why`. Its issuer can say the same again with `issue`, which takes the type,
+   * the subject and the claims as they are here.
+   */
+  async readLegacy(credential: string, options?: CallOptions): Promise<LegacyCredential> {
+    return reads(legacy)(await finished(this.#native.readLegacy(text('credential', credential)), options));
+  }
+
+  /**
+   * Checks a credential like `verify`, and says what it says as one of the Decentralized Trust Graph; `null` when it is none. It is
+   * not kept. Rejects with `unsupported` for a shape that is not read here.
+   */
+  async readDtg(credential: string, options?: CallOptions): Promise<DtgCredential | null> {
+    return readsMaybe(dtg)(await finished(this.#native.readDtg(text('credential', credential)), options));
   }
 
   /** Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error. */
@@ -851,6 +941,19 @@ export class TrustGraph implements AsyncDisposable {
   /** Takes note that somebody withdrew its pledge; resolves to the identifier of the credential that counts no more. */
   async importWithdrawal(withdrawal: string, options?: CallOptions): Promise<string> {
     return finished(this.#native.importWithdrawal(text('withdrawal', withdrawal)), options);
+  }
+
+  /** The withdrawals that are known here, of this node and of others, in the order of their credentials. */
+  async withdrawals(options?: CallOptions): Promise<PledgeWithdrawal[]> {
+    return readsAll(withdrawal)(await finished(this.#native.withdrawals(), options));
+  }
+
+  /**
+   * Reads the withdrawal of a pledge that this node issued: the credential is what to `revoke`. Rejects with `invalid_argument`
+   * when another node issued it.
+   */
+  async pledgeToRevoke(withdrawal: string, options?: CallOptions): Promise<Credential> {
+    return reads(credential)(await finished(this.#native.pledgeToRevoke(text('withdrawal', withdrawal)), options));
   }
 
   /** For tests: moves the clock that it was opened with, or that of its node. */

@@ -81,13 +81,16 @@ from .trust import (
     Credential,
     CredentialSummary,
     Disclosure,
+    DtgCredential,
     GlobalTrust,
     IdentityBinding,
     ImportedCredentials,
     KeptStatusList,
+    LegacyCredential,
     LinkType,
     Minimum,
     Outcome,
+    PledgeWithdrawal,
     Purpose,
     Reputation,
     Score,
@@ -307,6 +310,12 @@ class TrustGraph(_Closing):
     def verify(self, credential: str) -> Credential:
         return record(Credential, waited(self._native.verify(credential)))
 
+    def read_legacy(self, credential: str) -> LegacyCredential:
+        return record(LegacyCredential, waited(self._native.read_legacy(credential)))
+
+    def read_dtg(self, credential: str) -> DtgCredential | None:
+        return maybe_record(DtgCredential, waited(self._native.read_dtg(credential)))
+
     def import_credential(self, credential: str) -> CredentialSummary:
         return record(CredentialSummary, waited(self._native.import_credential(credential)))
 
@@ -462,6 +471,12 @@ class TrustGraph(_Closing):
 
     def import_withdrawal(self, withdrawal: str) -> str:
         return waited(self._native.import_withdrawal(withdrawal))
+
+    def withdrawals(self) -> list[PledgeWithdrawal]:
+        return records(PledgeWithdrawal, waited(self._native.withdrawals()))
+
+    def pledge_to_revoke(self, withdrawal: str) -> Credential:
+        return record(Credential, waited(self._native.pledge_to_revoke(withdrawal)))
 
     def advance_clock(self, by: timedelta) -> None:
         self._native.advance_clock(milliseconds(by))

@@ -28,6 +28,10 @@ Outcome: TypeAlias = Literal["good", "bad", "transport_fault"]
 Verdict: TypeAlias = Literal["holds", "fails", "inconclusive"]
 #: What an identity is in a link: one side is a node, the other a person, an organisation, or a person known by a passkey.
 LinkType: TypeAlias = Literal["person", "organisation", "passkey", "node"]
+#: The shape of a credential of the Decentralized Trust Graph.
+DtgShape: TypeAlias = Literal[
+    "MembershipCredential", "RelationshipCredential", "EndorsementCredential", "WitnessCredential"
+]
 
 
 @dataclass(frozen=True)
@@ -274,6 +278,58 @@ class Sightings:
 
 
 @dataclass(frozen=True)
+class PledgeWithdrawal:
+    """A subject's signed word that it takes its pledge back."""
+
+    pledger: str
+    """Who pledged and takes it back."""
+    credential_id: str
+    """The credential that counts no more."""
+    withdrawn: datetime
+    json: str
+    """The signed text, to be given to the issuer and to peers."""
+
+
+@dataclass(frozen=True)
+class LegacyCredential:
+    """A credential in the form of KwaaiNet's own software. It counts nowhere."""
+
+    type: str | None
+    """KwaaiNet's type, when it has one: of several, the first."""
+    types: tuple[str, ...]
+    issuer: str
+    """As it is written there, and so is the subject."""
+    subject: str
+    issued: datetime
+    """By its own account."""
+    expires: datetime | None
+    claims: dict[str, Any]
+    """What it says about its subject."""
+    signer: str | None
+    """The issuer, when its key signed what stands there."""
+    why: str | None
+    """Why nobody can tell, when there is no ``signer``."""
+
+
+@dataclass(frozen=True)
+class DtgCredential:
+    """What a credential of the Decentralized Trust Graph says. Its shape alone counts nowhere."""
+
+    shape: DtgShape
+    nearest_types: tuple[str, ...]
+    """KwaaiNet's types of this shape. A credential counts as one of them only when it names that type too."""
+    issuer: str
+    """The community, the other party, the endorser or the witness."""
+    subject: str
+    endorsement: dict[str, Any]
+    """Of an endorsement: the object as its community defines it; empty otherwise."""
+    digest: str | None
+    """Of a witness: the digest of the witnessed credential, as it is written."""
+    witnessed: dict[str, str]
+    """Of a witness: the circumstances ``event``, ``sessionId`` and ``method``, those that are given."""
+
+
+@dataclass(frozen=True)
 class IdentityBinding:
     """A link between a node and a person or organisation that both keys prove."""
 
@@ -377,6 +433,21 @@ class TrustGraph:
     async def verify(self, credential: str) -> Credential:
         """Checks a credential's form and its proof, and says what it says. It is not kept."""
         return record(Credential, await finished(self._native.verify(credential)))
+
+    async def read_legacy(self, credential: str) -> LegacyCredential:
+        """Reads a credential in the form of KwaaiNet's own software, and tries its proof. It is not kept and counts nowhere.
+
+        A proof that does not hold raises nothing: see ``signer`` and ``why``. Its issuer can say the same again with
+        ``issue``, which takes the type, the subject and the claims as they are here.
+        """
+        return record(LegacyCredential, await finished(self._native.read_legacy(credential)))
+
+    async def read_dtg(self, credential: str) -> DtgCredential | None:
+        """Checks a credential like ``verify``, and says what it says as one of the Decentralized Trust Graph.
+
+        ``None`` when it is none. It is not kept. Raises ``UnsupportedError`` for a shape that is not read here.
+        """
+        return maybe_record(DtgCredential, await finished(self._native.read_dtg(credential)))
 
     async def import_credential(self, credential: str) -> CredentialSummary:
         """Verifies a credential, then keeps it. What breaks a rule is refused, with the ``rule`` in the error."""
@@ -615,6 +686,17 @@ class TrustGraph:
     async def import_withdrawal(self, withdrawal: str) -> str:
         """Takes note that somebody withdrew its pledge; returns the identifier of the credential that counts no more."""
         return await finished(self._native.import_withdrawal(withdrawal))
+
+    async def withdrawals(self) -> list[PledgeWithdrawal]:
+        """The withdrawals that are known here, of this node and of others, in the order of their credentials."""
+        return records(PledgeWithdrawal, await finished(self._native.withdrawals()))
+
+    async def pledge_to_revoke(self, withdrawal: str) -> Credential:
+        """Reads the withdrawal of a pledge that this node issued: the credential is what to ``revoke``.
+
+        Raises ``InvalidArgumentError`` when another node issued it.
+        """
+        return record(Credential, await finished(self._native.pledge_to_revoke(withdrawal)))
 
     async def advance_clock(self, by: timedelta) -> None:
         """For tests: moves the clock that it was opened with, or that of its node."""

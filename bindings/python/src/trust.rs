@@ -97,6 +97,16 @@ impl TrustGraph {
         Operation::new(move |cancel| async move { graph.verify(json, cancel).await.and_then(Record::of) })
     }
 
+    fn read_legacy(&self, json: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.read_legacy(json, cancel).await.and_then(Record::of) })
+    }
+
+    fn read_dtg(&self, json: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.read_dtg(json, cancel).await.and_then(Record::of) })
+    }
+
     fn import_credential(&self, json: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.import_credential(json, cancel).await.and_then(Record::of) })
@@ -352,6 +362,16 @@ impl TrustGraph {
     fn import_withdrawal(&self, json: String) -> Operation {
         let graph = self.0.clone();
         Operation::new(move |cancel| async move { graph.import_withdrawal(json, cancel).await })
+    }
+
+    fn withdrawals(&self) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.withdrawals(cancel).await.and_then(Record::of) })
+    }
+
+    fn pledge_to_revoke(&self, json: String) -> Operation {
+        let graph = self.0.clone();
+        Operation::new(move |cancel| async move { graph.pledge_to_revoke(json, cancel).await.and_then(Record::of) })
     }
 
     fn shutdown(&self) {

@@ -78,6 +78,12 @@ def test_a_field_that_drifts_is_noticed(seen: dict[str, set[str]]) -> None:
         _records.record(kwaainet.Span, {"start": 1})
 
 
+def written_by_others(verb: str) -> str:
+    """The first credential that the scenario about credentials of other makes gives to a verb."""
+    scenario = json.loads((ROOT / "tests" / "conformance" / "44-what-others-wrote-is-read.json").read_text())
+    return next(step["args"]["credential"] for step in scenario["steps"] if step["call"] == verb)
+
+
 async def scene(tmp_path: Path) -> None:
     """Calls that bring about every record."""
     issuer = await TrustGraph.open()
@@ -98,6 +104,12 @@ async def scene(tmp_path: Path) -> None:
         await holder.import_credential((await holder.issue_binding(issuer.did, "node")).json)
         await holder.bindings(holder.did)
         await issuer.verify_presentation(await holder.present("app", "1"), "app", "1")
+        pledge = await issuer.issue_pledge(await holder.request_pledge(issuer.did, "x"), "x")
+        await holder.accept_pledge(pledge.json, "x")
+        await holder.withdraw_pledge(pledge.id)
+        await holder.withdrawals()
+        await holder.read_legacy(written_by_others("TrustGraph.read_legacy"))
+        await holder.read_dtg(written_by_others("TrustGraph.read_dtg"))
     async with Node.start(preset="ephemeral") as one, Node.start(preset="ephemeral", listen=[]) as other:
         events = one.events()
         inbox = one.messages()

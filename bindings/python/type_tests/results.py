@@ -100,6 +100,13 @@ async def trust(graph: TrustGraph) -> None:
     await graph.issue_binding(graph.did, "PersonBinding")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     (link,) = await graph.bindings(graph.did)
     assert_type(link.link_type, kwaainet.LinkType)
+    assert_type(await graph.withdrawals(), list[kwaainet.PledgeWithdrawal])
+    assert_type(await graph.pledge_to_revoke("{}"), Credential)
+    assert_type((await graph.read_legacy("{}")).signer, str | None)
+    read = await graph.read_dtg("{}")
+    assert_type(read, kwaainet.DtgCredential | None)
+    assert read is not None
+    assert_type(read.shape, kwaainet.DtgShape)
     shown = await graph.present(graph.did, "challenge", type="UptimeVC")
     assert_type(shown, str)
     verified = await graph.verify_presentation(shown, graph.did, "challenge")

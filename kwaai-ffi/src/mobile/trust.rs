@@ -9,9 +9,9 @@ use super::number::{maybe, whole};
 use super::{Cancel, NativeSigner, Result, token};
 use crate::TrustGraph;
 use crate::trust::{
-    ClaimTest, Credential, CredentialSummary, Filter, GlobalTrust, IdentityBinding, ImportedCredentials,
-    KeptStatusList, Measured, Minimum, Propagation, Reputation, Score, Sightings, Status, TrustOptions, TrustedIssuer,
-    VerifiedPresentation, WantedStatusList,
+    ClaimTest, Credential, CredentialSummary, DtgCredential, Filter, GlobalTrust, IdentityBinding, ImportedCredentials,
+    KeptStatusList, LegacyCredential, Measured, Minimum, PledgeWithdrawal, Propagation, Reputation, Score, Sightings,
+    Status, TrustOptions, TrustedIssuer, VerifiedPresentation, WantedStatusList,
 };
 
 /// Credentials, trusted issuers, scores and minimum tiers.
@@ -57,6 +57,16 @@ impl NativeTrustGraph {
     /// Checks a credential without keeping it.
     pub async fn verify(&self, credential: String, cancel: Cancel) -> Result<Credential> {
         Ok(self.0.verify(credential, token(cancel)).await?)
+    }
+
+    /// Reads a credential in KwaaiNet's own form.
+    pub async fn read_legacy(&self, credential: String, cancel: Cancel) -> Result<LegacyCredential> {
+        Ok(self.0.read_legacy(credential, token(cancel)).await?)
+    }
+
+    /// Reads a credential of the Decentralized Trust Graph.
+    pub async fn read_dtg(&self, credential: String, cancel: Cancel) -> Result<Option<DtgCredential>> {
+        Ok(self.0.read_dtg(credential, token(cancel)).await?)
     }
 
     /// Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error.
@@ -203,6 +213,16 @@ impl NativeTrustGraph {
     /// Takes note that somebody withdrew its pledge.
     pub async fn import_withdrawal(&self, withdrawal: String, cancel: Cancel) -> Result<String> {
         Ok(self.0.import_withdrawal(withdrawal, token(cancel)).await?)
+    }
+
+    /// The withdrawals that are known here.
+    pub async fn withdrawals(&self, cancel: Cancel) -> Result<Vec<PledgeWithdrawal>> {
+        Ok(self.0.withdrawals(token(cancel)).await?)
+    }
+
+    /// What an issuer has to revoke.
+    pub async fn pledge_to_revoke(&self, withdrawal: String, cancel: Cancel) -> Result<Credential> {
+        Ok(self.0.pledge_to_revoke(withdrawal, token(cancel)).await?)
     }
 
     /// How much an asker of each tier may learn.

@@ -2,10 +2,25 @@
 
 use std::time::Duration;
 
-use kwaai_core::trust::{PLEDGE_NAME, Pledge};
+use kwaai_core::trust::{self, PLEDGE_NAME, Pledge};
+use serde::Serialize;
 
 use super::{Credential, CredentialSummary, TrustGraph};
 use crate::{CancelToken, Result, rt, validate};
+
+/// A subject's signed word that it takes its pledge back.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+pub struct PledgeWithdrawal {
+    /// The DID of who pledged and takes it back.
+    pub pledger: String,
+    /// The identifier of the credential that counts no more.
+    pub credential_id: String,
+    /// When it was withdrawn, RFC 3339.
+    pub withdrawn: String,
+    /// The signed text, to be given to the issuer and to peers.
+    pub json: String,
+}
 
 impl TrustGraph {
     /// Asks an issuer to certify that this node pledges a text. The signed request is returned, to be given to the
@@ -65,8 +80,32 @@ impl TrustGraph {
         let withdrawal = rt::run(&cancel, async move { graph.import_withdrawal(&withdrawal).await }).await?;
         Ok(withdrawal.credential.id().to_owned())
     }
+
+    /// The withdrawals that are known here, of this node and of others, in the order of their credentials' identifiers.
+    pub async fn withdrawals(&self, cancel: CancelToken) -> Result<Vec<PledgeWithdrawal>> {
+        let graph = self.handle.get()?;
+        let known = rt::blocking(&cancel, move || graph.withdrawals()).await?;
+        Ok(known.into_iter().map(PledgeWithdrawal::from).collect())
+    }
+
+    /// Reads the withdrawal of a pledge that this node issued, and returns the credential: what it has to revoke.
+    pub async fn pledge_to_revoke(&self, withdrawal: String, cancel: CancelToken) -> Result<Credential> {
+        let graph = self.handle.get()?;
+        rt::blocking(&cancel, move || graph.pledge_to_revoke(&withdrawal)).await.map(Credential::from)
+    }
 }
 
 fn pledge(text: &str, name: Option<&str>) -> Result<Pledge> {
     Ok(Pledge::named(name.unwrap_or(PLEDGE_NAME), text)?)
+}
+
+impl From<trust::PledgeWithdrawal> for PledgeWithdrawal {
+    fn from(withdrawal: trust::PledgeWithdrawal) -> PledgeWithdrawal {
+        PledgeWithdrawal {
+            pledger: withdrawal.pledger.to_string(),
+            credential_id: withdrawal.credential.id().to_owned(),
+            withdrawn: withdrawal.withdrawn.to_string(),
+            json: withdrawal.to_json().to_owned(),
+        }
+    }
 }

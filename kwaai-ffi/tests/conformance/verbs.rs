@@ -321,6 +321,8 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
             data(graph.issue(kind, subject, claims, valid_for, revocable.unwrap_or_default(), cancel).await?)
         }
         "TrustGraph.verify" => data(graph.verify(args.get("credential")?, cancel).await?),
+        "TrustGraph.read_legacy" => data(graph.read_legacy(args.get("credential")?, cancel).await?),
+        "TrustGraph.read_dtg" => data(graph.read_dtg(args.get("credential")?, cancel).await?),
         "TrustGraph.import_credential" => data(graph.import_credential(args.get("credential")?, cancel).await?),
         "TrustGraph.credentials" => data(graph.credentials(args.record::<Filter>(&[])?, cancel).await?),
         "TrustGraph.credential" => data(graph.credential(args.get("id")?, cancel).await?),
@@ -360,6 +362,8 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
         }
         "TrustGraph.withdraw_pledge" => data(graph.withdraw_pledge(args.get("credential_id")?, cancel).await?),
         "TrustGraph.import_withdrawal" => data(graph.import_withdrawal(args.get("withdrawal")?, cancel).await?),
+        "TrustGraph.withdrawals" => data(graph.withdrawals(cancel).await?),
+        "TrustGraph.pledge_to_revoke" => data(graph.pledge_to_revoke(args.get("withdrawal")?, cancel).await?),
         "TrustGraph.disclosures" => data(graph.disclosures(cancel).await?),
         "TrustGraph.set_disclosures" => data(graph.set_disclosures(args.get("disclosures")?, cancel).await?),
         "TrustGraph.thresholds" => data(graph.thresholds(cancel).await?),

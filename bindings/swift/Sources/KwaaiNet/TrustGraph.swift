@@ -44,6 +44,19 @@ public final class TrustGraph: Sendable {
         try await call { try await native.verify(credential: credential, cancel: $0) }
     }
 
+    /// Reads a credential in the form of KwaaiNet's own software, and tries its proof. It is not kept, and counts nowhere. A proof
+    /// that does not hold throws nothing: see `signer` and `why`. Its issuer can say the same again with `issue`, which takes the
+    /// type, the subject and the claims as they are here.
+    public func readLegacy(credential: String) async throws -> LegacyCredential {
+        try await call { try await native.readLegacy(credential: credential, cancel: $0) }
+    }
+
+    /// Checks a credential like `verify`, and says what it says as one of the Decentralized Trust Graph; nil when it is none. It
+    /// is not kept. Throws `KwaaiError.unsupported` for a shape that is not read here.
+    public func readDtg(credential: String) async throws -> DtgCredential? {
+        try await call { try await native.readDtg(credential: credential, cancel: $0) }
+    }
+
     /// Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error.
     @discardableResult
     public func importCredential(credential: String) async throws -> CredentialSummary {
@@ -174,6 +187,17 @@ public final class TrustGraph: Sendable {
     @discardableResult
     public func importWithdrawal(withdrawal: String) async throws -> String {
         try await call { try await native.importWithdrawal(withdrawal: withdrawal, cancel: $0) }
+    }
+
+    /// The withdrawals that are known here, of this node and of others, in the order of their credentials.
+    public func withdrawals() async throws -> [PledgeWithdrawal] {
+        try await call { try await native.withdrawals(cancel: $0) }
+    }
+
+    /// Reads the withdrawal of a pledge that this node issued: the credential is what to revoke. Throws
+    /// `KwaaiError.invalidArgument` when another node issued it.
+    public func pledgeToRevoke(withdrawal: String) async throws -> Credential {
+        try await call { try await native.pledgeToRevoke(withdrawal: withdrawal, cancel: $0) }
     }
 
     /// How much an asker of each tier may learn of this node's scores.

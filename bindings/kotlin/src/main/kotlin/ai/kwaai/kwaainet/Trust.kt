@@ -9,11 +9,14 @@ import kotlin.time.Duration.Companion.milliseconds
 import ai.kwaai.kwaainet.internal.ClaimTest as NativeClaimTest
 import ai.kwaai.kwaainet.internal.Credential as NativeCredential
 import ai.kwaai.kwaainet.internal.CredentialSummary as NativeCredentialSummary
+import ai.kwaai.kwaainet.internal.DtgCredential as NativeDtgCredential
 import ai.kwaai.kwaainet.internal.GlobalTrust as NativeGlobalTrust
 import ai.kwaai.kwaainet.internal.IdentityBinding as NativeIdentityBinding
 import ai.kwaai.kwaainet.internal.ImportedCredentials as NativeImportedCredentials
 import ai.kwaai.kwaainet.internal.KeptStatusList as NativeKeptStatusList
+import ai.kwaai.kwaainet.internal.LegacyCredential as NativeLegacyCredential
 import ai.kwaai.kwaainet.internal.Minimum as NativeMinimum
+import ai.kwaai.kwaainet.internal.PledgeWithdrawal as NativePledgeWithdrawal
 import ai.kwaai.kwaainet.internal.Reason as NativeReason
 import ai.kwaai.kwaainet.internal.RefusedCredential as NativeRefusedCredential
 import ai.kwaai.kwaainet.internal.Reputation as NativeReputation
@@ -375,6 +378,55 @@ public data class Sightings(
     val upShare: Double,
 )
 
+/** A subject's signed word that it takes its pledge back. */
+public data class PledgeWithdrawal(
+    /** The DID of who pledged and takes it back. */
+    val pledger: String,
+    /** The credential that counts no more. */
+    val credentialId: String,
+    val withdrawn: Instant,
+    /** The signed text, to be given to the issuer and to peers. */
+    val json: String,
+)
+
+/** A credential in the form of KwaaiNet's own software. It counts nowhere. */
+public data class LegacyCredential(
+    /** KwaaiNet's type, when it has one: of several, the first. */
+    val type: String?,
+    /** Every type that it names. */
+    val types: List<String>,
+    /** As it is written there, and so is the subject. */
+    val issuer: String,
+    val subject: String,
+    /** By its own account. */
+    val issued: Instant,
+    val expires: Instant?,
+    /** What it says about its subject. */
+    val claims: JsonObject,
+    /** The DID of the issuer, when its key signed what stands there. */
+    val signer: String?,
+    /** Why nobody can tell, when there is no [signer]. */
+    val why: String?,
+)
+
+/** What a credential of the Decentralized Trust Graph says. Its shape alone counts nowhere. */
+public data class DtgCredential(
+    /** `MembershipCredential`, `RelationshipCredential`, `EndorsementCredential` or `WitnessCredential`. */
+    val shape: String,
+    /** KwaaiNet's types of this shape. A credential counts as one of them only when it names that type too. */
+    val nearestTypes: List<String>,
+    /** The DID of the community, the other party, the endorser or the witness. */
+    val issuer: String,
+    /** The DID of whom it is about. */
+    val subject: String,
+    /** Of an endorsement: the object as its community defines it; empty otherwise. */
+    val endorsement: JsonObject,
+    /** Of a witness: the digest of the witnessed credential, as it is written. */
+    val digest: String?,
+    /** Of a witness: the circumstances `event`, `sessionId` and `method`, those that are given. */
+    val witnessed: JsonObject,
+)
+
 /** A link between a node and a person or organisation that both keys prove. */
 public data class IdentityBinding(
     /** The DID of the node. */
@@ -456,8 +508,10 @@ internal fun NativeCredentialSummary.read() =
     CredentialSummary(id, type, types, issuer, subject, validFrom?.let(Instant::parse), validUntil?.let(Instant::parse))
 
 internal fun NativeCredential.read(): Credential = summary.read().run {
-    Credential(id, type, types, issuer, subject, validFrom, validUntil, Json.parseToJsonElement(claims).jsonObject, json)
+    Credential(id, type, types, issuer, subject, validFrom, validUntil, jsonObject(claims), json)
 }
+
+private fun jsonObject(text: String) = Json.parseToJsonElement(text).jsonObject
 
 internal fun NativeReason.read() =
     Reason(credentialId, type, issuer, weight, ageDays.toLong(), factor, contribution, counted, why)
@@ -515,6 +569,15 @@ internal fun NativeClaimTest.read() = ClaimTest(
 )
 
 internal fun NativeSightings.read() = Sightings(Instant.parse(since), Instant.parse(until), looks.toLong(), up.toLong(), upShare)
+
+internal fun NativePledgeWithdrawal.read() = PledgeWithdrawal(pledger, credentialId, Instant.parse(withdrawn), json)
+
+internal fun NativeLegacyCredential.read() = LegacyCredential(
+    type, types, issuer, subject, Instant.parse(issued), expires?.let(Instant::parse), jsonObject(claims), signer, why,
+)
+
+internal fun NativeDtgCredential.read() =
+    DtgCredential(shape, nearestTypes, issuer, subject, jsonObject(endorsement), digest, jsonObject(witnessed))
 
 internal fun NativeIdentityBinding.read() = IdentityBinding(node, identity, LinkType.of(linkType), Instant.parse(since))
 

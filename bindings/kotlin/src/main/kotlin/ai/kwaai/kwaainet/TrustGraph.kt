@@ -29,6 +29,21 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     public suspend fun verify(credential: String): Credential =
         call { native.verify(credential.sound("credential"), null).read() }
 
+    /**
+     * Reads a credential in the form of KwaaiNet's own software, and tries its proof. It is not kept, and counts nowhere. A proof that
+     * does not hold throws nothing: see [LegacyCredential.signer] and [LegacyCredential.why]. Its issuer can say the same again with
+     * [issue], which takes the type, the subject and the claims as they are here.
+     */
+    public suspend fun readLegacy(credential: String): LegacyCredential =
+        call { native.readLegacy(credential.sound("credential"), null).read() }
+
+    /**
+     * Checks a credential like [verify], and says what it says as one of the Decentralized Trust Graph; `null` when it is none. It is
+     * not kept. Throws [KwaaiException.Unsupported] for a shape that is not read here.
+     */
+    public suspend fun readDtg(credential: String): DtgCredential? =
+        call { native.readDtg(credential.sound("credential"), null)?.read() }
+
     /** Verifies a credential, then keeps it. What breaks a rule is refused, with the `rule` in the error. */
     public suspend fun importCredential(credential: String): CredentialSummary =
         call { native.importCredential(credential.sound("credential"), null).read() }
@@ -127,6 +142,16 @@ public class TrustGraph internal constructor(private val native: NativeTrustGrap
     /** Takes note that somebody withdrew its pledge; returns the identifier of the credential. */
     public suspend fun importWithdrawal(withdrawal: String): String =
         call { native.importWithdrawal(withdrawal.sound("withdrawal"), null) }
+
+    /** The withdrawals that are known here, of this node and of others, in the order of their credentials. */
+    public suspend fun withdrawals(): List<PledgeWithdrawal> = call { native.withdrawals(null).map { it.read() } }
+
+    /**
+     * Reads the withdrawal of a pledge that this node issued: the credential is what to [revoke]. Throws
+     * [KwaaiException.InvalidArgument] when another node issued it.
+     */
+    public suspend fun pledgeToRevoke(withdrawal: String): Credential =
+        call { native.pledgeToRevoke(withdrawal.sound("withdrawal"), null).read() }
 
     /** How much an asker of each tier may learn of this node's scores. */
     public suspend fun disclosures(): Map<Tier, Disclosure> = call {

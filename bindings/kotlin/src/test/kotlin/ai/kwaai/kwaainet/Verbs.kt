@@ -81,6 +81,8 @@ val VERBS: Map<String, Call> = mapOf(
         (on as TrustGraph).issue(a.need("type"), a.need("subject"), claims, lifetime, a.maybe<Boolean>("revocable") ?: false)
     },
     "TrustGraph.verify" to { on, a -> (on as TrustGraph).verify(a.need("credential")) },
+    "TrustGraph.read_legacy" to { on, a -> (on as TrustGraph).readLegacy(a.need("credential")) },
+    "TrustGraph.read_dtg" to { on, a -> (on as TrustGraph).readDtg(a.need("credential")) },
     "TrustGraph.import_credential" to { on, a -> (on as TrustGraph).importCredential(a.need("credential")) },
     "TrustGraph.credentials" to { on, a ->
         (on as TrustGraph).credentials(a.text("subject"), a.text("issuer"), a.text("type"))
@@ -114,6 +116,8 @@ val VERBS: Map<String, Call> = mapOf(
     },
     "TrustGraph.withdraw_pledge" to { on, a -> (on as TrustGraph).withdrawPledge(a.need("credential_id")) },
     "TrustGraph.import_withdrawal" to { on, a -> (on as TrustGraph).importWithdrawal(a.need("withdrawal")) },
+    "TrustGraph.withdrawals" to { on, _ -> (on as TrustGraph).withdrawals() },
+    "TrustGraph.pledge_to_revoke" to { on, a -> (on as TrustGraph).pledgeToRevoke(a.need("withdrawal")) },
     "TrustGraph.disclosures" to { on, _ -> (on as TrustGraph).disclosures() },
     "TrustGraph.set_disclosures" to { on, a ->
         val levels = Arguments(a.need("disclosures"))
