@@ -95,7 +95,7 @@ impl VectorCollection {
     }
 
     fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        plain(py, self.0.config())
+        plain(py, &self.0.config())
     }
 
     fn leakage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

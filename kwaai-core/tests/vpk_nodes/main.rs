@@ -3,5 +3,8 @@
 #![cfg(feature = "vpk")]
 
 mod collections;
+mod discovery;
 mod hosts;
 mod liars;
+mod repair;
+mod replicas;

@@ -248,7 +248,7 @@ pub unsafe extern "C" fn kwaai_collection_config(
     let body = || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::empty("out_json", out_json) }?;
-        out.set_json(resolve::<VectorCollection>(collection)?.config())
+        out.set_json(&resolve::<VectorCollection>(collection)?.config())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

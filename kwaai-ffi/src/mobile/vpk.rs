@@ -101,7 +101,7 @@ impl NativeCollection {
 
     /// What it is.
     pub fn config(&self) -> CollectionConfig {
-        self.0.config().clone()
+        self.0.config()
     }
 
     /// What its hosts learn.

@@ -55,9 +55,9 @@ impl VectorCollection {
         &self.id
     }
 
-    /// What it is, as it was made.
-    pub fn config(&self) -> &CollectionConfig {
-        &self.config
+    /// What it is, and who its hosts are now; of one that was let go of, who they were when it was taken.
+    pub fn config(&self) -> CollectionConfig {
+        self.handle.get().map_or_else(|_| self.config.clone(), |collection| collection.config().into())
     }
 
     /// What its hosts learn.

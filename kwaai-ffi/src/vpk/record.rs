@@ -165,7 +165,8 @@ impl CollectionOptions {
         };
         let hosts = self.hosts.iter().map(|host| host_name(host)).collect::<Result<_>>()?;
         let colluding = self.colluding.unwrap_or(usize::from(mode == Mode::Split));
-        Ok(vpk::CollectionConfig { mode, dimension: self.dimension, metric, hosts, colluding })
+        let placement = vpk::Placement::default();
+        Ok(vpk::CollectionConfig { mode, dimension: self.dimension, metric, hosts, colluding, placement })
     }
 }
 
@@ -178,8 +179,8 @@ fn host_name(text: &str) -> Result<HostName> {
     }
 }
 
-impl From<&vpk::CollectionConfig> for CollectionConfig {
-    fn from(config: &vpk::CollectionConfig) -> CollectionConfig {
+impl From<vpk::CollectionConfig> for CollectionConfig {
+    fn from(config: vpk::CollectionConfig) -> CollectionConfig {
         CollectionConfig {
             dimension: config.dimension,
             privacy: config.mode.to_string(),
