@@ -10,6 +10,7 @@
 //!
 //! Scores are whole numbers and exact: equal questions to equal vectors give equal scores in every mode.
 
+mod audit;
 mod capability;
 mod check;
 mod collection;
@@ -40,6 +41,7 @@ pub mod plain;
 pub mod seal;
 pub mod split;
 
+pub use audit::{Attack, AuditReport, Finding, HostAudit};
 pub use capability::{Capability, Grant, MAX_CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Right};
 pub use collection::{
     Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, Repair,

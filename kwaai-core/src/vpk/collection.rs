@@ -9,6 +9,7 @@
 
 mod ask;
 mod delivery;
+mod evidence;
 mod item;
 mod leftovers;
 mod move_on;

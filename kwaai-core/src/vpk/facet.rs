@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::audit::AuditReport;
 use super::collection::{Collection, CollectionConfig};
 use super::depot::{Depot, DepotPolicy};
 use super::directory::Directory;
@@ -169,6 +170,17 @@ impl Vpk {
     /// Failures of the disk.
     pub async fn collections(&self) -> Result<Vec<String>> {
         self.inner.store.read_async(collection::names).await
+    }
+
+    /// Attacks what the hosts keep of a collection of this node, as they hand it out, and says what they could learn: known pairs,
+    /// a dictionary, scale, reuse and membership, at up to 2,048 of its vectors. In the same run it attacks copies that must fall,
+    /// such as a rotated one, so that an attack that fails shows something. It takes minutes at the largest dimensions.
+    ///
+    /// # Errors
+    /// Those of [`Vpk::open`]; `invalid_argument` when fewer than 64 vectors are sealed; `unreachable` when no host hands out
+    /// what it keeps, or too few to know the vectors.
+    pub async fn audit(&self, name: &str) -> Result<AuditReport> {
+        self.open(name).await?.audit().await
     }
 
     /// Forgets a collection, here and at its hosts; see [`Collection::destroy`].

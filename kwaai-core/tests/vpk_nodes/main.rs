@@ -2,6 +2,7 @@
 
 #![cfg(feature = "vpk")]
 
+mod audit;
 mod collections;
 mod discovery;
 mod hosts;
