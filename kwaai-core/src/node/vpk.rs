@@ -51,19 +51,21 @@ struct NetworkDirectory {
 #[async_trait]
 impl Directory for NetworkDirectory {
     async fn announce(&self, advert: Advert) -> Result<()> {
+        let announced = Peers::announce(&self.network, PROVIDERS).await;
         if let Some(hivemind) = self.network.hivemind() {
             hivemind.announce(OUR_VPK_NODES, ours(&advert)).await?;
             hivemind.announce(VPK_NODES, theirs(&advert, &self.name)).await?;
         }
-        Peers::announce(&self.network, PROVIDERS).await
+        announced
     }
 
     async fn withdraw(&self) -> Result<()> {
+        let withdrawn = Peers::withdraw(&self.network, PROVIDERS).await;
         if let Some(hivemind) = self.network.hivemind() {
             hivemind.withdraw(OUR_VPK_NODES).await?;
             hivemind.withdraw(VPK_NODES).await?;
         }
-        Peers::withdraw(&self.network, PROVIDERS).await
+        withdrawn
     }
 
     async fn hosts(&self) -> Result<Vec<PeerId>> {

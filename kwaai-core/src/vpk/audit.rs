@@ -19,7 +19,7 @@ use attack::Rows;
 pub(super) use evidence::{Evidence, HostView, Known};
 
 /// The fewest sealed vectors on which guesses say something.
-const LEAST: usize = 64;
+const LEAST: usize = 128;
 
 /// The most that are looked at.
 pub(super) const MOST: usize = 2048;

@@ -177,7 +177,7 @@ impl Vpk {
     /// such as a rotated one, so that an attack that fails shows something. It takes minutes at the largest dimensions.
     ///
     /// # Errors
-    /// Those of [`Vpk::open`]; `invalid_argument` when fewer than 64 vectors are sealed; `unreachable` when no host hands out
+    /// Those of [`Vpk::open`]; `invalid_argument` when fewer than 128 vectors are sealed; `unreachable` when no host hands out
     /// what it keeps, or too few to know the vectors.
     pub async fn audit(&self, name: &str) -> Result<AuditReport> {
         self.open(name).await?.audit().await

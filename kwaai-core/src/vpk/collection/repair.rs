@@ -79,8 +79,8 @@ impl Inner {
         if named.is_empty() {
             let placement = self.site().config.placement.clone();
             let mut taken: Vec<HostOffer> = Vec::new();
-            for (_, host) in hosts.iter().enumerate().filter(|(number, _)| !lost.contains(number)) {
-                taken.extend(self.hosts.known(*host)?);
+            for number in (0..hosts.len()).filter(|number| !lost.contains(number)) {
+                taken.extend(self.hosts.known(hosts[number])?);
             }
             let mut offers = self.hosts.discover(&placement).await?;
             offers.retain(|offer| !hosts.contains(&HostName::Peer(offer.host)));
