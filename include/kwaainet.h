@@ -451,6 +451,27 @@ enum kwaai_status_t kwaai_collection_rotate_async(const struct kwaai_collection_
                                                   struct kwaai_op_t **out_op,
                                                   struct kwaai_error_t **error);
 
+// Verifies what the hosts have, and puts others in the place of those that answered wrongly, lost something or cannot be
+// reached: those of `hosts_json`, an array as for `kwaai_vpk_create`, or ones that are found. Everything is sealed anew then;
+// searches go on meanwhile. As JSON, the hosts that were `lost` and those that were `added`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `hosts_json` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_collection_repair(const struct kwaai_collection_t *collection,
+                                            const char *hosts_json,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_repair` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_repair`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_repair_async(const struct kwaai_collection_t *collection,
+                                                  const char *hosts_json,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
 // The key, as a text that opens with a passphrase of 1 to 1,024 bytes, for another device or a backup. Takes as long as
 // the passphrase is meant to cost, about a tenth of a second, and 64 MiB of memory.
 //
@@ -3174,10 +3195,61 @@ enum kwaai_status_t kwaai_vpk_evict_async(const struct kwaai_vpk_t *vpk,
                                           struct kwaai_op_t **out_op,
                                           struct kwaai_error_t **error);
 
+// The nodes that say in the DHT that they host, each as it answered just now, as a JSON array: `host`, its PeerId; `tier`;
+// `free_bytes` for this node; `latency_ms`; the `operators` that are proven; the `networks` that it is reached in; and the code
+// of a `refusal` with a `reason` in words, both null for one that can be used. Those come first, the fastest of them first.
+// `options_json` is an object with any of `free_bytes`, 16 MiB unless set; `min_tier`, the policy's minimum of `store_vectors`
+// unless set; `distinct_networks`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_discover(const struct kwaai_vpk_t *vpk,
+                                       const char *options_json,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_discover` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_discover`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_discover_async(const struct kwaai_vpk_t *vpk,
+                                             const char *options_json,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// Attacks what the hosts keep of a collection, as JSON: its `privacy`, how many `vectors` were looked at, each of its `hosts`,
+// the same attacks against copies that must fall as `control`, whether they did as `meaningful`, and whether no attack on a host
+// did better than three times luck as `hidden`.
+//
+// A host has its name as `host`, the `bytes` that were looked at, and `findings`. A finding, of a host or of `control`, has the
+// `attack` ("known_pairs", "dictionary", "scale", "reuse" or "membership"), its `trials` and `hits`, and the `chance` of luck.
+// An audit needs 128 sealed vectors, and takes minutes at the largest dimensions.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_audit(const struct kwaai_vpk_t *vpk,
+                                    const char *name,
+                                    uint32_t timeout_ms,
+                                    char **out_json,
+                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_audit` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_audit`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_audit_async(const struct kwaai_vpk_t *vpk,
+                                          const char *name,
+                                          struct kwaai_op_t **out_op,
+                                          struct kwaai_error_t **error);
+
 // Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an
-// array of PeerIds, DIDs or "here" for this node: one under "plain" and "seal", twice `colluding` and one more, 16 at most,
-// under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and `colluding`, how many
-// hosts of "split" may work together and still learn nothing, 1 unless set.
+// array of PeerIds, DIDs or "here" for this node: 1 to 16 with a copy each under "plain" and "seal", twice `colluding` and one
+// more, 16 at most, under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and
+// `colluding`, how many hosts of "split" may work together and still learn nothing, 1 unless set.
+//
+// With an empty array independent hosts are found as by `kwaai_vpk_discover`: `replicas` of them, as many as are needed and one
+// to spare unless set, as `free_bytes`, `min_tier` and `distinct_networks` ask. `KWAAI_NOT_FOUND` when there are too few.
 //
 // Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `options_json` and `error`
 // may be NULL. Lifetime: the collection ends with the node, and is there again in its next run.

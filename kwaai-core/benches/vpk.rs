@@ -16,7 +16,7 @@ use kwaai_core::vpk::seal::{SealHost, SealOwner};
 use kwaai_core::vpk::split::SplitOwner;
 use kwaai_core::vpk::{
     Call, CollectionConfig, CollectionKey, Depot, DepotPolicy, FieldHost, Host, HostName, Item, METHODS, Metric, Mode,
-    Owner, Request, Step,
+    Owner, Placement, Request, Step,
 };
 use kwaai_core::{Config, Node, Result};
 use serde_json::{Value, json};
@@ -168,7 +168,14 @@ async fn five_nodes(corpus: &[Vec<f32>], dimension: usize) -> Value {
         networks.push(network);
     }
     let liar = hosts[1];
-    let config = CollectionConfig { mode: Mode::Split, dimension, metric: Metric::Cosine, hosts, colluding: 1 };
+    let config = CollectionConfig {
+        mode: Mode::Split,
+        dimension,
+        metric: Metric::Cosine,
+        hosts,
+        colluding: 1,
+        placement: Placement::default(),
+    };
     let collection = owner.vpk().create("bench", config).await.unwrap();
     let start = Instant::now();
     for (number, batch) in corpus.chunks(SEGMENT).enumerate() {

@@ -121,7 +121,7 @@ impl Node {
         word::serve(&*peers, gate.clone(), askers)?;
         probe::serve(&*peers, trust.clone())?;
         #[cfg(feature = "vpk")]
-        let vpk = vpk::open(vpk_store, &trust, &config, peers.clone());
+        let vpk = vpk::open(vpk_store, &trust, &config, &network, gate.clone());
         diagnosis::serve(&*peers, config.clock.clone())?;
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);

@@ -10,22 +10,27 @@
 //!
 //! Scores are whole numbers and exact: equal questions to equal vectors give equal scores in every mode.
 
+mod audit;
 mod capability;
 mod check;
 mod collection;
 mod depot;
+mod directory;
 mod facet;
 mod field;
 mod field_host;
+mod hosts;
 mod keeper;
 mod kept;
 mod key;
 mod leakage;
 mod manifest;
 mod payload;
+mod placement;
 mod quantize;
 mod query;
 mod random;
+mod replica;
 mod request;
 mod rows;
 mod segment;
@@ -36,11 +41,13 @@ pub mod plain;
 pub mod seal;
 pub mod split;
 
+pub use audit::{Attack, AuditReport, Finding, HostAudit};
 pub use capability::{Capability, Grant, MAX_CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Right};
 pub use collection::{
-    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState,
+    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, Repair,
 };
 pub use depot::{Depot, DepotPolicy, Tenant};
+pub use directory::{Advert, Directory};
 pub use facet::Vpk;
 pub use field_host::FieldHost;
 pub use keeper::{HostName, Keeper};
@@ -49,6 +56,7 @@ pub use key::{CollectionId, CollectionKey};
 pub use leakage::{Leakage, Mode};
 pub use manifest::{Anchor, Entry, Manifest};
 pub use payload::{MAX_PAYLOAD, PADDING, PayloadPlace, open_payload, seal_payload};
+pub use placement::{HostOffer, Placement};
 pub use quantize::{MAX_DIMENSION, Metric, Quantized, Quantizer};
 pub use request::{Call, MAX_PART, METHODS, PayloadName, Request};
 pub use segment::{MAX_SEGMENT, SegmentStamp, Upload};

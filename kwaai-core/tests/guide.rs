@@ -14,7 +14,7 @@ use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
 use kwaai_core::shard::{Blocks, LoadOptions, Route};
 use kwaai_core::trust::{CredentialType, Disclosure, Disclosures, Purpose, Status, Tier, TrustAnswer, TrustGraph};
-use kwaai_core::vpk::{CollectionConfig, DepotPolicy, Found, HostName, Item as VectorItem, Metric, Mode};
+use kwaai_core::vpk::{CollectionConfig, DepotPolicy, Found, HostName, Item as VectorItem, Metric, Mode, Placement};
 use kwaai_core::{Config, ErrorCode, Node, Result};
 
 type Done = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -331,7 +331,7 @@ async fn keep_vectors(owner: &Node, host: &Node) -> Result<Found> {
     owner.connect(&host.info()?.addresses[0].to_string()).await?;
 
     let (mode, metric, hosts) = (Mode::Seal, Metric::Cosine, vec![HostName::Peer(host.peer_id())]);
-    let config = CollectionConfig { mode, dimension: 3, metric, hosts, colluding: 0 };
+    let config = CollectionConfig { mode, dimension: 3, metric, hosts, colluding: 0, placement: Placement::default() };
     let notes = owner.vpk().create("notes", config).await?;
     println!("the host learns {}", notes.leakage().learned);
     let items = [(1, [1.0, 0.0, 0.0], "dumplings"), (2, [0.0, 1.0, 0.0], "soup")];

@@ -1,5 +1,5 @@
-//! An owner whose process is killed while it puts in, takes out, seals and rotates: afterwards it has the old state or the
-//! new, finds all of it, and its host keeps nothing else.
+//! An owner whose process is killed while it puts in, takes out, seals, rotates and repairs: afterwards it has the old state or
+//! the new, finds all of it, and its hosts keep nothing else.
 //!
 //! `KWAAINET_CRASH_POINTS=1000` kills at that many points; without it there are fewer, to be quick.
 
@@ -7,15 +7,22 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use killed::{FIRST_STEP, interrupt, points};
-use kwaai_core::TrustGraph;
 use kwaai_core::clock::SystemClock;
-use kwaai_core::identity::Keypair;
+use kwaai_core::identity::{Did, Keypair, PeerId};
+use kwaai_core::net::{PeerStream, Peers, StreamHandler, UnaryHandler};
 use kwaai_core::store::Store;
-use kwaai_core::vpk::{CollectionConfig, DepotPolicy, HostName, Item, Metric, Mode, Vpk};
+use kwaai_core::trust::Purpose;
+use kwaai_core::vpk::{
+    Call, Collection, CollectionConfig, CollectionId, Depot, DepotPolicy, Described, HostName, Item, Metric, Mode,
+    Placement, Request, Vpk,
+};
+use kwaai_core::{Error, Result, TrustGraph};
 
 #[path = "support/killed.rs"]
 mod killed;
@@ -27,15 +34,101 @@ const STEPS: usize = 5000;
 const DIMENSION: usize = 8;
 const IDS: u64 = 40;
 
-/// Owner and host in one process, so that both die at the same moment.
-async fn open(dir: &Path) -> Vpk {
+/// So many hosts, of which three keep the shared collection.
+const HOSTS: u8 = 4;
+
+/// Other hosts, in this process too, of which one may be away.
+struct Others {
+    owner: Did,
+    depots: BTreeMap<PeerId, Depot>,
+    away: Mutex<Option<PeerId>>,
+}
+
+impl Others {
+    fn open(dir: &Path, owner: Did) -> Others {
+        let depot = |seed: u8| {
+            let pair = Keypair::from_seed([seed; 32]);
+            let store = Store::open(&dir.join(format!("host-{seed}"))).unwrap();
+            let policy = DepotPolicy::of(256 << 20);
+            let depot = Depot::open(store, pair.did().unwrap(), Arc::new(SystemClock), policy).unwrap();
+            (pair.peer_id(), depot)
+        };
+        Others { owner, depots: (10..10 + HOSTS).map(depot).collect(), away: Mutex::default() }
+    }
+
+    fn names(&self) -> Vec<HostName> {
+        self.depots.keys().map(|peer| HostName::Peer(*peer)).collect()
+    }
+
+    /// The ids of what a host keeps.
+    fn kept(&self, peer: &PeerId) -> Vec<CollectionId> {
+        let request = Request { collection: CollectionId([0; 16]), capability: None, call: Call::List };
+        let listed = Described::read(&self.depots[peer].answer(self.owner, &request).unwrap()).unwrap();
+        listed.into_iter().map(|described| described.collection).collect()
+    }
+}
+
+#[async_trait]
+impl Peers for Others {
+    fn local_peer(&self) -> PeerId {
+        Keypair::from_seed([1; 32]).peer_id()
+    }
+
+    async fn call(&self, peer: PeerId, method: &str, body: Bytes, _: Duration) -> Result<Bytes> {
+        if *self.away.lock().unwrap() == Some(peer) {
+            return Err(Error::unreachable("not now"));
+        }
+        let answer = self.depots[&peer].answer(self.owner, &Request::read(method, &body)?)?;
+        Ok(answer.into())
+    }
+
+    async fn open_stream(&self, _: PeerId, _: &str, _: Duration) -> Result<PeerStream> {
+        Err(Error::unsupported("there are no streams"))
+    }
+
+    fn serve_unary(&self, _: &str, _: Purpose, _: Arc<dyn UnaryHandler>) -> Result<()> {
+        Ok(())
+    }
+
+    fn serve_streams(&self, _: &str, _: Purpose, _: Arc<dyn StreamHandler>) -> Result<()> {
+        Ok(())
+    }
+
+    fn stop_serving(&self, _: &str) {}
+
+    async fn announce(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn withdraw(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn providers(&self, _: &str) -> Result<Vec<PeerId>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Owner and hosts in one process, so that all die at the same moment.
+async fn open(dir: &Path) -> (Vpk, Arc<Others>) {
     let store = Store::open(&dir.join("node")).unwrap();
     let pair = Keypair::from_seed([1; 32]);
-    let (signer, clock) = (pair.signer().unwrap(), Arc::new(SystemClock));
+    let (signer, clock, owner) = (pair.signer().unwrap(), Arc::new(SystemClock), pair.did().unwrap());
     let trust = TrustGraph::open(store.clone(), signer, clock.clone()).unwrap();
-    let vpk = Vpk::new(store, trust, pair.did().unwrap(), clock, None);
+    let others = Arc::new(Others::open(dir, owner));
+    let vpk = Vpk::new(store, trust, owner, clock, Some(others.clone()));
     vpk.host(DepotPolicy::of(256 << 20)).await.unwrap();
-    vpk
+    (vpk, others)
+}
+
+/// Has the host that is named take the place of one that is away, and comes back.
+async fn repair(collection: &Collection, others: &Others, step: usize) {
+    let hosts = collection.config().hosts;
+    let HostName::Peer(away) = hosts[step % hosts.len()] else { panic!("a peer") };
+    *others.away.lock().unwrap() = Some(away);
+    let spare = others.names().into_iter().filter(|host| !hosts.contains(host)).collect();
+    collection.repair(spare).await.unwrap();
+    *others.away.lock().unwrap() = None;
 }
 
 enum Action {
@@ -43,6 +136,7 @@ enum Action {
     Delete(Vec<u64>),
     Flush,
     Rotate,
+    Repair,
 }
 
 fn action(step: usize) -> Action {
@@ -51,6 +145,7 @@ fn action(step: usize) -> Action {
         2 => Action::Delete(vec![id(3), id(11)]),
         4 | 6 => Action::Flush,
         7 if step % 16 == 15 => Action::Rotate,
+        5 => Action::Repair,
         _ => Action::Put(vec![id(1), id(7), id(13)]),
     }
 }
@@ -62,7 +157,7 @@ fn state(steps: usize) -> BTreeMap<u64, usize> {
         match action(step) {
             Action::Put(ids) => kept.extend(ids.into_iter().map(|id| (id, step))),
             Action::Delete(ids) => kept.retain(|id, _| !ids.contains(id)),
-            Action::Flush | Action::Rotate => {}
+            Action::Flush | Action::Rotate | Action::Repair => {}
         }
     }
     kept
@@ -73,12 +168,7 @@ fn item(id: u64, step: usize) -> Item {
     Item::new(id, vector).with_payload(format!("step {step}"))
 }
 
-/// Not a test by itself: the process that is killed. It reports every step that is done on a line.
-#[tokio::test(flavor = "multi_thread")]
-async fn child_that_owns_a_collection_until_it_is_killed() {
-    let Ok(dir) = std::env::var(CHILD) else { return };
-    let vpk = open(Path::new(&dir)).await;
-    let collection = vpk.open("all").await.unwrap();
+async fn work(collection: &Collection, others: &Others) {
     let first: usize = std::env::var(FIRST_STEP).unwrap().parse().unwrap();
     println!("\ndone {first}");
     for step in first..first + STEPS {
@@ -89,33 +179,40 @@ async fn child_that_owns_a_collection_until_it_is_killed() {
             Action::Delete(ids) => drop(collection.delete(ids).await.unwrap()),
             Action::Flush => collection.flush().await.unwrap(),
             Action::Rotate => collection.rotate().await.unwrap(),
+            // The node itself as the only host cannot be replaced.
+            Action::Repair if collection.config().hosts.len() == 1 => {}
+            Action::Repair => repair(collection, others, step).await,
         }
         println!("\ndone {}", step + 1);
     }
 }
 
+/// Not a test by itself: the process that is killed. It reports every step that is done on a line.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_killed_while_it_changes_a_collection_finds_the_old_state_or_the_new() {
+async fn child_that_owns_a_collection_until_it_is_killed() {
+    let Ok(dir) = std::env::var(CHILD) else { return };
+    let (vpk, others) = open(Path::new(&dir)).await;
+    work(&vpk.open("all").await.unwrap(), &others).await;
+}
+
+/// Kills the child at so many points, and looks each time at what there is.
+async fn kill_again_and_again(config: CollectionConfig, points: usize) {
     let dir = tempfile::tempdir().unwrap();
-    {
-        let vpk = open(dir.path()).await;
-        let config = CollectionConfig {
-            mode: Mode::Plain,
-            dimension: DIMENSION,
-            metric: Metric::Cosine,
-            hosts: vec![HostName::Here],
-            colluding: 0,
-        };
-        vpk.create("all", config).await.unwrap();
-    }
+    open(dir.path()).await.0.create("all", config).await.unwrap();
     let (mut first, mut interrupted) = (0, 0);
-    for point in 0..points(40) {
-        let child = "child_that_owns_a_collection_until_it_is_killed";
+    for point in 0..points {
         let steps = 1 + rand::random_range(0..9);
-        let done = interrupt(child, CHILD, dir.path(), first, steps, Duration::from_millis(30));
+        let done = interrupt(
+            "child_that_owns_a_collection_until_it_is_killed",
+            CHILD,
+            dir.path(),
+            first,
+            steps,
+            Duration::from_millis(30),
+        );
         assert!(done < first + STEPS, "the process was not interrupted");
         interrupted += usize::from(done > first);
-        let vpk = open(dir.path()).await;
+        let (vpk, others) = open(dir.path()).await;
         let collection = vpk.open("all").await.unwrap();
         let found = collection.search(&[1.0; DIMENSION], 1000, &serde_json::Map::new()).await.unwrap();
         let kept: BTreeMap<u64, String> =
@@ -127,10 +224,41 @@ async fn an_owner_killed_while_it_changes_a_collection_finds_the_old_state_or_th
         });
         if point % 8 == 7 {
             collection.flush().await.unwrap();
-            let report = collection.verify().await.unwrap().remove(0);
-            assert!(report.is_right(), "point {point}: {report:?}");
-            assert_eq!(report.segments.len(), collection.stats().segments, "point {point}");
+            for report in collection.verify().await.unwrap() {
+                assert!(report.is_right(), "point {point}: {report:?}");
+                assert_eq!(report.segments.len(), collection.stats().segments, "point {point}");
+            }
+            // Who is no host any more, or was to become one, is told in the background.
+            let hosts = collection.config().hosts;
+            for peer in others.depots.keys() {
+                let expected =
+                    if hosts.contains(&HostName::Peer(*peer)) { vec![collection.site()] } else { Vec::new() };
+                let deadline = Instant::now() + Duration::from_secs(20);
+                while others.kept(peer) != expected && Instant::now() < deadline {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                assert_eq!(others.kept(peer), expected, "point {point}");
+            }
         }
     }
-    assert!(interrupted > points(40) / 2, "only {interrupted} processes came to write");
+    assert!(interrupted > points / 2, "only {interrupted} processes came to write");
+}
+
+fn config(mode: Mode, hosts: Vec<HostName>) -> CollectionConfig {
+    let colluding = usize::from(mode == Mode::Split);
+    let placement = Placement::default();
+    CollectionConfig { mode, dimension: DIMENSION, metric: Metric::Cosine, hosts, colluding, placement }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_killed_while_it_changes_a_collection_finds_the_old_state_or_the_new() {
+    kill_again_and_again(config(Mode::Plain, vec![HostName::Here]), points(40)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_killed_while_it_repairs_a_collection_finds_the_old_hosts_or_the_new() {
+    let mut hosts: Vec<HostName> =
+        (10..10 + HOSTS).map(|seed| HostName::Peer(Keypair::from_seed([seed; 32]).peer_id())).collect();
+    hosts.pop();
+    kill_again_and_again(config(Mode::Split, hosts), points(40)).await;
 }

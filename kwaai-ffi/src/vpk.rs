@@ -1,6 +1,8 @@
 //! Private knowledge of a node, as an object: what it keeps for others, and what others keep for it.
 
+mod audit;
 mod collection;
+mod offer;
 mod record;
 
 use std::str::FromStr;
@@ -13,10 +15,12 @@ use serde::Deserialize;
 use crate::handle::Handle;
 use crate::{CancelToken, Result, rt, validate};
 
+pub use audit::{AuditFinding, AuditReport, HostAudit};
 pub use collection::{Metadata, Payload, VectorCollection};
+pub use offer::{DiscoverOptions, HostOffer};
 pub use record::{
     CollectionConfig, CollectionOptions, CollectionStats, FoundVector, FoundVectors, HostReport, HostedVectors,
-    Leakage, Tenant,
+    Leakage, Repair, Tenant,
 };
 
 /// How many hits a search has unless it says so.
@@ -81,6 +85,19 @@ impl Vpk {
         let none = || kwaai_core::Error::unsupported("this node hosts nothing").with_remedy("begin to host first");
         let depot = vpk.hosted().ok_or_else(none)?;
         rt::blocking(&cancel, move || depot.evict(owner)).await
+    }
+
+    /// The nodes that say that they host, each as it answered just now; those that would be used first.
+    pub async fn discover(&self, options: DiscoverOptions, cancel: CancelToken) -> Result<Vec<HostOffer>> {
+        let (vpk, placement) = (self.handle.get()?, options.placement(None)?);
+        let offers = rt::run(&cancel, async move { vpk.discover(&placement).await }).await?;
+        Ok(offers.into_iter().map(HostOffer::from).collect())
+    }
+
+    /// Attacks what the hosts keep of a collection, and copies that must fall to the same attacks.
+    pub async fn audit(&self, name: String, cancel: CancelToken) -> Result<AuditReport> {
+        let vpk = self.handle.get()?;
+        Ok(rt::run(&cancel, async move { vpk.audit(&name).await }).await?.into())
     }
 
     /// Makes a collection at its hosts, under a new key.

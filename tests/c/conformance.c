@@ -738,8 +738,12 @@ static kwaai_status_t call_vpk(call *made)
     } else if (IS("Vpk.create")) {
         uint32_t dimension = u32_of(made, "dimension");
         status = kwaai_vpk_create(H, text_of(made, "name"), dimension, text_of(made, "privacy"), written(made, "hosts"),
-                                  options(made, "metric colluding"), T, (kwaai_collection_t **)&handle, E);
+                                  options(made, "metric colluding replicas free_bytes min_tier distinct_networks"), T, (kwaai_collection_t **)&handle, E);
         return as_handle(made, status, COLLECTION, handle);
+    } else if (IS("Vpk.discover")) {
+        return JSON_OF(kwaai_vpk_discover(H, options(made, "free_bytes min_tier distinct_networks"), T, &text, E));
+    } else if (IS("Vpk.audit")) {
+        return JSON_OF(kwaai_vpk_audit(H, text_of(made, "name"), T, &text, E));
     } else if (IS("Vpk.open")) {
         return HANDLE_OF(COLLECTION, kwaai_vpk_open(H, text_of(made, "name"), T, (kwaai_collection_t **)&handle, E));
     } else if (IS("Vpk.collections")) {
@@ -841,6 +845,8 @@ static kwaai_status_t call_collection(call *made)
         return kwaai_collection_flush(H, T, E);
     } else if (IS("VectorCollection.verify")) {
         return JSON_OF(kwaai_collection_verify(H, T, &text, E));
+    } else if (IS("VectorCollection.repair")) {
+        return JSON_OF(kwaai_collection_repair(H, written(made, "hosts"), T, &text, E));
     } else if (IS("VectorCollection.rotate")) {
         return kwaai_collection_rotate(H, T, E);
     } else if (IS("VectorCollection.export_key")) {

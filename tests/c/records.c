@@ -206,12 +206,17 @@ int main(int count, char **arguments)
 
     kwaai_vpk_t *vpk = NULL;
     kwaai_collection_t *vectors = NULL;
-    static const uint64_t ids[] = {1};
-    static const float row[] = {1, 0};
+    static uint64_t ids[128];
+    static float rows[128 * 2];
+    for (size_t i = 0; i < 128; i++) {
+        ids[i] = i;
+        rows[2 * i] = 1;
+        rows[2 * i + 1] = (float)i;
+    }
     MUST(kwaai_node_vpk(alice, &vpk, &error));
     MUST(kwaai_vpk_host(vpk, 1u << 24, NULL, PATIENCE_MS, &error));
     MUST(kwaai_vpk_create(vpk, "v", 2, "plain", "[\"here\"]", NULL, PATIENCE_MS, &vectors, &error));
-    MUST(kwaai_collection_upsert(vectors, ids, 1, row, 2, NULL, NULL, PATIENCE_MS, &error));
+    MUST(kwaai_collection_upsert(vectors, ids, 128, rows, 2, NULL, NULL, PATIENCE_MS, &error));
     MUST(kwaai_collection_flush(vectors, PATIENCE_MS, &error));
     MUST(kwaai_collection_config(vectors, &text, &error));
     fields_are("kwaai_collection_config", took(text));
@@ -221,6 +226,10 @@ int main(int count, char **arguments)
     fields_are("kwaai_collection_stats", took(text));
     MUST(kwaai_collection_verify(vectors, PATIENCE_MS, &text, &error));
     fields_are("kwaai_collection_verify", took(text)->items[0]);
+    MUST(kwaai_collection_repair(vectors, NULL, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_collection_repair", took(text));
+    MUST(kwaai_vpk_audit(vpk, "v", PATIENCE_MS, &text, &error));
+    fields_are("kwaai_vpk_audit", took(text));
     MUST(kwaai_vpk_hosted(vpk, PATIENCE_MS, &text, &error));
     fields_are("kwaai_vpk_hosted", took(text));
     kwaai_collection_free(vectors);

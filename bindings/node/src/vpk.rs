@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwaai_ffi::Matrix;
-use kwaai_ffi::vpk::{CollectionOptions, HostOptions, Metadata};
+use kwaai_ffi::vpk::{CollectionOptions, DiscoverOptions, HostOptions, Metadata};
 use napi::bindgen_prelude::{Float32Array, Uint8Array};
 use napi_derive::napi;
 
@@ -59,6 +59,18 @@ impl Vpk {
     }
 
     #[napi]
+    pub fn discover(&self, options: String) -> Result<Operation> {
+        let (vpk, options): (_, DiscoverOptions) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { vpk.discover(options, cancel).await.and_then(json) }))
+    }
+
+    #[napi]
+    pub fn audit(&self, name: String) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(move |cancel| async move { vpk.audit(name, cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn open(&self, name: String) -> Operation {
         let vpk = self.0.clone();
         Operation::new(move |cancel| async move { vpk.open(name, cancel).await.map(VectorCollection::from) })
@@ -91,7 +103,7 @@ impl VectorCollection {
 
     #[napi]
     pub fn config(&self) -> Result<String> {
-        json(self.0.config()).map_err(thrown)
+        json(&self.0.config()).map_err(thrown)
     }
 
     #[napi]
@@ -151,6 +163,12 @@ impl VectorCollection {
     pub fn verify(&self) -> Operation {
         let collection = self.0.clone();
         Operation::new(move |cancel| async move { collection.verify(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn repair(&self, hosts: Option<Vec<String>>) -> Operation {
+        let collection = self.0.clone();
+        Operation::new(move |cancel| async move { collection.repair(hosts, cancel).await.and_then(json) })
     }
 
     #[napi]

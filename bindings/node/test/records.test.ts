@@ -104,13 +104,17 @@ test('records of private vectors', async () => {
   const collection = await call(own.create('vectors', JSON.stringify(options)));
   same(vpk.config, JSON.parse(collection.config()), 'config');
   same(vpk.leakage, JSON.parse(collection.leakage()), 'leakage');
-  await call(collection.upsert([1], new Float32Array([1, 0]), 1, 2, [Buffer.from('x')], 'null'));
+  const ids = Array.from({ length: 128 }, (_, id) => id);
+  const rows = new Float32Array(ids.flatMap((id) => [1, id]));
+  await call(collection.upsert(ids, rows, 128, 2, ids.map(() => Buffer.from('x')), 'null'));
   await call(collection.flush());
   const found = await read(collection.search(new Float32Array([1, 0]), 1, '{}'));
   assert.equal(found.hits.length, 1);
   same(vpk.found, found, 'found');
   same(vpk.stats, await read(collection.stats()), 'stats');
   same(vpk.report, (await read(collection.verify()))[0], 'report');
+  same(vpk.repair, await read(collection.repair(undefined)), 'repair');
+  same(vpk.audit, await read(own.audit('vectors')), 'audit');
   const hosted = await read(own.hosted());
   assert.equal(hosted.tenants.length, 1);
   same(vpk.hosted, hosted, 'hosted');

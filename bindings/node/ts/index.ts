@@ -144,11 +144,17 @@ export {
 } from './trust.js';
 export type { Path } from './values.js';
 export {
+  type Attack,
+  type AuditFinding,
+  type AuditReport,
   type CollectionConfig,
   type CollectionStats,
   type CreateOptions,
+  type DiscoverOptions,
   type FoundVector,
   type FoundVectors,
+  type HostAudit,
+  type HostOffer,
   type HostOptions,
   type HostReport,
   type HostedVectors,
@@ -156,6 +162,8 @@ export {
   type Metric,
   type PartState,
   type Privacy,
+  type Repair,
+  type RepairOptions,
   type Tenant,
   type UpsertOptions,
   VectorCollection,

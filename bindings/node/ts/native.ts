@@ -171,6 +171,8 @@ export interface NativeVpk {
   hosted(): NativeOperation;
   evict(owner: string): NativeOperation;
   create(name: string, options: string): NativeOperation;
+  discover(options: string): NativeOperation;
+  audit(name: string): NativeOperation;
   open(name: string): NativeOperation;
   collections(): NativeOperation;
   destroy(name: string): NativeOperation;
@@ -194,6 +196,7 @@ export interface NativeCollection {
   search(vector: Float32Array, k: number, filter: string): NativeOperation;
   flush(): NativeOperation;
   verify(): NativeOperation;
+  repair(hosts: string[] | undefined): NativeOperation;
   rotate(): NativeOperation;
   exportKey(passphrase: string): NativeOperation;
   shutdown(): void;

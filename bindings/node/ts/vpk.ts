@@ -50,12 +50,92 @@ export interface HostedVectors {
   tenants: Tenant[];
 }
 
+/** What is asked of hosts that are looked for. */
+export interface DiscoverOptions extends CallOptions {
+  /** The bytes that each must have left; 16 MiB unless set. */
+  freeBytes?: number | undefined;
+  /** The lowest tier; the policy's minimum of `store_vectors` unless set. */
+  minTier?: Tier | undefined;
+  /** Whether hosts in one address range count as one; true unless set. */
+  distinctNetworks?: boolean | undefined;
+}
+
+/** A node that says that it hosts, as it answered when it was asked. */
+export interface HostOffer {
+  /** Its PeerId. */
+  host: string;
+  tier: Tier;
+  /** What it has left for this node; 0 when it was refused. */
+  freeBytes: number;
+  /** `null` when it was not asked, or did not answer. */
+  latencyMs: number | null;
+  /** The DIDs that are proven to be its person's or its organisation's. */
+  operators: string[];
+  /** The address ranges that its connections come from; none when it is reached through relays alone. */
+  networks: string[];
+  /** The code of what keeps it from being used; `null` when it can be. */
+  refusal: string | null;
+  /** The same in words. */
+  reason: string | null;
+}
+
+/** What an attacker tries. */
+export type Attack = 'known_pairs' | 'dictionary' | 'scale' | 'reuse' | 'membership';
+
+/** How an attack went. */
+export interface AuditFinding {
+  attack: Attack;
+  /** 0 where there was nothing to guess. */
+  trials: number;
+  hits: number;
+  /** How often a try succeeds by luck, from 0 to 1. */
+  chance: number;
+}
+
+/** What a host could learn from what it keeps. */
+export interface HostAudit {
+  host: string;
+  /** How many it handed out that were looked at. */
+  bytes: number;
+  findings: AuditFinding[];
+}
+
+/** What the hosts of a collection could learn from what they keep. */
+export interface AuditReport {
+  privacy: Privacy;
+  /** How many were looked at. */
+  vectors: number;
+  hosts: HostAudit[];
+  /** The same attacks against copies that must fall to them. */
+  control: AuditFinding[];
+  /** Whether they did. If not, the rest says nothing. */
+  meaningful: boolean;
+  /** Whether no attack on a host succeeded more than three times as often as by luck. */
+  hidden: boolean;
+}
+
+/** Who is to take the place of hosts that are lost. */
+export interface RepairOptions extends CallOptions {
+  /** They are taken in their order; ones that are found unless set. */
+  hosts?: readonly string[] | undefined;
+}
+
+/** What a repair did. */
+export interface Repair {
+  /** The hosts that did not have what they should, or could not be asked. */
+  lost: string[];
+  /** Those that have it in their place. */
+  added: string[];
+}
+
 /** What a collection is to be, beside its name, its dimension, its privacy and its hosts. */
-export interface CreateOptions extends CallOptions {
+export interface CreateOptions extends DiscoverOptions {
   /** `cosine` unless set. */
   metric?: Metric | undefined;
   /** Under `split`, how many of the hosts may work together and still learn nothing; 1 unless set. */
   colluding?: number | undefined;
+  /** Of hosts that are found, how many keep it; as many as are needed, and one to spare where there is one, unless set. */
+  replicas?: number | undefined;
 }
 
 /** What a collection is, as it was made. */
@@ -169,9 +249,37 @@ const stats: Shape<CollectionStats> = {
 const foundVector: Shape<FoundVector> = { id: plain, score: plain, payload: bytes, metadata: plain };
 const found: Shape<FoundVectors> = { hits: many(foundVector), liars: plain };
 const report: Shape<HostReport> = { host: plain, right: plain, segments: plain, payloads: plain, manifest: plain };
+const offer: Shape<HostOffer> = {
+  host: plain,
+  tier: plain,
+  freeBytes: plain,
+  latencyMs: plain,
+  operators: plain,
+  networks: plain,
+  refusal: plain,
+  reason: plain,
+};
+const finding: Shape<AuditFinding> = { attack: plain, trials: plain, hits: plain, chance: plain };
+const hostAudit: Shape<HostAudit> = { host: plain, bytes: plain, findings: many(finding) };
+const audit: Shape<AuditReport> = {
+  privacy: plain,
+  vectors: plain,
+  hosts: many(hostAudit),
+  control: many(finding),
+  meaningful: plain,
+  hidden: plain,
+};
+const repair: Shape<Repair> = { lost: plain, added: plain };
+
+/** What is asked of hosts that are looked for. */
+const ASKED = ['freeBytes', 'minTier', 'distinctNetworks'] as const;
+
+function placement({ freeBytes, minTier, distinctNetworks }: DiscoverOptions): Omit<DiscoverOptions, 'signal'> {
+  return { freeBytes, minTier, distinctNetworks };
+}
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { hosted, config, leakage, stats, found, report };
+export const shapes = { hosted, config, leakage, stats, found, report, offer, audit, repair };
 
 /** Vectors with ids and payloads, at hosts that cannot read them. */
 export class VectorCollection implements AsyncDisposable {
@@ -249,6 +357,16 @@ export class VectorCollection implements AsyncDisposable {
     return readsAll(report)(await finished(this.#native.verify(), options));
   }
 
+  /**
+   * Verifies what the hosts have, and puts others in the place of those that are lost or lie. Everything is sealed anew under a new
+   * key. Searches go on meanwhile.
+   */
+  async repair(options?: RepairOptions): Promise<Repair> {
+    const { hosts } = checked(options, ['hosts']);
+    const named = optional(hosts, (hosts) => texts('hosts', hosts));
+    return reads(repair)(await finished(this.#native.repair(named), options));
+  }
+
   /** Seals everything anew under a new key, without what was deleted. The hosts need room for both meanwhile. */
   async rotate(options?: CallOptions): Promise<void> {
     await finished(this.#native.rotate(), options);
@@ -315,8 +433,9 @@ export class Vpk {
   }
 
   /**
-   * Makes a collection at its hosts, under a new key. Hosts are PeerIds, DIDs, or `here` for this node: one under `plain` and
-   * `seal`, twice `colluding` and one more, 16 at most, under `split`.
+   * Makes a collection at its hosts, under a new key. Hosts are PeerIds, DIDs, or `here` for this node: 1 to 16 with a copy each
+   * under `plain` and `seal`, twice `colluding` and one more, 16 at most, under `split`. With an empty list independent ones are
+   * found, as by `discover`.
    */
   async create(
     name: string,
@@ -325,16 +444,36 @@ export class Vpk {
     hosts: readonly string[],
     options?: CreateOptions,
   ): Promise<VectorCollection> {
-    const { metric, colluding } = checked(options, ['metric', 'colluding']);
+    const { metric, colluding, replicas, ...asked } = checked(options, ['metric', 'colluding', 'replicas', ...ASKED]);
     const wanted = recordJson({
       dimension: index('dimension', dimension),
       privacy: text('privacy', privacy),
       hosts: texts('hosts', hosts),
       metric,
       colluding,
+      replicas,
+      ...placement(asked),
     });
     const operation = native(() => this.#native.create(text('name', name), wanted));
     return VectorCollection.of(await finished(operation, options));
+  }
+
+  /**
+   * The nodes that say that they host, each as it answered just now; those that can be used first, the fastest of them first. Whom
+   * this node trusts too little it does not ask.
+   */
+  async discover(options?: DiscoverOptions): Promise<HostOffer[]> {
+    const asked = placement(checked(options, [...ASKED]));
+    const operation = native(() => this.#native.discover(recordJson(asked)));
+    return readsAll(offer)(await finished(operation, options));
+  }
+
+  /**
+   * Attacks what the hosts keep of a collection, beside copies that must fall to the same attacks. It needs 128 sealed vectors, and
+   * takes minutes at the largest dimensions.
+   */
+  async audit(name: string, options?: CallOptions): Promise<AuditReport> {
+    return reads(audit)(await finished(this.#native.audit(text('name', name)), options));
   }
 
   /** Opens a collection that was made before. While it is open, the same name resolves to the same one. */

@@ -112,19 +112,24 @@ from .trust import (
 )
 
 from .vpk import (
+    AuditReport,
     CollectionConfig,
     CollectionStats,
     FoundVectors,
     HostedVectors,
+    HostOffer,
     HostReport,
     Leakage,
     Metric,
     Privacy,
+    Repair,
     Vector,
     Vectors,
     collection_options,
     filter_json,
     host_options,
+    named,
+    placement_options,
     shown_collection,
     shown_vpk,
     upsert_arguments,
@@ -725,6 +730,9 @@ class VectorCollection(_Closing):
     def verify(self) -> list[HostReport]:
         return records(HostReport, waited(self._native.verify()))
 
+    def repair(self, hosts: Sequence[str] | None = None) -> Repair:
+        return record(Repair, waited(self._native.repair(named(hosts))))
+
     def rotate(self) -> None:
         waited(self._native.rotate())
 
@@ -778,9 +786,27 @@ class Vpk:
         *,
         metric: Metric | None = None,
         colluding: int | None = None,
+        replicas: int | None = None,
+        free_bytes: int | None = None,
+        min_tier: Tier | None = None,
+        distinct_networks: bool | None = None,
     ) -> VectorCollection:
-        options = collection_options(dimension, privacy, hosts, metric, colluding)
+        placement = placement_options(free_bytes, min_tier, distinct_networks)
+        options = collection_options(dimension, privacy, hosts, metric, colluding, replicas, placement)
         return VectorCollection(waited(self._native.create(name, options)))
+
+    def discover(
+        self,
+        *,
+        free_bytes: int | None = None,
+        min_tier: Tier | None = None,
+        distinct_networks: bool | None = None,
+    ) -> list[HostOffer]:
+        options = to_json("options", placement_options(free_bytes, min_tier, distinct_networks))
+        return records(HostOffer, waited(self._native.discover(options)))
+
+    def audit(self, name: str) -> AuditReport:
+        return record(AuditReport, waited(self._native.audit(name)))
 
     def open(self, name: str) -> VectorCollection:
         return VectorCollection(waited(self._native.open(name)))

@@ -15,6 +15,7 @@ from .trust import Tier
 
 Privacy: TypeAlias = Literal["plain", "seal", "split"]
 Metric: TypeAlias = Literal["cosine", "dot"]
+Attack: TypeAlias = Literal["known_pairs", "dictionary", "scale", "reuse", "membership"]
 PartState: TypeAlias = Literal["right", "wrong", "missing", "unknown", "undecided"]
 #: An array of 32- or 64-bit floats with a row for each vector, such as ``ShardEngine.embed`` returns, or a list of lists.
 Vectors: TypeAlias = Any
@@ -131,6 +132,75 @@ class HostReport:
     manifest: PartState
 
 
+@dataclass(frozen=True)
+class Repair:
+    """What a repair did."""
+
+    lost: tuple[str, ...]
+    """The hosts that did not have what they should, or could not be asked."""
+    added: tuple[str, ...]
+    """Those that have it in their place."""
+
+
+@dataclass(frozen=True)
+class HostOffer:
+    """A node that says that it hosts, as it answered when it was asked."""
+
+    host: str
+    """Its PeerId."""
+    tier: Tier
+    free_bytes: int
+    """What it has left for this node; 0 when it was refused."""
+    latency_ms: float | None
+    """``None`` when it was not asked, or did not answer."""
+    operators: tuple[str, ...]
+    """The DIDs that are proven to be its person's or its organisation's."""
+    networks: tuple[str, ...]
+    """The address ranges that its connections come from; none when it is reached through relays alone."""
+    refusal: str | None
+    """The code of what keeps it from being used; ``None`` when it can be."""
+    reason: str | None
+    """The same in words."""
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """How an attack went."""
+
+    attack: Attack
+    trials: int
+    """0 where there was nothing to guess."""
+    hits: int
+    chance: float
+    """How often a try succeeds by luck, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class HostAudit:
+    """What a host could learn from what it keeps."""
+
+    host: str
+    bytes: int
+    """How many it handed out that were looked at."""
+    findings: tuple[AuditFinding, ...]
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What the hosts of a collection could learn from what they keep."""
+
+    privacy: Privacy
+    vectors: int
+    """How many were looked at."""
+    hosts: tuple[HostAudit, ...]
+    control: tuple[AuditFinding, ...]
+    """The same attacks against copies that must fall to them."""
+    meaningful: bool
+    """Whether they did. If not, the rest says nothing."""
+    hidden: bool
+    """Whether no attack on a host succeeded more than three times as often as by luck."""
+
+
 @checked
 class VectorCollection:
     """Vectors with ids and payloads, at hosts that cannot read them."""
@@ -202,6 +272,14 @@ class VectorCollection:
         Flush before: what waits for a host is missing there.
         """
         return records(HostReport, await finished(self._native.verify()))
+
+    async def repair(self, hosts: Sequence[str] | None = None) -> Repair:
+        """Verifies what the hosts have, and puts others in the place of those that are lost or lie.
+
+        Those of ``hosts`` are taken in their order, or else ones that are found, independent of those that stay. Everything is
+        sealed anew under a new key. Searches go on meanwhile.
+        """
+        return record(Repair, await finished(self._native.repair(named(hosts))))
 
     async def rotate(self) -> None:
         """Seals everything anew under a new key, without what was deleted. The hosts need room for both meanwhile."""
@@ -276,15 +354,45 @@ class Vpk:
         *,
         metric: Metric | None = None,
         colluding: int | None = None,
+        replicas: int | None = None,
+        free_bytes: int | None = None,
+        min_tier: Tier | None = None,
+        distinct_networks: bool | None = None,
     ) -> VectorCollection:
         """Makes a collection at its hosts, under a new key.
 
-        ``hosts`` are PeerIds, DIDs, or ``here`` for this node: one under ``plain`` and ``seal``, twice ``colluding`` and one
-        more, 16 at most, under ``split``. ``colluding`` is how many of them may work together and still learn nothing, 1 unless
-        set. Vectors are compared by their cosine unless ``metric`` says ``dot``.
+        ``hosts`` are PeerIds, DIDs, or ``here`` for this node: 1 to 16 with a copy each under ``plain`` and ``seal``, twice
+        ``colluding`` and one more, 16 at most, under ``split``. ``colluding`` is how many of them may work together and still learn
+        nothing, 1 unless set. Vectors are compared by their cosine unless ``metric`` says ``dot``.
+
+        With an empty list independent hosts are found, as by ``discover``: ``replicas`` of them, or as many as are needed and one
+        to spare.
         """
-        options = collection_options(dimension, privacy, hosts, metric, colluding)
+        placement = placement_options(free_bytes, min_tier, distinct_networks)
+        options = collection_options(dimension, privacy, hosts, metric, colluding, replicas, placement)
         return VectorCollection(await finished(self._native.create(name, options)))
+
+    async def discover(
+        self,
+        *,
+        free_bytes: int | None = None,
+        min_tier: Tier | None = None,
+        distinct_networks: bool | None = None,
+    ) -> list[HostOffer]:
+        """The nodes that say that they host, each as it answered just now; those that can be used first, the fastest first.
+
+        Each must have 16 MiB left unless ``free_bytes`` is set, and the policy's minimum of ``store_vectors`` unless ``min_tier``
+        is. Whom this node trusts too little it does not ask.
+        """
+        options = to_json("options", placement_options(free_bytes, min_tier, distinct_networks))
+        return records(HostOffer, await finished(self._native.discover(options)))
+
+    async def audit(self, name: str) -> AuditReport:
+        """Attacks what the hosts keep of a collection, beside copies that must fall to the same attacks.
+
+        It needs 128 sealed vectors, and takes minutes at the largest dimensions.
+        """
+        return record(AuditReport, await finished(self._native.audit(name)))
 
     async def open(self, name: str) -> VectorCollection:
         """Opens a collection that was made before. While it is open, the same name returns the same one."""
@@ -326,8 +434,25 @@ def host_options(
     return to_json("policy", options)
 
 
+def placement_options(
+    free_bytes: int | None, min_tier: Tier | None, distinct_networks: bool | None
+) -> dict[str, Any]:
+    """What is asked of hosts that are looked for."""
+    return {"free_bytes": free_bytes, "min_tier": min_tier, "distinct_networks": distinct_networks}
+
+
+def named(hosts: Sequence[str] | None) -> list[str] | None:
+    return None if hosts is None else list(hosts)
+
+
 def collection_options(
-    dimension: int, privacy: Privacy, hosts: Sequence[str], metric: Metric | None, colluding: int | None
+    dimension: int,
+    privacy: Privacy,
+    hosts: Sequence[str],
+    metric: Metric | None,
+    colluding: int | None,
+    replicas: int | None,
+    placement: Mapping[str, Any],
 ) -> str:
     """What a collection is to be, as the native module reads it."""
     options = {
@@ -336,6 +461,8 @@ def collection_options(
         "hosts": list(hosts),
         "metric": metric,
         "colluding": colluding,
+        "replicas": replicas,
+        **placement,
     }
     return to_json("configuration", options)
 

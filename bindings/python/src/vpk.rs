@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::vpk::{CollectionOptions, HostOptions, Metadata, Payload};
+use kwaai_ffi::vpk::{CollectionOptions, DiscoverOptions, HostOptions, Metadata, Payload};
 use pyo3::prelude::*;
 
 use crate::array::{row, rows};
@@ -60,6 +60,16 @@ impl Vpk {
         }))
     }
 
+    fn discover(&self, py: Python<'_>, options: &str) -> PyResult<Operation> {
+        let (vpk, options): (_, DiscoverOptions) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(move |cancel| async move { vpk.discover(options, cancel).await.and_then(Record::of) }))
+    }
+
+    fn audit(&self, name: String) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(move |cancel| async move { vpk.audit(name, cancel).await.and_then(Record::of) })
+    }
+
     fn open(&self, name: String) -> Operation {
         let vpk = self.0.clone();
         Operation::new(move |cancel| async move {
@@ -95,7 +105,7 @@ impl VectorCollection {
     }
 
     fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        plain(py, self.0.config())
+        plain(py, &self.0.config())
     }
 
     fn leakage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -143,6 +153,11 @@ impl VectorCollection {
     fn verify(&self) -> Operation {
         let collection = self.0.clone();
         Operation::new(move |cancel| async move { collection.verify(cancel).await.and_then(Record::of) })
+    }
+
+    fn repair(&self, hosts: Option<Vec<String>>) -> Operation {
+        let collection = self.0.clone();
+        Operation::new(move |cancel| async move { collection.repair(hosts, cancel).await.and_then(Record::of) })
     }
 
     fn rotate(&self) -> Operation {

@@ -6,6 +6,7 @@ renamed, added or removed on either side goes red, and so does a record that no 
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import json
@@ -135,11 +136,15 @@ async def scene(tmp_path: Path) -> None:
         await other.test_credential(uptime.id)
         await one.vpk().host(1 << 24, min_tier="unknown")
         vectors = await other.vpk().create("vectors", 2, "plain", [one.peer_id])
-        await vectors.upsert([1], [[1.0, 0.0]], payloads=[b"x"])
+        await vectors.upsert(list(range(128)), [[1.0, float(i)] for i in range(128)], payloads=[b"x"] * 128)
         await vectors.flush()
         await vectors.search([1.0, 0.0])
         await vectors.stats()
         await vectors.verify()
+        assert (await vectors.repair()).lost == ()
+        await other.vpk().audit("vectors")
+        while not await other.vpk().discover(min_tier="unknown"):
+            await asyncio.sleep(0.05)
         assert vectors.config.dimension == 2 and vectors.leakage.vectors
         await one.vpk().hosted()
         await one.contribute(blocks=[BlockShare(MODEL, 0, 4)], min_tier="unknown")

@@ -59,6 +59,9 @@ async def nodes() -> None:
         assert_type(notes, kwaainet.VectorCollection)
         assert_type((await notes.search([1, 2, 3])).hits, tuple[kwaainet.FoundVector, ...])
         assert_type(await notes.verify(), list[kwaainet.HostReport])
+        assert_type(await notes.repair(), kwaainet.Repair)
+        assert_type(await node.vpk().discover(free_bytes=1), list[kwaainet.HostOffer])
+        assert_type(await node.vpk().audit("notes"), kwaainet.AuditReport)
         await node.vpk().create("notes", 3, "masked", [])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
         model = await node.shards().load("model", blocks="none")

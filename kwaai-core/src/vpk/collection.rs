@@ -7,32 +7,40 @@
 //! Payloads stay with the owner, and sealed copies go to the hosts for a day on which the owner has lost its disk. A search
 //! never asks for them: that would tell what was found.
 
+mod ask;
 mod delivery;
+mod evidence;
 mod item;
+mod leftovers;
+mod move_on;
 mod pages;
+mod repair;
 mod rotate;
 mod search;
 mod shape;
+mod site;
 mod state;
 mod tables;
 mod verify;
 mod write;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::keeper::{HostName, Keeper};
-use super::request::{Call, Request};
+use super::hosts::Hosts;
+use super::keeper::HostName;
+use super::request::Call;
 use super::{CollectionId, CollectionKey, Leakage, Owner};
 use crate::store::Store;
 use crate::{Error, ErrorCode, Result};
 use shape::Record;
+use site::Site;
 use state::State;
 use tables::Change;
 
 pub use item::{Hit, Item};
+pub use repair::Repair;
 pub use search::{Found, MAX_HITS};
 pub use shape::CollectionConfig;
 pub(super) use tables::names;
@@ -47,25 +55,24 @@ pub struct Collection {
 struct Inner {
     name: String,
     id: CollectionId,
-    config: CollectionConfig,
     store: Store,
-    hosts: Vec<HostSide>,
-    /// The key, and the owner's side under it; both are replaced by a rotation.
-    owner: RwLock<(CollectionKey, Arc<dyn Owner>)>,
-    state: RwLock<State>,
+    hosts: Arc<Hosts>,
+    current: RwLock<Current>,
     /// One change at a time.
     writing: tokio::sync::Mutex<Record>,
     /// The hosts have another manifest than the owner's state.
     dirty: AtomicBool,
     /// It was destroyed.
     gone: AtomicBool,
-    liars: Arc<Mutex<BTreeSet<usize>>>,
 }
 
-struct HostSide {
-    keeper: Arc<dyn Keeper>,
-    /// Requests wait for it, so that it has other segments than the owner knows.
-    behind: AtomicBool,
+/// What there is, where, and under which key. They change together.
+#[derive(Clone)]
+struct Current {
+    state: State,
+    key: CollectionKey,
+    owner: Arc<dyn Owner>,
+    site: Arc<Site>,
 }
 
 /// How a collection stands.
@@ -88,12 +95,12 @@ pub struct CollectionStats {
 }
 
 impl Collection {
-    /// Makes a collection, under a new key, at these hosts.
+    /// Makes a collection, under a new key, at the hosts that its configuration names.
     pub(super) async fn create(
         store: Store,
         name: &str,
         config: CollectionConfig,
-        keepers: Vec<Arc<dyn Keeper>>,
+        hosts: Arc<Hosts>,
     ) -> Result<Collection> {
         config.check()?;
         let key = CollectionKey::generate()?;
@@ -101,11 +108,11 @@ impl Collection {
         if config.segment() == 0 {
             return Err(Error::invalid_argument("a segment of such vectors does not fit one call"));
         }
-        let call = Call::Create { mode: config.mode, dimension: config.dimension as u32 };
-        let request = Request { collection: key.collection(), capability: None, call };
-        let record = Record::new(&config, &key);
+        let site = Site::new(key.collection(), config, &hosts, |_| Ok(true))?;
+        let request = site.request(site.config.creation());
+        let record = Record::new(&site.config, &key);
         {
-            let (name, key, record, hosts) = (name.to_owned(), key.clone(), record.clone(), keepers.len());
+            let (name, key, record, hosts) = (name.to_owned(), key.clone(), record.clone(), site.hosts.len());
             let work = store.write_async(move |tx| {
                 let change = Change { tx, id: key.collection() };
                 if !change.is_new(&name)? {
@@ -117,7 +124,8 @@ impl Collection {
             });
             work.await?;
         }
-        let collection = Collection::with(store, name, record, (key, owner), State::default(), keepers, true)?;
+        let current = Current { state: State::default(), key, owner, site: Arc::new(site) };
+        let collection = Collection::with(store, name, hosts, record, current)?;
         let made = collection.inner.deliver_all(false).await;
         if let Err(error) = made {
             // Nobody has anything yet, so that nothing is lost by taking it back.
@@ -128,11 +136,7 @@ impl Collection {
     }
 
     /// Opens a collection that was made before.
-    pub(super) async fn open(
-        store: Store,
-        name: &str,
-        keepers: impl FnOnce(&CollectionConfig) -> Result<Vec<Arc<dyn Keeper>>>,
-    ) -> Result<Collection> {
+    pub(super) async fn open(store: Store, name: &str, hosts: Arc<Hosts>) -> Result<Collection> {
         let wanted = name.to_owned();
         let (record, key, state) = store
             .read_async(move |tx| {
@@ -146,38 +150,24 @@ impl Collection {
         let config = record.config()?;
         config.check()?;
         let owner = config.owner(&key)?;
-        let keepers = keepers(&config)?;
-        Collection::with(store, name, record, (key, owner), state, keepers, false)
+        let site = Site::known(record.id()?, record.site()?, config, &hosts, &store)?;
+        let current = Current { state, key, owner, site: Arc::new(site) };
+        let collection = Collection::with(store, name, hosts, record, current)?;
+        collection.inner.sweep_in_background().await?;
+        Ok(collection)
     }
 
-    fn with(
-        store: Store,
-        name: &str,
-        record: Record,
-        owner: (CollectionKey, Arc<dyn Owner>),
-        state: State,
-        keepers: Vec<Arc<dyn Keeper>>,
-        behind: bool,
-    ) -> Result<Collection> {
-        let (id, config) = (record.id()?, record.config()?);
-        let mut hosts = Vec::with_capacity(keepers.len());
-        for (number, keeper) in keepers.into_iter().enumerate() {
-            let waits = behind || store.read(|tx| tables::first_waiting(tx, id, number as u32))?.is_some();
-            hosts.push(HostSide { keeper, behind: AtomicBool::new(waits) });
-        }
+    fn with(store: Store, name: &str, hosts: Arc<Hosts>, record: Record, current: Current) -> Result<Collection> {
         Ok(Collection {
             inner: Arc::new(Inner {
                 name: name.to_owned(),
-                id,
-                config,
+                id: record.id()?,
                 store,
                 hosts,
-                owner: RwLock::new(owner),
-                state: RwLock::new(state),
+                current: RwLock::new(current),
                 writing: tokio::sync::Mutex::new(record),
                 dirty: AtomicBool::new(true),
                 gone: AtomicBool::new(false),
-                liars: Arc::default(),
             }),
         })
     }
@@ -187,34 +177,38 @@ impl Collection {
         &self.inner.name
     }
 
-    /// The id by which hosts know it.
+    /// Its id, which never changes.
     pub fn id(&self) -> CollectionId {
         self.inner.id
     }
 
-    /// What it is.
-    pub fn config(&self) -> &CollectionConfig {
-        &self.inner.config
+    /// The id by which its hosts know it: its own, until a rotation or a repair brings everything to another.
+    pub fn site(&self) -> CollectionId {
+        self.inner.site().id
+    }
+
+    /// What it is, and who its hosts are now.
+    pub fn config(&self) -> CollectionConfig {
+        self.inner.site().config.clone()
     }
 
     /// What its hosts learn.
     pub fn leakage(&self) -> &'static Leakage {
-        self.inner.config.mode.leakage()
+        self.inner.site().config.mode.leakage()
     }
 
     /// How it stands.
     pub fn stats(&self) -> CollectionStats {
-        let state = self.inner.state();
+        let Current { state, key, site, .. } = self.inner.current();
         let places: usize = state.segments.values().map(|segment| segment.live.len()).sum();
-        let named = |host: &HostSide| host.keeper.name();
-        let behind = self.inner.hosts.iter().filter(|host| host.behind.load(Ordering::Acquire)).map(named).collect();
-        let liars = self.inner.liars().iter().filter_map(|host| self.inner.hosts.get(*host)).map(named).collect();
+        let behind = (0..site.hosts.len()).filter(|host| site.is_behind(*host)).map(|host| site.name(host)).collect();
+        let liars = site.liars().iter().map(|host| site.name(*host)).collect();
         CollectionStats {
             vectors: state.known.len(),
             buffered: state.tail.len(),
             segments: state.segments.len(),
             deleted: places + state.tail.len() - state.known.len(),
-            epoch: self.inner.owner().0.epoch(),
+            epoch: key.epoch(),
             behind,
             liars,
         }
@@ -225,7 +219,7 @@ impl Collection {
     /// # Errors
     /// Those of [`CollectionKey::export`].
     pub async fn export_key(&self, passphrase: &str) -> Result<String> {
-        let (key, passphrase) = (self.inner.owner().0, zeroize::Zeroizing::new(passphrase.to_owned()));
+        let (key, passphrase) = (self.inner.current().key, zeroize::Zeroizing::new(passphrase.to_owned()));
         blocking(move || key.export(&passphrase)).await
     }
 
@@ -237,8 +231,10 @@ impl Collection {
     pub async fn destroy(&self) -> Result<()> {
         self.change(|inner| async move {
             let _record = inner.lock().await?;
-            for host in 0..inner.hosts.len() {
-                match inner.call(host, Call::Delete).await {
+            inner.sweep().await?;
+            let site = inner.site();
+            for host in 0..site.hosts.len() {
+                match site.call(host, Call::Delete).await {
                     Err(error) if error.code() != ErrorCode::NotFound => return Err(error),
                     _ => {}
                 }
@@ -271,25 +267,25 @@ impl fmt::Debug for Collection {
 }
 
 impl Inner {
-    /// The vectors as they are now.
+    /// How everything is now.
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn state(&self) -> State {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current().state
+    }
+
+    fn site(&self) -> Arc<Site> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).site.clone()
+    }
+
+    fn change_current<T>(&self, work: impl FnOnce(&mut Current) -> T) -> T {
+        work(&mut self.current.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn change_state<T>(&self, work: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
-        work(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn owner(&self) -> (CollectionKey, Arc<dyn Owner>) {
-        self.owner.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn liars(&self) -> MutexGuard<'_, BTreeSet<usize>> {
-        self.liars.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_behind(&self, host: usize) -> bool {
-        self.hosts[host].behind.load(Ordering::Acquire)
+        self.change_current(|current| work(&mut current.state))
     }
 
     /// Waits for its turn to change something.
@@ -304,12 +300,6 @@ impl Inner {
             return Err(Error::closed("this collection was destroyed"));
         }
         Ok(())
-    }
-
-    async fn call(&self, host: usize, call: Call) -> Result<Vec<u8>> {
-        let keeper = &self.hosts[host].keeper;
-        let request = Request { collection: self.id, capability: None, call };
-        keeper.call(request).await.map_err(|error| error.with("host", keeper.name()))
     }
 
     /// Writes to the owner's database.

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::audit::AuditReport;
 use super::collection::{Collection, CollectionConfig};
 use super::depot::{Depot, DepotPolicy};
-use super::keeper::{HostName, Keeper, LocalKeeper, RemoteKeeper};
+use super::directory::Directory;
+use super::hosts::Hosts;
+use super::placement::{HostOffer, Placement};
 use super::{collection, serve};
 use crate::clock::Clock;
 use crate::identity::Did;
@@ -25,10 +30,8 @@ pub struct Vpk {
 struct Inner {
     store: Store,
     trust: TrustGraph,
-    /// Who owns what this node makes at hosts: the identity that its connections authenticate.
-    owner: Did,
     clock: Arc<dyn Clock>,
-    peers: Option<Arc<dyn Peers>>,
+    hosts: Arc<Hosts>,
     hosting: Mutex<Option<Hosting>>,
     open: tokio::sync::Mutex<BTreeMap<String, Collection>>,
 }
@@ -37,10 +40,13 @@ struct Hosting {
     depot: Arc<Depot>,
     /// The minimum tier before, where the policy named another.
     before: Option<Minimum>,
+    /// Ends the announcements when it is dropped.
+    _announcing: DropGuard,
 }
 
 impl Vpk {
-    /// Over a data directory's database, for the identity of its node. Without peers there are no hosts but this one.
+    /// Over a data directory's database, for the identity of its node. Without peers there are no hosts but this one, and
+    /// hosts must be named.
     pub fn new(
         store: Store,
         trust: TrustGraph,
@@ -48,20 +54,51 @@ impl Vpk {
         clock: Arc<dyn Clock>,
         peers: Option<Arc<dyn Peers>>,
     ) -> Vpk {
-        let inner =
-            Inner { store, trust, owner, clock, peers, hosting: Mutex::default(), open: tokio::sync::Mutex::default() };
-        Vpk { inner: Arc::new(inner) }
+        let hosts = Hosts::new(owner, trust.clone(), peers, None);
+        Vpk::over(store, trust, clock, hosts)
+    }
+
+    /// The same with peers, where hosts are found through a directory.
+    pub fn with_directory(
+        store: Store,
+        trust: TrustGraph,
+        owner: Did,
+        clock: Arc<dyn Clock>,
+        peers: Arc<dyn Peers>,
+        directory: Arc<dyn Directory>,
+    ) -> Vpk {
+        let hosts = Hosts::new(owner, trust.clone(), Some(peers), Some(directory));
+        Vpk::over(store, trust, clock, hosts)
+    }
+
+    fn over(store: Store, trust: TrustGraph, clock: Arc<dyn Clock>, hosts: Hosts) -> Vpk {
+        let (hosting, open) = (Mutex::default(), tokio::sync::Mutex::default());
+        Vpk { inner: Arc::new(Inner { store, trust, clock, hosts: Arc::new(hosts), hosting, open }) }
     }
 
     /// Begins to keep collections for peers that reach the minimum tier of `store_vectors`, and for this node. Nothing is kept
-    /// for anybody before; what was kept in an earlier run is there again.
+    /// for anybody before; what was kept in an earlier run is there again. Others [discover](Vpk::discover) it in the DHT.
     ///
     /// # Errors
     /// `already_exists` when it does so already; `invalid_argument` for a policy that allows nothing; `closed`.
     pub async fn host(&self, policy: DepotPolicy) -> Result<()> {
-        let vpk = self.clone();
-        let work = tokio::task::spawn_blocking(move || vpk.inner.host(policy)).await;
-        work.unwrap_or_else(|error| Err(Error::internal("beginning to host did not finish").with_source(error)))
+        let (vpk, cancel) = (self.clone(), CancellationToken::new());
+        let guard = cancel.clone().drop_guard();
+        let work = tokio::task::spawn_blocking(move || vpk.inner.host(policy, guard)).await;
+        let depot =
+            work.unwrap_or_else(|error| Err(Error::internal("beginning to host did not finish").with_source(error)))?;
+        let (hosts, depot) = (Arc::downgrade(&self.inner.hosts), Arc::downgrade(&depot));
+        let announce = async move {
+            loop {
+                // Nothing is held while it waits, so that the node ends with its last handle.
+                let (Some(hosts), Some(depot)) = (hosts.upgrade(), depot.upgrade()) else { return };
+                let pause = hosts.advertise(&depot).await;
+                drop((hosts, depot));
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::spawn(async move { cancel.run_until_cancelled(announce).await });
+        Ok(())
     }
 
     /// Ends that. What is kept stays on the disk.
@@ -71,7 +108,22 @@ impl Vpk {
     pub async fn stop_hosting(&self) -> Result<()> {
         let vpk = self.clone();
         let work = tokio::task::spawn_blocking(move || vpk.inner.stop_hosting()).await;
-        work.unwrap_or_else(|error| Err(Error::internal("ending to host did not finish").with_source(error)))
+        let ended =
+            work.unwrap_or_else(|error| Err(Error::internal("ending to host did not finish").with_source(error)))?;
+        if ended {
+            self.inner.hosts.withdraw().await;
+        }
+        Ok(())
+    }
+
+    /// The nodes that say in the DHT that they host, each as it answered when it was asked just now: how far it is trusted, how
+    /// much room it has for this node, how fast it answers, and why it would not be used. Those that would are first, the
+    /// fastest of them first. At most 128 are asked, and who is trusted too little is not asked.
+    ///
+    /// # Errors
+    /// `unsupported` without a network; `closed`; failures of the disk.
+    pub async fn discover(&self, placement: &Placement) -> Result<Vec<HostOffer>> {
+        self.inner.hosts.discover(placement).await
     }
 
     /// What this node keeps for others, and for itself; `None` when it does not host.
@@ -79,14 +131,23 @@ impl Vpk {
         self.inner.hosting().as_ref().map(|hosting| hosting.depot.clone())
     }
 
-    /// Makes a collection at its hosts, under a new key.
+    /// Makes a collection at its hosts, under a new key. Where none are named they are [discovered](Vpk::discover), and
+    /// chosen by room, tier, independence and speed as [`CollectionConfig::placement`] says.
     ///
     /// # Errors
     /// `already_exists` when this node has one of that name; `invalid_argument` for a name or a configuration that cannot be;
-    /// what a host answers that does not take it, or cannot be reached.
-    pub async fn create(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
-        let keepers = self.inner.keepers(&config)?;
-        self.create_with(name, config, keepers).await
+    /// `not_found` when too few independent hosts are found, with how many there are and why the others were refused; what a
+    /// host answers that does not take it, or cannot be reached.
+    pub async fn create(&self, name: &str, mut config: CollectionConfig) -> Result<Collection> {
+        check_name(name)?;
+        let mut open = self.inner.open.lock().await;
+        if config.hosts.is_empty() {
+            config.check_but_hosts()?;
+            config.hosts = self.inner.hosts.choose(config.mode, config.colluding, &config.placement).await?;
+        }
+        let collection = Collection::create(self.inner.store.clone(), name, config, self.inner.hosts.clone()).await?;
+        open.insert(name.to_owned(), collection.clone());
+        Ok(collection)
     }
 
     /// Opens a collection that was made before. While it is open, the same name returns the same collection.
@@ -98,7 +159,7 @@ impl Vpk {
         if let Some(collection) = open.get(name).filter(|collection| !collection.is_gone()) {
             return Ok(collection.clone());
         }
-        let collection = Collection::open(self.inner.store.clone(), name, |config| self.inner.keepers(config)).await?;
+        let collection = Collection::open(self.inner.store.clone(), name, self.inner.hosts.clone()).await?;
         open.insert(name.to_owned(), collection.clone());
         Ok(collection)
     }
@@ -111,6 +172,17 @@ impl Vpk {
         self.inner.store.read_async(collection::names).await
     }
 
+    /// Attacks what the hosts keep of a collection of this node, as they hand it out, and says what they could learn: known pairs,
+    /// a dictionary, scale, reuse and membership, at up to 2,048 of its vectors. In the same run it attacks copies that must fall,
+    /// such as a rotated one, so that an attack that fails shows something. It takes minutes at the largest dimensions.
+    ///
+    /// # Errors
+    /// Those of [`Vpk::open`]; `invalid_argument` when fewer than 128 vectors are sealed; `unreachable` when no host hands out
+    /// what it keeps, or too few to know the vectors.
+    pub async fn audit(&self, name: &str) -> Result<AuditReport> {
+        self.open(name).await?.audit().await
+    }
+
     /// Forgets a collection, here and at its hosts; see [`Collection::destroy`].
     ///
     /// # Errors
@@ -121,19 +193,6 @@ impl Vpk {
         self.inner.open.lock().await.remove(name);
         Ok(())
     }
-
-    async fn create_with(
-        &self,
-        name: &str,
-        config: CollectionConfig,
-        keepers: Vec<Arc<dyn Keeper>>,
-    ) -> Result<Collection> {
-        check_name(name)?;
-        let mut open = self.inner.open.lock().await;
-        let collection = Collection::create(self.inner.store.clone(), name, config, keepers).await?;
-        open.insert(name.to_owned(), collection.clone());
-        Ok(collection)
-    }
 }
 
 impl Inner {
@@ -141,7 +200,7 @@ impl Inner {
         self.hosting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn host(&self, policy: DepotPolicy) -> Result<()> {
+    fn host(&self, policy: DepotPolicy, announcing: DropGuard) -> Result<Arc<Depot>> {
         let mut hosting = self.hosting();
         if hosting.is_some() {
             return Err(Error::already_exists("this node hosts already").with_remedy("stop hosting first"));
@@ -153,7 +212,7 @@ impl Inner {
             Some(tier) => Some(self.set_minimum(tier.into())?),
             None => None,
         };
-        if let Some(peers) = &self.peers
+        if let Some(peers) = self.hosts.peers()
             && let Err(error) = serve::start(&**peers, &depot)
         {
             if let Some(before) = before {
@@ -161,16 +220,20 @@ impl Inner {
             }
             return Err(error);
         }
-        *hosting = Some(Hosting { depot, before });
-        Ok(())
+        *self.hosts.here() = Some(depot.clone());
+        *hosting = Some(Hosting { depot: depot.clone(), before, _announcing: announcing });
+        Ok(depot)
     }
 
-    fn stop_hosting(&self) -> Result<()> {
-        let Some(hosting) = self.hosting().take() else { return Ok(()) };
-        if let Some(peers) = &self.peers {
+    /// Whether it did.
+    fn stop_hosting(&self) -> Result<bool> {
+        let Some(hosting) = self.hosting().take() else { return Ok(false) };
+        *self.hosts.here() = None;
+        if let Some(peers) = self.hosts.peers() {
             serve::stop(&**peers);
         }
-        hosting.before.map_or(Ok(()), |before| self.set_minimum(before).map(drop))
+        hosting.before.map_or(Ok(()), |before| self.set_minimum(before).map(drop))?;
+        Ok(true)
     }
 
     /// Sets the least that lets a peer keep something here, and returns what it was before.
@@ -179,27 +242,6 @@ impl Inner {
         let before = policy.minimum(Purpose::StoreVectors);
         self.trust.set_policy(policy.with_minimum(Purpose::StoreVectors, minimum)?)?;
         Ok(before)
-    }
-
-    fn keepers(&self, config: &CollectionConfig) -> Result<Vec<Arc<dyn Keeper>>> {
-        config.hosts.iter().map(|host| self.keeper(*host)).collect()
-    }
-
-    fn keeper(&self, host: HostName) -> Result<Arc<dyn Keeper>> {
-        match (host, &self.peers) {
-            (HostName::Here, _) => {
-                let depot = self.hosting().as_ref().map(|hosting| hosting.depot.clone());
-                let none = || Error::unsupported("this node hosts nothing").with_remedy("begin to host first");
-                Ok(Arc::new(LocalKeeper { depot: depot.ok_or_else(none)?, caller: self.owner }))
-            }
-            (HostName::Peer(peer), Some(peers)) if peer != peers.local_peer() => {
-                Ok(Arc::new(RemoteKeeper { peers: peers.clone(), peer }))
-            }
-            (HostName::Peer(_), Some(_)) => {
-                Err(Error::invalid_argument("a node is not its own peer").with_remedy("name it `here`"))
-            }
-            (HostName::Peer(_), None) => Err(Error::unsupported("there is no network")),
-        }
     }
 }
 

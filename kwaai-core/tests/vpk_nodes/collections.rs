@@ -108,10 +108,10 @@ async fn nobody_keeps_anything_for_others_unless_its_owner_says_so_and_for_whom(
 
     let stranger: PeerId = peer_id::parse_any("12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN").unwrap();
     for (mode, hosts) in [
-        (Mode::Seal, vec![]),
+        (Mode::Seal, vec![HostName::Here, HostName::Here]),
         (Mode::Split, vec![HostName::Here; 3]),
         (Mode::Split, vec![HostName::Here]),
-        (Mode::Plain, vec![HostName::Here, HostName::Peer(stranger)]),
+        (Mode::Split, vec![HostName::Here, HostName::Peer(stranger)]),
         (Mode::Plain, vec![HostName::Peer(owner.peer_id())]),
     ] {
         owner.vpk().host(open_policy()).await.ok();
@@ -226,7 +226,7 @@ async fn a_new_key_seals_what_is_there_anew_without_what_was_deleted() {
     assert_eq!(notes.search(&query, 10, &none()).await.unwrap(), before);
     assert_ne!(notes.export_key("correct horse").await.unwrap(), old_key);
     for host in &hosts {
-        assert_eq!(host.segments(owner.did(), notes.id()), 1, "the old one is forgotten");
+        assert_eq!(host.segments(owner.did(), notes.site()), 1, "the old one is forgotten");
     }
     notes.flush().await.unwrap();
     let reports = notes.verify().await.unwrap();
@@ -239,7 +239,7 @@ async fn a_new_key_seals_what_is_there_anew_without_what_was_deleted() {
     assert_eq!(notes.search(&query, 10, &none()).await.unwrap(), before);
     for host in &hosts {
         host.behave(Conduct::Honest);
-        assert_eq!(host.segments(owner.did(), notes.id()), 1, "nothing is left of the attempt");
+        assert_eq!(host.segments(owner.did(), notes.site()), 1, "nothing is left of the attempt");
     }
     assert!(notes.verify().await.unwrap().iter().all(|report| report.manifest == PartState::Right));
     owner.shutdown(GRACE).await.unwrap();

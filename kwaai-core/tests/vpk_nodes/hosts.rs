@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +12,8 @@ use kwaai_core::net::{Network, NetworkConfig, Peers, UnaryHandler};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{Gate, Purpose, Tier};
 use kwaai_core::vpk::{
-    Call, CollectionConfig, Depot, DepotPolicy, Found, HostName, Item, METHODS, Metric, Mode, Request,
+    Call, CollectionConfig, CollectionId, Depot, DepotPolicy, Described, Found, HostName, Item, METHODS, Metric, Mode,
+    Placement, Request, SegmentStamp,
 };
 use kwaai_core::{Config, Error, Node};
 use serde_json::{Map, Value, json};
@@ -33,13 +34,32 @@ pub async fn node(dir: &Path) -> Node {
     Node::start(Config { data_dir: Some(dir.to_path_buf()), ..Config::default() }).await.unwrap()
 }
 
+/// Waits until something is so, and says what it was.
+pub async fn until<T, F: Future<Output = Option<T>>>(mut look: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "it did not come to be in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 pub async fn connect(from: &Node, to: &Node) {
     from.connect(&to.info().unwrap().addresses[0].to_string()).await.unwrap();
 }
 
 pub fn config(mode: Mode, hosts: Vec<HostName>) -> CollectionConfig {
     let colluding = if mode == Mode::Split { 1 } else { 0 };
-    CollectionConfig { mode, dimension: DIMENSION, metric: Metric::Cosine, hosts, colluding }
+    CollectionConfig {
+        mode,
+        dimension: DIMENSION,
+        metric: Metric::Cosine,
+        hosts,
+        colluding,
+        placement: Placement::default(),
+    }
 }
 
 /// Xorshift64*: the same vectors on every run.
@@ -156,11 +176,21 @@ impl Host {
         *self.conduct.lock().unwrap() = conduct;
     }
 
-    /// What it keeps of the only collection that it has.
-    pub fn segments(&self, owner: Did, collection: kwaai_core::vpk::CollectionId) -> usize {
+    /// The ids of what it keeps for an owner, whatever is asked of it.
+    pub fn collections(&self, owner: Did) -> Vec<CollectionId> {
+        let request = Request { collection: CollectionId([0; 16]), capability: None, call: Call::List };
+        let listed = Described::read(&self.depot.answer(owner, &request).unwrap()).unwrap();
+        listed.into_iter().map(|described| described.collection).collect()
+    }
+
+    /// The segments that it keeps of a collection.
+    pub fn stamps(&self, owner: Did, collection: CollectionId) -> Vec<SegmentStamp> {
         let request = Request { collection, capability: None, call: Call::Describe };
-        let answer = self.depot.answer(owner, &request).unwrap();
-        kwaai_core::vpk::Described::read(&answer).unwrap()[0].segments.len()
+        Described::read(&self.depot.answer(owner, &request).unwrap()).unwrap().remove(0).segments
+    }
+
+    pub fn segments(&self, owner: Did, collection: CollectionId) -> usize {
+        self.stamps(owner, collection).len()
     }
 }
 

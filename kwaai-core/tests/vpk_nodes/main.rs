@@ -2,6 +2,10 @@
 
 #![cfg(feature = "vpk")]
 
+mod audit;
 mod collections;
+mod discovery;
 mod hosts;
 mod liars;
+mod repair;
+mod replicas;

@@ -4,10 +4,11 @@ use std::ffi::c_char;
 
 use serde::Deserialize;
 
-use super::call::{Out, boundary, free, record, resolve, slice, text};
+use super::call::{Out, boundary, free, optional_text, record, resolve, slice, text};
 use super::reply::{Count, Text};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use crate::registry::Kind;
+use crate::validate;
 use crate::vpk::{Metadata, Payload};
 use crate::{Matrix, Result, VectorCollection};
 
@@ -165,6 +166,21 @@ waiting! {
         |cancel| async move { collection.rotate(cancel).await }
     }
 
+    /// Verifies what the hosts have, and puts others in the place of those that answered wrongly, lost something or cannot be
+    /// reached: those of `hosts_json`, an array as for `kwaai_vpk_create`, or ones that are found. Everything is sealed anew then;
+    /// searches go on meanwhile. As JSON, the hosts that were `lost` and those that were `added`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `hosts_json` and `error` may be
+    /// NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_collection_repair / kwaai_collection_repair_async(
+        collection: *const kwaai_collection_t,
+        hosts_json: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let collection = resolve::<VectorCollection>(collection)?;
+        let hosts = optional_text("hosts_json", hosts_json)?.map(|text| validate::json("hosts_json", &text)).transpose()?;
+        |cancel| async move { Text::json(&collection.repair(hosts, cancel).await?) }
+    }
+
     /// The key, as a text that opens with a passphrase of 1 to 1,024 bytes, for another device or a backup. Takes as long as
     /// the passphrase is meant to cost, about a tenth of a second, and 64 MiB of memory.
     ///
@@ -248,7 +264,7 @@ pub unsafe extern "C" fn kwaai_collection_config(
     let body = || {
         // SAFETY: the caller's promise.
         let out = unsafe { Out::empty("out_json", out_json) }?;
-        out.set_json(resolve::<VectorCollection>(collection)?.config())
+        out.set_json(&resolve::<VectorCollection>(collection)?.config())
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

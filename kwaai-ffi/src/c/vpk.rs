@@ -11,7 +11,7 @@ use super::status::kwaai_status_t;
 use crate::Vpk;
 use crate::registry::Kind;
 use crate::validate;
-use crate::vpk::{CollectionOptions, HostOptions};
+use crate::vpk::{CollectionOptions, DiscoverOptions, HostOptions};
 
 /// Vectors on other people's machines, and vectors of others on this one.
 pub struct kwaai_vpk_t;
@@ -28,6 +28,10 @@ impl Kind for Vpk {
 struct CreateOptions {
     metric: Option<String>,
     colluding: Option<usize>,
+    replicas: Option<usize>,
+    free_bytes: Option<u64>,
+    min_tier: Option<String>,
+    distinct_networks: Option<bool>,
 }
 
 waiting! {
@@ -78,10 +82,42 @@ waiting! {
         |cancel| async move { vpk.evict(owner, cancel).await }
     }
 
+    /// The nodes that say in the DHT that they host, each as it answered just now, as a JSON array: `host`, its PeerId; `tier`;
+    /// `free_bytes` for this node; `latency_ms`; the `operators` that are proven; the `networks` that it is reached in; and the code
+    /// of a `refusal` with a `reason` in words, both null for one that can be used. Those come first, the fastest of them first.
+    /// `options_json` is an object with any of `free_bytes`, 16 MiB unless set; `min_tier`, the policy's minimum of `store_vectors`
+    /// unless set; `distinct_networks`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+    /// NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_discover / kwaai_vpk_discover_async(vpk: *const kwaai_vpk_t, options_json: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (vpk, options) = (resolve::<Vpk>(vpk)?, record::<DiscoverOptions>("options_json", options_json)?);
+        |cancel| async move { Text::json(&vpk.discover(options, cancel).await?) }
+    }
+
+    /// Attacks what the hosts keep of a collection, as JSON: its `privacy`, how many `vectors` were looked at, each of its `hosts`,
+    /// the same attacks against copies that must fall as `control`, whether they did as `meaningful`, and whether no attack on a host
+    /// did better than three times luck as `hidden`.
+    ///
+    /// A host has its name as `host`, the `bytes` that were looked at, and `findings`. A finding, of a host or of `control`, has the
+    /// `attack` ("known_pairs", "dictionary", "scale", "reuse" or "membership"), its `trials` and `hits`, and the `chance` of luck.
+    /// An audit needs 128 sealed vectors, and takes minutes at the largest dimensions.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_audit / kwaai_vpk_audit_async(vpk: *const kwaai_vpk_t, name: *const c_char) -> (out_json: *mut c_char) {
+        let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
+        |cancel| async move { Text::json(&vpk.audit(name, cancel).await?) }
+    }
+
     /// Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an
-    /// array of PeerIds, DIDs or "here" for this node: one under "plain" and "seal", twice `colluding` and one more, 16 at most,
-    /// under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and `colluding`, how many
-    /// hosts of "split" may work together and still learn nothing, 1 unless set.
+    /// array of PeerIds, DIDs or "here" for this node: 1 to 16 with a copy each under "plain" and "seal", twice `colluding` and one
+    /// more, 16 at most, under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and
+    /// `colluding`, how many hosts of "split" may work together and still learn nothing, 1 unless set.
+    ///
+    /// With an empty array independent hosts are found as by `kwaai_vpk_discover`: `replicas` of them, as many as are needed and one
+    /// to spare unless set, as `free_bytes`, `min_tier` and `distinct_networks` ask. `KWAAI_NOT_FOUND` when there are too few.
     ///
     /// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `options_json` and `error`
     /// may be NULL. Lifetime: the collection ends with the node, and is there again in its next run.
@@ -95,9 +131,18 @@ waiting! {
     ) -> (out_collection: *mut kwaai_collection_t) {
         let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
         let hosts = validate::json("hosts_json", &text("hosts_json", hosts_json)?)?;
-        let CreateOptions { metric, colluding } = record("options_json", options_json)?;
-        let (dimension, privacy) = (dimension as usize, text("privacy", privacy)?);
-        let options = CollectionOptions { dimension, privacy, hosts, metric, colluding };
+        let asked: CreateOptions = record("options_json", options_json)?;
+        let options = CollectionOptions {
+            dimension: dimension as usize,
+            privacy: text("privacy", privacy)?,
+            hosts,
+            metric: asked.metric,
+            colluding: asked.colluding,
+            replicas: asked.replicas,
+            free_bytes: asked.free_bytes,
+            min_tier: asked.min_tier,
+            distinct_networks: asked.distinct_networks,
+        };
         |cancel| async move { vpk.create(name, options, cancel).await }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::number::{maybe, whole};
 use super::{Cancel, NativeMatrix, Result, token};
 use crate::vpk::{
-    CollectionConfig, CollectionOptions, CollectionStats, FoundVectors, HostOptions, HostReport, HostedVectors,
-    Leakage, Metadata, Payload,
+    AuditReport, CollectionConfig, CollectionOptions, CollectionStats, DiscoverOptions, FoundVectors, HostOffer,
+    HostOptions, HostReport, HostedVectors, Leakage, Metadata, Payload, Repair,
 };
 use crate::{VectorCollection, Vpk};
 
@@ -55,6 +55,23 @@ impl NativeVpk {
         Ok(self.0.evict(owner, token(cancel)).await?)
     }
 
+    /// The nodes that say that they host.
+    pub async fn discover(
+        &self,
+        free_bytes: Option<i64>,
+        min_tier: Option<String>,
+        distinct_networks: Option<bool>,
+        cancel: Cancel,
+    ) -> Result<Vec<HostOffer>> {
+        let options = DiscoverOptions { free_bytes: maybe("free_bytes", free_bytes)?, min_tier, distinct_networks };
+        Ok(self.0.discover(options, token(cancel)).await?)
+    }
+
+    /// Attacks what the hosts keep of a collection.
+    pub async fn audit(&self, name: String, cancel: Cancel) -> Result<AuditReport> {
+        Ok(self.0.audit(name, token(cancel)).await?)
+    }
+
     /// Makes a collection at its hosts.
     pub async fn create(
         &self,
@@ -64,10 +81,23 @@ impl NativeVpk {
         hosts: Vec<String>,
         metric: Option<String>,
         colluding: Option<i64>,
+        replicas: Option<i64>,
+        free_bytes: Option<i64>,
+        min_tier: Option<String>,
+        distinct_networks: Option<bool>,
         cancel: Cancel,
     ) -> Result<Arc<NativeCollection>> {
-        let (dimension, colluding) = (whole("dimension", dimension)?, maybe("colluding", colluding)?);
-        let options = CollectionOptions { dimension, privacy, hosts, metric, colluding };
+        let options = CollectionOptions {
+            dimension: whole("dimension", dimension)?,
+            privacy,
+            hosts,
+            metric,
+            colluding: maybe("colluding", colluding)?,
+            replicas: maybe("replicas", replicas)?,
+            free_bytes: maybe("free_bytes", free_bytes)?,
+            min_tier,
+            distinct_networks,
+        };
         Ok(Arc::new(NativeCollection(self.0.create(name, options, token(cancel)).await?)))
     }
 
@@ -101,7 +131,7 @@ impl NativeCollection {
 
     /// What it is.
     pub fn config(&self) -> CollectionConfig {
-        self.0.config().clone()
+        self.0.config()
     }
 
     /// What its hosts learn.
@@ -158,6 +188,11 @@ impl NativeCollection {
     /// Seals everything anew under a new key.
     pub async fn rotate(&self, cancel: Cancel) -> Result<()> {
         Ok(self.0.rotate(token(cancel)).await?)
+    }
+
+    /// Puts others in the place of hosts that are lost or lie.
+    pub async fn repair(&self, hosts: Option<Vec<String>>, cancel: Cancel) -> Result<Repair> {
+        Ok(self.0.repair(hosts, token(cancel)).await?)
     }
 
     /// The key, as text that opens with a passphrase.

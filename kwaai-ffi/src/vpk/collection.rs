@@ -6,6 +6,7 @@ use kwaai_core::Error;
 use kwaai_core::vpk::{self, Item};
 use serde_json::{Map, Value};
 
+use super::record::{Repair, host_name};
 use super::{CollectionConfig, CollectionStats, FoundVectors, HostReport, Leakage, Vpk};
 use crate::handle::Handle;
 use crate::{CancelToken, Matrix, Result, rt};
@@ -55,9 +56,9 @@ impl VectorCollection {
         &self.id
     }
 
-    /// What it is, as it was made.
-    pub fn config(&self) -> &CollectionConfig {
-        &self.config
+    /// What it is, and who its hosts are now; of one that was let go of, who they were when it was taken.
+    pub fn config(&self) -> CollectionConfig {
+        self.handle.get().map_or_else(|_| self.config.clone(), |collection| collection.config().into())
     }
 
     /// What its hosts learn.
@@ -154,6 +155,13 @@ impl VectorCollection {
     pub async fn rotate(&self, cancel: CancelToken) -> Result<()> {
         let collection = self.handle.get()?;
         rt::run(&cancel, async move { collection.rotate().await }).await
+    }
+
+    /// Puts others in the place of hosts that are lost or lie: those that are named, or ones that are found.
+    pub async fn repair(&self, hosts: Option<Vec<String>>, cancel: CancelToken) -> Result<Repair> {
+        let collection = self.handle.get()?;
+        let hosts = hosts.unwrap_or_default().iter().map(|host| host_name(host)).collect::<Result<_>>()?;
+        Ok(rt::run(&cancel, async move { collection.repair(hosts).await }).await?.into())
     }
 
     /// The key, as text that opens with a passphrase.

@@ -6,6 +6,7 @@ use kwaai_core::Error;
 use kwaai_core::vpk::{self, Depot, HostName, Metric, Mode, PartState};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::offer::DiscoverOptions;
 use super::{Metadata, Payload};
 use crate::Result;
 
@@ -17,7 +18,7 @@ pub struct CollectionOptions {
     pub dimension: usize,
     /// How its vectors are hidden: `plain`, `seal` or `split`.
     pub privacy: String,
-    /// Who keeps it: `here` or PeerIds.
+    /// Who keeps it: `here` or PeerIds. Where none is named, they are found.
     pub hosts: Vec<String>,
     /// How vectors are compared: `cosine`, unless set, or `dot`.
     #[serde(default)]
@@ -25,6 +26,34 @@ pub struct CollectionOptions {
     /// Under `split`, how many of the hosts may work together and still learn nothing; 1 unless set.
     #[serde(default)]
     pub colluding: Option<usize>,
+    /// Of hosts that are found, how many keep it; as many as are needed, and one to spare where there is one, unless set.
+    #[serde(default)]
+    pub replicas: Option<usize>,
+    /// The bytes that each must have left; 16 MiB unless set.
+    #[serde(default)]
+    pub free_bytes: Option<u64>,
+    /// Their lowest tier; the policy's minimum of `store_vectors` unless set.
+    #[serde(default)]
+    pub min_tier: Option<String>,
+    /// Whether hosts in one address range count as one; true unless set.
+    #[serde(default)]
+    pub distinct_networks: Option<bool>,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+pub struct Repair {
+    /// The hosts that did not have what they should, or could not be asked.
+    pub lost: Vec<String>,
+    /// Those that have it in their place.
+    pub added: Vec<String>,
+}
+
+impl From<vpk::Repair> for Repair {
+    fn from(repair: vpk::Repair) -> Repair {
+        Repair { lost: names(&repair.lost), added: names(&repair.added) }
+    }
 }
 
 /// What a collection is, as it was made.
@@ -165,12 +194,18 @@ impl CollectionOptions {
         };
         let hosts = self.hosts.iter().map(|host| host_name(host)).collect::<Result<_>>()?;
         let colluding = self.colluding.unwrap_or(usize::from(mode == Mode::Split));
-        Ok(vpk::CollectionConfig { mode, dimension: self.dimension, metric, hosts, colluding })
+        let wanted = DiscoverOptions {
+            free_bytes: self.free_bytes,
+            min_tier: self.min_tier,
+            distinct_networks: self.distinct_networks,
+        };
+        let placement = wanted.placement(self.replicas)?;
+        Ok(vpk::CollectionConfig { mode, dimension: self.dimension, metric, hosts, colluding, placement })
     }
 }
 
 /// `here`, or a peer by its PeerId or its DID.
-fn host_name(text: &str) -> Result<HostName> {
+pub(super) fn host_name(text: &str) -> Result<HostName> {
     if text == HostName::Here.to_string() {
         Ok(HostName::Here)
     } else {
@@ -178,8 +213,8 @@ fn host_name(text: &str) -> Result<HostName> {
     }
 }
 
-impl From<&vpk::CollectionConfig> for CollectionConfig {
-    fn from(config: &vpk::CollectionConfig) -> CollectionConfig {
+impl From<vpk::CollectionConfig> for CollectionConfig {
+    fn from(config: vpk::CollectionConfig) -> CollectionConfig {
         CollectionConfig {
             dimension: config.dimension,
             privacy: config.mode.to_string(),

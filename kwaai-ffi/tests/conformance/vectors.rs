@@ -21,6 +21,8 @@ pub async fn on_vpk(name: &str, vpk: &Arc<Vpk>, args: Arguments, cancel: CancelT
         "Vpk.stop_hosting" => data(vpk.stop_hosting(cancel).await?),
         "Vpk.hosted" => data(vpk.hosted(cancel).await?),
         "Vpk.evict" => data(vpk.evict(args.get("owner")?, cancel).await?),
+        "Vpk.discover" => data(vpk.discover(args.record(&[])?, cancel).await?),
+        "Vpk.audit" => data(vpk.audit(args.get("name")?, cancel).await?),
         "Vpk.create" => {
             let options: CollectionOptions = args.record(&["name"])?;
             collection(vpk.create(args.get("name")?, options, cancel).await?)
@@ -64,6 +66,7 @@ pub async fn on_collection(
         "VectorCollection.flush" => data(collection.flush(cancel).await?),
         "VectorCollection.verify" => data(collection.verify(cancel).await?),
         "VectorCollection.rotate" => data(collection.rotate(cancel).await?),
+        "VectorCollection.repair" => data(collection.repair(args.get("hosts")?, cancel).await?),
         "VectorCollection.export_key" => data(collection.export_key(args.get("passphrase")?, cancel).await?),
         "VectorCollection.destroy" => data(collection.destroy(cancel).await?),
         "VectorCollection.shutdown" => data(collection.shutdown()),

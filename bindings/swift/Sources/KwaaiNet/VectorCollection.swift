@@ -67,6 +67,12 @@ public final class VectorCollection: Sendable {
         try await call { try await native.verify(cancel: $0) }
     }
 
+    /// Verifies what the hosts have, and puts others in the place of those that are lost or lie: those of `hosts` in their order, or
+    /// ones that are found. Everything is sealed anew under a new key. Searches go on meanwhile.
+    public func repair(hosts: [String]? = nil) async throws -> Repair {
+        try await call { try await native.repair(hosts: hosts, cancel: $0) }
+    }
+
     /// Seals everything anew under a new key, without what was deleted. The hosts need room for both meanwhile.
     public func rotate() async throws {
         try await call { try await native.rotate(cancel: $0) }

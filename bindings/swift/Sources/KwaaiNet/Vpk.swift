@@ -43,18 +43,40 @@ public final class Vpk: Sendable {
 
     /// Makes a collection at its hosts, under a new key.
     ///
-    /// `hosts` are PeerIds, DIDs, or `here` for this node: one under `plain` and `seal`, twice `colluding` and one more, 16 at most,
-    /// under `split`. `colluding` is how many of them may work together and still learn nothing, 1 unless set. Vectors are compared
-    /// by their cosine unless `metric` says otherwise.
+    /// `hosts` are PeerIds, DIDs, or `here` for this node: 1 to 16 with a copy each under `plain` and `seal`, twice `colluding` and one
+    /// more, 16 at most, under `split`. `colluding` is how many of them may work together and still learn nothing, 1 unless set.
+    /// Vectors are compared by their cosine unless `metric` says otherwise.
+    ///
+    /// With an empty list independent hosts are found, as by `discover`: `replicas` of them, or as many as are needed and one to
+    /// spare.
     public func create(
-        name: String, dimension: Int, privacy: Privacy, hosts: [String], metric: Metric? = nil, colluding: Int? = nil
+        name: String, dimension: Int, privacy: Privacy, hosts: [String], metric: Metric? = nil, colluding: Int? = nil,
+        replicas: Int? = nil, freeBytes: Int64? = nil, minTier: Tier? = nil, distinctNetworks: Bool? = nil
     ) async throws -> VectorCollection {
         try await call {
             VectorCollection(
                 try await native.create(
                     name: name, dimension: Int64(dimension), privacy: privacy.rawValue, hosts: hosts, metric: metric?.rawValue,
-                    colluding: colluding.map(Int64.init), cancel: $0))
+                    colluding: colluding.map(Int64.init), replicas: replicas.map(Int64.init), freeBytes: freeBytes,
+                    minTier: minTier?.rawValue, distinctNetworks: distinctNetworks, cancel: $0))
         }
+    }
+
+    /// The nodes that say that they host, each as it answered just now; those that can be used first, the fastest of them first.
+    /// Each must have `freeBytes` left, 16 MiB unless set, and `minTier`, the policy's minimum of `store_vectors` unless set.
+    public func discover(
+        freeBytes: Int64? = nil, minTier: Tier? = nil, distinctNetworks: Bool? = nil
+    ) async throws -> [HostOffer] {
+        try await call {
+            try await native.discover(
+                freeBytes: freeBytes, minTier: minTier?.rawValue, distinctNetworks: distinctNetworks, cancel: $0)
+        }
+    }
+
+    /// Attacks what the hosts keep of a collection, beside copies that must fall to the same attacks. It needs 128 sealed vectors,
+    /// and takes minutes at the largest dimensions.
+    public func audit(name: String) async throws -> AuditReport {
+        try await call { try await native.audit(name: name, cancel: $0) }
     }
 
     /// Opens a collection that was made before. While it is open, the same name returns the same one.

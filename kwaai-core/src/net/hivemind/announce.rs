@@ -9,7 +9,7 @@ use libp2p::identity::Keypair;
 use super::Dht;
 use super::client::Item;
 use super::id::DhtId;
-use super::record::Fields;
+use super::record::{Fields, keys};
 use super::signed::{self, Announced};
 use crate::{Error, Result};
 
@@ -23,6 +23,9 @@ const WITHDRAW: Duration = Duration::from_secs(3);
 const LATER: f64 = 0.001;
 /// What the keys of our own records begin with.
 const OURS: &str = "_kwaainet.";
+/// Under these keys a record names a PeerId and never an address, and the second is the only one of others under which
+/// something is said: a host is found there by both.
+const WITHOUT_ADDRESSES: [&str; 2] = [keys::OUR_VPK_NODES, keys::VPK_NODES];
 
 /// The records that this node keeps in the DHT.
 pub(super) struct Announcements {
@@ -45,7 +48,7 @@ impl Announcements {
 impl Dht {
     /// Says something about this node under a key of our own, until it is withdrawn.
     pub(super) async fn announce(self: &Arc<Dht>, key: &str, fields: Fields) -> Result<usize> {
-        if !key.starts_with(OURS) {
+        if !key.starts_with(OURS) && key != keys::VPK_NODES {
             return Err(Error::invalid_argument(format!("our own records stand under keys that begin with {OURS}"))
                 .with("key", key)
                 .with_remedy("others act on theirs, and expect services that this node does not offer"));
@@ -107,8 +110,10 @@ impl Dht {
     }
 
     async fn say(self: &Arc<Dht>, key: &str, mut fields: Fields, expiration: f64) -> Result<usize> {
-        let listening = self.dispatch.shared.directory().listening.clone();
-        signed::set_addresses(&mut fields, &listening);
+        if !WITHOUT_ADDRESSES.contains(&key) {
+            let listening = self.dispatch.shared.directory().listening.clone();
+            signed::set_addresses(&mut fields, &listening);
+        }
         let key = DhtId::of_text(key);
         let value = signed::sign(&self.announcements.pair, &key, fields, expiration)?;
         let subkey = signed::subkey_of(&self.local);

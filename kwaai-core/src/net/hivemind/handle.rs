@@ -124,11 +124,12 @@ impl Hivemind {
 
     /// Says something about this node under a key of our own, such as [`keys::OUR_NODES`](super::record::keys), until it
     /// is withdrawn or the node is shut down. The record is signed, has the addresses this node listens on in its field
-    /// `addresses`, and is renewed every 150 seconds. Returns how many nodes keep it.
+    /// `addresses`, except under the two keys of hosts of vectors, and is renewed every 150 seconds. Returns how many nodes
+    /// keep it.
     ///
     /// # Errors
-    /// `invalid_argument` for a key that does not begin with `_kwaainet.`: under their keys, Petals' and KwaaiNet's nodes
-    /// expect services that this node does not offer them. `unsupported` for a node on an RSA key. As
+    /// `invalid_argument` for a key that does not begin with `_kwaainet.` and is not `_kwaai.vpk.nodes`: under their other keys,
+    /// Petals' and KwaaiNet's nodes expect services that this node does not offer them. `unsupported` for a node on an RSA key. As
     /// [`Hivemind::store`].
     pub async fn announce(&self, key: &str, fields: Fields) -> Result<usize> {
         self.dht.announce(key, fields).await

@@ -23,6 +23,9 @@ pub mod keys {
     /// Nodes of this library, by their PeerId.
     pub const OUR_NODES: &str = "_kwaainet.nodes";
 
+    /// Nodes of this library that keep vectors, by their PeerId.
+    pub const OUR_VPK_NODES: &str = "_kwaainet.vpk.nodes";
+
     /// The key of the servers of one block of a model.
     pub fn block(prefix: &str, block: u32) -> String {
         format!("{prefix}.{block}")

@@ -5,7 +5,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Inner, blocking, tables};
+use super::site::Site;
+use super::{Current, Inner, blocking, tables};
 use crate::vpk::kept::KeptManifest;
 use crate::vpk::random::fresh;
 use crate::vpk::request::{Call, PayloadName};
@@ -43,7 +44,8 @@ impl Inner {
         if !self.dirty.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (state, key, config, id) = (self.state(), self.owner().0, self.config.clone(), self.id);
+        let (Current { state, key, site, .. }, id) = (self.current(), self.id);
+        let config = site.config.clone();
         let before = self.store.read_async(move |tx| tables::anchor(tx, id)).await?.map_or(0, |(number, _)| number);
         let sealed = move || {
             let mut manifest = Manifest::new(config.mode, config.dimension, config.metric)?;
@@ -60,8 +62,8 @@ impl Inner {
         let (sealed, anchor): (Vec<u8>, Anchor) = blocking(sealed).await?;
         self.write(move |change| change.anchor(anchor.sequence, &anchor.digest)).await?;
         let mut all = true;
-        for host in 0..self.hosts.len() {
-            if let Err(error) = self.publish_to(host, &sealed).await {
+        for host in 0..site.hosts.len() {
+            if let Err(error) = publish_to(&site, host, &sealed).await {
                 tracing::debug!(code = %error.code(), "a host keeps an older manifest");
                 all = false;
             }
@@ -69,37 +71,42 @@ impl Inner {
         self.dirty.store(!all, Ordering::Release);
         Ok(())
     }
+}
 
-    async fn publish_to(&self, host: usize, sealed: &[u8]) -> Result<()> {
-        let kept = KeptManifest::read(&self.call(host, Call::ReadManifest).await?)?;
-        let mut names = Vec::new();
-        for page in sealed.chunks(PAGE) {
-            let name: PayloadName = fresh()?;
-            self.call(host, Call::PutPayload(name, page.to_vec())).await?;
-            names.push(name);
-        }
-        self.call(host, Call::ReplaceManifest(kept.number, write(&names))).await?;
-        if kept.number > 0 {
-            for name in read(&kept.bytes)? {
-                self.call(host, Call::RemovePayload(name)).await?;
-            }
-        }
-        Ok(())
+async fn publish_to(site: &Site, host: usize, sealed: &[u8]) -> Result<()> {
+    let kept = KeptManifest::read(&site.call(host, Call::ReadManifest).await?)?;
+    let mut names = Vec::new();
+    for page in sealed.chunks(PAGE) {
+        let name: PayloadName = fresh()?;
+        site.call(host, Call::PutPayload(name, page.to_vec())).await?;
+        names.push(name);
     }
-
-    /// The state that a host keeps; it must be the one that counts.
-    pub(super) async fn published(&self, host: usize, key: &CollectionKey, anchor: Anchor) -> Result<Manifest> {
-        let kept = KeptManifest::read(&self.call(host, Call::ReadManifest).await?)?;
-        if kept.number == 0 {
-            return Err(Error::not_found("the host keeps no manifest"));
-        }
-        let mut sealed = Vec::new();
+    site.call(host, Call::ReplaceManifest(kept.number, write(&names))).await?;
+    if kept.number > 0 {
         for name in read(&kept.bytes)? {
-            sealed.extend(self.call(host, Call::FetchPayload(name)).await?);
+            site.call(host, Call::RemovePayload(name)).await?;
         }
-        let key = key.clone();
-        blocking(move || Manifest::open(&key, &sealed, Some(&anchor))).await
     }
+    Ok(())
+}
+
+/// The manifest as a host keeps it, all pages of it.
+pub(super) async fn kept(site: &Site, host: usize) -> Result<Vec<u8>> {
+    let kept = KeptManifest::read(&site.call(host, Call::ReadManifest).await?)?;
+    if kept.number == 0 {
+        return Err(Error::not_found("the host keeps no manifest"));
+    }
+    let mut sealed = Vec::new();
+    for name in read(&kept.bytes)? {
+        sealed.extend(site.call(host, Call::FetchPayload(name)).await?);
+    }
+    Ok(sealed)
+}
+
+/// The state that a host keeps; it must be the one that counts.
+pub(super) async fn published(site: &Site, host: usize, key: &CollectionKey, anchor: Anchor) -> Result<Manifest> {
+    let (sealed, key) = (kept(site, host).await?, key.clone());
+    blocking(move || Manifest::open(&key, &sealed, Some(&anchor))).await
 }
 
 #[cfg(test)]

@@ -1,17 +1,12 @@
 //! Asking the hosts, and ranking what they answer together with what they have not got yet.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Map, Value};
 
 use super::item::{Hit, unpack};
-use super::state::State;
-use super::{Collection, HostName, Inner, blocking, tables};
-use crate::vpk::request::Call;
-use crate::vpk::{Metric, Opening, Owner, Quantized, Scores, Step};
+use super::{Collection, Current, HostName, Inner, blocking, tables};
+use crate::vpk::{Metric, Quantized, Scores};
 use crate::{Error, ErrorCode, Result};
 
 /// The most hits of one search.
@@ -19,9 +14,6 @@ pub const MAX_HITS: usize = 10_000;
 
 /// A host that keeps other segments than the owner thinks is put right, and asked again, so many times.
 const ATTEMPTS: usize = 3;
-
-/// How long the replies that a search did not wait for are still looked at, to find out who lies.
-const AFTERWARDS: Duration = Duration::from_secs(10);
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,14 +25,12 @@ pub struct Found {
     pub liars: Vec<HostName>,
 }
 
-/// The replies to one question as they come.
-type Replies = FuturesUnordered<std::pin::Pin<Box<dyn Future<Output = (usize, Result<Vec<u8>>)> + Send>>>;
-
 impl Collection {
     /// Finds the `k` vectors that are most like this one, among those whose metadata have all the values of `filter`. Hosts
     /// are not told of the filter, nor of what was found.
     ///
-    /// Under `Split` the answer is that of the fastest sufficient replies; nobody waits for the slowest.
+    /// Under `Split` the answer is that of the fastest sufficient replies; nobody waits for the slowest. Of several copies the
+    /// host that usually answers first is asked, and the next one too when it takes three times as long as it usually does.
     ///
     /// # Errors
     /// `invalid_argument` for a vector that does not fit the collection or a `k` of 0 or above [`MAX_HITS`]; `unreachable` when
@@ -52,18 +42,23 @@ impl Collection {
         }
         let inner = &self.inner;
         inner.check_there()?;
-        let question = inner.owner().1.quantizer().quantize(vector)?;
-        let mut failed = None;
-        for _ in 0..ATTEMPTS {
-            let (state, owner) = (inner.state(), inner.owner().1);
-            match inner.scores(&state, &owner, &question).await? {
+        let question = inner.current().owner.quantizer().quantize(vector)?;
+        let (mut failed, mut liars) = (None, Vec::new());
+        // Each replica that lies costs one attempt.
+        for _ in 0..ATTEMPTS + inner.site().hosts.len() {
+            let current = inner.current();
+            match inner.scores(&current, &question).await? {
                 Ok(scores) => {
-                    let liars = scores.liars.iter().map(|host| inner.hosts[*host].keeper.name()).collect();
-                    let hits = inner.rank(state, owner, question, scores, k, filter.clone()).await?;
+                    liars.extend(scores.liars.iter().map(|host| current.site.name(*host)));
+                    let hits = inner.rank(current, question, scores, k, filter.clone()).await?;
                     return Ok(Found { hits, liars });
                 }
+                Err(error) if error.code() == ErrorCode::CorruptData => {
+                    liars = current.site.liars().iter().map(|host| current.site.name(*host)).collect();
+                    failed = Some(error);
+                }
                 Err(error) => {
-                    inner.put_right(state.generation).await;
+                    inner.put_right(&current).await;
                     failed = Some(error);
                 }
             }
@@ -73,113 +68,15 @@ impl Collection {
 }
 
 impl Inner {
-    /// The scores of all sealed vectors. The inner error is one after which another attempt makes sense.
-    async fn scores(
-        &self,
-        state: &State,
-        owner: &Arc<dyn Owner>,
-        question: &Quantized,
-    ) -> Result<std::result::Result<Scores, Error>> {
-        let stamps = state.stamps();
-        if stamps.is_empty() {
-            return Ok(Ok(Scores { exact: Vec::new(), liars: Vec::new() }));
-        }
-        let current: BTreeSet<usize> = (0..self.hosts.len()).filter(|host| !self.is_behind(*host)).collect();
-        if current.len() < self.config.needed() {
-            return Ok(Err(Error::unreachable("too few hosts have the segments")));
-        }
-        let (owner, values) = (owner.clone(), question.values.clone());
-        let (asked, sessions) = blocking(move || Ok((owner.ask(&values, &stamps)?, owner.session()?))).await?;
-        let replies: Replies = FuturesUnordered::new();
-        for (host, (part, session)) in asked.parts.into_iter().zip(sessions).enumerate() {
-            if !current.contains(&host) {
-                continue;
-            }
-            let (keeper, collection) = (self.hosts[host].keeper.clone(), self.id);
-            replies.push(Box::pin(async move {
-                let call = async |call| {
-                    let request = crate::vpk::Request { collection, capability: None, call };
-                    keeper.call(request).await.map_err(|error| error.with("host", keeper.name()))
-                };
-                let mut answer = call(Call::Ask(part.clone())).await;
-                if answer.as_ref().is_err_and(|error| error.code() == ErrorCode::NotFound) && !session.is_empty() {
-                    answer = match call(Call::Admit(session)).await {
-                        Ok(_) => call(Call::Ask(part)).await,
-                        Err(error) => Err(error),
-                    };
-                }
-                (host, answer)
-            }));
-        }
-        self.collect(replies, asked.opening).await
-    }
-
-    async fn collect(
-        &self,
-        mut replies: Replies,
-        mut opening: Box<dyn Opening>,
-    ) -> Result<std::result::Result<Scores, Error>> {
-        let (mut failed, mut offered) = (None, 0);
-        while let Some((host, answer)) = replies.next().await {
-            let reply = match answer {
-                Ok(reply) => reply,
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    continue;
-                }
-            };
-            offered += 1;
-            let offer = blocking(move || {
-                let step = opening.offer(host, &reply);
-                Ok((opening, step))
-            });
-            let (back, step) = offer.await?;
-            opening = back;
-            match step? {
-                Step::Wait => {}
-                Step::Done(scores) => {
-                    self.liars().extend(&scores.liars);
-                    return Ok(Ok(self.watch(replies, opening, scores)));
-                }
-            }
-        }
-        let lies = || Error::corrupt_data("too many hosts answered wrongly").with_remedy("choose other hosts");
-        let error = failed.filter(|_| offered < self.config.needed()).unwrap_or_else(lies);
-        // What another attempt does not change is told as it is.
-        match error.code() {
-            ErrorCode::Conflict | ErrorCode::NotFound | ErrorCode::Busy => Ok(Err(error)),
-            _ => Err(error),
-        }
-    }
-
-    /// Looks at the replies that are still to come, for those that are wrong.
-    fn watch(&self, mut replies: Replies, mut opening: Box<dyn Opening>, scores: Scores) -> Scores {
-        if replies.is_empty() {
-            return scores;
-        }
-        let liars = Arc::downgrade(&self.liars);
-        tokio::spawn(async move {
-            let rest = async {
-                while let Some((host, answer)) = replies.next().await {
-                    let (Ok(reply), Some(liars)) = (answer, liars.upgrade()) else { continue };
-                    if let Ok(Step::Done(scores)) = opening.offer(host, &reply) {
-                        liars.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(scores.liars);
-                    }
-                }
-            };
-            let _ = tokio::time::timeout(AFTERWARDS, rest).await;
-        });
-        scores
-    }
-
     /// Brings to the hosts what they lack, and has them forget what does not count, unless the collection has changed since.
-    async fn put_right(&self, generation: u64) {
+    async fn put_right(&self, seen: &Current) {
         let _record = self.writing.lock().await;
-        if self.state().generation != generation {
+        let current = self.current();
+        if current.state.generation != seen.state.generation || self.gone.load(Ordering::Acquire) {
             return;
         }
-        for host in 0..self.hosts.len() {
-            if let Err(error) = self.align(host).await {
+        for host in 0..current.site.hosts.len() {
+            if let Err(error) = self.align(&current.site, host).await {
                 tracing::debug!(code = %error.code(), "a host could not be put right");
             }
         }
@@ -188,8 +85,7 @@ impl Inner {
     /// The best of all vectors, with what belongs to them.
     async fn rank(
         &self,
-        state: State,
-        owner: Arc<dyn Owner>,
+        Current { state, owner, .. }: Current,
         question: Quantized,
         scores: Scores,
         k: usize,

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::vpk::placement::needed;
 use crate::vpk::plain::PlainOwner;
+use crate::vpk::replica::Replicas;
+use crate::vpk::request::Call;
 use crate::vpk::seal::{self, SealOwner};
 use crate::vpk::segment::CHECKS;
 use crate::vpk::split::{self, SplitOwner};
-use crate::vpk::{CollectionId, CollectionKey, HostName, MAX_PART, MAX_SEGMENT, Metric, Mode, Owner, plain};
+use crate::vpk::{CollectionId, CollectionKey, HostName, MAX_PART, MAX_SEGMENT, Metric, Mode, Owner, Placement, plain};
 use crate::{Error, Result};
 
 /// What a collection is to be.
@@ -20,41 +23,65 @@ pub struct CollectionConfig {
     pub dimension: usize,
     /// How they are compared.
     pub metric: Metric,
-    /// Who keeps it: one host under `Plain` and `Seal`, 2t + 1 to 16 under `Split`.
+    /// Who keeps it: 1 to 16 hosts with a copy each under `Plain` and `Seal`, 2t + 1 to 16 under `Split`. Where none is named, they are chosen.
     pub hosts: Vec<HostName>,
     /// Under `Split`, t: how many of them may work together and still learn nothing. 0 otherwise.
     pub colluding: usize,
+    /// What is asked of hosts that are chosen.
+    pub placement: Placement,
 }
 
 impl CollectionConfig {
+    /// What can be said against it before its hosts are chosen.
+    pub(in crate::vpk) fn check_but_hosts(&self) -> Result<()> {
+        match (self.mode == Mode::Split, self.colluding) {
+            (true, 0) => Err(Error::invalid_argument("under split at least one host may work with others")),
+            (false, 1..) => Err(Error::invalid_argument(format!("under {} a host has nobody to work with", self.mode))),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
+        self.check_but_hosts()?;
         let mut hosts = self.hosts.clone();
         hosts.sort();
         hosts.dedup();
         if hosts.len() != self.hosts.len() {
             return Err(Error::invalid_argument("a host keeps one part of a collection, not two"));
         }
-        let single = self.mode != Mode::Split;
-        if single && (self.hosts.len() != 1 || self.colluding != 0) {
-            return Err(Error::invalid_argument(format!("a collection under {} has one host", self.mode)));
+        if self.mode != Mode::Split && !(1..=split::MAX_HOSTS).contains(&self.hosts.len()) {
+            let message = format!("a collection under {} has 1 to {} hosts", self.mode, split::MAX_HOSTS);
+            return Err(Error::invalid_argument(message));
         }
         Ok(())
     }
 
     /// The owner's side under a key.
     pub(super) fn owner(&self, key: &CollectionKey) -> Result<Arc<dyn Owner>> {
-        Ok(match self.mode {
+        let hosts = self.hosts.len();
+        let owner: Arc<dyn Owner> = match self.mode {
             Mode::Plain => Arc::new(PlainOwner::new(self.dimension, self.metric)?),
             Mode::Seal => Arc::new(SealOwner::new(key, self.dimension, self.metric)?),
             Mode::Split => {
-                Arc::new(SplitOwner::new(key, self.dimension, self.metric, self.hosts.len(), self.colluding)?)
+                return Ok(Arc::new(SplitOwner::new(key, self.dimension, self.metric, hosts, self.colluding)?));
             }
-        })
+        };
+        Ok(if hosts > 1 { Arc::new(Replicas::new(owner, hosts)) } else { owner })
     }
 
     /// How many hosts must have a segment before it is searched there.
     pub(super) fn needed(&self) -> usize {
-        if self.mode == Mode::Split { 2 * self.colluding + 1 } else { 1 }
+        needed(self.mode, self.colluding)
+    }
+
+    /// How many hosts must hand a segment out before it can be read.
+    pub(super) fn readable(&self) -> usize {
+        self.colluding + 1
+    }
+
+    /// What makes the collection at a host.
+    pub(super) fn creation(&self) -> Call {
+        Call::Create { mode: self.mode, dimension: self.dimension as u32 }
     }
 
     /// How many vectors make a segment that one call carries.
@@ -81,6 +108,11 @@ pub(super) struct Record {
     colluding: usize,
     /// Counted up with each payload, so that no place is used twice.
     pub(super) versions: u32,
+    /// By which id its hosts know it; its own where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
+    #[serde(default)]
+    placement: Placement,
 }
 
 impl Record {
@@ -94,6 +126,18 @@ impl Record {
             hosts: config.hosts.iter().map(HostName::to_string).collect(),
             colluding: config.colluding,
             versions: 0,
+            site: None,
+            placement: config.placement.clone(),
+        }
+    }
+
+    /// The same elsewhere, under a new key.
+    pub(super) fn moved(&self, site: CollectionId, hosts: &[HostName], key: &CollectionKey) -> Record {
+        Record {
+            epoch: key.epoch(),
+            hosts: hosts.iter().map(HostName::to_string).collect(),
+            site: Some(site.to_string()),
+            ..self.clone()
         }
     }
 
@@ -109,6 +153,10 @@ impl Record {
         self.id.parse()
     }
 
+    pub(super) fn site(&self) -> Result<CollectionId> {
+        self.site.as_ref().unwrap_or(&self.id).parse()
+    }
+
     pub(super) fn config(&self) -> Result<CollectionConfig> {
         let metric = match self.metric.as_str() {
             "cosine" => Metric::Cosine,
@@ -116,8 +164,8 @@ impl Record {
             _ => return Err(damaged()),
         };
         let hosts = self.hosts.iter().map(|host| host.parse()).collect::<Result<Vec<HostName>>>()?;
-        let (dimension, colluding) = (self.dimension, self.colluding);
-        Ok(CollectionConfig { mode: self.mode.parse()?, dimension, metric, hosts, colluding })
+        let (dimension, colluding, placement) = (self.dimension, self.colluding, self.placement.clone());
+        Ok(CollectionConfig { mode: self.mode.parse()?, dimension, metric, hosts, colluding, placement })
     }
 }
 

@@ -7,7 +7,7 @@ use super::state::{Place, State};
 use crate::store::existing;
 use crate::vpk::request::{METHODS, Request};
 use crate::vpk::segment::NONCE;
-use crate::vpk::{CollectionId, CollectionKey, PayloadPlace, SegmentStamp};
+use crate::vpk::{CollectionId, CollectionKey, HostName, PayloadPlace, SegmentStamp};
 use crate::{Error, Result};
 
 /// A collection and a number in it.
@@ -29,6 +29,9 @@ const OUTBOX: TableDefinition<(&[u8; 16], u32, u64), &[u8]> = TableDefinition::n
 const PARCELS: TableDefinition<(&[u8; 16], u32, u64, u32), bool> = TableDefinition::new("vpk.own.parcels");
 /// The number and the digest of the manifest that counts.
 const ANCHORS: TableDefinition<&[u8; 16], (u64, &[u8; 32])> = TableDefinition::new("vpk.own.anchors");
+
+/// A site that does not count → the hosts that may keep something of it, as texts in JSON.
+const LEFTOVERS: TableDefinition<(&[u8; 16], &[u8; 16]), &str> = TableDefinition::new("vpk.own.leftovers");
 
 /// The order of a segment that stands for none: the vector is in the tail.
 const IN_TAIL: u64 = u64::MAX;
@@ -113,6 +116,23 @@ pub(super) fn parcels(
 pub(super) fn anchor(tx: &ReadTransaction, id: CollectionId) -> Result<Option<(u64, [u8; 32])>> {
     let Some(table) = existing(tx.open_table(ANCHORS))? else { return Ok(None) };
     Ok(table.get(&id.0)?.map(|row| (row.value().0, *row.value().1)))
+}
+
+/// What hosts may keep that does not count.
+pub(super) fn leftovers(tx: &ReadTransaction, id: CollectionId) -> Result<Vec<(CollectionId, Vec<HostName>)>> {
+    let Some(table) = existing(tx.open_table(LEFTOVERS))? else { return Ok(Vec::new()) };
+    table
+        .range((&id.0, &[0; 16])..=(&id.0, &[u8::MAX; 16]))?
+        .map(|entry| {
+            let (at, hosts) = entry?;
+            Ok((CollectionId(*at.value().1), read_hosts(hosts.value())?))
+        })
+        .collect()
+}
+
+fn read_hosts(text: &str) -> Result<Vec<HostName>> {
+    let texts: Vec<String> = serde_json::from_str(text).map_err(|error| damaged().with_source(error))?;
+    texts.iter().map(|host| host.parse()).collect()
 }
 
 /// A change of what the owner keeps of one collection.
@@ -221,17 +241,49 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Notes who may keep something of a site that does not count; nobody, where it counts.
+    pub(super) fn leave(&self, site: CollectionId, hosts: &[HostName]) -> Result<()> {
+        let mut table = self.tx.open_table(LEFTOVERS)?;
+        let at = (&self.id.0, &site.0);
+        if hosts.is_empty() {
+            table.remove(at)?;
+            return Ok(());
+        }
+        let texts: Vec<String> = hosts.iter().map(HostName::to_string).collect();
+        let text = serde_json::to_string(&texts)
+            .map_err(|error| Error::internal("a list of hosts cannot be written").with_source(error))?;
+        table.insert(at, text.as_str())?;
+        Ok(())
+    }
+
+    /// Notes that these hosts keep nothing of a site any more.
+    pub(super) fn swept(&self, site: CollectionId, hosts: &[HostName]) -> Result<()> {
+        let text = self.tx.open_table(LEFTOVERS)?.get((&self.id.0, &site.0))?.map(|text| text.value().to_owned());
+        let Some(text) = text else { return Ok(()) };
+        let mut left = read_hosts(&text)?;
+        left.retain(|host| !hosts.contains(host));
+        self.leave(site, &left)
+    }
+
+    /// Forgets the segments, and all that waits for the hosts of a site.
+    pub(super) fn clear_site(&self) -> Result<()> {
+        let id = &self.id.0;
+        self.tx.open_table(SEGMENTS)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
+        self.tx.open_table(OUTBOX)?.retain_in((id, 0, 0)..=(id, u32::MAX, u64::MAX), |_, _| false)?;
+        self.tx.open_table(PARCELS)?.retain_in((id, 0, 0, 0)..=(id, u32::MAX, u64::MAX, u32::MAX), |_, _| false)?;
+        Ok(())
+    }
+
     /// Forgets the collection and its keys.
     pub(super) fn forget(&self, name: &str) -> Result<()> {
         let id = &self.id.0;
         self.tx.open_table(RECORDS)?.remove(name)?;
         self.tx.open_table(KEYS)?.retain_in((id, 0)..=(id, u32::MAX), |_, _| false)?;
-        self.tx.open_table(SEGMENTS)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
+        self.clear_site()?;
         self.tx.open_table(ENTRIES)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
         self.tx.open_table(TAIL)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
         self.tx.open_table(PAYLOADS)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
-        self.tx.open_table(OUTBOX)?.retain_in((id, 0, 0)..=(id, u32::MAX, u64::MAX), |_, _| false)?;
-        self.tx.open_table(PARCELS)?.retain_in((id, 0, 0, 0)..=(id, u32::MAX, u64::MAX, u32::MAX), |_, _| false)?;
+        self.tx.open_table(LEFTOVERS)?.retain_in((id, &[0; 16])..=(id, &[u8::MAX; 16]), |_, _| false)?;
         self.tx.open_table(ANCHORS)?.remove(id)?;
         Ok(())
     }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Collection, HostName, Inner, blocking, tables};
+use futures::future::join_all;
+
+use super::pages::published;
+use super::site::Site;
+use super::{Collection, Current, HostName, Inner, blocking, tables};
 use crate::vpk::request::Call;
 use crate::vpk::{Anchor, Mode, Owner, PayloadPlace, SegmentStamp, open_payload};
 use crate::{Error, ErrorCode, Result};
@@ -41,6 +45,11 @@ impl HostReport {
         let right = |part: &PartState| *part == PartState::Right;
         self.segments.iter().all(right) && self.payloads.iter().all(right) && right(&self.manifest)
     }
+
+    /// Whether it could be asked so far. A host that could not is not asked for the rest.
+    fn is_there(&self) -> bool {
+        self.payloads.last().or(self.segments.last()) != Some(&PartState::Unknown)
+    }
 }
 
 impl Collection {
@@ -57,79 +66,95 @@ impl Collection {
 impl Inner {
     async fn verify(&self) -> Result<Vec<HostReport>> {
         let _record = self.lock().await?;
-        let (state, (key, owner), id) = (self.state(), self.owner(), self.id);
+        self.verify_locked().await
+    }
+
+    pub(super) async fn verify_locked(&self) -> Result<Vec<HostReport>> {
+        let (Current { state, key, owner, site }, id) = (self.current(), self.id);
         let anchor = self.store.read_async(move |tx| tables::anchor(tx, id)).await?;
-        let mut reports: Vec<HostReport> = self
-            .hosts
-            .iter()
+        let mut reports: Vec<HostReport> = (0..site.hosts.len())
             .map(|host| HostReport {
-                host: host.keeper.name(),
+                host: site.name(host),
                 segments: Vec::new(),
                 payloads: Vec::new(),
                 manifest: PartState::Missing,
             })
             .collect();
         for stamp in state.stamps() {
-            let states = self.verify_segment(&owner, stamp).await?;
+            let asked = reports.iter().map(HostReport::is_there).collect::<Vec<bool>>();
+            let states = verify_segment(&site, &owner, stamp, &asked).await?;
             reports.iter_mut().zip(states).for_each(|(report, state)| report.segments.push(state));
         }
         let places = state.known.iter().filter(|(_, known)| known.payload > 0);
         for place in places.map(|(id, known)| PayloadPlace { id: *id, version: known.payload }) {
             let name = key.payload_name(place)?;
-            for (host, report) in reports.iter_mut().enumerate() {
-                let fetched = self.call(host, Call::FetchPayload(name)).await;
-                let opened = fetched.and_then(|bytes| open_payload(&key, place, &bytes));
-                report.payloads.push(judged(&opened));
-            }
+            let looked = join_all(reports.iter().enumerate().map(async |(host, report)| {
+                if !report.is_there() {
+                    return PartState::Unknown;
+                }
+                let fetched = site.call(host, Call::FetchPayload(name)).await;
+                judged(&fetched.and_then(|bytes| open_payload(&key, place, &bytes)))
+            }));
+            let states = looked.await;
+            reports.iter_mut().zip(states).for_each(|(report, state)| report.payloads.push(state));
         }
         if let Some((sequence, digest)) = anchor {
             for (host, report) in reports.iter_mut().enumerate() {
-                report.manifest = judged(&self.published(host, &key, Anchor { sequence, digest }).await);
+                report.manifest = match report.is_there() {
+                    true => judged(&published(&site, host, &key, Anchor { sequence, digest }).await),
+                    false => PartState::Unknown,
+                };
             }
         }
         Ok(reports)
     }
+}
 
-    /// Of each host, whether its part of a segment is right: under `Split`, whether it fits together with the parts of others
-    /// that fit together.
-    async fn verify_segment(&self, owner: &Arc<dyn Owner>, stamp: SegmentStamp) -> Result<Vec<PartState>> {
-        let mut fetched = Vec::with_capacity(self.hosts.len());
-        for host in 0..self.hosts.len() {
-            fetched.push(self.call(host, Call::FetchSegment(stamp)).await);
+/// Of each host, whether its part of a segment is right: under `Split`, whether it fits together with the parts of others
+/// that fit together.
+async fn verify_segment(
+    site: &Site,
+    owner: &Arc<dyn Owner>,
+    stamp: SegmentStamp,
+    asked: &[bool],
+) -> Result<Vec<PartState>> {
+    let fetched = join_all(asked.iter().enumerate().map(async |(host, asked)| match asked {
+        true => site.call(host, Call::FetchSegment(stamp)).await,
+        false => Err(Error::unreachable("the host could not be asked")),
+    }))
+    .await;
+    let mut states: Vec<PartState> = fetched.iter().map(judged).collect();
+    let parts: Vec<Option<Vec<u8>>> = fetched.into_iter().map(Result::ok).collect();
+    let (owner, together) = (owner.clone(), site.config.colluding + 1);
+    blocking(move || {
+        let fits = |chosen: &[usize]| {
+            let some = |(host, part): (usize, &Option<Vec<u8>>)| part.clone().filter(|_| chosen.contains(&host));
+            let parts: Vec<Option<Vec<u8>>> = parts.iter().enumerate().map(some).collect();
+            owner.unseal(&stamp, &parts).is_ok()
+        };
+        let there: Vec<usize> = (0..parts.len()).filter(|host| parts[*host].is_some()).collect();
+        if owner.mode() != Mode::Split {
+            let wrong = there.iter().filter(|host| !fits(&[**host]));
+            wrong.for_each(|host| states[*host] = PartState::Wrong);
+            return Ok(states);
         }
-        let mut states: Vec<PartState> = fetched.iter().map(judged).collect();
-        let parts: Vec<Option<Vec<u8>>> = fetched.into_iter().map(Result::ok).collect();
-        let (owner, together) = (owner.clone(), self.config.colluding + 1);
-        blocking(move || {
-            let fits = |chosen: &[usize]| {
-                let some = |(host, part): (usize, &Option<Vec<u8>>)| part.clone().filter(|_| chosen.contains(&host));
-                let parts: Vec<Option<Vec<u8>>> = parts.iter().enumerate().map(some).collect();
-                owner.unseal(&stamp, &parts).is_ok()
+        let base = crate::vpk::split::choices(there.len(), together)
+            .into_iter()
+            .map(|chosen| chosen.into_iter().map(|at| there[at]).collect::<Vec<usize>>())
+            .find(|chosen| fits(chosen));
+        for host in &there {
+            states[*host] = match &base {
+                None => PartState::Undecided,
+                Some(base) if base.contains(host) => PartState::Right,
+                Some(base) => {
+                    let others = base.iter().skip(1).chain([host]).copied().collect::<Vec<usize>>();
+                    if fits(&others) { PartState::Right } else { PartState::Wrong }
+                }
             };
-            let there: Vec<usize> = (0..parts.len()).filter(|host| parts[*host].is_some()).collect();
-            if owner.mode() != Mode::Split {
-                let wrong = there.iter().filter(|host| !fits(&[**host]));
-                wrong.for_each(|host| states[*host] = PartState::Wrong);
-                return Ok(states);
-            }
-            let base = crate::vpk::split::choices(there.len(), together)
-                .into_iter()
-                .map(|chosen| chosen.into_iter().map(|at| there[at]).collect::<Vec<usize>>())
-                .find(|chosen| fits(chosen));
-            for host in &there {
-                states[*host] = match &base {
-                    None => PartState::Undecided,
-                    Some(base) if base.contains(host) => PartState::Right,
-                    Some(base) => {
-                        let others = base.iter().skip(1).chain([host]).copied().collect::<Vec<usize>>();
-                        if fits(&others) { PartState::Right } else { PartState::Wrong }
-                    }
-                };
-            }
-            Ok(states)
-        })
-        .await
-    }
+        }
+        Ok(states)
+    })
+    .await
 }
 
 fn judged<T>(found: &Result<T>) -> PartState {

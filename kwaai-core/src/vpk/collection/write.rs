@@ -8,8 +8,8 @@ use tokio::sync::MutexGuard;
 use super::item::Item;
 use super::shape::Record;
 use super::state::Place;
-use super::{Collection, Inner, blocking};
-use crate::vpk::request::{Call, Request};
+use super::{Collection, Current, Inner, blocking};
+use crate::vpk::request::Call;
 use crate::vpk::{PayloadPlace, Quantized, SegmentStamp};
 use crate::{Error, Result};
 
@@ -55,6 +55,7 @@ impl Collection {
     pub async fn flush(&self) -> Result<()> {
         self.change(|inner| async move {
             let record = inner.lock().await?;
+            inner.sweep().await?;
             inner.deliver_all(true).await?;
             inner.seal_tail(&record, 1).await?;
             inner.publish().await
@@ -66,8 +67,7 @@ impl Collection {
 impl Inner {
     async fn upsert(&self, items: Vec<Item>) -> Result<()> {
         let mut record = self.lock().await?;
-        let owner = self.owner().1;
-        let state = self.state();
+        let Current { state, owner, site, .. } = self.current();
         let (rows, versions) = {
             let (known, mut versions) = (state.known.clone(), record.versions);
             blocking(move || {
@@ -104,7 +104,7 @@ impl Inner {
         let mut next = record.clone();
         next.versions = versions;
         let rows = {
-            let (name, next, hosts) = (self.name.clone(), next.clone(), self.hosts.len());
+            let (name, next, hosts) = (self.name.clone(), next.clone(), site.hosts.len());
             let id = self.id;
             let work = self.store.write_async(move |tx| {
                 let change = super::Change { tx, id };
@@ -134,7 +134,7 @@ impl Inner {
             })
         })?;
         self.drop_empty().await?;
-        if let Err(error) = self.seal_tail(&record, self.config.segment()).await {
+        if let Err(error) = self.seal_tail(&record, site.config.segment()).await {
             tracing::debug!(code = %error.code(), "a segment waits for its hosts");
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Inner {
         let gone: Vec<(u64, u32)> =
             ids.iter().filter_map(|id| known.get(id).map(|known| (*id, known.payload))).collect();
         drop(known);
-        let (hosts, count) = (self.hosts.len(), gone.len());
+        let (hosts, count) = (self.site().hosts.len(), gone.len());
         self.write(move |change| {
             gone.iter().try_for_each(|(id, version)| {
                 change.remove_entry(*id)?;
@@ -176,17 +176,18 @@ impl Inner {
         if empty.is_empty() {
             return Ok(());
         }
-        let (id, hosts, gone) = (self.id, self.hosts.len(), empty.clone());
+        let (site, gone) = (self.site(), empty.clone());
+        let removing = site.clone();
         self.write(move |change| {
             for (order, stamp) in &gone {
                 change.remove_segment(*order)?;
-                let request = Request { collection: id, capability: None, call: Call::RemoveSegment(*stamp) };
-                (0..hosts).try_for_each(|host| change.send(host as u32, &request))?;
+                let request = removing.request(Call::RemoveSegment(*stamp));
+                (0..removing.hosts.len()).try_for_each(|host| change.send(host as u32, &request))?;
             }
             Ok(())
         })
         .await?;
-        self.hosts.iter().for_each(|host| host.behind.store(true, Ordering::Release));
+        (0..site.hosts.len()).for_each(|host| site.set_behind(host, true));
         self.change_state(|state| {
             empty.iter().for_each(|(order, _)| state.remove_segment(*order));
             Ok(())
@@ -198,15 +199,15 @@ impl Inner {
     }
 
     /// Seals the vectors of the tail, as long as there are `least` of them.
-    async fn seal_tail(&self, _record: &MutexGuard<'_, Record>, least: usize) -> Result<()> {
+    pub(super) async fn seal_tail(&self, _record: &MutexGuard<'_, Record>, least: usize) -> Result<()> {
         loop {
-            let state = self.state();
+            let Current { state, owner, site, .. } = self.current();
             if state.tail.len() < least.max(1) {
                 return Ok(());
             }
-            let batch: Vec<u64> = state.tail.keys().copied().take(self.config.segment()).collect();
+            let batch: Vec<u64> = state.tail.keys().copied().take(site.config.segment()).collect();
             let vectors: Vec<Vec<i32>> = batch.iter().filter_map(|id| state.tail.get(id)).map(|v| v.to_vec()).collect();
-            let (stamp, late) = self.place(self.owner().1, vectors).await?;
+            let (stamp, late) = self.place(owner, vectors).await?;
             let order = state.next_order();
             let entries: Vec<(u64, Place, f32, u32)> = batch
                 .iter()
@@ -237,21 +238,21 @@ impl Inner {
     }
 
     /// Writes down that a segment is where it is, and what waits for the hosts that have not got it.
-    pub(super) async fn commit_segment(
+    async fn commit_segment(
         &self,
         stamp: SegmentStamp,
         late: Vec<(usize, Vec<u8>)>,
         work: impl FnOnce(&super::Change<'_>) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        let id = self.id;
+        let site = self.site();
         let waiting: Vec<usize> = late.iter().map(|(host, _)| *host).collect();
         // Marked before it is written: a host that is taken for late is asked, one that is taken for current is believed.
-        waiting.iter().for_each(|host| self.hosts[*host].behind.store(true, Ordering::Release));
+        waiting.iter().for_each(|host| site.set_behind(*host, true));
         let written = self
             .write(move |change| {
                 work(&change)?;
                 late.into_iter().try_for_each(|(host, bytes)| {
-                    let request = Request { collection: id, capability: None, call: Call::PutSegment(bytes) };
+                    let request = site.request(Call::PutSegment(bytes));
                     change.send(host as u32, &request)
                 })
             })

@@ -61,6 +61,14 @@ public class VectorCollection internal constructor(private val native: NativeCol
      */
     public suspend fun verify(): List<HostReport> = call { native.verify(null).map { it.read() } }
 
+    /**
+     * Verifies what the hosts have, and puts others in the place of those that are lost or lie: those of [hosts] in their order, or
+     * ones that are found. Everything is sealed anew under a new key. Searches go on meanwhile.
+     */
+    public suspend fun repair(hosts: List<String>? = null): Repair = call {
+        native.repair(hosts?.map { it.sound("host") }, null).read()
+    }
+
     /** Seals everything anew under a new key, without what was deleted. The hosts need room for both meanwhile. */
     public suspend fun rotate(): Unit = call { native.rotate(null) }
 

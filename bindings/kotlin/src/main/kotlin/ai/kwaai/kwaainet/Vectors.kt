@@ -3,13 +3,17 @@ package ai.kwaai.kwaainet
 import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.jsonObject
+import ai.kwaai.kwaainet.internal.AuditFinding as NativeFinding
+import ai.kwaai.kwaainet.internal.AuditReport as NativeAudit
 import ai.kwaai.kwaainet.internal.CollectionConfig as NativeConfig
 import ai.kwaai.kwaainet.internal.CollectionStats as NativeStats
 import ai.kwaai.kwaainet.internal.FoundVector as NativeFoundVector
 import ai.kwaai.kwaainet.internal.FoundVectors as NativeFoundVectors
+import ai.kwaai.kwaainet.internal.HostOffer as NativeOffer
 import ai.kwaai.kwaainet.internal.HostReport as NativeReport
 import ai.kwaai.kwaainet.internal.HostedVectors as NativeHosted
 import ai.kwaai.kwaainet.internal.Leakage as NativeLeakage
+import ai.kwaai.kwaainet.internal.Repair as NativeRepair
 
 /** How vectors are hidden from their hosts. */
 public enum class Privacy {
@@ -153,6 +157,83 @@ public data class HostReport(
     val manifest: PartState,
 )
 
+/** A node that says that it hosts, as it answered when it was asked. */
+public data class HostOffer(
+    /** Its PeerId. */
+    val host: String,
+    val tier: Tier,
+    /** What it has left for this node; 0 when it was refused. */
+    val freeBytes: Long,
+    /** `null` when it was not asked, or did not answer. */
+    val latencyMs: Double?,
+    /** The DIDs that are proven to be its person's or its organisation's. */
+    val operators: List<String>,
+    /** The address ranges that its connections come from; none when it is reached through relays alone. */
+    val networks: List<String>,
+    /** The code of what keeps it from being used; `null` when it can be. */
+    val refusal: String?,
+    /** The same in words. */
+    val reason: String?,
+)
+
+/** What a repair did. */
+public data class Repair(
+    /** The hosts that did not have what they should, or could not be asked. */
+    val lost: List<String>,
+    /** Those that have it in their place. */
+    val added: List<String>,
+)
+
+/** What an attacker tries. */
+public enum class Attack {
+    /** Which document a stored row is, after the rotation that fits known pairs best. */
+    KNOWN_PAIRS,
+
+    /** Known vectors and texts as bytes. */
+    DICTIONARY,
+
+    /** Which of eight stored rows was the longest vector. */
+    SCALE,
+
+    /** Which two documents a difference of stored rows belongs to. */
+    REUSE,
+
+    /** Which of eight documents is stored at all. */
+    MEMBERSHIP,
+}
+
+/** How an attack went. */
+public data class AuditFinding(
+    val attack: Attack,
+    /** 0 where there was nothing to guess. */
+    val trials: Long,
+    val hits: Long,
+    /** How often a try succeeds by luck, from 0 to 1. */
+    val chance: Double,
+)
+
+/** What a host could learn from what it keeps. */
+public data class HostAudit(
+    val host: String,
+    /** How many it handed out that were looked at. */
+    val bytes: Long,
+    val findings: List<AuditFinding>,
+)
+
+/** What the hosts of a collection could learn from what they keep. */
+public data class AuditReport(
+    val privacy: Privacy,
+    /** How many were looked at. */
+    val vectors: Long,
+    val hosts: List<HostAudit>,
+    /** The same attacks against copies that must fall to them. */
+    val control: List<AuditFinding>,
+    /** Whether they did. If not, the rest says nothing. */
+    val meaningful: Boolean,
+    /** Whether no attack on a host succeeded more than three times as often as by luck. */
+    val hidden: Boolean,
+)
+
 private fun state(name: String): PartState = named(PartState.entries, "state", name)
 
 internal fun NativeHosted.read() = HostedVectors(
@@ -174,3 +255,16 @@ private fun NativeFoundVector.read() =
 
 internal fun NativeReport.read() =
     HostReport(host, right, segments.map(::state), payloads.map(::state), state(manifest))
+
+internal fun NativeOffer.read() =
+    HostOffer(host, Tier.of(tier), freeBytes.toLong(), latencyMs, operators, networks, refusal, reason)
+
+internal fun NativeRepair.read() = Repair(lost, added)
+
+private fun NativeFinding.read() =
+    AuditFinding(named(Attack.entries, "attack", attack), trials, hits, chance)
+
+internal fun NativeAudit.read() = AuditReport(
+    Privacy.of(privacy), vectors, hosts.map { HostAudit(it.host, it.bytes, it.findings.map { one -> one.read() }) },
+    control.map { it.read() }, meaningful, hidden,
+)

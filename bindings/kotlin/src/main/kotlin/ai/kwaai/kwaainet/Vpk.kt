@@ -33,9 +33,12 @@ public class Vpk internal constructor(private val native: NativeVpk) {
     /**
      * Makes a collection at its hosts, under a new key.
      *
-     * [hosts] are PeerIds, DIDs, or `here` for this node: one under [Privacy.PLAIN] and [Privacy.SEAL], twice [colluding] and one
-     * more, 16 at most, under [Privacy.SPLIT]. [colluding] is how many of them may work together and still learn nothing, 1 unless
+     * [hosts] are PeerIds, DIDs, or `here` for this node: 1 to 16 with a copy each under [Privacy.PLAIN] and [Privacy.SEAL], twice
+     * [colluding] and one more, 16 at most, under [Privacy.SPLIT]. [colluding] is how many of them may work together and still learn nothing, 1 unless
      * set. Vectors are compared by their cosine unless [metric] says otherwise.
+     *
+     * With an empty list independent hosts are found, as by [discover]: [replicas] of them, or as many as are needed and one to
+     * spare.
      */
     public suspend fun create(
         name: String,
@@ -44,16 +47,37 @@ public class Vpk internal constructor(private val native: NativeVpk) {
         hosts: List<String>,
         metric: Metric? = null,
         colluding: Int? = null,
+        replicas: Int? = null,
+        freeBytes: Long? = null,
+        minTier: Tier? = null,
+        distinctNetworks: Boolean? = null,
     ): VectorCollection = call {
         val at = hosts.map { it.sound("host") }
         VectorCollection(
             made {
                 native.create(
-                    name.sound("name"), dimension.toLong(), privacy.wire(), at, metric?.wire(), colluding?.toLong(), it,
+                    name.sound("name"), dimension.toLong(), privacy.wire(), at, metric?.wire(), colluding?.toLong(),
+                    replicas?.toLong(), freeBytes, minTier?.wire(), distinctNetworks, it,
                 )
             },
         )
     }
+
+    /**
+     * The nodes that say that they host, each as it answered just now; those that can be used first, the fastest of them first. Each
+     * must have [freeBytes] left, 16 MiB unless set, and [minTier], the policy's minimum of [Purpose.STORE_VECTORS] unless set.
+     */
+    public suspend fun discover(
+        freeBytes: Long? = null,
+        minTier: Tier? = null,
+        distinctNetworks: Boolean? = null,
+    ): List<HostOffer> = call { native.discover(freeBytes, minTier?.wire(), distinctNetworks, null).map { it.read() } }
+
+    /**
+     * Attacks what the hosts keep of a collection, beside copies that must fall to the same attacks. It needs 128 sealed vectors, and
+     * takes minutes at the largest dimensions.
+     */
+    public suspend fun audit(name: String): AuditReport = call { native.audit(name.sound("name"), null).read() }
 
     /** Opens a collection that was made before. While it is open, the same name returns the same one. */
     public suspend fun open(name: String): VectorCollection =

@@ -232,9 +232,16 @@ val VERBS: Map<String, Call> = mapOf(
     "Vpk.create" to { on, a ->
         (on as Vpk).create(
             a.need("name"), a.needInt("dimension"), Privacy.of(a.need("privacy")), a.needTexts("hosts"),
-            a.text("metric")?.let(Metric::of), a.int("colluding"),
+            a.text("metric")?.let(Metric::of), a.int("colluding"), a.int("replicas"), a.long("free_bytes"),
+            a.text("min_tier")?.let(Tier::of), a.maybe<Boolean>("distinct_networks"),
         )
     },
+    "Vpk.discover" to { on, a ->
+        (on as Vpk).discover(
+            a.long("free_bytes"), a.text("min_tier")?.let(Tier::of), a.maybe<Boolean>("distinct_networks"),
+        )
+    },
+    "Vpk.audit" to { on, a -> (on as Vpk).audit(a.need("name")) },
     "Vpk.open" to { on, a -> (on as Vpk).open(a.need("name")) },
     "Vpk.collections" to { on, _ -> (on as Vpk).collections() },
     "Vpk.destroy" to { on, a -> (on as Vpk).destroy(a.need("name")) },
@@ -257,6 +264,7 @@ val VERBS: Map<String, Call> = mapOf(
     },
     "VectorCollection.flush" to { on, _ -> (on as VectorCollection).flush() },
     "VectorCollection.verify" to { on, _ -> (on as VectorCollection).verify() },
+    "VectorCollection.repair" to { on, a -> (on as VectorCollection).repair(a.texts("hosts")) },
     "VectorCollection.rotate" to { on, _ -> (on as VectorCollection).rotate() },
     "VectorCollection.export_key" to { on, a -> (on as VectorCollection).exportKey(a.need("passphrase")) },
     "VectorCollection.shutdown" to { on, _ -> (on as VectorCollection).shutdown() },
