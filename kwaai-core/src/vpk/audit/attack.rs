@@ -109,7 +109,7 @@ pub(super) fn guesses(rows: &Rows, known: &Known, reused: &Rows) -> Result<Vec<F
     let truth = DMatrix::from_fn(count, dimension, |row, column| f64::from(known.vectors[row][column]));
     let rotation = procrustes(&rows.numbers.rows(0, half).into(), &truth.rows(0, half).into())?;
     let guess = rows.numbers.rows(half, end - half) * rotation;
-    let likeness = |unknown: usize, document: usize| cosine(&guess.row(unknown), &truth.row(document));
+    let likeness = |unknown: usize, document: usize| cosine(guess.row(unknown), truth.row(document));
     let unknown = end - half;
 
     let pairs = (0..unknown.min(TRIALS)).map(|trial| {

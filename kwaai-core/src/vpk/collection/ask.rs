@@ -18,8 +18,11 @@ const AFTERWARDS: Duration = Duration::from_secs(10);
 /// The inner error is one after which another attempt makes sense.
 pub(super) type Attempt = Result<std::result::Result<Scores, Error>>;
 
+/// One host's reply to a question, with the host's place.
+type Asked = Pin<Box<dyn Future<Output = (usize, Result<Vec<u8>>)> + Send>>;
+
 /// The replies to one question as they come.
-type Replies = FuturesUnordered<Pin<Box<dyn Future<Output = (usize, Result<Vec<u8>>)> + Send>>>;
+type Replies = FuturesUnordered<Asked>;
 
 /// A question, and what a session needs, for each host.
 struct Asking {
@@ -28,7 +31,7 @@ struct Asking {
 }
 
 impl Asking {
-    fn ask(&self, host: usize) -> Pin<Box<dyn Future<Output = (usize, Result<Vec<u8>>)> + Send>> {
+    fn ask(&self, host: usize) -> Asked {
         let (site, (part, session)) = (self.site.clone(), self.parts[host].clone());
         Box::pin(async move {
             let start = Instant::now();
