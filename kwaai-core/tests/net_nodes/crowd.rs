@@ -10,7 +10,7 @@ use kwaai_core::net::{Limits, Network, NetworkConfig, Peers};
 use super::support::{TCP, address, config, start};
 
 /// `make soak` takes 200.
-const NODES: usize = 60;
+const NODES: usize = 30;
 /// Whom each node looks for: those so many places further on, so that each is looked for by as many.
 const STRIDES: [usize; 3] = [1, 17, 41];
 /// Lookups at the same time; more would measure the machine.
