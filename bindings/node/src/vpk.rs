@@ -103,7 +103,7 @@ impl VectorCollection {
 
     #[napi]
     pub fn config(&self) -> Result<String> {
-        json(&self.0.config()).map_err(thrown)
+        json(self.0.config()).map_err(thrown)
     }
 
     #[napi]
