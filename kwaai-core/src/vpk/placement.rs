@@ -244,6 +244,7 @@ mod tests {
         ];
         offers[2].operators = vec![did(90), did(91)];
         offers[3].operators = vec![did(91)];
+        offers[4].operators = vec![did(91)];
         // The second is faster than the first in its range; the fourth is there twice and the third's; the fastest wins.
         assert_eq!(choose(&offers, &[], (1, 9), &placement).unwrap(), [peer(4), peer(2)]);
         let anywhere = Placement { distinct_networks: false, ..placement.clone() };
