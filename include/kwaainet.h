@@ -452,7 +452,7 @@ enum kwaai_status_t kwaai_collection_rotate_async(const struct kwaai_collection_
                                                   struct kwaai_error_t **error);
 
 // Verifies what the hosts have, and puts others in the place of those that answered wrongly, lost something or cannot be
-// reached: those of `hosts_json`, an array as for `kwaai_vpk_create`, or ones that are found. Everything is sealed anew then;
+// reached: those that are given, an array as for `kwaai_vpk_create`, or ones that are found. Everything is sealed anew then;
 // searches go on meanwhile. As JSON, the hosts that were `lost` and those that were `added`.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `hosts_json` and `error` may be
