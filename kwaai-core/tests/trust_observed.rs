@@ -111,6 +111,10 @@ async fn links_take_one_place_for_each_side_and_only_while_they_hold() {
         stranger.import_presented(&did(1), &shown).await.unwrap().is_empty(),
         "with nobody that anybody vouches for"
     );
+    for _ in 0..5 {
+        stranger.record(&did(1), Observation::new(Outcome::Good, clock.now())).unwrap();
+    }
+    assert_eq!(stranger.import_presented(&did(1), &shown).await.unwrap().len(), 2, "unless the node is Known itself");
     let first = reader(3).await;
     assert_eq!(first.import_presented(&did(1), &shown).await.unwrap().len(), 2);
     assert_eq!(first.import_presented(&did(1), &shown).await.unwrap().len(), 0, "both sides are known");

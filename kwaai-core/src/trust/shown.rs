@@ -65,7 +65,7 @@ impl TrustGraph {
     /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer, under its key
     /// and those before it in its history: what issuers say that this node trusts for the type, at most
     /// [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others who are Known here themselves, and the two sides of its links to a person
-    /// or an organisation of whom a trusted issuer says something; and that. The others are passed over, because a peer may show
+    /// or an organisation of whom a trusted issuer says something, with that, or to any where the peer is Known itself. The others are passed over, because a peer may show
     /// anything to anybody, and keys cost nothing; and so is everything under a key that was replaced.
     ///
     /// # Errors
@@ -89,7 +89,10 @@ impl TrustGraph {
         let mut links = self.links_of(&keys, now)?;
         let known: BTreeSet<Did> = links.iter().map(|(issuer, _)| *issuer).filter(|did| !keys.contains(did)).collect();
         let mut linked = linked(&keys, &sound, now, &known);
-        self.retain_vouched(&mut linked, &sound, &trusted)?;
+        // Of a peer that is Known by itself a link tells who is behind it, also where it lends nothing.
+        if self.known(BTreeSet::from([*peer]))?.is_empty() {
+            self.retain_vouched(&mut linked, &sound, &trusted)?;
+        }
         for identity in &linked {
             links.extend(self.links_of(&[*identity], now)?.into_iter().filter(|(issuer, _)| keys.contains(issuer)));
         }
@@ -158,8 +161,7 @@ impl TrustGraph {
         Ok(read.into_iter().filter_map(|(.., credential)| credential.verified(now).ok()).collect())
     }
 
-    /// Leaves those identities of whom a trusted issuer says something that counts, among what is shown or what is kept. A link
-    /// with another would lend nothing.
+    /// Leaves those identities of whom a trusted issuer says something that counts, among what is shown or what is kept.
     fn retain_vouched(
         &self,
         identities: &mut BTreeSet<Did>,

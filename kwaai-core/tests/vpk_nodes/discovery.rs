@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kwaai_core::identity::PeerId;
 use kwaai_core::net::hivemind::record::keys::{OUR_VPK_NODES, VPK_NODES};
-use kwaai_core::trust::{LinkType, Tier, TrustGraph};
+use kwaai_core::trust::{CredentialType, LinkType, Tier, TrustGraph};
 use kwaai_core::vpk::{CollectionConfig, DepotPolicy, HostName, HostOffer, Mode, Placement};
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::Map;
@@ -134,6 +134,11 @@ async fn a_collection_that_names_no_hosts_gets_independent_ones_and_a_person_cou
     // A person has two of them, which both sides say.
     let dir = tempfile::tempdir().unwrap();
     let person = TrustGraph::open_dir(dir.path()).unwrap();
+    // Of whom somebody whom the owner trusts says something, so that the links of strangers with them are kept.
+    let issuer = nodes[4].trust();
+    let pledge = issuer.issue(CredentialType::FiduciaryPledge, person.did(), Map::new(), None).await.unwrap();
+    owner.trust().trust_issuer(issuer.did(), &[CredentialType::FiduciaryPledge]).unwrap();
+    owner.trust().import_credential(&pledge.to_json()).await.unwrap();
     for node in &nodes[..2] {
         let trust = node.trust();
         let theirs = person.issue_binding(node.did(), LinkType::Person, None).await.unwrap();
