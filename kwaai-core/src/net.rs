@@ -21,7 +21,7 @@ mod messages;
 mod meter;
 mod metrics;
 mod peers;
-mod range;
+pub(crate) mod range;
 mod reach;
 pub(crate) mod relay;
 mod rpc;

@@ -8,38 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 from math import log10
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from measure import ROOT, RUNS, line, program, results
+
 JUDGE = ROOT / "tests" / "judges" / "hivemind"
-RUNS = int(os.environ.get("BENCH_RUNS", "7"))
-
-
-def program(profile: str) -> str:
-    built = subprocess.run(
-        ["cargo", "build", "--locked", "-p", "kwaai-core", "--bench", "net", "--profile", profile, "--message-format=json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
-    )
-    messages = [json.loads(text) for text in built.stdout.splitlines() if text.startswith("{")]
-    return next(m["executable"] for m in messages if m.get("target", {}).get("name") == "net" and m.get("executable"))
 
 
 def run(bench: str, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run([bench, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def line(id: str, part: int, name: str, value: float, unit: str, bar: float, better: str, **more: Any) -> dict[str, Any]:
-    cpu = next((text.split(":")[1].strip() for text in open("/proc/cpuinfo") if text.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
-    return {"id": id, "part": part, "name": name, "value": round(value, 4), "unit": unit, "bar": bar, "better": better,
-            "peer": None, "peer_value": None, "own_value": value, "runs": RUNS, "spread": 0.0, **more,
-            "load": os.getloadavg()[0], "cpu": cpu, "commit": commit}
+    return results(bench, *arguments)[-1]
 
 
 def spread(values: list[float]) -> float:
@@ -119,7 +98,7 @@ def plot(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    bench = program(os.environ.get("KWAAI_PROFILE", "release"))
+    bench = program("net")
     beside = run(bench, "dht", str(JUDGE), str(RUNS))
     rows = [*dht(beside), *server(run(bench, "server")), *others(bench)]
     out = ROOT / "target" / "bench"

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-RUNS = int(os.environ.get("BENCH_RUNS", "7"))
+from measure import ROOT, RUNS, line, program, results
+
 SEED = os.environ.get("BENCH_FIRST_SEED", "0")
 SEEDS = os.environ.get("BENCH_SEEDS", "3")
 METRICS = {
@@ -32,18 +30,8 @@ METRICS = {
 COLOURS = dict(zip(METRICS, ("#999999", "#d98c3f", "#e0b84c", "#7a9fd0", "#1f6f4a", "#8fc4a5")))
 
 
-def program(profile: str) -> str:
-    built = subprocess.run(
-        ["cargo", "build", "-p", "kwaai-core", "--bench", "trust", "--profile", profile, "--message-format=json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
-    )
-    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
-    return next(m["executable"] for m in messages if m.get("target", {}).get("name") == "trust" and m.get("executable"))
-
-
 def run(bench: str, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run([bench, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return results(bench, *arguments)[-1]
 
 
 def openssl() -> float:
@@ -51,14 +39,6 @@ def openssl() -> float:
     done = subprocess.run(["openssl", "speed", "-seconds", "1", "ed25519"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     row = next(line for line in done.stdout.splitlines() if "Ed25519" in line)
     return float(re.findall(r"[\d.]+", row.split(")")[-1])[-1])
-
-
-def line(id: str, part: int, name: str, value: float, unit: str, bar: float, better: str, **more: Any) -> dict[str, Any]:
-    cpu = next((text.split(":")[1].strip() for text in open("/proc/cpuinfo") if text.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
-    return {"id": id, "part": part, "name": name, "value": round(value, 4), "unit": unit, "bar": bar, "better": better,
-            "peer": None, "peer_value": None, "own_value": value, "runs": RUNS, "spread": 0.0, **more,
-            "load": os.getloadavg()[0], "cpu": cpu, "commit": commit}
 
 
 def verification(bench: str) -> dict[str, Any]:
@@ -132,7 +112,7 @@ def plot(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    bench = program(os.environ.get("KWAAI_PROFILE", "release"))
+    bench = program("trust")
     found = run(bench, "threats", SEED, SEEDS)
     table(found)
     rows = [verification(bench), *threats(found), *speeds(run(bench, "speed"))]

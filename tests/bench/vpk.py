@@ -7,40 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+import measure
+from measure import ROOT, program, results
+
 VECTORS = int(os.environ.get("BENCH_VECTORS", "50000"))
 DIMENSION = 384
 #: Each figure is a median of so many questions, as in `kwaai-core/benches/vpk.rs`.
 QUESTIONS = 20
-
-
-def program(profile: str) -> str:
-    built = subprocess.run(
-        ["cargo", "build", "-p", "kwaai-core", "--features", "vpk", "--bench", "vpk", "--profile", profile, "--message-format=json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
-    )
-    messages = [json.loads(text) for text in built.stdout.splitlines() if text.startswith("{")]
-    return next(m["executable"] for m in messages if m.get("target", {}).get("name") == "vpk" and m.get("executable"))
+line = partial(measure.line, runs=QUESTIONS)
 
 
 def run(bench: str, vectors: int) -> dict[str, dict[str, Any]]:
     """The cases: one host under `seal`, one of three under `split`, five nodes."""
-    done = subprocess.run([bench, str(vectors), str(DIMENSION)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    seal, split, nodes = [json.loads(text) for text in done.stdout.splitlines() if text.startswith("{")]
+    seal, split, nodes = results(bench, str(vectors), str(DIMENSION))
     return {"seal": seal, "split": split, "nodes": nodes}
-
-
-def line(id: str, part: int, name: str, value: float, unit: str, bar: float, better: str, **more: Any) -> dict[str, Any]:
-    cpu = next((text.split(":")[1].strip() for text in open("/proc/cpuinfo") if text.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
-    return {"id": id, "part": part, "name": name, "value": round(value, 4), "unit": unit, "bar": bar, "better": better,
-            "peer": None, "peer_value": None, "own_value": value, "runs": QUESTIONS, "spread": 0.0, **more,
-            "load": os.getloadavg()[0], "cpu": cpu, "commit": commit}
 
 
 def skipped(id: str, part: int, name: str, unit: str, bar: float, reason: str, better: str = "lower") -> dict[str, Any]:
@@ -96,7 +79,7 @@ def plot(full: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    bench = program(os.environ.get("KWAAI_PROFILE", "release"))
+    bench = program("vpk", "--features", "vpk")
     small, full = run(bench, VECTORS // 5), run(bench, VECTORS)
     found = rows(small, full)
     out = ROOT / "target" / "bench"

@@ -1,6 +1,7 @@
 //! Blocks of neighbouring IP addresses. Whoever has one address of a block often has many, so a bound for each peer alone says
 //! nothing.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use libp2p::Multiaddr;
@@ -23,6 +24,11 @@ impl Range {
     /// What one provider's customer can have at most without effort: an IPv4 /16, an IPv6 /48.
     pub(crate) fn wide(ip: IpAddr) -> Range {
         Range::of(ip, 16, 48)
+    }
+
+    /// What one customer or one rack has: an IPv4 /24, an IPv6 /48.
+    pub(crate) fn site(ip: IpAddr) -> Range {
+        Range::of(ip, 24, 48)
     }
 
     fn of(ip: IpAddr, bits_4: u8, bits_6: u8) -> Range {
@@ -49,6 +55,12 @@ impl Range {
                 Some((names, names))
             }
         }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.prefix, self.bits)
     }
 }
 

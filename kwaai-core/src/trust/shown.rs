@@ -65,8 +65,9 @@ impl TrustGraph {
     /// Keeps, of the credentials that a peer presented, those that can count here. These are, about this very peer, under its key
     /// and those before it in its history: what issuers say that this node trusts for the type, at most
     /// [`MAX_SHOWN_ENDORSEMENTS`] endorsements by others who are Known here themselves, and the two sides of its links to a person
-    /// or an organisation of whom a trusted issuer says something, with that, or to any where the peer is Known itself. The others are passed over, because a peer may show
-    /// anything to anybody, and keys cost nothing; and so is everything under a key that was replaced.
+    /// or an organisation of whom a trusted issuer says something, with that, or to any where the peer is Known itself. The others
+    /// are passed over, because a peer may show anything to anybody, and keys cost nothing; and so is everything under a key that
+    /// was replaced.
     ///
     /// # Errors
     /// Only failures of this node itself, such as a full disk.

@@ -5,7 +5,7 @@
 //! that is up has not answered anything rightly yet, so that no score moves.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -158,6 +158,7 @@ impl TrustGraph {
             return Ok(days.into_keys().collect());
         }
         let known = self.known(days.keys().copied().collect())?;
+        let connected: BTreeSet<&Did> = connected.iter().collect();
         let mut ranked: Vec<Did> = days.keys().copied().collect();
         ranked.sort_by_key(|peer| {
             let seen = days[peer];

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
 use libp2p::PeerId;
+use rand::seq::SliceRandom;
 
 use super::depot::Depot;
 use super::directory::{Advert, Directory};
@@ -13,9 +14,10 @@ use super::kept::Room;
 use super::placement::{self, HostOffer, Placement, range};
 use super::request::{Call, Request};
 use super::{CollectionId, Mode};
+use crate::blocking::blocking;
 use crate::identity::Did;
 use crate::net::Peers;
-use crate::trust::{Minimum, Purpose, Score, TrustGraph};
+use crate::trust::{Minimum, Purpose, Tier, TrustGraph};
 use crate::{Error, Result};
 
 /// The most hosts that are asked at once, and in one search for some.
@@ -103,7 +105,11 @@ impl Hosts {
         let mut found = directory.hosts().await?;
         found.sort();
         found.dedup();
-        found.truncate(MOST);
+        if found.len() > MOST {
+            // Names cost nothing, and a crowd of them must not stand before those that this node knows.
+            let trust = self.trust.clone();
+            found = blocking(move || best_known(&trust, found)).await?;
+        }
         let asked = found.into_iter().map(|host| self.offer(&**directory, host, placement));
         let mut offers: Vec<HostOffer> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         offers.sort_by_key(|offer| (!offer.is_fit(), offer.latency, offer.host));
@@ -130,14 +136,14 @@ impl Hosts {
         let did = Did::from_peer_id(&offer.host).map_err(|_| {
             Error::untrusted_peer("the host's PeerId carries no key, so that no credential can be about it")
         })?;
-        if self.stands(&did, placement)?.1.is_err() || self.trust.bindings(&did)?.is_empty() {
+        let mut standing = self.standing(did, placement).await?;
+        if standing.suffices.is_err() || standing.operators.is_empty() {
             directory.acquaint(offer.host).await;
+            standing = self.standing(did, placement).await?;
         }
-        let (score, stands) = self.stands(&did, placement)?;
-        offer.tier = score.tier;
-        offer.operators = self.operators(&did)?;
+        (offer.tier, offer.operators) = (standing.tier, standing.operators);
         // Whom this node would not use, it does not tell that it looks for hosts.
-        stands?;
+        standing.suffices?;
         let keeper = self.keeper(HostName::Peer(offer.host))?;
         let health = Request { collection: CollectionId([0; 16]), capability: None, call: Call::Health };
         keeper.call(health.clone()).await?;
@@ -158,7 +164,7 @@ impl Hosts {
         let HostName::Peer(peer) = host else { return Ok(None) };
         let mut offer = HostOffer::new(peer);
         if let Ok(did) = Did::from_peer_id(&peer) {
-            offer.operators = self.operators(&did)?;
+            offer.operators = operators(&self.trust, &did)?;
         }
         if let Some(directory) = &self.directory {
             offer.networks = networks(&**directory, peer);
@@ -166,27 +172,53 @@ impl Hosts {
         Ok(Some(offer))
     }
 
-    fn operators(&self, node: &Did) -> Result<Vec<Did>> {
-        let links = self.trust.bindings(node)?.into_iter().filter(|link| link.node == *node);
-        let mut operators: Vec<Did> = links.map(|link| link.identity).collect();
-        operators.sort();
-        operators.dedup();
-        Ok(operators)
+    /// Where a host stands with this node. Scores and links are read off the async workers.
+    async fn standing(&self, host: Did, placement: &Placement) -> Result<Standing> {
+        let (trust, min_tier) = (self.trust.clone(), placement.min_tier);
+        blocking(move || {
+            let minimum = match min_tier {
+                Some(tier) => Minimum::from(tier),
+                None => trust.policy()?.minimum(Purpose::StoreVectors),
+            };
+            let score = trust.score(&host)?;
+            let suffices = match minimum.is_met_by(&score) {
+                true => Ok(()),
+                false => {
+                    Err(Error::untrusted_peer("the host is below the tier that the collection's placement asks for")
+                        .with("tier", score.tier)
+                        .with("score", score.value)
+                        .with("needed", minimum))
+                }
+            };
+            Ok(Standing { tier: score.tier, suffices, operators: operators(&trust, &host)? })
+        })
+        .await
     }
+}
 
-    fn stands(&self, did: &Did, placement: &Placement) -> Result<(Score, Result<()>)> {
-        let score = self.trust.score(did)?;
-        let stands = match placement.min_tier.map(Minimum::from) {
-            None => self.trust.require(did, Purpose::StoreVectors),
-            Some(minimum) if minimum.is_met_by(&score) => Ok(()),
-            Some(minimum) => {
-                Err(Error::untrusted_peer("the host is below the tier that the collection's placement asks for")
-                    .with("tier", score.tier)
-                    .with("needed", minimum))
-            }
-        };
-        Ok((score, stands))
-    }
+/// How far a host is trusted, whether that suffices, and whose it is.
+struct Standing {
+    tier: Tier,
+    suffices: Result<()>,
+    operators: Vec<Did>,
+}
+
+fn operators(trust: &TrustGraph, node: &Did) -> Result<Vec<Did>> {
+    let links = trust.bindings(node)?.into_iter().filter(|link| link.node == *node);
+    let mut operators: Vec<Did> = links.map(|link| link.identity).collect();
+    operators.sort();
+    operators.dedup();
+    Ok(operators)
+}
+
+/// The [`MOST`] of these hosts with the highest scores, drawn where they are alike.
+fn best_known(trust: &TrustGraph, mut hosts: Vec<PeerId>) -> Result<Vec<PeerId>> {
+    hosts.shuffle(&mut rand::rng());
+    let (known, dids): (Vec<PeerId>, Vec<Did>) =
+        hosts.into_iter().filter_map(|host| Some((host, Did::from_peer_id(&host).ok()?))).unzip();
+    let mut ranked: Vec<(f64, PeerId)> = trust.scores(&dids)?.iter().map(|score| score.value).zip(known).collect();
+    ranked.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    Ok(ranked.into_iter().take(MOST).map(|(_, host)| host).collect())
 }
 
 fn networks(directory: &dyn Directory, host: PeerId) -> Vec<String> {
@@ -201,4 +233,37 @@ fn advert(depot: &Depot) -> Result<Advert> {
     let used = tenants.iter().fold(0u64, |sum, tenant| sum.saturating_add(tenant.bytes));
     let capacity_bytes = depot.policy().capacity_bytes;
     Ok(Advert { capacity_bytes, free_bytes: capacity_bytes.saturating_sub(used), tenants: tenants.len() as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::identity::Keypair;
+    use crate::store::Store;
+    use crate::trust::CredentialType;
+
+    #[tokio::test]
+    async fn a_crowd_of_names_does_not_stand_before_a_host_that_is_known() {
+        let key = |number: u16| {
+            let mut seed = [5; 32];
+            seed[..2].copy_from_slice(&number.to_le_bytes());
+            Keypair::from_seed(seed)
+        };
+        let graph = |number| {
+            TrustGraph::open(Store::in_memory().unwrap(), key(number).signer().unwrap(), Arc::new(SystemClock)).unwrap()
+        };
+        let (trust, issuer) = (graph(1), graph(2));
+        let mut hosts: Vec<PeerId> = (10..10 + 3 * MOST as u16).map(|number| key(number).peer_id()).collect();
+        hosts.sort();
+        let known = hosts[hosts.len() - 1];
+        let subject = Did::from_peer_id(&known).unwrap();
+        let pledge = issuer.issue(CredentialType::FiduciaryPledge, subject, Default::default(), None).await.unwrap();
+        trust.trust_issuer(issuer.did(), &[CredentialType::FiduciaryPledge]).unwrap();
+        trust.import_credential(&pledge.to_json()).await.unwrap();
+        let found = best_known(&trust, hosts).unwrap();
+        assert_eq!((found.len(), found[0]), (MOST, known));
+    }
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Mode, split};
 use crate::identity::Did;
+use crate::net::range::Range;
 use crate::trust::Tier;
 use crate::{Error, ErrorCode, Result};
 
@@ -91,18 +92,11 @@ impl HostOffer {
     }
 }
 
-/// The range of an address.
+/// The range of an address, which is this machine for loopback.
 pub(super) fn range(address: IpAddr) -> String {
-    match address.to_canonical() {
-        address if address.is_loopback() => LOOPBACK.to_owned(),
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}::/48")
-        }
+    match address.to_canonical().is_loopback() {
+        true => LOOPBACK.to_owned(),
+        false => Range::site(address).to_string(),
     }
 }
 

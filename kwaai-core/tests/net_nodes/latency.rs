@@ -1,5 +1,8 @@
 //! How many round trips things take, over a line that is slow in both directions.
 
+#[path = "../support/slow_line.rs"]
+mod slow_line;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,45 +11,13 @@ use kwaai_core::identity::PeerId;
 use kwaai_core::net::hivemind::Settings;
 use kwaai_core::net::{Multiaddr, NetworkConfig, Peers};
 use kwaai_core::trust::Purpose;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::support::*;
+use slow_line::slow_line;
 
 /// How long each byte is on its way, in one direction; long against what a busy machine adds.
 const DELAY: Duration = Duration::from_millis(250);
-
-/// A line to a port of this machine on which every byte takes its time. Returns the port of its near end.
-async fn slow_line(port: u16) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let near = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let (near_in, near_out) = near.into_split();
-            let (far_in, far_out) = TcpStream::connect(("127.0.0.1", port)).await.unwrap().into_split();
-            for (mut from, mut to) in [(near_in, far_out), (far_in, near_out)] {
-                let (sent, mut arriving) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-                tokio::spawn(async move {
-                    let mut chunk = vec![0; 65536];
-                    while let Ok(length @ 1..) = from.read(&mut chunk).await {
-                        let _ = sent.send((Instant::now() + DELAY, chunk[..length].to_vec()));
-                    }
-                });
-                tokio::spawn(async move {
-                    while let Some((due, bytes)) = arriving.recv().await {
-                        tokio::time::sleep_until(due).await;
-                        if to.write_all(&bytes).await.is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        }
-    });
-    near
-}
 
 fn tcp_port(address: &Multiaddr) -> u16 {
     address.to_string().split('/').nth(4).unwrap().parse().unwrap()
@@ -64,7 +35,7 @@ async fn a_call_a_stream_and_a_ping_of_hivemind_take_one_round_trip_on_a_connect
     let hivemind = || NetworkConfig { hivemind: Some(Settings::default()), ..config(TCP) };
     let (alice, bob) = (start(hivemind()).await, start(hivemind()).await);
     bob.serve_unary("echo", Purpose::Open, Arc::new(Answer(|_: PeerId, body: Bytes| async move { Ok(body) }))).unwrap();
-    let line = slow_line(tcp_port(&address(&bob))).await;
+    let line = slow_line(tcp_port(&address(&bob)), DELAY).await;
     let (peer, events) = (bob.local_peer(), &mut alice.events());
     alice.connect(format!("/ip4/127.0.0.1/tcp/{line}/p2p/{peer}").parse().unwrap()).await.unwrap();
     wait_for(events, |event| matches!(event, kwaai_core::net::NetworkEvent::PeerIdentified { .. })).await;

@@ -15,13 +15,13 @@ pub(in crate::trust) fn date_time(name: &str, value: &Value) -> Result<Timestamp
             .with_remedy("write date, time and time zone as XML Schema's dateTimeStamp")
     };
     let text = value.as_str().filter(|text| is_date_time(text.as_bytes())).ok_or_else(invalid)?;
-    text.parse().or_else(|_| beyond(text)).map_err(|_| invalid())
+    text.parse().ok().or_else(|| beyond(text)).ok_or_else(invalid)
 }
 
-/// The last instant that this library can tell, for what lies in the last days of 9999: that is how many write *never*.
-fn beyond(text: &str) -> std::result::Result<Timestamp, jiff::Error> {
-    let last = text.starts_with("9999-12-3").then(|| text.split_at(SHAPE.len()).0);
-    last.unwrap_or_default().parse::<DateTime>().map(|_| Timestamp::MAX)
+/// The last instant that this library can tell, for what lies beyond it in 9999: that is how many write *never*.
+fn beyond(text: &str) -> Option<Timestamp> {
+    let local: DateTime = text.get(..SHAPE.len())?.parse().ok()?;
+    (local.year() == 9999).then_some(Timestamp::MAX)
 }
 
 const SHAPE: &[u8] = b"0000-00-00T00:00:00";
