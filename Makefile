@@ -61,7 +61,7 @@ semver: ## what would break users of the crates since SEMVER_BASELINE, a commit 
 	cargo semver-checks -p kwaai-core -p kwaai-ffi --baseline-rev $(or $(SEMVER_BASELINE),$(shell cat tests/public-api/baseline))
 
 nat-lab: ## two nodes behind routers of every kind, in network namespaces (Linux, root, iproute2, nftables)
-	cargo build -p kwaai-core --locked --example nat_node
+	cargo build --workspace --locked --example nat_node
 	@$(PYTHON) tests/nat/lab.py $(or $(CARGO_TARGET_DIR),target)/debug/examples/nat_node
 
 bench-net: ## the network beside hivemind's nodes and plain libp2p, and its memory (release build; NN1 needs `.ci/setup --test`)

@@ -28,6 +28,7 @@ mod rpc;
 mod stream;
 mod substream;
 mod swarm;
+mod transport;
 pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

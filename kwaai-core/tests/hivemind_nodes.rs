@@ -18,9 +18,8 @@ async fn nodes(listen: &str, count: usize) -> Vec<Network> {
     let first = network(listen, vec![], Some(Settings::default())).await;
     let mut nodes = vec![first];
     while nodes.len() < count {
-        let next = network(listen, vec![at(&nodes[0])], Some(Settings::default())).await;
-        until(|| dht(&next).known_nodes() >= 1).await;
-        nodes.push(next);
+        nodes.push(network(listen, vec![at(&nodes[0])], Some(Settings::default())).await);
+        until(|| nodes.iter().all(|node| dht(node).known_nodes() == nodes.len() - 1)).await;
     }
     nodes
 }

@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libp2p::core::Transport;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, SwarmBuilder, connection_limits, dcutr, identify, kad, mdns,
-    memory_connection_limits, noise, ping, quic, relay, tcp, upnp, yamux,
+    memory_connection_limits, noise, ping, relay, upnp, yamux,
 };
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +19,7 @@ use super::autonat::Autonat;
 use super::dispatch::Dispatch;
 use super::limits::{Limits, Ranges};
 use super::relay::Server;
-use super::{NetworkConfig, bare, hivemind, rpc, stream, substream};
+use super::{NetworkConfig, bare, hivemind, rpc, stream, substream, transport};
 use crate::{Error, ErrorCode, Result};
 
 /// Our own Kademlia network, apart from every other.
@@ -34,12 +33,6 @@ pub(super) const PROVIDER_TTL: Duration = Duration::from_secs(30 * 60);
 
 /// How often the routing table is refreshed, and with it this node's provider records.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(5 * 60);
-
-/// A QUIC connection on which nothing came for so long is gone. A machine that dies says nothing over UDP, and whoever was
-/// reached through it waits for this before the spare relay is tried.
-const QUIC_SILENCE_MS: u32 = 6000;
-/// Twice within that time something is sent, so that one lost packet ends nothing.
-const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(2500);
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -72,19 +65,9 @@ pub(crate) fn build(
         let (of_tcp, of_quic) = (traffic.clone(), traffic.clone());
         SwarmBuilder::with_existing_identity(keypair.clone())
             .with_tokio()
-            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, move || bare::Upgrade {
-                inner: yamux::Config::default(),
-                traffic: of_tcp.clone(),
-            })
-            .map(|builder| {
-                never(builder.with_other_transport(move |key| {
-                    let mut config = quic::Config::new(key);
-                    (config.max_idle_timeout, config.keep_alive_interval) = (QUIC_SILENCE_MS, QUIC_KEEP_ALIVE);
-                    let quic = quic::tokio::Transport::new(config);
-                    quic.map(move |(peer, connection), _| (peer, bare::Muxer::new(connection, of_quic.clone())))
-                }))
-            })
-            .map_err(|error| Error::internal("the noise handshake refused the key").with_source(error))
+            .with_other_transport(move |key| transport::over_tcp(key, of_tcp).map_err(Into::into))
+            .map(|builder| never(builder.with_other_transport(move |key| transport::over_quic(key, of_quic))))
+            .map_err(refused)
     };
     let tracker = dispatch.shared.tracker.clone();
     let idle = config.limits.idle_connection;
@@ -92,7 +75,6 @@ pub(crate) fn build(
     // behind that lost the race, and each keeps its socket for three seconds after the node has ended.
     let settings = move |_| executor(tracker).with_idle_connection_timeout(idle).with_smart_dial();
     let behaviour = behaviour(config, dispatch, dht)?;
-    let refused = |error| Error::internal("the noise handshake refused the key").with_source(error);
     // The bytes of a circuit are those of a stream with its relay, and counted there.
     let mux = || bare::Upgrade { inner: yamux::Config::default(), traffic: None };
     match transports()?.with_dns() {
@@ -107,6 +89,10 @@ pub(crate) fn build(
             Ok(never(builder.with_behaviour(|_, client| behaviour(client))).with_swarm_config(settings).build())
         }
     }
+}
+
+fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal("the noise handshake refused the key").with_source(error)
 }
 
 fn never<T>(result: std::result::Result<T, std::convert::Infallible>) -> T {
@@ -141,7 +127,8 @@ fn behaviour(
     let identify = identify::Config::new(IDENTIFY_VERSION.into(), public)
         .with_agent_version(config.agent.clone())
         .with_push_listen_addr_updates(true)
-        // What is told is what this node announces, see `reach`.
+        // What is told is what this node announces, see `reach`; of what peers tell, `directory` keeps what can be true.
+        .with_cache_size(0)
         .with_hide_listen_addrs(true);
     let (calls, streams) = (dispatch.clone(), dispatch.clone());
     let connections = connection_limits::Behaviour::new(connection_limits_of(&config.limits));

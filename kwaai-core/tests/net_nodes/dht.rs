@@ -6,7 +6,8 @@ use futures::future::join_all;
 use kwaai_core::ErrorCode;
 use kwaai_core::event::Item;
 use kwaai_core::identity::PeerId;
-use kwaai_core::net::{Network, NetworkConfig, NetworkEvent, Peers};
+use kwaai_core::net::{Multiaddr, Network, NetworkConfig, NetworkEvent, Peers, ReachConfig};
+use libp2p::multiaddr::Protocol;
 
 use super::support::*;
 
@@ -87,4 +88,33 @@ async fn an_unknown_peer_is_unreachable() {
     let error = nodes[0].send_message(PeerId::random(), "hello").await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unreachable);
     shut_down(nodes.into_iter().chain([hub])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_at_one_of_a_peers_addresses_keeps_nobody_from_the_others() {
+    let (hub, stranger) = (node().await, start(config(QUIC)).await);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let own: Multiaddr = format!("/ip4/127.0.0.1/tcp/{free}").parse().unwrap();
+    // QUIC is tried before TCP, so the stranger answers first.
+    let reach =
+        ReachConfig { announce: vec![without_peer(&address(&stranger)), own.clone()], ..ReachConfig::default() };
+    let bootstrap = vec![address(&hub)];
+    let mut events = hub.events();
+    let wanted = start(NetworkConfig { listen: vec![own], reach, bootstrap: bootstrap.clone(), ..config(TCP) }).await;
+    wait_for(&mut events, |event| matches!(event, NetworkEvent::PeerIdentified { .. })).await;
+    let seeker = start(NetworkConfig { bootstrap, ..config(TCP) }).await;
+    seeker.send_message(wanted.local_peer(), "hello").await.unwrap();
+    let lone = node().await;
+    let error = lone.connect(with_peer(&address(&stranger), wanted.local_peer())).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unreachable);
+    assert!(error.message().contains("another peer answers there"), "{error}");
+    shut_down([hub, stranger, wanted, seeker, lone]).await;
+}
+
+fn without_peer(address: &Multiaddr) -> Multiaddr {
+    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
+}
+
+fn with_peer(address: &Multiaddr, peer: PeerId) -> Multiaddr {
+    without_peer(address).with(Protocol::P2p(peer))
 }
