@@ -111,8 +111,8 @@ impl Dht {
 
     async fn say(self: &Arc<Dht>, key: &str, mut fields: Fields, expiration: f64) -> Result<usize> {
         if !WITHOUT_ADDRESSES.contains(&key) {
-            let listening = self.dispatch.shared.directory().listening.clone();
-            signed::set_addresses(&mut fields, &listening);
+            let announced = self.dispatch.shared.directory().addresses();
+            signed::set_addresses(&mut fields, &announced);
         }
         let key = DhtId::of_text(key);
         let value = signed::sign(&self.announcements.pair, &key, fields, expiration)?;

@@ -1,4 +1,5 @@
-//! A map whose entries expire, ordered by when they do, so that the first to go is found without a search.
+//! A map whose entries expire, ordered by when they do, so that the first to go is found without a search. What its writer
+//! signed outlasts everything that is not signed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,23 +21,44 @@ impl Ord for Time {
     }
 }
 
-/// A value with its expiration and the bytes that it is taken to occupy.
+/// A value and what decides whether it stays.
 pub(super) struct Item<V> {
     pub value: V,
+    pub standing: Standing,
+}
+
+/// What decides whether a value stays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Standing {
     pub expiration: f64,
+    /// What it is taken to occupy.
     pub bytes: usize,
+    /// Whether a signature that was checked says who wrote it.
+    pub signed: bool,
+}
+
+impl Standing {
+    /// Whether something with this standing may take the place of another with that.
+    pub(super) fn replaces(&self, other: &Standing) -> bool {
+        match (self.signed, other.signed) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.expiration > other.expiration,
+        }
+    }
 }
 
 /// Items by key and by expiration.
 pub(super) struct Expiring<K, V> {
     items: BTreeMap<K, Item<V>>,
-    order: BTreeSet<(Time, K)>,
+    /// Apart: what is not signed, and what is.
+    order: [BTreeSet<(Time, K)>; 2],
     bytes: usize,
 }
 
 impl<K: Clone + Ord, V> Expiring<K, V> {
     pub(super) fn new() -> Expiring<K, V> {
-        Expiring { items: BTreeMap::new(), order: BTreeSet::new(), bytes: 0 }
+        Expiring { items: BTreeMap::new(), order: Default::default(), bytes: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -59,31 +81,32 @@ impl<K: Clone + Ord, V> Expiring<K, V> {
 
     pub(super) fn put(&mut self, key: K, item: Item<V>) {
         self.remove(&key);
-        self.bytes += item.bytes;
-        self.order.insert((Time(item.expiration), key.clone()));
+        self.bytes += item.standing.bytes;
+        self.order[usize::from(item.standing.signed)].insert((Time(item.standing.expiration), key.clone()));
         self.items.insert(key, item);
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<Item<V>> {
         let (key, item) = self.items.remove_entry(key)?;
-        self.bytes -= item.bytes;
-        self.order.remove(&(Time(item.expiration), key));
+        self.bytes -= item.standing.bytes;
+        self.order[usize::from(item.standing.signed)].remove(&(Time(item.standing.expiration), key));
         Some(item)
     }
 
     /// Whose turn it is to go so that an item fits. `None` when it cannot fit, or one of them would outlive it.
-    pub(super) fn leaving(&self, key: &K, bytes: usize, expiration: f64, bounds: Bounds) -> Option<Leaving<K>> {
+    pub(super) fn leaving(&self, key: &K, wanted: Standing, bounds: Bounds) -> Option<Leaving<K>> {
         let own = self.items.get(key);
         let mut count = self.items.len() + usize::from(own.is_none());
-        let mut total = self.bytes - own.map_or(0, |item| item.bytes) + bytes;
+        let mut total = self.bytes - own.map_or(0, |item| item.standing.bytes) + wanted.bytes;
         let mut leaving = Leaving { keys: Vec::new(), bytes: 0 };
-        let mut first = self.order.iter().filter(|(_, other)| other != key);
+        let [unsigned, signed] = &self.order;
+        let may_go = |due: Time| due.0 <= wanted.expiration;
+        let first = unsigned.iter().take_while(|(due, _)| wanted.signed || may_go(*due));
+        let then = signed.iter().take_while(|(due, _)| wanted.signed && may_go(*due));
+        let mut candidates = first.chain(then).filter(|(_, other)| other != key);
         while count > bounds.items || total > bounds.bytes {
-            let (due, other) = first.next()?;
-            if due.0 > expiration {
-                return None;
-            }
-            let freed = self.items.get(other).map_or(0, |item| item.bytes);
+            let (_, other) = candidates.next()?;
+            let freed = self.items.get(other).map_or(0, |item| item.standing.bytes);
             count -= 1;
             total -= freed;
             leaving.bytes += freed;
@@ -94,12 +117,11 @@ impl<K: Clone + Ord, V> Expiring<K, V> {
 
     /// Removes what has expired.
     pub(super) fn sweep(&mut self, now: f64) {
-        while let Some((Time(expiration), key)) = self.order.first() {
-            if *expiration > now {
-                return;
+        for signed in [0, 1] {
+            while let Some((_, key)) = self.order[signed].first().filter(|(Time(expiration), _)| *expiration <= now) {
+                let key = key.clone();
+                self.remove(&key);
             }
-            let key = key.clone();
-            self.remove(&key);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::dictionary::{Dictionary, Entry};
 use super::id::DhtId;
 use super::messages::{FindResponse, FindResult, ResultType, WHOLE};
 use super::owner;
+use super::signed;
 use super::storage::Kept;
 use super::table::BUCKET;
 use crate::Result;
@@ -94,7 +95,8 @@ impl Dht {
             for (id, peer) in self.named(&result) {
                 nodes.entry(id.distance(&key)).or_insert((id, peer, State::Heard));
             }
-            found = later(found, read(&key, result, self.now()));
+            let now = self.now();
+            found = better(&key, found, read(&key, result, now), now);
         }
         let answered = nodes.into_values().filter(|(_, _, state)| *state == State::Answered);
         let nearest = answered.map(|(id, peer, _)| (id, peer)).take(width).collect();
@@ -192,26 +194,41 @@ fn read(key: &DhtId, result: FindResult, now: f64) -> Option<Found> {
     }
 }
 
-/// Of two answers the later one; of two dictionaries their union, each sub-key with its latest value.
-fn later(one: Option<Found>, other: Option<Found>) -> Option<Found> {
+/// Of two answers the later one; of two dictionaries their union, each sub-key with its latest value. What its writer signed
+/// is better than anything that is not signed.
+fn better(key: &DhtId, one: Option<Found>, other: Option<Found>, now: f64) -> Option<Found> {
     let (one, other) = match (one, other) {
         (Some(one), Some(other)) => (one, other),
         (one, other) => return one.or(other),
     };
+    let is_signed = |entry: &Entry| signed::is_signed(key, entry, now);
     let expiration = one.expiration.max(other.expiration);
     match (one, other) {
         (Found { kept: Kept::Dictionary(one), .. }, Found { kept: Kept::Dictionary(other), .. }) => {
             let mut entries: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
             for entry in one.entries.into_iter().chain(other.entries) {
-                match entries.get(&entry.subkey) {
-                    Some(known) if known.expiration >= entry.expiration => {}
-                    _ => drop(entries.insert(entry.subkey.clone(), entry)),
+                let stays = entries.get(&entry.subkey).is_some_and(|known| {
+                    *known == entry
+                        || match (is_signed(known), is_signed(&entry)) {
+                            (true, false) => true,
+                            (false, true) => false,
+                            _ => known.expiration >= entry.expiration,
+                        }
+                });
+                if !stays {
+                    entries.insert(entry.subkey.clone(), entry);
                 }
             }
             let entries = entries.into_values().collect();
             let dictionary = Dictionary { max_size: None, latest_expiration: expiration, entries };
             Some(Found { kept: Kept::Dictionary(dictionary), expiration })
         }
-        (one, other) => Some(if one.expiration >= other.expiration { one } else { other }),
+        (one, other) => {
+            let counts = |found: &Found| match &found.kept {
+                Kept::Plain(_) => (false, found.expiration),
+                Kept::Dictionary(dictionary) => (dictionary.entries.iter().any(is_signed), found.expiration),
+            };
+            Some(if counts(&one) >= counts(&other) { one } else { other })
+        }
     }
 }

@@ -74,6 +74,12 @@ pub(super) struct Kept {
     pub copies: Storage,
 }
 
+impl Kept {
+    pub fn storage(&mut self, in_cache: bool) -> &mut Storage {
+        if in_cache { &mut self.copies } else { &mut self.records }
+    }
+}
+
 impl Dht {
     pub(crate) fn new(
         settings: Settings,

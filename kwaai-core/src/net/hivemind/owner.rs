@@ -93,13 +93,13 @@ fn marked<'a>(bytes: &'a [u8], opening: &'static [u8]) -> impl Iterator<Item = M
         loop {
             let start = at + bytes.get(at..)?.windows(opening.len()).position(|window| window == opening)?;
             let from = start + opening.len();
-            let stop = bytes[from..].iter().enumerate().find(|(i, byte)| **byte == b'\n' || (*i > 0 && **byte == b']'));
-            match stop {
-                Some((length, b']')) => {
-                    at = from + length + 1;
-                    return Some(Marked { inside: &bytes[from..from + length], start, end: at });
-                }
-                _ => at = start + 1,
+            let mut inside = bytes[from..].iter().enumerate();
+            // Where nothing ends this one, nothing ends any that opens later, and a line break ends all that are open:
+            // each byte is looked at once, however many openings there are.
+            let (length, stop) = inside.find(|(i, byte)| **byte == b'\n' || (*i > 0 && **byte == b']'))?;
+            at = from + length + 1;
+            if *stop == b']' {
+                return Some(Marked { inside: &bytes[from..from + length], start, end: at });
             }
         }
     })
@@ -127,7 +127,48 @@ mod tests {
         assert_eq!(&*without_signature(b"[signature:\n][signature:]]z"), b"[signature:\n]z");
     }
 
+    #[test]
+    fn four_mebibytes_of_openings_are_read_at_once() {
+        for unit in [&b"[signature:"[..], b"[signature:]", b"[signature:\n", b"[owner:"] {
+            let value = unit.repeat((4 << 20) / unit.len());
+            // Looking at the rest for each opening would take hours.
+            let _ = without_signature(&value);
+            let _ = admits(&DhtId::of_text("k"), &value, &value, 1.0);
+        }
+    }
+
+    /// Every marker as the rule says it, opening by opening.
+    fn marked_slowly(bytes: &[u8]) -> Vec<(usize, usize)> {
+        let mut found = vec![];
+        let mut at = 0;
+        while at < bytes.len() {
+            let after = bytes[at..].strip_prefix(SIGNATURE);
+            let stop = after.and_then(|after| {
+                after.iter().enumerate().find(|(i, byte)| **byte == b'\n' || (*i > 0 && **byte == b']'))
+            });
+            match stop {
+                Some((length, b']')) => {
+                    let end = at + SIGNATURE.len() + length + 1;
+                    found.push((at, end));
+                    at = end;
+                }
+                _ => at += 1,
+            }
+        }
+        found
+    }
+
     proptest! {
+        #[test]
+        fn markers_are_found_as_the_rule_says(parts in prop::collection::vec(0usize..6, 0..40)) {
+            let bytes: Vec<u8> = parts
+                .into_iter()
+                .flat_map(|part| [&b"[signature:"[..], b"]", b"\n", b"x", b"[sig", b"nature:"][part].to_vec())
+                .collect();
+            let fast: Vec<_> = marked(&bytes, SIGNATURE).map(|found| (found.start, found.end)).collect();
+            prop_assert_eq!(fast, marked_slowly(&bytes));
+        }
+
         #[test]
         fn random_owners_and_signatures_never_panic(owner: Vec<u8>, signature: Vec<u8>, expiration: f64) {
             let blob = STANDARD.encode(&owner);

@@ -10,7 +10,7 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::Dht;
 use super::client::Item;
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, Entry};
 use super::frame::{self, Answer, Call, MAX_MESSAGE, OVERHEAD, corrupt};
 use super::id::DhtId;
 use super::messages::{
@@ -19,6 +19,7 @@ use super::messages::{
 };
 use super::msgpack::{self, Value};
 use super::owner;
+use super::signed;
 use super::storage::Kept;
 use super::swarm::Method;
 use super::table::BUCKET;
@@ -117,29 +118,29 @@ impl Dht {
     pub(super) fn keep(&self, item: Item) -> bool {
         let Item { key, subkey, value, expiration, in_cache } = item;
         let now = self.now();
-        if subkey != WHOLE {
-            let admitted = (subkey == PLAIN || is_subkey(&subkey)) && owner::admits(&key, &subkey, &value, expiration);
-            let mut kept = self.kept();
-            let storage = if in_cache { &mut kept.copies } else { &mut kept.records };
-            return admitted
-                && match subkey == PLAIN {
-                    true => storage.store(key, value, expiration, now),
-                    false => storage.store_subkey(key, subkey, value, expiration, now),
-                };
-        }
-        let Ok(dictionary) = Dictionary::decode(&value) else { return false };
-        let admitted = dictionary.entries.iter().all(|entry| {
+        let entries = match &subkey[..] {
+            PLAIN => {
+                let admitted = owner::admits(&key, PLAIN, &value, expiration);
+                return admitted && self.kept().storage(in_cache).store(key, value, expiration, now);
+            }
+            WHOLE => match Dictionary::decode(&value) {
+                Ok(dictionary) => dictionary.entries,
+                Err(_) => return false,
+            },
+            _ => vec![Entry { subkey, value, expiration }],
+        };
+        let admits = |entry: &Entry| {
             is_subkey(&entry.subkey) && owner::admits(&key, &entry.subkey, &entry.value, entry.expiration)
-        });
+        };
+        if !entries.iter().all(admits) {
+            return false;
+        }
+        let entries: Vec<_> = entries.into_iter().map(|entry| (signed::is_signed(&key, &entry, now), entry)).collect();
         let mut kept = self.kept();
-        let storage = if in_cache { &mut kept.copies } else { &mut kept.records };
+        let storage = kept.storage(in_cache);
         // Every entry gets its chance, whatever becomes of the others.
-        let stored = dictionary
-            .entries
-            .into_iter()
-            .filter(|_| admitted)
-            .map(|entry| storage.store_subkey(key, entry.subkey, entry.value, entry.expiration, now));
-        stored.fold(admitted, |all, one| all && one)
+        let stored = entries.into_iter().map(|(signed, entry)| storage.store_subkey(key, entry, signed, now));
+        stored.fold(true, |all, one| all && one)
     }
 
     /// What is kept under a key here, the copy when it expires later.

@@ -13,6 +13,7 @@
 use libp2p::identity::{Keypair, PublicKey};
 use libp2p::{Multiaddr, PeerId};
 
+use super::dictionary::Entry;
 use super::id::DhtId;
 use super::lookup::Found;
 use super::msgpack::{self, Value};
@@ -24,6 +25,8 @@ const DOMAIN: &[u8] = b"kwaainet hivemind record v1\0";
 const SIGNATURE: &str = "sig";
 const ADDRESSES: &str = "addresses";
 const WITHDRAWN: &str = "withdrawn";
+/// For how many seconds a signed record lasts at most; a writer of many would hold the room of all for longer.
+const LONGEST: f64 = 3600.0;
 /// The most addresses that are read from a record.
 const MAX_ADDRESSES: usize = 16;
 
@@ -104,6 +107,15 @@ pub(super) fn announced(key: &DhtId, found: Option<Found>) -> Vec<Announced> {
     all
 }
 
+/// Whether a value is signed by the peer in its sub-key, for no longer than such records last.
+pub(super) fn is_signed(key: &DhtId, entry: &Entry, now: f64) -> bool {
+    // The name of the field stands in every signed value; most others are not worth decoding.
+    let may_be = entry.value.windows(SIGNATURE.len()).any(|part| part == SIGNATURE.as_bytes());
+    may_be
+        && entry.expiration <= now + LONGEST
+        && read(key, &entry.subkey, entry.value.clone(), entry.expiration).is_some_and(|record| record.signed)
+}
+
 fn read(key: &DhtId, subkey: &[u8], value: Vec<u8>, expiration: f64) -> Option<Announced> {
     let peer: PeerId = msgpack::decode(subkey).ok()?.as_str()?.parse().ok()?;
     let decoded = msgpack::decode(&value).ok()?;
@@ -130,7 +142,7 @@ fn read(key: &DhtId, subkey: &[u8], value: Vec<u8>, expiration: f64) -> Option<A
 
 #[cfg(test)]
 mod tests {
-    use super::super::dictionary::{Dictionary, Entry};
+    use super::super::dictionary::Dictionary;
     use super::*;
 
     fn found(records: Vec<(PeerId, Vec<u8>, f64)>) -> Option<Found> {

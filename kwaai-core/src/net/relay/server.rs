@@ -1,6 +1,6 @@
 //! This node as a relay. Requests of a peer wait until the gate has decided about it; the answer counts for a minute.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -54,7 +54,8 @@ struct Room {
 #[derive(Default)]
 struct State {
     shares: HashMap<PeerId, (Share, Instant)>,
-    reserved: HashSet<PeerId>,
+    /// Who holds a reservation, and until when at the latest.
+    reserved: HashMap<PeerId, Instant>,
     circuits: HashMap<PeerId, usize>,
 }
 
@@ -65,13 +66,15 @@ impl Room {
     }
 
     fn may_reserve(&self, peer: PeerId) -> bool {
-        let state = self.state();
-        let for_strangers = self.limits.max_reservations.div_ceil(4) * 3;
-        match state.share(peer) {
-            Share::None => false,
-            Share::Full => true,
-            Share::Stranger => state.reserved.contains(&peer) || state.strangers_reserved() < for_strangers.max(1),
+        let (state, now) = (self.state(), Instant::now());
+        let share = state.share(peer);
+        // Who holds a place keeps it, also in a full house.
+        if share == Share::None || state.holds(peer, now) {
+            return share != Share::None;
         }
+        let for_strangers = (self.limits.max_reservations.div_ceil(4) * 3).max(1);
+        state.held(now) < self.limits.max_reservations
+            && (share == Share::Full || state.held_by_strangers(now) < for_strangers)
     }
 
     fn may_connect(&self, peer: PeerId) -> bool {
@@ -88,11 +91,12 @@ impl Room {
         let mut state = self.state();
         match event {
             Event::ReservationReqAccepted { src_peer_id, .. } => {
-                state.reserved.insert(*src_peer_id);
+                state.reserved.insert(*src_peer_id, Instant::now() + self.limits.reservation_duration);
             }
-            Event::ReservationClosed { src_peer_id } | Event::ReservationTimedOut { src_peer_id } => {
+            Event::ReservationTimedOut { src_peer_id } => {
                 state.reserved.remove(src_peer_id);
             }
+            // `ReservationClosed` comes with the end of any connection of a peer, whichever holds the reservation.
             Event::CircuitReqAccepted { src_peer_id, .. } => {
                 *state.circuits.entry(*src_peer_id).or_default() += 1;
             }
@@ -114,8 +118,20 @@ impl State {
         self.shares.get(&peer).map_or(Share::None, |(share, _)| *share)
     }
 
-    fn strangers_reserved(&self) -> usize {
-        self.reserved.iter().filter(|peer| self.share(**peer) != Share::Full).count()
+    fn holds(&self, peer: PeerId, now: Instant) -> bool {
+        self.reserved.get(&peer).is_some_and(|until| *until > now)
+    }
+
+    fn holders(&self, now: Instant) -> impl Iterator<Item = PeerId> {
+        self.reserved.iter().filter(move |(_, until)| **until > now).map(|(peer, _)| *peer)
+    }
+
+    fn held(&self, now: Instant) -> usize {
+        self.holders(now).count()
+    }
+
+    fn held_by_strangers(&self, now: Instant) -> usize {
+        self.holders(now).filter(|peer| self.share(*peer) != Share::Full).count()
     }
 
     fn decide(&mut self, peer: PeerId, share: Share, now: Instant) {
@@ -134,14 +150,15 @@ impl Server {
     /// How many peers hold a reservation, and how many circuits there are.
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.room.state();
-        (state.reserved.len(), state.circuits.values().sum())
+        (state.held(Instant::now()), state.circuits.values().sum())
     }
 
     pub(crate) fn new(local: PeerId, limits: RelayLimits, dispatch: Arc<Dispatch>) -> Server {
         let room = Arc::new(Room { limits: limits.clone(), state: Mutex::default() });
         let (reserving, connecting) = (room.clone(), room.clone());
         let mut config = relay::Config {
-            max_reservations: limits.max_reservations,
+            // libp2p counts a renewal as one more; `may_reserve` does not.
+            max_reservations: usize::MAX,
             max_reservations_per_peer: 2,
             reservation_duration: limits.reservation_duration,
             reservation_rate_limiters: Vec::new(),
@@ -218,11 +235,14 @@ impl NetworkBehaviour for Server {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm) {
-        if let FromSwarm::ConnectionClosed(closed) = &event
-            && let Some(waiting) = self.waiting.get_mut(&closed.peer_id)
-        {
-            // A request of a connection that is gone would be counted for ever.
-            waiting.retain(|(id, _)| *id != closed.connection_id);
+        if let FromSwarm::ConnectionClosed(closed) = &event {
+            if let Some(waiting) = self.waiting.get_mut(&closed.peer_id) {
+                // A request of a connection that is gone would be counted for ever.
+                waiting.retain(|(id, _)| *id != closed.connection_id);
+            }
+            if closed.remaining_established == 0 {
+                self.room.state().reserved.remove(&closed.peer_id);
+            }
         }
         self.inner.on_swarm_event(event);
     }
@@ -285,9 +305,16 @@ mod tests {
             let src_peer_id = decide(&room, Share::Stranger);
             assert!(room.may_reserve(src_peer_id));
             room.note(&Event::ReservationReqAccepted { src_peer_id, renewed: false });
+            room.note(&Event::ReservationClosed { src_peer_id });
             assert!(room.may_reserve(src_peer_id), "it may renew what it has");
         }
-        assert!(!room.may_reserve(decide(&room, Share::Stranger)));
+        assert!(!room.may_reserve(decide(&room, Share::Stranger)), "another connection ended, not the reservation");
+        let src_peer_id = decide(&room, Share::Full);
+        assert!(room.may_reserve(src_peer_id));
+        room.note(&Event::ReservationReqAccepted { src_peer_id, renewed: false });
+        assert!(!room.may_reserve(decide(&room, Share::Full)), "the house is full");
+        assert!(room.may_reserve(src_peer_id), "a renewal takes no place");
+        room.note(&Event::ReservationTimedOut { src_peer_id });
         assert!(room.may_reserve(decide(&room, Share::Full)));
     }
 
