@@ -308,7 +308,7 @@ impl Network {
             shared.closing.cancel();
         }
         shared.tracker.close();
-        let ended = tokio::time::timeout(grace + CLOSING * 2 + RELEASE, shared.tracker.wait()).await;
+        let ended = tokio::time::timeout(grace.saturating_add(CLOSING * 2 + RELEASE), shared.tracker.wait()).await;
         ended.map_err(|_| Error::timeout("a task of the network did not end; does a handler block its thread?"))
     }
 
@@ -385,7 +385,7 @@ impl Peers for Network {
 
     async fn call(&self, peer: PeerId, method: &str, body: Bytes, timeout: Duration) -> Result<Bytes> {
         wire::check_name(method)?;
-        let deadline = Instant::now() + timeout;
+        let deadline = limits::deadline_after(timeout);
         let timing = self.inner.shared.meter.timing(Side::Client, method);
         let work = async {
             let stream = self.open(peer, Kind::Call).await?;
@@ -402,7 +402,7 @@ impl Peers for Network {
             let stream = self.open(peer, Kind::Raw).await?;
             stream::open(stream.compat(), peer, protocol).await
         };
-        let outcome = self.within(Instant::now() + timeout, work).await;
+        let outcome = self.within(limits::deadline_after(timeout), work).await;
         Ok(Box::new(self.judge(peer, outcome).await?))
     }
 

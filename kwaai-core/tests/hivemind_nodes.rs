@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use hivemind::{MINUTE, at, dht, entries, network, plain, until};
+use hivemind::{MINUTE, at, dht, entries, network, plain, start, until};
 use kwaai_core::ErrorCode;
-use kwaai_core::identity::PeerId;
-use kwaai_core::net::Network;
+use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::net::hivemind::messages::PLAIN;
 use kwaai_core::net::hivemind::record::keys::OUR_NODES;
 use kwaai_core::net::hivemind::{DhtId, Fields, Settings, Value, msgpack};
+use kwaai_core::net::{Multiaddr, Network, NetworkConfig, ReachConfig};
 
 #[path = "support/hivemind.rs"]
 mod hivemind;
@@ -101,6 +101,14 @@ async fn our_own_records_are_signed_with_addresses_and_gone_after_a_shutdown() {
     assert_eq!(read.iter().map(|record| record.signed).collect::<Vec<_>>(), [true, false]);
     assert_eq!((read[0].peer, read[0].fields.text("public_name")), (peer(&writer), Some("alice")));
     assert_eq!(read[0].addresses, writer.listen_addresses());
+    // Nobody else takes its place, however late what they say expires, nor with a plain value.
+    let (claimed, subkey) =
+        (msgpack::encode(&fields.to_value()), msgpack::encode(&Value::from(peer(&writer).to_base58())));
+    let (key, never) = (DhtId::of_text(OUR_NODES), read[0].expiration + 1e6);
+    assert_eq!(dht(&nodes[0]).store_raw(key, subkey, claimed.clone(), never).await.unwrap(), 0);
+    assert_eq!(dht(&nodes[0]).store_raw(key, PLAIN.to_vec(), claimed, never).await.unwrap(), 0);
+    let again = dht(&nodes[1]).announced(OUR_NODES).await;
+    assert_eq!((again[0].peer, again[0].signed), (peer(&writer), true));
     let theirs = dht(&writer).announce("_petals.models", fields).await;
     assert_eq!(theirs.unwrap_err().code(), ErrorCode::InvalidArgument);
     writer.shutdown(Duration::ZERO).await.unwrap();
@@ -134,4 +142,37 @@ async fn what_cannot_be_stored_is_refused_before_anybody_is_asked() {
     let long = dht(&node).store_raw(key, PLAIN.to_vec(), vec![0; 4 << 20], 4e9).await;
     assert_eq!(long.unwrap_err().code(), ErrorCode::InvalidArgument);
     end(vec![node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_says_where_its_node_is_announced_and_not_where_it_listens() {
+    let reader = network("/ip4/127.0.0.1/tcp/0", vec![], Some(Settings::default())).await;
+    let told: Multiaddr = "/dns4/alice.example/tcp/443".parse().unwrap();
+    let config = NetworkConfig {
+        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        bootstrap: vec![at(&reader)],
+        hivemind: Some(Settings::default()),
+        reach: ReachConfig { announce: vec![told.clone()], ..ReachConfig::default() },
+        ..NetworkConfig::new(Keypair::generate())
+    };
+    let writer = start(config).await;
+    until(|| dht(&writer).known_nodes() == 1).await;
+    dht(&writer).announce(OUR_NODES, Fields::default()).await.unwrap();
+    let read = dht(&reader).announced(OUR_NODES).await;
+    let whole: Multiaddr = format!("{told}/p2p/{}", peer(&writer)).parse().unwrap();
+    assert_eq!(read[0].addresses, [whole]);
+    end(vec![writer, reader]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_asked_for_many_times_in_one_request_is_refused() {
+    let nodes = nodes("/ip4/127.0.0.1/tcp/0", 2).await;
+    let key = DhtId::of_text("key");
+    let value = Value::Binary(vec![7; 1 << 20]);
+    assert_eq!(dht(&nodes[0]).store("key", None, &value, MINUTE).await.unwrap(), 2);
+    let asked = dht(&nodes[1]).find_at(peer(&nodes[0]), &[key, DhtId::of_text("other")]).await.unwrap();
+    assert_eq!(asked.results[0].value.len(), msgpack::encode(&value).len());
+    let error = dht(&nodes[1]).find_at(peer(&nodes[0]), &[key; 1024]).await.unwrap_err();
+    assert!(error.message().contains("each key once"), "{error}");
+    end(nodes).await;
 }

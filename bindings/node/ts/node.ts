@@ -124,6 +124,7 @@ export interface Reachability {
 /** What can keep a node from others. */
 export type DiagnosisCause =
   | 'no_bootstrap'
+  | 'limit_reached'
   | 'dead_bootstrap'
   | 'incompatible_version'
   | 'clock_off'

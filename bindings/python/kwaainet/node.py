@@ -24,6 +24,7 @@ from .vpk import Vpk
 Preset: TypeAlias = Literal["ephemeral", "desktop", "mobile", "server"]
 DiagnosisCause: TypeAlias = Literal[
     "no_bootstrap",
+    "limit_reached",
     "dead_bootstrap",
     "incompatible_version",
     "clock_off",

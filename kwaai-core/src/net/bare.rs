@@ -39,6 +39,9 @@ const OURS: [&str; 2] = [super::rpc::PROTOCOL, super::stream::PROTOCOL];
 /// The most names that are remembered of one connection.
 const MAX_KNOWN: usize = 256;
 
+/// The longest of them; a longer one costs its round trip each time.
+const MAX_NAME: usize = 256;
+
 /// Names that the peer of a connection listed or accepted, as they are on the wire.
 #[derive(Clone, Default)]
 struct Known(Arc<Mutex<HashSet<Vec<u8>>>>);
@@ -52,7 +55,7 @@ impl Known {
     fn learn(&self, name: &[u8]) {
         let eager = !name.starts_with(b"/") || OURS.iter().any(|ours| ours.as_bytes() == name);
         let mut names = self.names();
-        if eager && names.len() < MAX_KNOWN {
+        if eager && name.len() <= MAX_NAME && names.len() < MAX_KNOWN {
             names.insert(name.to_vec());
         }
     }

@@ -37,6 +37,8 @@ const MAX_IN_RANGE: (usize, usize) = (16, 64);
 const WANTED: usize = 8;
 /// A success is noted anew only after so many seconds.
 const FRESH: i64 = 600;
+/// For how many seconds it counts that the owner named a peer, from when it was reached last.
+const NAMED_FOR: i64 = 30 * 24 * 3600;
 /// How often what is new is written.
 pub(super) const WRITE_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -91,7 +93,11 @@ impl Remembered {
         for (key, row) in found {
             match (PeerId::from_bytes(&key), Row::decode(&row)) {
                 // A time ahead of the clock would stay ahead of every other.
-                (Ok(peer), Some(row)) => drop(rows.insert(peer, Row { last: row.last.min(now), ..row })),
+                (Ok(peer), Some(row)) => {
+                    // Whom the owner does not name any more is one of many again.
+                    let named = row.named && now - row.last < NAMED_FOR;
+                    rows.insert(peer, Row { last: row.last.min(now), named, ..row });
+                }
                 _ => drop(changed.insert(key, None)),
             }
         }

@@ -17,6 +17,8 @@ const ANSWERING: Duration = Duration::from_secs(10);
 pub enum Cause {
     /// Nobody is connected, and no bootstrap was named.
     NoBootstrap,
+    /// A limit of this node keeps it from a bootstrap.
+    LimitReached,
     /// A bootstrap that was named does not answer.
     DeadBootstrap,
     /// A connected peer speaks none of this node's protocols.
@@ -36,6 +38,7 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Cause::NoBootstrap => "no_bootstrap",
+            Cause::LimitReached => "limit_reached",
             Cause::DeadBootstrap => "dead_bootstrap",
             Cause::IncompatibleVersion => "incompatible_version",
             Cause::ClockOff => "clock_off",
@@ -61,6 +64,7 @@ impl Diagnosis {
     pub(crate) fn new(cause: Cause, text: impl Into<String>) -> Diagnosis {
         let remedy = match cause {
             Cause::NoBootstrap => "name a bootstrap that answers, or turn mDNS on for nodes of the same network",
+            Cause::LimitReached => "disconnect a peer, or raise the limit",
             Cause::DeadBootstrap => "check its address with whoever runs it, or name another",
             Cause::IncompatibleVersion => {
                 "update this node or the peer, and check that the peer is a node of this network"
@@ -92,7 +96,13 @@ impl Network {
             bootstrap.iter().zip(tried).filter_map(|(address, tried)| Some((address, tried.err()?))).collect();
         let mut found: Vec<Diagnosis> = dead
             .iter()
-            .map(|(address, error)| Diagnosis::new(Cause::DeadBootstrap, format!("{address}: {}", error.message())))
+            .map(|(address, error)| {
+                let cause = match error.code() {
+                    ErrorCode::ResourceExhausted => Cause::LimitReached,
+                    _ => Cause::DeadBootstrap,
+                };
+                Diagnosis::new(cause, format!("{address}: {}", error.message()))
+            })
             .collect();
         if !dead.is_empty()
             && dead.len() == bootstrap.len()
@@ -115,7 +125,7 @@ impl Network {
             found.push(Diagnosis::new(cause, format!("the relay {peer} gave no place: {}", refusal.text)));
         }
         let reach = &directory.reachability;
-        if reach.verdict == Verdict::Private && reach.relays.is_empty() {
+        if reach.verdict == Verdict::Private && reach.relays.is_empty() && !directory.private_by_choice {
             let text = format!("others cannot dial this node, since {}, and no relay was found", reach.why);
             found.push(Diagnosis::new(Cause::Firewall, text));
         }

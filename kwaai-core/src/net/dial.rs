@@ -1,5 +1,6 @@
 //! Reaching peers: at an address that was given, at those of the bootstraps, or at what the DHT knows.
 
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -161,6 +162,10 @@ impl Driver {
         }
         for bootstrap in self.bootstrap.iter_mut().filter(|bootstrap| bootstrap.dial == Some(id)) {
             bootstrap.dial = None;
+            if peer_of(&bootstrap.address).is_none() {
+                // Somebody else may answer there by now.
+                bootstrap.peer = None;
+            }
             tracing::warn!(address = %bootstrap.address, %error, "a bootstrap is not reachable");
         }
         if self.peer_cache.as_mut().is_some_and(|remembered| remembered.dialled(id)) {
@@ -200,9 +205,24 @@ fn dial_error(error: &DialError) -> Error {
         DialError::Transport(tried) => {
             let reasons: Vec<_> =
                 tried.iter().map(|(address, error)| format!("{address}: {}", reason(error))).collect();
-            Error::unreachable(format!("the peer cannot be reached ({})", reasons.join("; ")))
+            let text = format!("the peer cannot be reached ({})", reasons.join("; "));
+            match !tried.is_empty() && tried.iter().all(|(_, error)| is_silence(error)) {
+                true => Error::timeout(text),
+                false => Error::unreachable(text),
+            }
         }
     }
+}
+
+/// Whether nothing at all came from an address, not even a refusal.
+fn is_silence(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.any(|error| {
+        let by_the_system =
+            error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::TimedOut);
+        // The timeouts of libp2p's transports are variants of types that cannot be named here.
+        by_the_system || ["timed out", "Timeout has been reached"].iter().any(|said| error.to_string().contains(said))
+    })
 }
 
 /// What is underneath an error of a transport: the outer ones often say nothing of their own.

@@ -65,6 +65,8 @@ pub(crate) struct Directory {
     /// Addresses through relays.
     pub circuits: Vec<Multiaddr>,
     pub reachability: Reachability,
+    /// Whether nobody can dial this node because its owner wants it so.
+    pub private_by_choice: bool,
     /// Relays that gave nothing when they were asked last.
     pub refusals: Vec<(PeerId, Refusal)>,
     /// Reservations and circuits that this node gives as a relay, if it is one.

@@ -23,6 +23,7 @@ use super::directory::Directory;
 use super::dispatch::Dispatch;
 use super::events::{Hub, NetworkEvent};
 use super::hivemind;
+use super::limits::deadline_after;
 use super::messages::Message;
 use super::meter::{Meter, Traffic};
 use super::reach::Reach;
@@ -197,7 +198,7 @@ impl Driver {
     /// Lets calls finish within the grace, ends the rest, closes the connections.
     async fn close(mut self) {
         let grace = *self.shared.grace.lock().unwrap_or_else(PoisonError::into_inner);
-        let deadline = Instant::now() + grace;
+        let deadline = deadline_after(grace);
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             // Its answer is dropped with it, which its caller reads as closed.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub(crate) use ranges::Ranges;
 
@@ -140,6 +141,12 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// When so much time will have passed; a duration that no clock can hold is as good as for ever.
+pub(crate) fn deadline_after(duration: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    Instant::now() + duration.min(FOR_EVER)
 }
 
 /// Counts what peers hold at the same time.

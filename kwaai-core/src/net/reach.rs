@@ -164,6 +164,14 @@ impl Reach {
         let Some(ip) = ip_of(address).filter(|ip| is_global(*ip) && !is_relayed(address)) else { return };
         self.observed.insert(peer, ip);
         self.first_observed.get_or_insert(now);
+        // Who moved to another network is not to be dialled at the numbers of the last.
+        if let Some((present, _)) = self.agreed() {
+            let past = |address: &Multiaddr| {
+                ip_of(address).is_some_and(|ip| is_global(ip) && ip.is_ipv4() == present.is_ipv4() && ip != present)
+            };
+            self.reached.retain(|address| !past(address));
+            self.missed.retain(|address| !past(address));
+        }
     }
 
     /// A peer is gone, and with it its word.
@@ -195,6 +203,9 @@ impl Reach {
     }
 
     pub(crate) fn mapped(&mut self, address: Multiaddr) {
+        // What was tried before the router forwarded anything says nothing of now.
+        self.missed.remove(&address);
+        self.missed_by_v1 = false;
         self.mapped.insert(address);
     }
 
@@ -245,6 +256,11 @@ impl Reach {
 
     fn is_declared(&self) -> bool {
         !self.config.announce.is_empty() || self.config.public_ip.is_some()
+    }
+
+    /// Whether the owner wants nobody to dial this node.
+    fn is_private_by_choice(&self) -> bool {
+        !self.is_declared() && (self.config.force_private || self.listening.is_empty())
     }
 
     fn verdict(&self, now: Instant) -> Judging {
@@ -336,6 +352,7 @@ impl Driver {
             let before = directory.addresses();
             directory.announced = announced.iter().map(|address| with_peer(address, local)).collect();
             let changed = directory.reachability.verdict != verdict;
+            directory.private_by_choice = self.reach.is_private_by_choice();
             directory.circuits = self.reservations.circuits();
             directory.reachability = reachability.clone();
             (changed, directory.addresses() != before)

@@ -16,6 +16,9 @@ use crate::{Error, ErrorCode, Result};
 /// The protocol of one call per stream.
 pub(crate) const PROTOCOL: &str = "/kwaainet/rpc/1.0.0";
 
+/// How many bytes a second a request's body must bring once the time for its head is over.
+const SLOWEST: f64 = 16.0 * 1024.0;
+
 /// How much is reserved for a body at once, however long it says it is.
 const FIRST_RESERVE: usize = 64 * 1024;
 
@@ -63,6 +66,20 @@ async fn read_sized<S: AsyncRead + Unpin>(stream: &mut S, len: usize) -> std::io
     stream.take(len as u64).read_to_end(&mut out).await?;
     if out.len() < len {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(out.into())
+}
+
+/// Reads a request's body, unless it comes so slowly that its sender does nothing but hold a place.
+async fn read_body<S: AsyncRead + Unpin>(stream: &mut S, len: usize, patience: Duration) -> std::io::Result<Bytes> {
+    let began = Instant::now();
+    let mut out = Vec::with_capacity(len.min(FIRST_RESERVE));
+    while out.len() < len {
+        let due = began + patience + Duration::from_secs_f64(out.len() as f64 / SLOWEST);
+        let mut rest = (&mut *stream).take((len - out.len()).min(FIRST_RESERVE) as u64);
+        if tokio::time::timeout_at(due, rest.read_buf(&mut out)).await?? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
     }
     Ok(out.into())
 }
@@ -117,7 +134,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(dispatch: &Dispatch
             return refuse(&mut stream, &told(&error), prefix.body_len, limits.header_timeout).await;
         }
     };
-    let Ok(Ok(body)) = tokio::time::timeout_at(deadline, read_sized(&mut stream, prefix.body_len)).await else {
+    let body = read_body(&mut stream, prefix.body_len, limits.header_timeout);
+    let Ok(Ok(body)) = tokio::time::timeout_at(deadline, body).await else {
         return;
     };
 

@@ -276,3 +276,17 @@ async fn more_calls_than_a_peer_may_have_are_busy() {
         network.shutdown(Duration::ZERO).await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_beyond_every_clock_is_none() {
+    let (alice, bob) = (node().await, node().await);
+    alice.connect(address(&bob)).await.unwrap();
+    bob.serve_unary("echo", Purpose::Open, Arc::new(Answer(|_, body| async { Ok(body) }))).unwrap();
+    let body = Bytes::from_static(b"hello");
+    assert_eq!(alice.call(bob.local_peer(), "echo", body.clone(), Duration::MAX).await.unwrap(), body);
+    let refused = alice.open_stream(bob.local_peer(), "nothing", Duration::MAX).await.err().unwrap();
+    assert_eq!(refused.code(), ErrorCode::Unsupported, "{refused}");
+    for network in [alice, bob] {
+        patiently(network.shutdown(Duration::MAX)).await.unwrap();
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use kwaai_core::net::{Cause, Diagnosis, Multiaddr, Network, NetworkConfig, NetworkEvent, RelayLimits};
+use kwaai_core::net::{Cause, Diagnosis, Limits, Multiaddr, Network, NetworkConfig, NetworkEvent, RelayLimits};
 use libp2p::{SwarmBuilder, identify, noise, tcp, yamux};
 
 use super::support::*;
@@ -60,7 +60,8 @@ async fn a_full_relay_and_one_that_is_none_are_told_apart() {
         }
     })
     .await;
-    assert_eq!(found, [Cause::RelayWithoutSlots, Cause::DeadRelay, Cause::Firewall]);
+    // It listens nowhere, as its owner wants, so no firewall is to blame.
+    assert_eq!(found, [Cause::RelayWithoutSlots, Cause::DeadRelay]);
     for network in [second, first, relay, plain] {
         network.shutdown(Duration::ZERO).await.unwrap();
     }
@@ -91,4 +92,30 @@ async fn a_peer_of_another_network_is_an_incompatible_version() {
     assert_eq!(causes(&network).await, [Cause::IncompatibleVersion]);
     driving.abort();
     network.shutdown(Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bootstraps_that_answer_nothing_at_all_are_behind_a_firewall() {
+    // Takes everything and answers nothing, as a firewall that drops does.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let dead = format!("/ip4/127.0.0.1/udp/{}/quic-v1", silent.local_addr().unwrap().port());
+    let network = start(NetworkConfig { bootstrap: vec![dead.parse().unwrap()], ..config(TCP) }).await;
+    assert_eq!(causes(&network).await, [Cause::DeadBootstrap, Cause::Firewall]);
+    network.shutdown(Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_ones_own_is_no_fault_of_the_bootstrap() {
+    let (alice, bob) = (node().await, node().await);
+    let (bootstrap, limits) =
+        (vec![address(&alice), address(&bob)], Limits { max_connections: 1, ..Limits::default() });
+    let network = start(NetworkConfig { bootstrap, limits, ..config(TCP) }).await;
+    let mut events = network.events();
+    if network.connected().is_empty() {
+        wait_for(&mut events, |event| matches!(event, NetworkEvent::PeerConnected { .. })).await;
+    }
+    assert_eq!(causes(&network).await, [Cause::LimitReached]);
+    for network in [network, alice, bob] {
+        network.shutdown(Duration::ZERO).await.unwrap();
+    }
 }

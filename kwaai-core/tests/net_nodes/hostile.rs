@@ -139,6 +139,18 @@ async fn a_silent_peer_is_cut_after_the_header_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_holds_no_place() {
+    let limits = Limits { header_timeout: Duration::from_millis(300), max_calls: 1, ..Limits::default() };
+    let network = node_with(limits).await;
+    let mut attacker = Attacker::of(&network).await;
+    // A body of a megabyte within ten minutes, of which one byte comes.
+    let head = b"\x00\x10\x00\x00\x00\x09\x27\xc0\x10kwaainet.message!";
+    assert_eq!(attacker.send(CALL, head, false).await, b"", "it was cut off before its deadline");
+    still_serves(&network).await;
+    network.shutdown(Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_no_text_is_refused_and_not_kept() {
     let network = node().await;
     let mut attacker = Attacker::of(&network).await;

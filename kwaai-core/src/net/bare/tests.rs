@@ -227,3 +227,15 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn long_names_are_not_remembered() {
+    let known = Known::default();
+    for i in 0..300u32 {
+        let mut name = format!("x{i}").into_bytes();
+        name.resize(65_000, b'a');
+        known.learn(&name);
+    }
+    known.learn(&[b'x'; MAX_NAME]);
+    assert_eq!(known.names().len(), 1);
+}

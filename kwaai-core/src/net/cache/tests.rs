@@ -122,3 +122,14 @@ async fn a_time_ahead_of_the_clock_is_worth_no_more_than_now() {
     let now = world.reach("/ip4/9.9.9.9/tcp/1", false);
     assert!(world.remembered.rows[&ahead].rank() <= world.remembered.rows[&now].rank());
 }
+
+#[tokio::test]
+async fn a_bootstrap_that_is_named_no_more_loses_its_turn() {
+    let mut world = World::new().await;
+    let dismissed = world.reach("/ip4/6.6.6.6/tcp/1", true);
+    world.clock.advance(DAY * 31);
+    let friend = world.reach("/ip4/7.7.7.7/tcp/1", false);
+    assert_eq!(world.turns(), [dismissed, friend]);
+    world.again().await;
+    assert_eq!(world.turns(), [friend, dismissed]);
+}

@@ -123,24 +123,38 @@ pub(super) fn corrupt(why: &str) -> Error {
 
 /// Reads one message, reserving memory only as it comes.
 pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>> {
-    let gone = |error| Error::unreachable("the peer closed the stream").with_source(error);
+    let length = read_length(stream).await?;
+    read_rest(stream, length).await
+}
+
+/// Reads how long the message is that comes next.
+pub(super) async fn read_length<S: AsyncRead + Unpin>(stream: &mut S) -> Result<usize> {
     let mut length = 0usize;
     for shift in [0, 7, 14, 21] {
         let byte = stream.read_u8().await.map_err(gone)?;
         length |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 && length <= MAX_MESSAGE {
+            return Ok(length);
+        }
         if byte & 0x80 == 0 {
-            if length > MAX_MESSAGE {
-                break;
-            }
-            let mut message = Vec::with_capacity(length.min(FIRST_RESERVE));
-            stream.take(length as u64).read_to_end(&mut message).await.map_err(gone)?;
-            if message.len() < length {
-                return Err(gone(std::io::ErrorKind::UnexpectedEof.into()));
-            }
-            return Ok(message);
+            break;
         }
     }
     Err(corrupt("a message of more than 4 MiB"))
+}
+
+/// Reads a message of so many bytes.
+pub(super) async fn read_rest<S: AsyncRead + Unpin>(stream: &mut S, length: usize) -> Result<Vec<u8>> {
+    let mut message = Vec::with_capacity(length.min(FIRST_RESERVE));
+    stream.take(length as u64).read_to_end(&mut message).await.map_err(gone)?;
+    match message.len() < length {
+        true => Err(gone(std::io::ErrorKind::UnexpectedEof.into())),
+        false => Ok(message),
+    }
+}
+
+fn gone(error: std::io::Error) -> Error {
+    Error::unreachable("the peer closed the stream").with_source(error)
 }
 
 #[cfg(test)]

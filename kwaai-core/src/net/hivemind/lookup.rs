@@ -30,6 +30,8 @@ const WIDTH: usize = 2 * REPLICAS;
 const MAX_ASKED: usize = 100;
 /// The most values that a new node is given at once.
 const MAX_HANDED_OVER: usize = 1024;
+/// How many keys are looked at while others wait for the storage.
+const KEYS_AT_ONCE: usize = 64;
 
 /// A value that was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,24 +148,41 @@ impl Dht {
 
     /// Gives a node that was just met what it is to keep, and this node is responsible for.
     pub(super) async fn hand_over(self: &Arc<Dht>, id: DhtId, peer: PeerId) {
-        let items: Vec<_> = {
-            let (now, kept, table) = (self.now(), self.kept(), self.table());
-            let belongs = |key: &DhtId| {
+        // Each key is held against all nodes that are known.
+        let turn = self.heavy.clone().acquire_owned().await;
+        let this = self.clone();
+        let look = move || {
+            let _turn = turn;
+            this.to_hand_over(id, peer)
+        };
+        for item in tokio::task::spawn_blocking(look).await.unwrap_or_default() {
+            if self.store_at(peer, &[item]).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn to_hand_over(&self, id: DhtId, peer: PeerId) -> Vec<Item> {
+        let now = self.now();
+        let keys: Vec<_> = self.kept().records.keys(now).collect();
+        let mut items = Vec::new();
+        for some in keys.chunks(KEYS_AT_ONCE) {
+            let (kept, table) = (self.kept(), self.table());
+            let belongs = |key: &&DhtId| {
                 let near = table.nearest(key, REPLICAS, Some(&peer));
                 let farthest = near.last().map(|(other, _)| other.distance(key));
                 let nearest = near.first().map(|(other, _)| other.distance(key));
                 (near.len() < REPLICAS || farthest.is_none_or(|farthest| id.distance(key) < farthest))
                     && nearest.is_none_or(|nearest| self.id.distance(key) < nearest)
             };
-            let keys = kept.records.keys(now).filter(belongs).take(MAX_HANDED_OVER);
-            keys.filter_map(|key| kept.records.get(&key, now).map(|(value, expiration)| item(key, value, expiration)))
-                .collect()
-        };
-        for item in items {
-            if self.store_at(peer, &[item]).await.is_err() {
-                return;
+            let found = some.iter().filter(belongs).take(MAX_HANDED_OVER - items.len());
+            let found = found.filter_map(|key| Some((*key, kept.records.get(key, now)?)));
+            items.extend(found.map(|(key, (value, expiration))| item(key, value, expiration)));
+            if items.len() == MAX_HANDED_OVER {
+                break;
             }
         }
+        items
     }
 }
 
@@ -229,6 +248,41 @@ fn better(key: &DhtId, one: Option<Found>, other: Option<Found>, now: f64) -> Op
                 Kept::Dictionary(dictionary) => (dictionary.entries.iter().any(is_signed), found.expiration),
             };
             Some(if counts(&one) >= counts(&other) { one } else { other })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity::Keypair;
+
+    use super::super::record::Fields;
+    use super::*;
+
+    #[test]
+    fn what_its_writer_signed_is_better_than_anything_later_that_is_not() {
+        let (key, pair) = (DhtId::of_text("_kwaainet.nodes"), Keypair::generate_ed25519());
+        let subkey = signed::subkey_of(&pair.public().to_peer_id());
+        let found = |value: Vec<u8>, expiration| {
+            let entries = vec![Entry { subkey: subkey.clone(), value, expiration }];
+            let dictionary = Dictionary { max_size: None, latest_expiration: expiration, entries };
+            Some(Found { kept: Kept::Dictionary(dictionary), expiration })
+        };
+        let plain = Some(Found { kept: Kept::Plain(vec![1]), expiration: 9e9 });
+        let record = |expiration| found(signed::sign(&pair, &key, Fields::default(), expiration).unwrap(), expiration);
+        let value_of = |found: Option<Found>| match found.unwrap().kept {
+            Kept::Dictionary(dictionary) => dictionary.entries[0].expiration,
+            Kept::Plain(_) => 0.0,
+        };
+        for (one, other, best) in [
+            (record(500.0), found(vec![0xc0], 9e9), 500.0),
+            (record(500.0), plain.clone(), 500.0),
+            (record(500.0), record(600.0), 600.0),
+            (found(vec![0xc0], 500.0), found(vec![0xc2], 600.0), 600.0),
+            (found(vec![0xc0], 500.0), plain, 0.0),
+        ] {
+            assert_eq!(value_of(better(&key, one.clone(), other.clone(), 400.0)), best);
+            assert_eq!(value_of(better(&key, other, one, 400.0)), best);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::announce::Announcements;
 use super::id::DhtId;
@@ -25,6 +25,10 @@ const REFRESH: u32 = 5;
 /// Calls of one peer that are answered at the same time, and of all; hivemind sends as many at once as it has.
 const CALLS_OF_A_PEER: usize = 256;
 const CALLS: usize = 1024;
+
+/// What requests of others and the answers to them may occupy at the same time, or a thousand askers at once would take
+/// gigabytes.
+const UNDER_WAY_KIB: usize = 64 * 1024;
 
 /// How a node takes part in hivemind's DHT.
 #[derive(Clone)]
@@ -61,6 +65,10 @@ pub(crate) struct Dht {
     pub(super) dispatch: Arc<Dispatch>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) calls: Arc<Quota>,
+    /// One at a time: work that would keep everybody else waiting.
+    pub(super) heavy: Arc<Semaphore>,
+    /// KiB that requests and answers under way may occupy.
+    pub(super) memory: Semaphore,
     pub(super) announcements: Announcements,
     clock: Arc<dyn Clock>,
     kept: Mutex<Kept>,
@@ -75,6 +83,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// The most bytes that an answer with what is kept under a key can need.
+    pub fn size_of(&self, key: &DhtId) -> usize {
+        self.records.size_of(key).max(self.copies.size_of(key))
+    }
+
     pub fn storage(&mut self, in_cache: bool) -> &mut Storage {
         if in_cache { &mut self.copies } else { &mut self.records }
     }
@@ -96,6 +109,8 @@ impl Dht {
             dispatch,
             commands,
             calls: Quota::new(CALLS_OF_A_PEER, CALLS),
+            heavy: Arc::new(Semaphore::new(1)),
+            memory: Semaphore::new(UNDER_WAY_KIB),
             announcements: Announcements::new(pair),
             clock,
             kept: Mutex::new(Kept {

@@ -1,11 +1,13 @@
 //! Answering other nodes of hivemind's DHT.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::PeerId;
 use prost::Message;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::SemaphorePermit;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::Dht;
@@ -30,6 +32,8 @@ use crate::{Error, Result};
 const ANSWER: Duration = Duration::from_millis(2800);
 /// How long pinging back may take.
 const PING_BACK: Duration = Duration::from_secs(2);
+/// Up to how many bytes a request to store is served at once.
+const SMALL_STORE: usize = 16 * 1024;
 /// The most keys in one request.
 const MAX_KEYS: usize = 1024;
 
@@ -50,16 +54,28 @@ impl Dht {
         let mut stream = stream.compat();
         let patience = self.dispatch.limits.header_timeout;
         let late = |_| Error::timeout("the caller does not say what it wants");
-        let message = tokio::time::timeout(patience, frame::read(&mut stream)).await.map_err(late)??;
+        let read = async {
+            let length = frame::read_length(&mut stream).await?;
+            let room = self.room(length).await;
+            Ok::<_, Error>((frame::read_rest(&mut stream, length).await?, room))
+        };
+        let (message, _room) = tokio::time::timeout(patience, read).await.map_err(late)??;
         let call = Call::decode(&message)?;
         drop(message);
         let answered = async {
             self.dispatch.admit(caller, Purpose::Open).await?;
-            self.answer(method, caller, &call.data).await
+            let room = match method {
+                Method::Find => self.room(2 * self.size_of_answer(&call.data)).await,
+                Method::Ping | Method::Store | Method::Check => None,
+            };
+            Ok((self.answer(method, caller, &call.data).await?, room))
         };
         let outcome = tokio::time::timeout(ANSWER, answered).await;
         let outcome = outcome.unwrap_or_else(|_| Err(Error::timeout("it takes too long")));
-        let outcome = outcome.map_err(|error| error.message().to_owned());
+        let (outcome, _room) = match outcome {
+            Ok((answer, room)) => (Ok(answer), room),
+            Err(error) => (Err(error.message().to_owned()), None),
+        };
         let frame = Answer { id: call.id, outcome }.encode();
         let sent = async {
             stream.write_all(&frame).await?;
@@ -70,10 +86,26 @@ impl Dht {
         Ok(())
     }
 
+    /// Waits until there is room for so many bytes; a few need none.
+    async fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        match bytes / 1024 {
+            0..=64 => None,
+            kib => self.memory.acquire_many(kib as u32).await.ok(),
+        }
+    }
+
+    /// The most bytes that the values in an answer to a find can have.
+    fn size_of_answer(&self, data: &[u8]) -> usize {
+        let Ok(FindRequest { keys, .. }) = read(data) else { return 0 };
+        let kept = self.kept();
+        let sizes = keys.iter().filter_map(|key| DhtId::from_slice(key)).map(|key| kept.size_of(&key));
+        sizes.sum::<usize>().min(MAX_MESSAGE)
+    }
+
     async fn answer(self: &Arc<Dht>, method: Method, caller: PeerId, data: &[u8]) -> Result<Vec<u8>> {
         Ok(match method {
             Method::Ping => self.on_ping(caller, read(data)?).await.encode_to_vec(),
-            Method::Store => self.on_store(caller, read(data)?)?.encode_to_vec(),
+            Method::Store => self.on_store_of(caller, data).await?.encode_to_vec(),
             Method::Find => self.on_find(caller, read(data)?)?.encode_to_vec(),
             Method::Check => self.on_check(caller, read(data)?).await.encode_to_vec(),
         })
@@ -91,6 +123,23 @@ impl Dht {
             self.saw(&node_id, caller);
         }
         PingResponse { auth: None, peer: self.info(), dht_time: self.now(), available }
+    }
+
+    /// Signatures of many records take long: those of a large request are checked where nothing waits for them, and those of
+    /// one such request at a time.
+    async fn on_store_of(self: &Arc<Dht>, caller: PeerId, data: &[u8]) -> Result<StoreResponse> {
+        let request = read(data)?;
+        if data.len() <= SMALL_STORE {
+            return self.on_store(caller, request);
+        }
+        let turn = self.heavy.clone().acquire_owned().await;
+        let this = self.clone();
+        let work = move || {
+            let _turn = turn;
+            this.on_store(caller, request)
+        };
+        let stored = tokio::task::spawn_blocking(work).await;
+        stored.unwrap_or_else(|_| Err(Error::internal("a store did not end")))
     }
 
     fn on_store(self: &Arc<Dht>, caller: PeerId, request: StoreRequest) -> Result<StoreResponse> {
@@ -158,20 +207,26 @@ impl Dht {
         }
         let mut room = MAX_MESSAGE - OVERHEAD;
         let mut results = Vec::with_capacity(request.keys.len());
+        let mut asked = HashSet::new();
         for key in &request.keys {
             let key = DhtId::from_slice(key).ok_or_else(|| corrupt("a key has 20 bytes"))?;
+            if !asked.insert(key) {
+                return Err(Error::invalid_argument("a request names each key once"));
+            }
             let mut result = FindResult::default();
             for (id, peer) in self.table().nearest(&key, BUCKET, Some(&caller)) {
                 result.nearest_node_ids.push(id.as_bytes().to_vec());
                 result.nearest_peer_ids.push(peer.to_bytes());
             }
             room = room.saturating_sub(result.encoded_len() + 32);
-            if let Some((kept, expiration)) = self.lookup_here(&key) {
+            // What does not fit any more is to be asked for by itself.
+            if self.kept().size_of(&key) <= room
+                && let Some((kept, expiration)) = self.lookup_here(&key)
+            {
                 let (found, value) = match kept {
                     Kept::Plain(value) => (ResultType::FoundRegular, value),
                     Kept::Dictionary(dictionary) => (ResultType::FoundDictionary, dictionary.encode()),
                 };
-                // What does not fit any more is to be asked for by itself.
                 if let Some(left) = room.checked_sub(value.len()) {
                     room = left;
                     result.set_type(found);

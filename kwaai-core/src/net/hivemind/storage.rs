@@ -2,8 +2,7 @@
 //!
 //! A value is taken only if it expires later than what it replaces; a dictionary decides so for each sub-key. A refused
 //! store changes nothing. When there is no room, what expires first goes, and nothing goes for what expires earlier still.
-//! Beyond hivemind's rules, a record that its writer signed gives way to nothing that is not signed, and nothing is kept
-//! for longer than [`LONGEST`].
+//! Beyond hivemind's rules, a record that its writer signed gives way to nothing that is not signed.
 
 use super::dictionary::{Dictionary, Entry};
 use super::expiring::{Bounds, Expiring, Item, Standing};
@@ -16,8 +15,6 @@ const BOOKKEEPING: usize = 160;
 const MAX_SUBKEY: usize = 2048;
 /// The most bytes under one key, so that an answer with 20 neighbours besides stays below hivemind's limit.
 pub(super) const MAX_VALUE: usize = MAX_MESSAGE - 8 * 1024 - OVERHEAD;
-/// For how many seconds a value may be kept, or a few that never expire would hold the room of all for ever.
-const LONGEST: f64 = 30.0 * 24.0 * 3600.0;
 /// What one key may hold.
 const OF_A_KEY: Bounds = Bounds { items: 4096, bytes: MAX_VALUE };
 
@@ -62,7 +59,7 @@ impl Storage {
         self.records.bytes()
     }
 
-    /// Keeps a plain value. `false` when it has expired, expires too late, is too long, or may not replace what is kept.
+    /// Keeps a plain value. `false` when it has expired, is too long, or may not replace what is kept.
     pub fn store(&mut self, key: DhtId, value: Vec<u8>, expiration: f64, now: f64) -> bool {
         let standing = Standing { expiration, bytes: value.len() + BOOKKEEPING, signed: false };
         let fresh = self.records.get(&key).is_none_or(|kept| standing.replaces(&kept.standing_at(now)));
@@ -75,7 +72,7 @@ impl Storage {
         true
     }
 
-    /// Keeps a value under a sub-key. `false` when it has expired, expires too late, is too long, or may not replace what is
+    /// Keeps a value under a sub-key. `false` when it has expired, is too long, or may not replace what is
     /// kept. `signed` says that the value carries a signature of the peer in its sub-key, and that it was checked.
     pub fn store_subkey(&mut self, key: DhtId, entry: Entry, signed: bool, now: f64) -> bool {
         let Entry { subkey, value, expiration } = entry;
@@ -135,6 +132,11 @@ impl Storage {
         Some((kept, record.standing.expiration))
     }
 
+    /// What a key is taken to occupy, which is more than its value has in an answer; 0 when nothing is kept.
+    pub fn size_of(&self, key: &DhtId) -> usize {
+        self.records.get(key).map_or(0, |record| record.standing.bytes)
+    }
+
     /// Every key that is kept and has not expired, in order.
     pub fn keys(&self, now: f64) -> impl Iterator<Item = DhtId> {
         self.records.iter().filter(move |(_, record)| record.standing.expiration > now).map(|(key, _)| *key)
@@ -161,7 +163,7 @@ impl Item<Content> {
 }
 
 fn is_due(expiration: f64, now: f64) -> bool {
-    expiration > now && expiration <= now + LONGEST
+    expiration.is_finite() && expiration > now
 }
 
 #[cfg(test)]
@@ -288,14 +290,6 @@ mod tests {
         assert!(entries(&storage, 1).contains(&(b"peer".to_vec(), b"signed".to_vec(), NOW + 300.0)));
         // Once it has expired it protects nothing any more.
         assert!(storage.store(key(1), b"plain".to_vec(), NOW + 1e6 + 2.0, NOW + 301.0));
-    }
-
-    #[test]
-    fn what_would_never_expire_is_not_kept() {
-        let mut storage = roomy();
-        assert!(!storage.store(key(1), b"for ever".to_vec(), NOW + LONGEST + 1.0, NOW));
-        assert!(!keep(&mut storage, 1, b"a", b"for ever", LONGEST + 1.0));
-        assert!(storage.store(key(1), b"a month".to_vec(), NOW + LONGEST, NOW));
     }
 
     #[test]

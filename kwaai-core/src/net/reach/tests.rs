@@ -105,3 +105,27 @@ fn what_cannot_be_announced_is_refused_by_name() {
     let nowhere = ReachConfig { announce: vec![address("/ip4/1.2.3.4/sctp/1")], ..config() };
     assert!(nowhere.validate(true).is_err());
 }
+
+#[test]
+fn what_the_router_forwards_counts_more_than_what_was_missed_before() {
+    let now = Instant::now();
+    let mut reach = reach(ReachConfig { upnp: true, ..ReachConfig::default() });
+    reach.missed(&address(OUTSIDE));
+    reach.missed_by_v1();
+    assert_eq!(shown(&reach, now).0, Verdict::Private);
+    reach.mapped(address(OUTSIDE));
+    assert_eq!(shown(&reach, now).0, Verdict::Public);
+}
+
+#[test]
+fn who_moves_behind_another_router_is_not_public_there() {
+    let now = Instant::now();
+    let mut reach = reach(ReachConfig::default());
+    reach.reached(&address(OUTSIDE));
+    assert_eq!(shown(&reach, now).0, Verdict::Public);
+    for _ in 0..2 {
+        reach.observed(PeerId::random(), &address("/ip4/9.9.9.9/tcp/61234"), now);
+    }
+    reach.missed(&address("/ip4/9.9.9.9/tcp/4001"));
+    assert_eq!(shown(&reach, now).0, Verdict::Private);
+}

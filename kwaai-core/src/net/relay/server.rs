@@ -23,6 +23,8 @@ use crate::trust::Purpose;
 const DECIDED_FOR: Duration = Duration::from_secs(60);
 /// How long the gate may take before a peer is nobody known; for that it may ask the peer for credentials.
 const DECIDING: Duration = Duration::from_secs(3);
+/// How long the other end of a circuit may take to accept it.
+const ACCEPTING: Duration = Duration::from_secs(30);
 /// Decisions that are remembered; beyond it, those that no longer count go.
 const MAX_DECIDED: usize = 4096;
 
@@ -57,6 +59,8 @@ struct State {
     /// Who holds a reservation, and until when at the latest.
     reserved: HashMap<PeerId, Instant>,
     circuits: HashMap<PeerId, usize>,
+    /// Circuits that were granted, and are not accepted by their other end yet.
+    granted: HashMap<PeerId, Vec<Instant>>,
 }
 
 impl Room {
@@ -77,14 +81,22 @@ impl Room {
             && (share == Share::Full || state.held_by_strangers(now) < for_strangers)
     }
 
-    fn may_connect(&self, peer: PeerId) -> bool {
-        let state = self.state();
+    /// Grants a circuit, or does not.
+    fn grant(&self, peer: PeerId) -> bool {
+        let (mut state, now) = (self.state(), Instant::now());
+        let most = match state.share(peer) {
+            Share::None => return false,
+            Share::Full => self.limits.max_circuits_per_peer,
+            Share::Stranger => self.limits.max_circuits_per_stranger.min(self.limits.max_circuits_per_peer),
+        };
         let held = state.circuits.get(&peer).copied().unwrap_or(0);
-        match state.share(peer) {
-            Share::None => false,
-            Share::Full => held < self.limits.max_circuits_per_peer,
-            Share::Stranger => held < self.limits.max_circuits_per_stranger.min(self.limits.max_circuits_per_peer),
+        let granted = state.granted.entry(peer).or_default();
+        granted.retain(|since| now.duration_since(*since) < ACCEPTING);
+        let free = held + granted.len() < most;
+        if free {
+            granted.push(now);
         }
+        free
     }
 
     fn note(&self, event: &Event) {
@@ -97,7 +109,13 @@ impl Room {
                 state.reserved.remove(src_peer_id);
             }
             // `ReservationClosed` comes with the end of any connection of a peer, whichever holds the reservation.
+            Event::CircuitReqDenied { src_peer_id, status, .. }
+                if !matches!(status, relay::StatusCode::ResourceLimitExceeded) =>
+            {
+                state.settled(*src_peer_id);
+            }
             Event::CircuitReqAccepted { src_peer_id, .. } => {
+                state.settled(*src_peer_id);
                 *state.circuits.entry(*src_peer_id).or_default() += 1;
             }
             Event::CircuitClosed { src_peer_id, .. } => {
@@ -116,6 +134,16 @@ impl Room {
 impl State {
     fn share(&self, peer: PeerId) -> Share {
         self.shares.get(&peer).map_or(Share::None, |(share, _)| *share)
+    }
+
+    /// A circuit that was granted is accepted or refused.
+    fn settled(&mut self, peer: PeerId) {
+        if let Some(granted) = self.granted.get_mut(&peer) {
+            granted.pop();
+            if granted.is_empty() {
+                self.granted.remove(&peer);
+            }
+        }
     }
 
     fn holds(&self, peer: PeerId, now: Instant) -> bool {
@@ -171,16 +199,15 @@ impl Server {
         config
             .reservation_rate_limiters
             .push(Box::new(move |peer: PeerId, _: &Multiaddr, _| reserving.may_reserve(peer)));
-        config
-            .circuit_src_rate_limiters
-            .push(Box::new(move |peer: PeerId, _: &Multiaddr, _| connecting.may_connect(peer)));
         // So many at once, and then one more every so many seconds.
         let rate = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        let config = config
+        let mut config = config
             .reservation_rate_per_peer(rate(30), Duration::from_secs(60))
             .reservation_rate_per_ip(rate(120), Duration::from_secs(10))
             .circuit_src_per_peer(rate(60), Duration::from_secs(10))
             .circuit_src_per_ip(rate(240), Duration::from_secs(2));
+        // The last that is asked, so that nothing is granted in vain.
+        config.circuit_src_rate_limiters.push(Box::new(move |peer: PeerId, _: &Multiaddr, _| connecting.grant(peer)));
         let (decisions, decided) = mpsc::unbounded_channel();
         let inner = relay::Behaviour::new(local, config);
         Server { inner, dispatch, room, waiting: HashMap::new(), decisions, decided }
@@ -241,7 +268,9 @@ impl NetworkBehaviour for Server {
                 waiting.retain(|(id, _)| *id != closed.connection_id);
             }
             if closed.remaining_established == 0 {
-                self.room.state().reserved.remove(&closed.peer_id);
+                let mut state = self.room.state();
+                state.reserved.remove(&closed.peer_id);
+                state.granted.remove(&closed.peer_id);
             }
         }
         self.inner.on_swarm_event(event);
@@ -292,10 +321,10 @@ mod tests {
         let room = room(RelayLimits::default());
         let refused = decide(&room, Share::None);
         for peer in [PeerId::random(), refused] {
-            assert!(!room.may_reserve(peer) && !room.may_connect(peer));
+            assert!(!room.may_reserve(peer) && !room.grant(peer));
         }
         let stranger = decide(&room, Share::Stranger);
-        assert!(room.may_reserve(stranger) && room.may_connect(stranger));
+        assert!(room.may_reserve(stranger) && room.grant(stranger));
     }
 
     #[test]
@@ -323,13 +352,17 @@ mod tests {
         let room = room(RelayLimits::default());
         let opened = |src_peer_id: PeerId| {
             let dst_peer_id = PeerId::random();
-            let mut count = 0;
-            while room.may_connect(src_peer_id) {
+            // Asked for all at once, before any is accepted.
+            let count = std::iter::from_fn(|| room.grant(src_peer_id).then_some(())).count();
+            for _ in 0..count {
                 room.note(&Event::CircuitReqAccepted { src_peer_id, dst_peer_id });
-                count += 1;
+                assert!(!room.grant(src_peer_id));
             }
             room.note(&Event::CircuitClosed { src_peer_id, dst_peer_id, error: None });
-            assert!(room.may_connect(src_peer_id), "a closed circuit leaves its place");
+            assert!(room.grant(src_peer_id), "a closed circuit leaves its place");
+            let status = relay::StatusCode::NoReservation;
+            room.note(&Event::CircuitReqDenied { src_peer_id, dst_peer_id, status });
+            assert!(room.grant(src_peer_id), "a refused one as well");
             count
         };
         assert_eq!(opened(decide(&room, Share::Stranger)), 4);
