@@ -24,6 +24,7 @@ mod peers;
 pub(crate) mod range;
 mod reach;
 pub(crate) mod relay;
+mod roaming;
 mod rpc;
 mod stream;
 mod substream;

@@ -17,6 +17,7 @@ NODE = sys.argv[1]
 RELAYED_WITHIN = 5.0
 SPARE_WITHIN = 10.0
 UPGRADE_WITHIN = 12.0
+MOVED_WITHIN = 10.0
 SLOW_MS = 8000
 RELAYS = {"r1": 11, "r2": 12}
 
@@ -288,20 +289,57 @@ def scenario(kind_a, kind_b, direct_expected):
             node.kill()
 
 
+def moving(transport):
+    """A node gets another address while it is connected; both sides go on calling each other."""
+    nodes, wrong = [], []
+    make("net")
+    inside("net", "ip", "link", "add", "bridge0", "type", "bridge")
+    inside("net", "ip", "link", "set", "bridge0", "up")
+    for space, last in (("a", 31), ("b", 32)):
+        make(space)
+        public(space, last)
+    until_open("a", "11.0.0.32")
+    try:
+        tail = "tcp/4001" if transport == "TCP" else "udp/4001/quic-v1"
+        b = Node("b", f"listen=/ip4/0.0.0.0/{tail}")
+        a = Node("a", f"listen=/ip4/0.0.0.0/{tail}", f"bootstrap=/ip4/11.0.0.32/{tail}/p2p/{b.peer}")
+        nodes.extend((a, b))
+        first, way, _ = try_call(a, b.peer, 10)
+        change = ("11.0.0.77/24", "11.0.0.31/24")
+        inside("a", "ip", "address", "add", change[0], "dev", "wan")
+        inside("a", "ip", "address", "del", change[1], "dev", "wan")
+        # Where the first goes, the kernel takes the second along.
+        subprocess.run(["ip", "netns", "exec", "kn-a", "ip", "address", "add", change[0], "dev", "wan"], capture_output=True)
+        again, later, _ = try_call(a, b.peer, MOVED_WITHIN + 5)
+        back, _, _ = try_call(b, a.peer, MOVED_WITHIN + 5)
+        for what, took in (("it calls", again), ("it is called", back)):
+            if took is None or took > MOVED_WITHIN:
+                wrong.append(f"{what} no more within {MOVED_WITHIN:.0f} s")
+        if any("11.0.0.31/" in address for address in addresses_of(a)):
+            wrong.append("it announces the address that it lost")
+        seconds = lambda value: "-" if value is None else f"{value:.1f} s"
+        return ["-", seconds(first), way or "-", "-", later or "-", "-", seconds(max(again or 99, back or 99))], wrong
+    finally:
+        for node in nodes:
+            node.kill()
+
+
 def main():
     if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("nft"):
         print("skipped: needs root, iproute2 and nftables")
-        print(f"0 passed, 0 failed, {len(SCENARIOS)} skipped")
+        print(f"0 passed, 0 failed, {len(SCENARIOS) + 2} skipped")
         return 0
     wanted = sys.argv[2:]
-    head = ["routers", "verdict", "answer", "over", "direct after", "later", "call kept", "spare after", "result"]
+    head = ["routers", "verdict", "answer", "over", "direct after", "later", "call kept", "again after", "result"]
     rows, failed, skipped = [head], 0, 0
-    for name, kind_a, kind_b, direct in SCENARIOS:
+    measures = [(name, lambda pair=pair: scenario(*pair)) for name, *pair in SCENARIOS]
+    measures += [(f"another address, {transport}", lambda transport=transport: moving(transport)) for transport in ("TCP", "QUIC")]
+    for name, measure in measures:
         if wanted and not any(text in name for text in wanted):
             continue
         clear()
         try:
-            cells, wrong = scenario(kind_a, kind_b, direct)
+            cells, wrong = measure()
             failed += bool(wrong)
             rows.append([name, *cells, "; ".join(wrong) or "ok"])
         except Skipped as reason:

@@ -1,6 +1,7 @@
 //! Who is connected, as the driver keeps it and callers read it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::driver::Driver;
 use super::events::{ConnectedPeer, Direction, NetworkEvent};
 use super::reach::Reachability;
 use super::relay::Refusal;
+use super::roaming::stands_on;
 use super::swarm::KAD_PROTOCOL;
 use super::wire::shown;
 use super::{hivemind, rpc};
@@ -28,6 +30,8 @@ pub(crate) struct Link {
     pub id: ConnectionId,
     pub address: Multiaddr,
     pub direction: Direction,
+    /// The number of this machine under it, where that matters and is known.
+    pub stands_on: Option<IpAddr>,
 }
 
 /// What is known of a connected peer.
@@ -116,7 +120,7 @@ impl Driver {
             let known = directory.peers.entry(peer).or_default();
             known.bootstrap |= bootstrap;
             known.trusted_relay = self.reservations.is_trusted(peer);
-            known.links.push(Link { id, address: address.clone(), direction });
+            known.links.push(Link { id, address: address.clone(), direction, stands_on: stands_on(endpoint) });
             known.links.len() == 1
         };
         if self.peer_cache.as_mut().is_some_and(|remembered| remembered.dialled(id)) {

@@ -184,6 +184,7 @@ impl Driver {
                 Some(command) = self.commands.recv() => self.on_command(command),
                 _ = retry.tick() => self.dial_bootstraps(),
                 _ = reaching.tick() => {
+                    self.leave_lost_addresses();
                     self.judge();
                     self.keep_reservations();
                     self.shared.directory().relaying = self.swarm.behaviour().relay.as_ref().map(Server::held);
@@ -345,6 +346,7 @@ impl Driver {
 
     fn listening_stopped(&mut self, address: &Multiaddr) {
         self.reach.listening.retain(|known| known != address);
+        self.leave_lost_addresses();
         self.judge();
         let address = with_peer(address, self.shared.local);
         self.shared.directory().listening.retain(|known| *known != address);
@@ -359,11 +361,13 @@ impl Driver {
                         known.rtt = Some(rtt);
                     }
                 }
-                // A peer that is there answers; the next call shall not wait for one that is not.
-                Err(ping::Failure::Timeout) => {
+                // It may serve other protocols.
+                Err(ping::Failure::Unsupported) => {}
+                // A peer that is there answers; the next call shall not wait for one that is not. That a stream for the
+                // ping could not even be opened says the same.
+                Err(_) => {
                     self.swarm.close_connection(connection);
                 }
-                Err(_) => {}
             },
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => self.identified(peer_id, info),
             BehaviourEvent::Kad(event) => self.on_kad(event),

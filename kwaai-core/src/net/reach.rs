@@ -189,6 +189,15 @@ impl Reach {
         }
     }
 
+    /// This machine lost a number.
+    pub(crate) fn lost(&mut self, ip: IpAddr) {
+        let elsewhere = |address: &Multiaddr| ip_of(address) != Some(ip);
+        self.reached.retain(elsewhere);
+        self.missed.retain(elsewhere);
+        self.mapped.retain(elsewhere);
+        self.listening.retain(elsewhere);
+    }
+
     /// A peer could not dial this node at an address.
     pub(crate) fn missed(&mut self, address: &Multiaddr) {
         let address = without_peer(address);

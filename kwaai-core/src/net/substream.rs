@@ -43,7 +43,8 @@ pub(crate) struct Behaviour {
     protocol: StreamProtocol,
     accept: Accept,
     wanted: VecDeque<(PeerId, Open)>,
-    /// Connections that lead to a peer itself, which are preferred to those through a relay; the oldest first.
+    /// Connections that lead to a peer itself, which are preferred to those through a relay; the oldest first, the newest
+    /// preferred: a peer that connects anew may have lost the others.
     direct: HashMap<PeerId, Vec<ConnectionId>>,
 }
 
@@ -111,7 +112,7 @@ impl NetworkBehaviour for Behaviour {
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         match self.wanted.pop_front() {
             Some((peer_id, event)) => {
-                let direct = self.direct.get(&peer_id).and_then(|direct| direct.first());
+                let direct = self.direct.get(&peer_id).and_then(|direct| direct.last());
                 let handler = direct.map_or(NotifyHandler::Any, |id| NotifyHandler::One(*id));
                 Poll::Ready(ToSwarm::NotifyHandler { peer_id, handler, event })
             }

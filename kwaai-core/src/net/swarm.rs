@@ -34,6 +34,9 @@ pub(super) const PROVIDER_TTL: Duration = Duration::from_secs(30 * 60);
 /// How often the routing table is refreshed, and with it this node's provider records.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
+/// How long a peer may take to answer a ping; the second in a row that it does not answer ends the connection.
+const PONG: Duration = Duration::from_secs(10);
+
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     // The limits come first: what they refuse, the others never see.
@@ -148,7 +151,7 @@ fn behaviour(
         connections,
         ranges,
         memory: memory_connection_limits::Behaviour::with_max_percentage(max_memory_share),
-        ping: ping::Behaviour::default(),
+        ping: ping::Behaviour::new(ping::Config::new().with_timeout(PONG)),
         identify: identify::Behaviour::new(identify),
         kad: kademlia(local, max_provided_keys),
         mdns: mdns.into(),

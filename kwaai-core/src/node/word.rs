@@ -90,7 +90,8 @@ async fn ask_known(network: &Network, trust: &TrustGraph) -> Result<Vec<TakenWor
             None
         }
     });
-    Ok(asked.buffered(PARALLEL).filter_map(async |taken| taken).collect().await)
+    let taken: Vec<Option<TakenWord>> = asked.buffered(PARALLEL).collect().await;
+    Ok(taken.into_iter().flatten().collect())
 }
 
 struct Says {
