@@ -763,7 +763,7 @@ enum kwaai_status_t kwaai_node_diagnose_async(const struct kwaai_node_t *node,
 // What the node measured since its start, as a JSON object: `metrics`, an array, and `prometheus`, the same as text that
 // Prometheus reads.
 //
-// Each metric has a `name` of OpenTelemetry's conventions, such as "rpc.server.duration" or "kwaainet.peers", an
+// Each metric has a `name` of OpenTelemetry's conventions, such as "rpc.server.call.duration" or "kwaainet.peers", an
 // `instrument`, which is "counter", "gauge" or "histogram", a `unit`, a `description`, an object of `attributes`, and the
 // `value`. In a histogram that is the sum, `count` says of how many values, and `buckets` how many are at most so large, in
 // objects with `at_most` and `count`; for the others `count` is null. No peer is named in it, and nothing that was said.
@@ -838,6 +838,27 @@ enum kwaai_status_t kwaai_node_find_peer_async(const struct kwaai_node_t *node,
                                                const char *peer,
                                                struct kwaai_op_t **out_op,
                                                struct kwaai_error_t **error);
+
+// Whether a peer, a PeerId or a DID, or whoever is at an address, answers now: connects to it where there is no connection,
+// and times a round trip. The peer as JSON, as in `kwaai_node_peers`. `KWAAI_UNREACHABLE` with what was tried,
+// `KWAAI_TIMEOUT` after 20 seconds.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_node_probe(const struct kwaai_node_t *node,
+                                     const char *peer,
+                                     uint32_t timeout_ms,
+                                     char **out_json,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_probe` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_probe`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_probe_async(const struct kwaai_node_t *node,
+                                           const char *peer,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
 
 // Asks a peer where somebody stands with it, both of them a PeerId or a DID. The statement is the peer's opinion, signed
 // for this node and checked; as JSON: `responder`, `asker`, `about`, `answer` ("unknown", "at_least", "tier" or
@@ -1012,7 +1033,7 @@ enum kwaai_status_t kwaai_node_issue_throughput_async(const struct kwaai_node_t 
                                                       struct kwaai_op_t **out_op,
                                                       struct kwaai_error_t **error);
 
-// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
+// Sends a text of at most 64 KiB to a peer, a PeerId or a DID, or to whoever is at an address. Returns when it has arrived.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
 // freed.

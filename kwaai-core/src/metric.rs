@@ -28,7 +28,7 @@ impl Instrument {
 /// One measurement: a name with attributes, and the value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
-    /// The name, such as `rpc.server.duration`.
+    /// The name, such as `rpc.server.call.duration`.
     pub name: &'static str,
     /// What the value means.
     pub instrument: Instrument,
@@ -112,7 +112,7 @@ pub fn prometheus(metrics: &[Measurement]) -> String {
     text
 }
 
-/// `rpc.server.duration` in `ms` becomes `rpc_server_duration_milliseconds`; a counter ends in `_total`.
+/// `rpc.server.call.duration` in `s` becomes `rpc_server_call_duration_seconds`; a counter ends in `_total`.
 fn prometheus_name(metric: &Measurement) -> String {
     let unit = match metric.unit {
         "s" => "_seconds",
@@ -148,7 +148,7 @@ mod tests {
         let durations = Measurement {
             count: Some(3),
             buckets: vec![Bucket { at_most: 2.5, count: 1 }, Bucket { at_most: 10.0, count: 2 }],
-            ..Measurement::number(Instrument::Histogram, "rpc.server.duration", "ms", "Calls.", 27.5)
+            ..Measurement::number(Instrument::Histogram, "rpc.server.call.duration", "s", "Calls.", 27.5)
         };
         let peers = Measurement::number(Instrument::Gauge, "kwaainet.peers", "{peer}", "Who\nis \\ there.", 4.0);
         let text = prometheus(&[sent("receive", 5.0), peers.with("x", "a\"b\\c\n"), durations, sent("transmit", 1e12)]);
@@ -161,13 +161,13 @@ kwaainet_network_io_bytes_total{network_io_direction="transmit"} 1000000000000
 # HELP kwaainet_peers Who\nis \\ there.
 # TYPE kwaainet_peers gauge
 kwaainet_peers{x="a\"b\\c\n"} 4
-# HELP rpc_server_duration_milliseconds Calls.
-# TYPE rpc_server_duration_milliseconds histogram
-rpc_server_duration_milliseconds_bucket{le="2.5"} 1
-rpc_server_duration_milliseconds_bucket{le="10"} 2
-rpc_server_duration_milliseconds_bucket{le="+Inf"} 3
-rpc_server_duration_milliseconds_sum 27.5
-rpc_server_duration_milliseconds_count 3
+# HELP rpc_server_call_duration_seconds Calls.
+# TYPE rpc_server_call_duration_seconds histogram
+rpc_server_call_duration_seconds_bucket{le="2.5"} 1
+rpc_server_call_duration_seconds_bucket{le="10"} 2
+rpc_server_call_duration_seconds_bucket{le="+Inf"} 3
+rpc_server_call_duration_seconds_sum 27.5
+rpc_server_call_duration_seconds_count 3
 "#
         );
     }

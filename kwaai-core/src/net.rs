@@ -29,6 +29,7 @@ mod rpc;
 mod stream;
 mod substream;
 mod swarm;
+mod target;
 mod transport;
 pub mod wire;
 
@@ -54,6 +55,7 @@ pub use messages::{MAX_MESSAGE, Message};
 pub use peers::{Duplex, PeerStream, Peers, StreamHandler, UnaryHandler};
 pub use reach::{ReachConfig, Reachability, Verdict};
 pub use relay::RelayLimits;
+pub use target::Target;
 
 use crate::event::Stream;
 use crate::identity::Keypair;
@@ -270,13 +272,15 @@ impl Network {
         self.ask(|done| Command::FindPeer { peer, done }).await
     }
 
-    /// Sends a text to a peer, dialling it when there is no connection. `Ok` means that the peer has it in its inbox.
+    /// Sends a text to a peer, or to whoever is at an address, dialling where there is no connection. `Ok` means that the peer
+    /// has it in its inbox.
     ///
     /// # Errors
     /// `invalid_argument` for more than 64 KiB; `permission_denied` when the peer does not take messages from this
     /// node; `unreachable`, `timeout`, `closed`.
-    pub async fn send_message(&self, peer: PeerId, text: &str) -> Result<()> {
+    pub async fn send_message(&self, to: impl Into<Target>, text: &str) -> Result<()> {
         messages::check(text)?;
+        let peer = self.reach(to.into()).await?;
         let body = Bytes::copy_from_slice(text.as_bytes());
         self.call(peer, messages::METHOD, body, MESSAGE_TIMEOUT).await?;
         Ok(())

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::event::Stream;
 use crate::identity::{Did, Keypair, Signer};
 use crate::net::hivemind::{Hivemind, Settings};
-use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, PeerCache, Peers, ReachConfig};
+use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, PeerCache, Peers, ReachConfig, Target};
 use crate::shard::{EngineOptions, ShardEngine};
 use crate::store::Store;
 use crate::trust::{Askers, TrustGraph};
@@ -188,10 +188,14 @@ impl Node {
         self.inner.network.find_peer(peer).await
     }
 
-    /// Sends a text of at most 64 KiB to a peer, dialling it when there is no connection. Returns when it has arrived.
-    pub async fn send_message(&self, peer: PeerId, text: &str) -> Result<()> {
+    /// Sends a text of at most 64 KiB to a peer, or to whoever is at an address, dialling where there is no connection.
+    /// Returns when it has arrived.
+    ///
+    /// # Errors
+    /// As [`Network::send_message`].
+    pub async fn send_message(&self, to: impl Into<Target>, text: &str) -> Result<()> {
         self.open()?;
-        self.inner.network.send_message(peer, text).await
+        self.inner.network.send_message(to, text).await
     }
 
     /// Messages as they arrive. What came before the first reader is kept for it, as far as the inbox reaches.

@@ -147,6 +147,12 @@ impl Node {
         Ok(addresses.iter().map(ToString::to_string).collect())
     }
 
+    /// Whether a peer, or whoever is at an address, answers now: as in [`Node::peers`], with a round trip just timed.
+    pub async fn probe(&self, peer: String, cancel: CancelToken) -> Result<PeerInfo> {
+        let (node, target) = (self.handle.get()?, validate::target(&peer)?);
+        rt::run(&cancel, async move { node.probe(target).await }).await.map(PeerInfo::from)
+    }
+
     /// Asks a peer where somebody stands with it, or whether somebody reaches a minimum with it. The answer is the peer's
     /// opinion and changes no score here.
     pub async fn ask_trust(
@@ -193,10 +199,10 @@ impl Node {
         rt::run(&cancel, async move { node.test_credential(&credential_id, options).await }).await.map(ClaimTest::from)
     }
 
-    /// Sends a text to a peer; returns when it has arrived.
+    /// Sends a text to a peer, or to whoever is at an address; returns when it has arrived.
     pub async fn send_message(&self, peer: String, text: String, cancel: CancelToken) -> Result<()> {
-        let (node, peer) = (self.handle.get()?, validate::peer(&peer)?);
-        rt::run(&cancel, async move { node.send_message(peer, &text).await }).await
+        let (node, target) = (self.handle.get()?, validate::target(&peer)?);
+        rt::run(&cancel, async move { node.send_message(target, &text).await }).await
     }
 
     /// Messages as they arrive.

@@ -367,6 +367,8 @@ static kwaai_status_t call_node(call *made)
         return TEXT_OF(kwaai_node_connect(H, text_of(made, "address"), T, &text, E));
     } else if (IS("Node.disconnect")) {
         return kwaai_node_disconnect(H, text_of(made, "peer"), T, E);
+    } else if (IS("Node.probe")) {
+        return JSON_OF(kwaai_node_probe(H, text_of(made, "peer"), T, &text, E));
     } else if (IS("Node.find_peer")) {
         return JSON_OF(kwaai_node_find_peer(H, text_of(made, "peer"), T, &text, E));
     } else if (IS("Node.ask_trust")) {

@@ -86,6 +86,12 @@ impl Node {
     }
 
     #[napi]
+    pub fn probe(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.probe(peer, cancel).await.and_then(json) })
+    }
+
+    #[napi]
     pub fn ask_trust(&self, peer: String, about: String, at_least: String) -> Result<Operation> {
         let (node, at_least) = (self.0.clone(), parse("atLeast", &at_least)?);
         Ok(Operation::new(

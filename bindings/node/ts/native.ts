@@ -53,6 +53,7 @@ export interface NativeNode {
   connect(address: string): NativeOperation;
   disconnect(peer: string): NativeOperation;
   findPeer(peer: string): NativeOperation;
+  probe(peer: string): NativeOperation;
   askTrust(peer: string, about: string, atLeast: string): NativeOperation;
   askWord(peer: string): NativeOperation;
   refreshStatusLists(): NativeOperation;

@@ -149,7 +149,7 @@ export interface MeasurementBucket {
 
 /** One measurement: a name of OpenTelemetry's conventions with attributes, and the value. */
 export interface Measurement {
-  /** Such as `rpc.server.duration` or `kwaainet.peers`. */
+  /** Such as `rpc.server.call.duration` or `kwaainet.peers`. */
   name: string;
   instrument: 'counter' | 'gauge' | 'histogram';
   /** In UCUM, such as `ms`, `By` or `{peer}`. */
@@ -415,6 +415,14 @@ export class Node implements AsyncDisposable {
   }
 
   /**
+   * Whether a peer, a PeerId or a DID, or whoever is at an address, answers now: connects to it where there is no connection, and
+   * times a round trip.
+   */
+  async probe(peer: string, options?: CallOptions): Promise<PeerInfo> {
+    return reads(peerInfo)(await finished(this.#native.probe(text('peer', peer)), options));
+  }
+
+  /**
    * Asks a peer how far it trusts somebody else. The statement is the peer's opinion, signed and checked; it is not kept.
    */
   async askTrust(peer: string, about: string, options?: AskTrustOptions): Promise<TrustStatement> {
@@ -488,7 +496,7 @@ export class Node implements AsyncDisposable {
     return reads(credential)(await finished(operation, options));
   }
 
-  /** Sends a text of at most 64 KiB to a peer. Resolves when it has arrived. */
+  /** Sends a text of at most 64 KiB to a peer, a PeerId or a DID, or to whoever is at an address. Resolves when it has arrived. */
   async sendMessage(peer: string, message: string, options?: CallOptions): Promise<void> {
     await finished(this.#native.sendMessage(text('peer', peer), text('text', message)), options);
   }

@@ -71,7 +71,7 @@ class Measurement:
     """One measurement: a name of OpenTelemetry's conventions with attributes, and the value."""
 
     name: str
-    """Such as ``rpc.server.duration`` or ``kwaainet.peers``."""
+    """Such as ``rpc.server.call.duration`` or ``kwaainet.peers``."""
     instrument: Literal["counter", "gauge", "histogram"]
     unit: str
     """In UCUM, such as ``ms``, ``By`` or ``{peer}``."""
@@ -335,6 +335,14 @@ class Node:
         """Asks the network where a peer, a PeerId or a DID, can be reached."""
         return await finished(self._native.find_peer(peer))
 
+    async def probe(self, peer: str) -> PeerInfo:
+        """Whether a peer, a PeerId or a DID, or whoever is at an address, answers now.
+
+        Connects to it where there is no connection, and times a round trip. Raises `UnreachableError`, with what was tried, and
+        `TimeoutError` after 20 seconds.
+        """
+        return record(PeerInfo, await finished(self._native.probe(peer)))
+
     async def ask_trust(self, peer: str, about: str, *, at_least: Minimum | None = None) -> TrustStatement:
         """Asks a peer how far it trusts somebody else, or only whether that reaches a tier or a score.
 
@@ -423,7 +431,7 @@ class Node:
         return record(Credential, await finished(issued))
 
     async def send_message(self, peer: str, text: str) -> None:
-        """Sends a text of at most 64 KiB to a peer. Returns when it has arrived."""
+        """Sends a text of at most 64 KiB to a peer, a PeerId or a DID, or to whoever is at an address. Returns when it has arrived."""
         await finished(self._native.send_message(peer, text))
 
     def messages(self) -> EventStream[Message]:

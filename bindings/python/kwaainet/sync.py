@@ -894,6 +894,9 @@ class Node(_Closing):
     def find_peer(self, peer: str) -> list[str]:
         return waited(self._native.find_peer(peer))
 
+    def probe(self, peer: str) -> PeerInfo:
+        return record(PeerInfo, waited(self._native.probe(peer)))
+
     def ask_trust(self, peer: str, about: str, *, at_least: Minimum | None = None) -> TrustStatement:
         return record(TrustStatement, waited(self._native.ask_trust(peer, about, to_json("at_least", at_least))))
 

@@ -79,6 +79,11 @@ impl Node {
         Operation::new(move |cancel| async move { node.find_peer(peer, cancel).await })
     }
 
+    fn probe(&self, peer: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move { node.probe(peer, cancel).await.and_then(Record::of) })
+    }
+
     fn ask_trust(&self, py: Python<'_>, peer: String, about: String, at_least: &str) -> PyResult<Operation> {
         let (node, at_least) = (self.0.clone(), parse(py, "at_least", at_least)?);
         Ok(Operation::new(move |cancel| async move {

@@ -135,7 +135,9 @@ fn is_global_4(ip: Ipv4Addr) -> bool {
 
 fn is_global_6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
-    (0x2000..0x4000).contains(&a) && !(a == 0x2001 && b == 0xdb8)
+    // For examples (RFC 3849, RFC 9637), and with numbers of IPv4 inside: Teredo (RFC 4380) and 6to4 (RFC 3056).
+    let special = matches!((a, b), (0x2001, 0 | 0xdb8) | (0x2002, _) | (0x3fff, 0..0x1000));
+    (0x2000..0x4000).contains(&a) && !special
 }
 
 /// Whether an address that a peer claims is worth remembering, given where the peer was seen: nobody elsewhere can
@@ -197,6 +199,9 @@ mod tests {
             "fe80::1",
             "fd00::1",
             "2001:db8::1",
+            "2001:0:a00:1::1",
+            "2002:a00:1::1",
+            "3fff:fff::1",
             "::ffff:10.0.0.1",
         ] {
             assert!(!is_global(ip.parse().unwrap()), "{ip}");

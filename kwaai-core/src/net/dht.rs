@@ -4,7 +4,7 @@
 //! the provider itself. libp2p has no message that takes a record back, so withdrawing asks the nodes closest to the
 //! key by a unary call, `kwaainet.withdraw`, with the key's 34 bytes as its body; each forgets the caller's own record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -123,19 +123,43 @@ impl Driver {
     /// Keeps a provider record within its provider's share. A full store forgets nobody for a newcomer.
     fn remember(&mut self, record: kad::ProviderRecord) {
         let now = Instant::now();
-        if self.remembered.len() >= MAX_PROVIDERS {
-            let fresh = |since: &Instant| now.duration_since(*since) < PROVIDER_TTL;
-            self.remembered.retain(|_, keys| keys.values().any(fresh));
+        // This node's own keys have room whatever others announce.
+        let most = (self.dispatch.limits.max_provided_keys / 4 * 3).max(1);
+        if self.remembered.len() >= MAX_PROVIDERS || self.kept_for_others() >= most {
+            self.forget_expired();
         }
+        let full = self.kept_for_others() >= most;
         let (key, provider) = (record.key.to_vec(), record.provider);
         let mine = self.remembered.entry(provider).or_default();
-        mine.retain(|_, since| now.duration_since(*since) < PROVIDER_TTL);
-        let room = mine.contains_key(&key) || mine.len() < MAX_KEYS_OF_A_PEER;
+        let room = mine.contains_key(&key) || (mine.len() < MAX_KEYS_OF_A_PEER && !full);
         if room && self.swarm.behaviour_mut().kad.store_mut().add_provider(record).is_ok() {
             mine.insert(key, now);
         }
         if mine.is_empty() {
             self.remembered.remove(&provider);
+        }
+    }
+
+    fn kept_for_others(&self) -> usize {
+        self.remembered.values().map(HashMap::len).sum()
+    }
+
+    /// Forgets records that are too old. The store forgets only those of a key that somebody asks for.
+    fn forget_expired(&mut self) {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        for (provider, keys) in &mut self.remembered {
+            keys.retain(|key, since| {
+                let fresh = now.duration_since(*since) < PROVIDER_TTL;
+                if !fresh {
+                    gone.push((RecordKey::new(key), *provider));
+                }
+                fresh
+            });
+        }
+        self.remembered.retain(|_, keys| !keys.is_empty());
+        for (key, provider) in gone {
+            self.swarm.behaviour_mut().kad.store_mut().remove_provider(&key, &provider);
         }
     }
 
@@ -163,6 +187,7 @@ impl Driver {
     fn on_query(&mut self, id: kad::QueryId, result: QueryResult, last: bool) {
         if let QueryResult::Bootstrap(_) = result {
             if last {
+                self.forget_expired();
                 self.announce_again();
             }
             return;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::ErrorCode;
 use crate::metric::{Bucket, Instrument, Measurement};
 
-/// Bounds of the durations that are told apart, in milliseconds.
-const BOUNDS: [f64; 13] = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4];
+/// Bounds of the durations that are told apart, in seconds.
+const BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Methods that are told apart on each side; calls of others are counted together, so that no peer makes the list long.
 const MAX_METHODS: usize = 64;
 /// OpenTelemetry's name for what is not told apart.
@@ -91,10 +91,10 @@ impl Meter {
             }
         }
         let histogram = calls.entry(key).or_default();
-        let ms = took.as_secs_f64() * 1000.0;
+        let seconds = took.as_secs_f64();
         histogram.count += 1;
-        histogram.sum += ms;
-        if let Some(place) = BOUNDS.iter().position(|bound| ms <= *bound) {
+        histogram.sum += seconds;
+        if let Some(place) = BOUNDS.iter().position(|bound| seconds <= *bound) {
             histogram.counts[place] += 1;
         }
     }
@@ -104,9 +104,11 @@ impl Meter {
         let calls = self.calls();
         let metrics = calls.iter().map(|((side, method, error), histogram)| {
             let (name, description) = match side {
-                Side::Client => ("rpc.client.duration", "How long calls of this node took, by method and outcome."),
+                Side::Client => {
+                    ("rpc.client.call.duration", "How long calls of this node took, by method and outcome.")
+                }
                 Side::Server => {
-                    ("rpc.server.duration", "How long this node took to serve calls, by method and outcome.")
+                    ("rpc.server.call.duration", "How long this node took to serve calls, by method and outcome.")
                 }
             };
             let mut count = 0;
@@ -117,9 +119,9 @@ impl Meter {
             let metric = Measurement {
                 buckets: buckets.collect(),
                 count: Some(histogram.count),
-                ..Measurement::number(Instrument::Histogram, name, "ms", description, histogram.sum)
+                ..Measurement::number(Instrument::Histogram, name, "s", description, histogram.sum)
             };
-            let metric = metric.with("rpc.system", "kwaainet").with("rpc.method", method.as_str());
+            let metric = metric.with("rpc.system.name", "kwaainet").with("rpc.method", method.as_str());
             match error {
                 Some(code) => metric.with("error.type", code.as_str()),
                 None => metric,
@@ -158,7 +160,7 @@ mod tests {
         let metrics = meter.durations();
         let counts: Vec<_> = metrics[0].buckets.iter().map(|bucket| bucket.count).collect();
         assert_eq!((counts[0], counts[1], counts[2], counts[12], metrics[0].count), (1, 1, 2, 2, Some(3)));
-        assert_eq!(metrics[0].value, 70_003.0);
+        assert!((metrics[0].value - 70.003).abs() < 1e-9);
         assert_eq!(metrics[1].attributes["error.type"], "busy");
         assert!(!metrics[0].attributes.contains_key("error.type"));
     }

@@ -15,12 +15,13 @@ impl Network {
         let mut metrics = Vec::new();
         let (paths, links, relaying, relays) = {
             let directory = shared.directory();
-            let (mut paths, mut links) = ([0; 2], [[0; 2]; 2]);
+            let (mut paths, mut links) = ([0; 2], [[0; 2]; 3]);
             for known in directory.peers.values() {
                 paths[usize::from(known.direct().is_none())] += 1;
                 for link in &known.links {
                     let quic = link.address.iter().any(|part| part == Protocol::QuicV1);
-                    links[usize::from(quic && !is_relayed(&link.address))][link.direction as usize] += 1;
+                    let transport = if is_relayed(&link.address) { 2 } else { usize::from(quic) };
+                    links[transport][link.direction as usize] += 1;
                 }
             }
             (paths, links, directory.relaying, directory.reachability.relays.len())
@@ -30,10 +31,10 @@ impl Network {
             metrics.push(peers.with("kwaainet.path", path));
         }
         let directions = [Direction::Inbound, Direction::Outbound];
-        for (transport, counts) in ["tcp", "quic"].into_iter().zip(links) {
+        for (transport, counts) in ["tcp", "quic", "relay"].into_iter().zip(links) {
             for direction in directions {
                 let connections = gauge(
-                    "kwaainet.connections",
+                    "kwaainet.connection.count",
                     "{connection}",
                     "Connections that stand.",
                     counts[direction as usize],
@@ -46,11 +47,11 @@ impl Network {
         for direction in directions {
             let opened = &meter.opened[direction as usize];
             let opened =
-                counter("kwaainet.connections.opened", "{connection}", "Connections that were established.", opened);
+                counter("kwaainet.connection.opened", "{connection}", "Connections that were established.", opened);
             metrics.push(opened.with("kwaainet.direction", direction.as_str()));
         }
         let refused = "Incoming connections that a limit refused.";
-        metrics.push(counter("kwaainet.connections.refused", "{connection}", refused, &meter.refused));
+        metrics.push(counter("kwaainet.connection.refused", "{connection}", refused, &meter.refused));
         let failed = "Dials that reached nobody, or somebody else.";
         metrics.push(counter("kwaainet.dials.failed", "{dial}", failed, &meter.unreached));
         let bytes = "Bytes of streams, without what encryption and multiplexing add.";

@@ -303,7 +303,8 @@ impl Opening {
 /// Text from a peer, made safe to show: control characters, line breaks and those that reverse the direction of
 /// writing are escaped, and at most `max` characters are kept.
 pub fn shown(text: &str, max: usize) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut out = String::new();
     for (i, c) in text.chars().enumerate() {
         if i == max {

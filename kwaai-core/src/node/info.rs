@@ -6,10 +6,11 @@ use std::time::Duration;
 use libp2p::PeerId;
 
 use super::Node;
+use crate::Result;
+use crate::blocking::blocking;
 use crate::identity::Did;
-use crate::net::{ConnectedPeer, Direction, Multiaddr, Peers, Reachability};
+use crate::net::{ConnectedPeer, Direction, Multiaddr, Peers, Reachability, Target};
 use crate::trust::{Reason, Score, Tier};
-use crate::{Error, Result};
 
 /// What a node says about itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,9 +93,22 @@ impl Node {
         let strangers = connected.iter().filter(|peer| self.is_stranger(peer.peer)).map(|peer| peer.peer);
         futures::future::join_all(strangers.map(|peer| self.inner.gate.ask(peer))).await;
         let node = self.clone();
-        tokio::task::spawn_blocking(move || connected.into_iter().map(|peer| node.describe(peer)).collect())
-            .await
-            .map_err(|error| Error::internal("scoring peers did not finish").with_source(error))?
+        blocking(move || connected.into_iter().map(|peer| node.describe(peer)).collect()).await
+    }
+
+    /// Whether a peer, or whoever is at an address, answers now, and how it is reached; see
+    /// [`Network::probe`](crate::net::Network::probe).
+    ///
+    /// # Errors
+    /// As [`Network::probe`](crate::net::Network::probe).
+    pub async fn probe(&self, target: impl Into<Target>) -> Result<PeerInfo> {
+        self.open()?;
+        let probed = self.inner.network.probe(target).await?;
+        if self.is_stranger(probed.peer) {
+            self.inner.gate.ask(probed.peer).await;
+        }
+        let node = self.clone();
+        blocking(move || node.describe(probed)).await
     }
 
     fn is_stranger(&self, peer: PeerId) -> bool {

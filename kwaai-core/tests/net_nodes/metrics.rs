@@ -44,19 +44,19 @@ async fn calls_connections_and_bytes_are_counted_on_both_sides() {
     }
     assert_eq!(value(&alice, "kwaainet.peers", &[("kwaainet.path", "direct")]), 1.0);
     let outbound = [("network.transport", "tcp"), ("kwaainet.direction", "outbound")];
-    assert_eq!(value(&alice, "kwaainet.connections", &outbound), 1.0);
-    assert_eq!(value(&bob, "kwaainet.connections", &[("kwaainet.direction", "inbound")]), 1.0);
-    assert_eq!(value(&bob, "kwaainet.connections.opened", &[("kwaainet.direction", "inbound")]), 1.0);
+    assert_eq!(value(&alice, "kwaainet.connection.count", &outbound), 1.0);
+    assert_eq!(value(&bob, "kwaainet.connection.count", &[("kwaainet.direction", "inbound")]), 1.0);
+    assert_eq!(value(&bob, "kwaainet.connection.opened", &[("kwaainet.direction", "inbound")]), 1.0);
     for (network, direction) in [(&alice, "transmit"), (&alice, "receive"), (&bob, "transmit"), (&bob, "receive")] {
         let bytes = value(network, "kwaainet.network.io", &[("network.io.direction", direction)]);
         assert!((300_000.0..310_000.0).contains(&bytes), "{bytes} {direction}");
     }
-    for (network, name) in [(&alice, "rpc.client.duration"), (&bob, "rpc.server.duration")] {
+    for (network, name) in [(&alice, "rpc.client.call.duration"), (&bob, "rpc.server.call.duration")] {
         let metrics = network.metrics();
         let count = |attributes: &[(&str, &str)]| {
             of(&metrics, name, attributes).iter().filter_map(|metric| metric.count).sum::<u64>()
         };
-        assert_eq!(count(&[("rpc.system", "kwaainet"), ("rpc.method", "echo")]), 3, "{name}");
+        assert_eq!(count(&[("rpc.system.name", "kwaainet"), ("rpc.method", "echo")]), 3, "{name}");
         assert_eq!(count(&[("rpc.method", "fails"), ("error.type", "not_found")]), 1, "{name}");
         // The host does not tell apart what it does not serve.
         let unknown =
@@ -65,7 +65,7 @@ async fn calls_connections_and_bytes_are_counted_on_both_sides() {
     }
     let text = prometheus(&bob.metrics());
     assert!(
-        text.contains("rpc_server_duration_milliseconds_count{rpc_method=\"echo\",rpc_system=\"kwaainet\"} 3\n"),
+        text.contains("rpc_server_call_duration_seconds_count{rpc_method=\"echo\",rpc_system_name=\"kwaainet\"} 3\n"),
         "{text}"
     );
     for network in [alice, bob] {
@@ -84,7 +84,7 @@ async fn what_is_refused_and_what_nobody_answers_is_counted() {
         assert!(value(&guest, "kwaainet.dials.failed", &[]) >= 1.0);
     }
     patiently(async {
-        while value(&host, "kwaainet.connections.refused", &[]) == 0.0 {
+        while value(&host, "kwaainet.connection.refused", &[]) == 0.0 {
             tokio::task::yield_now().await;
         }
     })

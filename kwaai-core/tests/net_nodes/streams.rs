@@ -1,6 +1,7 @@
 //! Raw streams.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use kwaai_core::net::{Limits, Network, PeerStream, Peers, StreamHandler};
 use kwaai_core::trust::Purpose;
 use kwaai_core::{Error, ErrorCode, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 
 use super::support::*;
 
@@ -130,5 +132,60 @@ async fn streams_under_way_are_cut_when_serving_stops() {
     alice.open_stream(host.local_peer(), "echo", PATIENCE).await.unwrap();
     for network in [alice, host] {
         network.shutdown(Duration::ZERO).await.unwrap();
+    }
+}
+
+/// Reads nothing until it is told to, then all.
+struct Sleeper {
+    wake: Arc<Notify>,
+    read: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl StreamHandler for Sleeper {
+    async fn serve(&self, _: PeerId, mut stream: PeerStream) -> Result<()> {
+        self.wake.notified().await;
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.map_err(|e| Error::unreachable("gone").with_source(e))?;
+        self.read.store(all.len(), Ordering::SeqCst);
+        stream.shutdown().await.map_err(|e| Error::unreachable("gone").with_source(e))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_sleeps_stops_its_writer_and_nobody_else() {
+    const WHOLE: usize = 32 * 1024 * 1024;
+    for listen in [TCP, QUIC] {
+        let (alice, bob) = (start(config(listen)).await, start(config(listen)).await);
+        let (wake, read) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let sleeper = Sleeper { wake: wake.clone(), read: read.clone() };
+        bob.serve_streams("sleep", Purpose::Open, Arc::new(sleeper)).unwrap();
+        bob.serve_unary("echo", Purpose::Open, Arc::new(Answer(|_, body| async { Ok(body) }))).unwrap();
+        alice.connect(address(&bob)).await.unwrap();
+        let mut stream = alice.open_stream(bob.local_peer(), "sleep", PATIENCE).await.unwrap();
+        let written = Arc::new(AtomicUsize::new(0));
+        let count = written.clone();
+        let writing = tokio::spawn(async move {
+            let chunk = vec![7; 64 * 1024];
+            while count.load(Ordering::SeqCst) < WHOLE {
+                stream.write_all(&chunk).await.unwrap();
+                count.fetch_add(chunk.len(), Ordering::SeqCst);
+            }
+            stream.shutdown().await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+        // Calls on the same connection go on; meanwhile the writer comes to where it has to wait.
+        for _ in 0..200 {
+            let body = vec![1; 16 * 1024].into();
+            patiently(alice.call(bob.local_peer(), "echo", body, PATIENCE)).await.unwrap();
+        }
+        let stopped = written.load(Ordering::SeqCst);
+        assert!(stopped < WHOLE / 2, "{stopped} bytes were taken for a reader that sleeps");
+        wake.notify_one();
+        patiently(writing).await.unwrap();
+        assert_eq!(read.load(Ordering::SeqCst), WHOLE);
+        for network in [alice, bob] {
+            network.shutdown(Duration::ZERO).await.unwrap();
+        }
     }
 }

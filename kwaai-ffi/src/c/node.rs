@@ -96,7 +96,7 @@ waiting! {
     /// What the node measured since its start, as a JSON object: `metrics`, an array, and `prometheus`, the same as text that
     /// Prometheus reads.
     ///
-    /// Each metric has a `name` of OpenTelemetry's conventions, such as "rpc.server.duration" or "kwaainet.peers", an
+    /// Each metric has a `name` of OpenTelemetry's conventions, such as "rpc.server.call.duration" or "kwaainet.peers", an
     /// `instrument`, which is "counter", "gauge" or "histogram", a `unit`, a `description`, an object of `attributes`, and the
     /// `value`. In a histogram that is the sum, `count` says of how many values, and `buckets` how many are at most so large, in
     /// objects with `at_most` and `count`; for the others `count` is null. No peer is named in it, and nothing that was said.
@@ -135,6 +135,18 @@ waiting! {
         -> (out_json: *mut c_char) {
         let (node, peer) = (resolve::<Node>(node)?, text("peer", peer)?);
         |cancel| async move { Text::json(&node.find_peer(peer, cancel).await?) }
+    }
+
+    /// Whether a peer, a PeerId or a DID, or whoever is at an address, answers now: connects to it where there is no connection,
+    /// and times a round trip. The peer as JSON, as in `kwaai_node_peers`. `KWAAI_UNREACHABLE` with what was tried,
+    /// `KWAAI_TIMEOUT` after 20 seconds.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_node_probe / kwaai_node_probe_async(node: *const kwaai_node_t, peer: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (node, peer) = (resolve::<Node>(node)?, text("peer", peer)?);
+        |cancel| async move { Text::json(&node.probe(peer, cancel).await?) }
     }
 
     /// Asks a peer where somebody stands with it, both of them a PeerId or a DID. The statement is the peer's opinion, signed
@@ -253,7 +265,7 @@ waiting! {
         |cancel| async move { Ok(Text(node.issue_throughput(peer, model, rate, cancel).await?.json)) }
     }
 
-    /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
+    /// Sends a text of at most 64 KiB to a peer, a PeerId or a DID, or to whoever is at an address. Returns when it has arrived.
     ///
     /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
     /// freed.

@@ -74,6 +74,11 @@ impl NativeNode {
         Ok(self.0.find_peer(peer, token(cancel)).await?)
     }
 
+    /// Whether a peer, or whoever is at an address, answers now.
+    pub async fn probe(&self, peer: String, cancel: Cancel) -> Result<PeerInfo> {
+        Ok(self.0.probe(peer, token(cancel)).await?)
+    }
+
     /// Asks a peer where somebody stands with it.
     pub async fn ask_trust(
         &self,

@@ -72,7 +72,7 @@ pub struct Metrics {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Measurement {
-    /// The name, such as `rpc.server.duration`.
+    /// The name, such as `rpc.server.call.duration`.
     pub name: String,
     /// `counter`, `gauge` or `histogram`.
     pub instrument: String,

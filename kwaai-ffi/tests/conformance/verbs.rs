@@ -279,6 +279,7 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
         "Node.connect" => data(node.connect(args.get("address")?, cancel).await?),
         "Node.disconnect" => data(node.disconnect(args.get("peer")?, cancel).await?),
         "Node.find_peer" => data(node.find_peer(args.get("peer")?, cancel).await?),
+        "Node.probe" => data(node.probe(args.get("peer")?, cancel).await?),
         "Node.ask_trust" => {
             data(node.ask_trust(args.get("peer")?, args.get("about")?, args.get("at_least")?, cancel).await?)
         }

@@ -102,6 +102,12 @@ public final class Node: Sendable {
         try await call { try await native.findPeer(peer: peer, cancel: $0) }
     }
 
+    /// Whether a peer, a PeerId or a DID, or whoever is at an address, answers now: connects to it where there is no connection,
+    /// and times a round trip.
+    public func probe(peer: String) async throws -> PeerInfo {
+        try await call { try await native.probe(peer: peer, cancel: $0) }
+    }
+
     /// Asks a peer where somebody stands with it, or whether somebody reaches a minimum with it. The answer is the peer's opinion,
     /// within what its owner allows, and changes no score here.
     public func askTrust(peer: String, about: String, atLeast: Minimum? = nil) async throws -> TrustStatement {
@@ -175,7 +181,7 @@ public final class Node: Sendable {
         }
     }
 
-    /// Sends a text of at most 64 KiB to a peer. Returns when it has arrived.
+    /// Sends a text of at most 64 KiB to a peer, a PeerId or a DID, or to whoever is at an address. Returns when it has arrived.
     public func sendMessage(peer: String, text: String) async throws {
         try await call { try await native.sendMessage(peer: peer, text: text, cancel: $0) }
     }

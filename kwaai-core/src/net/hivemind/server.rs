@@ -188,8 +188,9 @@ impl Dht {
         let mut kept = self.kept();
         let storage = kept.storage(in_cache);
         // Every entry gets its chance, whatever becomes of the others.
-        let stored = entries.into_iter().map(|(signed, entry)| storage.store_subkey(key, entry, signed, now));
-        stored.fold(true, |all, one| all && one)
+        let stored: Vec<bool> =
+            entries.into_iter().map(|(signed, entry)| storage.store_subkey(key, entry, signed, now)).collect();
+        !stored.contains(&false)
     }
 
     /// What is kept under a key here, the copy when it expires later.

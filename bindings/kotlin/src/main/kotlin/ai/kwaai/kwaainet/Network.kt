@@ -135,7 +135,7 @@ public data class Metrics(
 
 /** One measurement: a name of OpenTelemetry's conventions with attributes, and the value. */
 public data class Measurement(
-    /** Such as `rpc.server.duration` or `kwaainet.peers`. */
+    /** Such as `rpc.server.call.duration` or `kwaainet.peers`. */
     val name: String,
     val instrument: Instrument,
     /** In UCUM, such as `ms`, `By` or `{peer}`. */

@@ -46,6 +46,12 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     public suspend fun findPeer(peer: String): List<String> = call { native.findPeer(peer.sound("peer"), null) }
 
     /**
+     * Whether a peer, a PeerId or a DID, or whoever is at an address, answers now: connects to it where there is no connection,
+     * and times a round trip.
+     */
+    public suspend fun probe(peer: String): PeerInfo = call { native.probe(peer.sound("peer"), null).read() }
+
+    /**
      * Asks a peer where somebody stands with it, or whether [about] reaches a minimum with it. The answer is the peer's opinion,
      * within what its owner allows, and changes no score here.
      */
@@ -123,7 +129,7 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
         ).read()
     }
 
-    /** Sends a text of at most 64 KiB to a peer. Returns when it has arrived. */
+    /** Sends a text of at most 64 KiB to a peer, a PeerId or a DID, or to whoever is at an address. Returns when it has arrived. */
     public suspend fun sendMessage(peer: String, text: String): Unit =
         call { native.sendMessage(peer.sound("peer"), text.sound("text"), null) }
 

@@ -36,6 +36,7 @@ class BadInputTest {
                 refused("connect $shown") { node.connect(text) }
                 refused("disconnect $shown", ErrorCode.INVALID_ARGUMENT) { node.disconnect(text) }
                 refused("find $shown", ErrorCode.INVALID_ARGUMENT) { node.findPeer(text) }
+                refused("probe $shown", ErrorCode.INVALID_ARGUMENT) { node.probe(text) }
                 refused("send to $shown", ErrorCode.INVALID_ARGUMENT) { node.sendMessage(text, "hello") }
                 refused("score $shown", ErrorCode.INVALID_ARGUMENT) { node.trust().score(text) }
                 refused("verify $shown", ErrorCode.INVALID_ARGUMENT, ErrorCode.RESOURCE_EXHAUSTED) { node.trust().verify(text) }

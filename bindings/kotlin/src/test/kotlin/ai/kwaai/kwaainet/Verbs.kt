@@ -34,6 +34,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.connect" to { on, a -> (on as Node).connect(a.need("address")) },
     "Node.disconnect" to { on, a -> (on as Node).disconnect(a.need("peer")) },
     "Node.find_peer" to { on, a -> (on as Node).findPeer(a.need("peer")) },
+    "Node.probe" to { on, a -> (on as Node).probe(a.need("peer")) },
     "Node.ask_trust" to { on, a -> (on as Node).askTrust(a.need("peer"), a.need("about"), a["at_least"]?.let(::minimum)) },
     "Node.ask_word" to { on, a -> (on as Node).askWord(a.need("peer")) },
     "Node.refresh_status_lists" to { on, _ -> (on as Node).refreshStatusLists() },
