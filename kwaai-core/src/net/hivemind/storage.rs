@@ -81,7 +81,7 @@ impl Storage {
             return false;
         }
         let room = Bounds { bytes: OF_A_KEY.bytes - BOOKKEEPING, ..OF_A_KEY };
-        let mut whole = Standing { bytes: standing.bytes, ..standing };
+        let mut whole = standing;
         let mut leaving = None;
         match self.records.get(&key) {
             Some(Item { value: Content::Plain(_), standing: kept }) if !standing.replaces(kept) => return false,
