@@ -15,7 +15,9 @@ mod capability;
 mod check;
 mod collection;
 mod depot;
+mod device;
 mod directory;
+mod export;
 mod facet;
 mod field;
 mod field_host;
@@ -30,11 +32,13 @@ mod placement;
 mod quantize;
 mod query;
 mod random;
+mod recovery;
 mod replica;
 mod request;
 mod rows;
 mod segment;
 mod serve;
+mod topology;
 mod wire;
 
 pub mod plain;
@@ -44,10 +48,12 @@ pub mod split;
 pub use audit::{Attack, AuditReport, Finding, HostAudit};
 pub use capability::{Capability, Grant, MAX_CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Right};
 pub use collection::{
-    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, Repair,
+    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, RecoverConfig,
+    Repair,
 };
 pub use depot::{Depot, DepotPolicy, Tenant};
 pub use directory::{Advert, Directory};
+pub use export::Unlock;
 pub use facet::Vpk;
 pub use field_host::FieldHost;
 pub use keeper::{HostName, Keeper};

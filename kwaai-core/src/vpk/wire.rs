@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Request = 7,
     Answer = 8,
     Pages = 9,
+    Topology = 10,
 }
 
 pub(super) struct Writer(Vec<u8>);

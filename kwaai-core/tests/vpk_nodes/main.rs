@@ -7,5 +7,6 @@ mod collections;
 mod discovery;
 mod hosts;
 mod liars;
+mod recovery;
 mod repair;
 mod replicas;
