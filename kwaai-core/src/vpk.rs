@@ -38,6 +38,7 @@ mod request;
 mod rows;
 mod segment;
 mod serve;
+mod storage;
 mod topology;
 mod wire;
 
@@ -66,6 +67,7 @@ pub use placement::{HostOffer, Placement};
 pub use quantize::{MAX_DIMENSION, Metric, Quantized, Quantizer};
 pub use request::{Call, MAX_PART, METHODS, PayloadName, Request};
 pub use segment::{MAX_SEGMENT, SegmentStamp, Upload};
+pub use storage::{STORAGE_PROTOCOL, Storage};
 
 use crate::Result;
 

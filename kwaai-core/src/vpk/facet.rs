@@ -294,7 +294,7 @@ impl Inner {
             None => None,
         };
         if let Some(peers) = self.hosts.peers()
-            && let Err(error) = serve::start(&**peers, &depot)
+            && let Err(error) = serve::start(&**peers, &depot, &self.clock)
         {
             if let Some(before) = before {
                 self.set_minimum(before)?;

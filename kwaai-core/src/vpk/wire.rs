@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Answer = 8,
     Pages = 9,
     Topology = 10,
+    Ids = 11,
 }
 
 pub(super) struct Writer(Vec<u8>);

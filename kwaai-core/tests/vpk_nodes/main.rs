@@ -10,3 +10,4 @@ mod liars;
 mod recovery;
 mod repair;
 mod replicas;
+mod storage;
