@@ -14,6 +14,7 @@ mod audit;
 mod capability;
 mod check;
 mod collection;
+mod console;
 mod depot;
 mod device;
 mod directory;
@@ -52,6 +53,7 @@ pub use collection::{
     Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, RecoverConfig,
     Repair,
 };
+pub use console::{CONSOLE_PORT, Console};
 pub use depot::{Depot, DepotPolicy, Tenant};
 pub use directory::{Advert, Directory};
 pub use export::Unlock;

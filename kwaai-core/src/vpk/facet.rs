@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::audit::AuditReport;
 use super::collection::{Collection, CollectionConfig, Lost, RecoverConfig};
+use super::console::Console;
 use super::depot::{Depot, DepotPolicy};
 use super::device::DeviceKey;
 use super::directory::Directory;
@@ -124,6 +125,15 @@ impl Vpk {
             self.inner.hosts.withdraw().await;
         }
         Ok(())
+    }
+
+    /// Serves a page on this port of loopback, [`CONSOLE_PORT`](super::CONSOLE_PORT) as a rule and 0 for any, until what is returned is dropped: who keeps how
+    /// much here, by tier, and how much room is left. It can be read only, by everybody on this machine.
+    ///
+    /// # Errors
+    /// `conflict` when the port is taken.
+    pub async fn console(&self, port: u16) -> Result<Console> {
+        Console::start(self.inner.hosts.clone(), port).await
     }
 
     /// The nodes that say in the DHT that they host, each as it answered when it was asked just now: how far it is trusted, how

@@ -4,6 +4,7 @@
 
 mod audit;
 mod collections;
+mod console;
 mod discovery;
 mod hosts;
 mod liars;
