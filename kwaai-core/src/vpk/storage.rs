@@ -67,6 +67,9 @@ struct About {
 /// The ids of a segment's vectors, `None` where one was deleted or replaced.
 type Ids = Vec<Option<i64>>;
 
+/// Those of each segment, by its nonce.
+type Segments = BTreeMap<[u8; 24], Ids>;
+
 impl Storage {
     /// Over a depot, for the host of this PeerId.
     pub fn new(depot: Arc<Depot>, clock: Arc<dyn Clock>, host: PeerId) -> Storage {
@@ -283,7 +286,7 @@ impl Storage {
     }
 
     /// The segments of a tenant in their order, and the ids of each by its nonce.
-    fn ids(&self, caller: Did, tenant: CollectionId) -> Result<(Vec<SegmentStamp>, BTreeMap<[u8; 24], Ids>)> {
+    fn ids(&self, caller: Did, tenant: CollectionId) -> Result<(Vec<SegmentStamp>, Segments)> {
         let all = Described::read(&self.ask(caller, tenant, Call::Describe)?)?;
         let stamps = all.into_iter().next().map(|described| described.segments).unwrap_or_default();
         let mut ids = BTreeMap::new();
@@ -299,13 +302,7 @@ impl Storage {
     }
 
     /// Takes ids out of segments, and the segments that hold nothing any more out of the depot.
-    fn forget(
-        &self,
-        caller: Did,
-        tenant: CollectionId,
-        segments: BTreeMap<[u8; 24], Ids>,
-        gone: impl Fn(i64) -> bool,
-    ) -> Result<u64> {
+    fn forget(&self, caller: Did, tenant: CollectionId, segments: Segments, gone: impl Fn(i64) -> bool) -> Result<u64> {
         let mut forgotten = 0;
         for (nonce, mut ids) in segments {
             let before = forgotten;
