@@ -148,6 +148,12 @@ impl TrustGraph {
         self.signer.did()
     }
 
+    /// What signs for this node, for the rooms that make statements of their own.
+    #[cfg(feature = "vpk")]
+    pub(crate) fn signer(&self) -> &dyn Signer {
+        &*self.signer
+    }
+
     /// Issues a credential about `subject`, signed by this node and valid from now on. `valid_for` is cut to whole seconds;
     /// without it the type's [default](CredentialType::default_lifetime) holds. The credential is returned and not
     /// kept: give it to its subject, or import it here.

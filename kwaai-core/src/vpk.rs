@@ -14,8 +14,11 @@ mod audit;
 mod capability;
 mod check;
 mod collection;
+mod console;
 mod depot;
+mod device;
 mod directory;
+mod export;
 mod facet;
 mod field;
 mod field_host;
@@ -30,11 +33,14 @@ mod placement;
 mod quantize;
 mod query;
 mod random;
+mod recovery;
 mod replica;
 mod request;
 mod rows;
 mod segment;
 mod serve;
+mod storage;
+mod topology;
 mod wire;
 
 pub mod plain;
@@ -44,10 +50,13 @@ pub mod split;
 pub use audit::{Attack, AuditReport, Finding, HostAudit};
 pub use capability::{Capability, Grant, MAX_CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Right};
 pub use collection::{
-    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, Repair,
+    Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, RecoverConfig,
+    Repair,
 };
+pub use console::{CONSOLE_PORT, Console};
 pub use depot::{Depot, DepotPolicy, Tenant};
 pub use directory::{Advert, Directory};
+pub use export::Unlock;
 pub use facet::Vpk;
 pub use field_host::FieldHost;
 pub use keeper::{HostName, Keeper};
@@ -60,6 +69,7 @@ pub use placement::{HostOffer, Placement};
 pub use quantize::{MAX_DIMENSION, Metric, Quantized, Quantizer};
 pub use request::{Call, MAX_PART, METHODS, PayloadName, Request};
 pub use segment::{MAX_SEGMENT, SegmentStamp, Upload};
+pub use storage::{STORAGE_PROTOCOL, Storage};
 
 use crate::Result;
 

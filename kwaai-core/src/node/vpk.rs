@@ -15,11 +15,16 @@ use crate::net::hivemind::{Fields, Value};
 use crate::net::{Network, Peers};
 use crate::store::Store;
 use crate::trust::TrustGraph;
-use crate::vpk::{Advert, Directory, Vpk};
+use crate::vpk::{Advert, CollectionId, Directory, Vpk};
 use crate::{Config, Result};
 
 /// The key under which hosts are found in our own DHT.
 const PROVIDERS: &str = "vpk/hosts";
+
+/// The key under which those are found that have a record of a collection.
+fn record_key(collection: CollectionId) -> String {
+    format!("vpk/collections/{collection}")
+}
 
 /// Bytes of a gigabyte.
 const GIGABYTE: f64 = 1e9;
@@ -76,6 +81,18 @@ impl Directory for NetworkDirectory {
         }
         hosts.retain(|host| *host != self.network.local_peer());
         Ok(hosts)
+    }
+
+    async fn keep(&self, collection: CollectionId, kept: bool) -> Result<()> {
+        let key = record_key(collection);
+        match kept {
+            true => Peers::announce(&self.network, &key).await,
+            false => Peers::withdraw(&self.network, &key).await,
+        }
+    }
+
+    async fn keepers(&self, collection: CollectionId) -> Result<Vec<PeerId>> {
+        self.network.providers(&record_key(collection)).await
     }
 
     async fn acquaint(&self, peer: PeerId) {

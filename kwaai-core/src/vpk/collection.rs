@@ -14,6 +14,7 @@ mod item;
 mod leftovers;
 mod move_on;
 mod pages;
+mod recover;
 mod repair;
 mod rotate;
 mod search;
@@ -21,6 +22,7 @@ mod shape;
 mod site;
 mod state;
 mod tables;
+mod topology;
 mod verify;
 mod write;
 
@@ -40,6 +42,8 @@ use state::State;
 use tables::Change;
 
 pub use item::{Hit, Item};
+pub(super) use recover::Lost;
+pub use recover::RecoverConfig;
 pub use repair::Repair;
 pub use search::{Found, MAX_HITS};
 pub use shape::CollectionConfig;
@@ -64,6 +68,8 @@ struct Inner {
     dirty: AtomicBool,
     /// It was destroyed.
     gone: AtomicBool,
+    /// Another machine has recovered it, and its record counts more than this one's.
+    superseded: AtomicBool,
 }
 
 /// What there is, where, and under which key. They change together.
@@ -168,6 +174,7 @@ impl Collection {
                 writing: tokio::sync::Mutex::new(record),
                 dirty: AtomicBool::new(true),
                 gone: AtomicBool::new(false),
+                superseded: AtomicBool::new(false),
             }),
         })
     }
@@ -214,15 +221,6 @@ impl Collection {
         }
     }
 
-    /// Its key, as text that opens with a passphrase; see [`CollectionKey::export`].
-    ///
-    /// # Errors
-    /// Those of [`CollectionKey::export`].
-    pub async fn export_key(&self, passphrase: &str) -> Result<String> {
-        let (key, passphrase) = (self.inner.current().key, zeroize::Zeroizing::new(passphrase.to_owned()));
-        blocking(move || key.export(&passphrase)).await
-    }
-
     /// Forgets the collection, here and at its hosts. Whoever of them keeps a copy of its bytes can do nothing with it: the
     /// key is gone. Every verb but the names is `closed` from then on, for every clone.
     ///
@@ -230,7 +228,8 @@ impl Collection {
     /// What a host answers that cannot be reached or does not do it. It stays a collection then, and can be destroyed again.
     pub async fn destroy(&self) -> Result<()> {
         self.change(|inner| async move {
-            let _record = inner.lock().await?;
+            let _record = inner.writing.lock().await;
+            inner.check_there()?;
             inner.sweep().await?;
             let site = inner.site();
             for host in 0..site.hosts.len() {
@@ -292,6 +291,9 @@ impl Inner {
     async fn lock(&self) -> Result<tokio::sync::MutexGuard<'_, Record>> {
         let record = self.writing.lock().await;
         self.check_there()?;
+        if self.superseded.load(Ordering::Acquire) {
+            return Err(topology::superseded());
+        }
         Ok(record)
     }
 

@@ -13,10 +13,13 @@ mod tables;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::Notify;
+
 use super::capability::{Capability, Quotas, Right};
 use super::kept::{Described, KeptManifest};
 use super::request::{Call, PayloadName, Request};
 use super::segment::SegmentStamp;
+use super::topology::Header;
 use super::{CollectionId, FieldHost, Host, Mode, seal};
 use crate::clock::Clock;
 use crate::identity::Did;
@@ -40,6 +43,7 @@ pub struct Depot {
     clock: Arc<dyn Clock>,
     policy: DepotPolicy,
     memory: Memory,
+    recorded: Arc<Notify>,
 }
 
 impl Depot {
@@ -50,7 +54,7 @@ impl Depot {
     pub fn open(store: Store, host: Did, clock: Arc<dyn Clock>, policy: DepotPolicy) -> Result<Depot> {
         policy.check()?;
         let memory = Memory::new(policy.memory_bytes);
-        Ok(Depot { store, host, clock, policy, memory })
+        Ok(Depot { store, host, clock, policy, memory, recorded: Arc::default() })
     }
 
     /// What it may take.
@@ -106,6 +110,8 @@ impl Depot {
             Call::Describe => self.store.read(|tx| Ok(Described::write(&[tables::describe(tx, &key)?]))),
             Call::Health => self.store.read(|tx| Ok(tables::room(tx, &owner, &self.policy)?.write())),
             Call::Revoke(id, until) => self.revoke(&key, id, *until),
+            Call::PutTopology(record) => self.put_topology(&key, record),
+            Call::Resolve(author) => self.resolve(request.collection, author),
         }
     }
 
@@ -133,7 +139,13 @@ impl Depot {
             _ => right,
         };
         capability.check(caller, self.host, request.collection, right, self.clock.now())?;
-        let (owner, quotas) = (capability.owner(), capability.quotas());
+        let (issuer, quotas) = (capability.owner(), capability.quotas());
+        // A recovery key that the owner has made known here reads in its place.
+        let reads = matches!(right, Right::Read | Right::Search);
+        let owner = match self.store.read(|tx| tables::stands_in(tx, &issuer, &request.collection))? {
+            Some(owner) if reads => owner,
+            _ => issuer,
+        };
         let key = Key::new(&owner, request.collection);
         if self.store.read(|tx| tables::revoked(tx, &key, quotas.iter().map(|(id, ..)| id)))? {
             return Err(refused(ErrorCode::PermissionDenied, "revoked", "the capability was revoked"));
@@ -181,6 +193,33 @@ impl Depot {
             }
             Ok(room)
         })
+    }
+
+    fn put_topology(&self, key: &Key, record: &[u8]) -> Result<Vec<u8>> {
+        // Checked where nothing waits for it.
+        let header = Header::read(record)?;
+        let room = self.change(key, &Quotas::new(), |account| account.put_topology(&header, record))?;
+        self.recorded.notify_one();
+        Ok(room)
+    }
+
+    fn resolve(&self, collection: CollectionId, author: &[u8; 32]) -> Result<Vec<u8>> {
+        let all = self.store.read(|tx| tables::topologies(tx, &Key::of(author, &collection.0)))?;
+        let ranked = all.into_iter().filter_map(|(_, record)| Some((Header::read(&record).ok()?.rank(), record)));
+        let highest = ranked.max_by_key(|(rank, _)| *rank);
+        highest
+            .map(|(_, record)| record)
+            .ok_or_else(|| Error::not_found("this host has no record of such a collection"))
+    }
+
+    /// The collections of which it has records.
+    pub(super) fn recorded(&self) -> Result<Vec<CollectionId>> {
+        self.store.read(tables::recorded)
+    }
+
+    /// Notified when there is another record.
+    pub(super) fn another_record(&self) -> Arc<Notify> {
+        self.recorded.clone()
     }
 
     fn read_manifest(&self, key: &Key) -> Result<Vec<u8>> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use libp2p::PeerId;
 
+use super::CollectionId;
 use crate::Result;
 
 /// What a host says of itself.
@@ -38,6 +39,18 @@ pub trait Directory: Send + Sync + 'static {
     /// # Errors
     /// Those of the DHT.
     async fn hosts(&self) -> Result<Vec<PeerId>>;
+
+    /// Says that this node has a record of a collection, or says so no more.
+    ///
+    /// # Errors
+    /// Those of the DHT.
+    async fn keep(&self, collection: CollectionId, kept: bool) -> Result<()>;
+
+    /// Who says so, this node left out.
+    ///
+    /// # Errors
+    /// Those of the DHT.
+    async fn keepers(&self, collection: CollectionId) -> Result<Vec<PeerId>>;
 
     /// Has the credentials fetched that a peer shows of itself. A peer that does not answer has none to show.
     async fn acquaint(&self, peer: PeerId);

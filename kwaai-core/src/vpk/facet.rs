@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use libp2p::PeerId;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::audit::AuditReport;
-use super::collection::{Collection, CollectionConfig};
+use super::collection::{Collection, CollectionConfig, Lost, RecoverConfig};
+use super::console::Console;
 use super::depot::{Depot, DepotPolicy};
+use super::device::DeviceKey;
 use super::directory::Directory;
+use super::export::{self, Unlock};
 use super::hosts::Hosts;
 use super::placement::{HostOffer, Placement};
-use super::{collection, serve};
+use super::{CollectionId, HostName, collection, serve};
+use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::identity::Did;
 use crate::net::Peers;
@@ -87,14 +92,20 @@ impl Vpk {
         let work = tokio::task::spawn_blocking(move || vpk.inner.host(policy, guard)).await;
         let depot =
             work.unwrap_or_else(|error| Err(Error::internal("beginning to host did not finish").with_source(error)))?;
+        let another = depot.another_record();
         let (hosts, depot) = (Arc::downgrade(&self.inner.hosts), Arc::downgrade(&depot));
         let announce = async move {
+            let mut due = tokio::time::Instant::now();
             loop {
                 // Nothing is held while it waits, so that the node ends with its last handle.
                 let (Some(hosts), Some(depot)) = (hosts.upgrade(), depot.upgrade()) else { return };
-                let pause = hosts.advertise(&depot).await;
+                if due <= tokio::time::Instant::now() {
+                    due = tokio::time::Instant::now() + hosts.advertise(&depot).await;
+                }
+                hosts.advertise_records(&depot).await;
                 drop((hosts, depot));
-                tokio::time::sleep(pause).await;
+                // Which of the two it was is looked at above.
+                let _ = tokio::time::timeout_at(due, another.notified()).await;
             }
         };
         tokio::spawn(async move { cancel.run_until_cancelled(announce).await });
@@ -114,6 +125,15 @@ impl Vpk {
             self.inner.hosts.withdraw().await;
         }
         Ok(())
+    }
+
+    /// Serves a page on this port of loopback, [`CONSOLE_PORT`](super::CONSOLE_PORT) as a rule and 0 for any, until what is returned is dropped: who keeps how
+    /// much here, by tier, and how much room is left. It can be read only, by everybody on this machine.
+    ///
+    /// # Errors
+    /// `conflict` when the port is taken.
+    pub async fn console(&self, port: u16) -> Result<Console> {
+        Console::start(self.inner.hosts.clone(), port).await
     }
 
     /// The nodes that say in the DHT that they host, each as it answered when it was asked just now: how far it is trusted, how
@@ -162,6 +182,77 @@ impl Vpk {
         let collection = Collection::open(self.inner.store.clone(), name, self.inner.hosts.clone()).await?;
         open.insert(name.to_owned(), collection.clone());
         Ok(collection)
+    }
+
+    /// What this machine says of itself, so that the key of a collection can be [exported](Collection::export_key_to) to it. It is
+    /// no secret.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub async fn device(&self) -> Result<String> {
+        let inner = &self.inner;
+        let store = inner.store.clone();
+        blocking(move || DeviceKey::load(&store)).await?.statement(inner.trust.signer()).await
+    }
+
+    /// Makes a collection one of this node, of which another machine has exported the key, and which that machine may have lost. Its
+    /// record is [found](Vpk::resolve) in the DHT, what its hosts keep is read and checked, and brought to them or to other hosts as this
+    /// node's, under a key that no other machine has. A machine that has it still can search it as it was; what it changes is
+    /// refused with `conflict` as soon as it tells the hosts.
+    ///
+    /// What was not [sealed](Collection::flush) yet was on the other machine alone.
+    ///
+    /// # Errors
+    /// `permission_denied` when the passphrase is wrong, the key was exported to another machine, by somebody else, or a host does not
+    /// admit this node; `not_found` when nobody has a record of it, or some payloads are at no host; `conflict` when the hosts
+    /// hand out an older record than there was when the key was exported, or an older state than the record names;
+    /// `corrupt_data` when what they hand out was made by somebody else or changed; `already_exists` when this node has it, or
+    /// one of that name; `unreachable`, `timeout`.
+    pub async fn recover(
+        &self,
+        name: &str,
+        exported: &str,
+        unlock: Unlock<'_>,
+        config: RecoverConfig,
+    ) -> Result<Collection> {
+        check_name(name)?;
+        let inner = &self.inner;
+        let mut open = inner.open.lock().await;
+        let here = inner.trust.did();
+        let (store, text) = (inner.store.clone(), exported.to_owned());
+        let unlock = unlock.owned();
+        let (recovery, about) =
+            blocking(move || export::open(&text, unlock.borrowed(), here, &DeviceKey::load(&store)?)).await?;
+        let (header, topology) = inner.hosts.resolve(&recovery, &about.hosts).await?;
+        if header.rank() < (about.epoch, about.sequence) {
+            return Err(Error::conflict(
+                "the hosts hand out an older record of the collection than there was when its key was exported",
+            )
+            .with("found", header.sequence)
+            .with("expected", about.sequence)
+            .with_remedy("try again when more of its hosts can be reached"));
+        }
+        let mut readers = Vec::with_capacity(topology.config.hosts.len());
+        for host in &topology.config.hosts {
+            let host = match host {
+                HostName::Here => return Err(Error::corrupt_data("a host of the collection has no name")),
+                HostName::Peer(peer) => Did::from_peer_id(peer)?,
+            };
+            readers.push(recovery.reader(inner.hosts.owner(), host, topology.site, inner.clock.now()).await?);
+        }
+        let lost = Lost { recovery, topology, readers };
+        let collection = Collection::recover(inner.store.clone(), name, inner.hosts.clone(), lost, config).await?;
+        open.insert(name.to_owned(), collection.clone());
+        Ok(collection)
+    }
+
+    /// The nodes that say in the DHT that they have a record of a collection. What is in it, and that it is the collection's, only
+    /// the collection's key shows.
+    ///
+    /// # Errors
+    /// `unsupported` without a network; those of the DHT.
+    pub async fn resolve(&self, collection: CollectionId) -> Result<Vec<PeerId>> {
+        self.inner.hosts.keepers(collection).await
     }
 
     /// The names of the collections of this node.
@@ -213,7 +304,7 @@ impl Inner {
             None => None,
         };
         if let Some(peers) = self.hosts.peers()
-            && let Err(error) = serve::start(&**peers, &depot)
+            && let Err(error) = serve::start(&**peers, &depot, &self.clock)
         {
             if let Some(before) = before {
                 self.set_minimum(before)?;

@@ -1,5 +1,6 @@
 //! Other nodes and this one as hosts: found, asked for what they offer, and reached.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,15 @@ use super::directory::{Advert, Directory};
 use super::keeper::{HostName, Keeper, LocalKeeper, RemoteKeeper};
 use super::kept::Room;
 use super::placement::{self, HostOffer, Placement, range};
+use super::recovery::RecoveryKey;
 use super::request::{Call, Request};
+use super::topology::{Header, Topology};
 use super::{CollectionId, Mode};
 use crate::blocking::blocking;
 use crate::identity::Did;
 use crate::net::Peers;
 use crate::trust::{Minimum, Purpose, Tier, TrustGraph};
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 /// The most hosts that are asked at once, and in one search for some.
 const AT_ONCE: usize = 16;
@@ -26,6 +29,9 @@ const MOST: usize = 128;
 
 /// How long a host may take to say what it offers, the dial included.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Of how many collections a host says in the DHT that it has a record: peers remember no more than 256 keys of one.
+const MOST_RECORDS: usize = 192;
 
 /// How often a host says anew that it hosts, as KwaaiNet's do.
 const ANNOUNCE: Duration = Duration::from_secs(300);
@@ -38,6 +44,8 @@ pub(super) struct Hosts {
     peers: Option<Arc<dyn Peers>>,
     directory: Option<Arc<dyn Directory>>,
     here: Mutex<Option<Arc<Depot>>>,
+    /// Of which collections this node says in the DHT that it has a record.
+    recorded: tokio::sync::Mutex<BTreeSet<CollectionId>>,
 }
 
 impl Hosts {
@@ -47,7 +55,17 @@ impl Hosts {
         peers: Option<Arc<dyn Peers>>,
         directory: Option<Arc<dyn Directory>>,
     ) -> Hosts {
-        Hosts { owner, trust, peers, directory, here: Mutex::default() }
+        let (here, recorded) = Default::default();
+        Hosts { owner, trust, peers, directory, here, recorded }
+    }
+
+    /// Who owns what is made at hosts.
+    pub(super) fn owner(&self) -> Did {
+        self.owner
+    }
+
+    pub(super) fn trust(&self) -> &TrustGraph {
+        &self.trust
     }
 
     pub(super) fn peers(&self) -> Option<&Arc<dyn Peers>> {
@@ -90,8 +108,37 @@ impl Hosts {
         ANNOUNCE
     }
 
+    /// Says of which collections this node has a record, where that has changed.
+    pub(super) async fn advertise_records(&self, depot: &Arc<Depot>) {
+        let depot = depot.clone();
+        match blocking(move || depot.recorded()).await {
+            Ok(recorded) => self.say_recorded(recorded.into_iter().take(MOST_RECORDS).collect()).await,
+            Err(error) => tracing::debug!(code = %error.code(), "the records could not be read"),
+        }
+    }
+
+    async fn say_recorded(&self, mut recorded: BTreeSet<CollectionId>) {
+        let Some(directory) = &self.directory else { return };
+        let mut said = self.recorded.lock().await;
+        for gone in said.difference(&recorded) {
+            if let Err(error) = directory.keep(*gone, false).await {
+                tracing::debug!(code = %error.code(), "an announcement could not be taken back and expires");
+            }
+        }
+        let mut failed = Vec::new();
+        for new in recorded.difference(&said) {
+            if let Err(error) = directory.keep(*new, true).await {
+                tracing::debug!(code = %error.code(), "a record could not be announced");
+                failed.push(*new);
+            }
+        }
+        recorded.retain(|collection| !failed.contains(collection));
+        *said = recorded;
+    }
+
     /// Says so no more.
     pub(super) async fn withdraw(&self) {
+        self.say_recorded(BTreeSet::new()).await;
         if let Some(directory) = &self.directory
             && let Err(error) = directory.withdraw().await
         {
@@ -122,6 +169,84 @@ impl Hosts {
         let offers = self.discover(placement).await?;
         let chosen = placement::choose(&offers, &[], wanted, placement)?;
         Ok(chosen.into_iter().map(HostName::Peer).collect())
+    }
+
+    /// Who says in the DHT that it has a record of a collection.
+    pub(super) async fn keepers(&self, collection: CollectionId) -> Result<Vec<PeerId>> {
+        let directory = self.directory.as_ref().ok_or_else(|| Error::unsupported("there is no network"))?;
+        directory.keepers(collection).await
+    }
+
+    /// The highest record of a collection that anybody hands out: of those who say that they have one, of its hosts when it was
+    /// exported and, where they have none, of all who say that they host.
+    ///
+    /// # Errors
+    /// `not_found` when nobody has one; `corrupt_data` when nobody has one of this key and somebody hands out another;
+    /// otherwise the first reason why none could be asked.
+    pub(super) async fn resolve(&self, key: &RecoveryKey, exported: &[HostName]) -> Result<(Header, Topology)> {
+        let mut hosts: BTreeSet<HostName> = exported.iter().map(|host| self.seen_from_here(*host)).collect();
+        if self.here().is_some() {
+            hosts.insert(HostName::Here);
+        }
+        match self.keepers(key.collection()).await {
+            Ok(keepers) => hosts.extend(keepers.into_iter().take(MOST).map(HostName::Peer)),
+            Err(error) => tracing::debug!(code = %error.code(), "who has a record could not be looked for"),
+        }
+        match self.highest(key, hosts.iter().copied()).await {
+            Err(error) if error.code() != ErrorCode::CorruptData => {
+                let Some(directory) = &self.directory else { return Err(error) };
+                let others = directory.hosts().await?.into_iter().map(HostName::Peer);
+                let others: Vec<HostName> = others.filter(|host| !hosts.contains(host)).take(MOST).collect();
+                if others.is_empty() {
+                    return Err(error);
+                }
+                self.highest(key, others.into_iter()).await.map_err(|_| error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// A host under its name here.
+    pub(super) fn seen_from_here(&self, host: HostName) -> HostName {
+        match (host, &self.peers) {
+            (HostName::Peer(peer), Some(peers)) if peer == peers.local_peer() => HostName::Here,
+            _ => host,
+        }
+    }
+
+    /// A host under its name everywhere else.
+    pub(super) fn seen_from_elsewhere(&self, host: HostName) -> HostName {
+        match (host, &self.peers) {
+            (HostName::Here, Some(peers)) => HostName::Peer(peers.local_peer()),
+            _ => host,
+        }
+    }
+
+    async fn highest(&self, key: &RecoveryKey, hosts: impl Iterator<Item = HostName>) -> Result<(Header, Topology)> {
+        let author = *key.author()?.public_key();
+        let request = Request { collection: key.collection(), capability: None, call: Call::Resolve(author) };
+        let asked = hosts.map(async |host| {
+            let keeper = self.keeper(host)?;
+            let answer = tokio::time::timeout(PATIENCE, keeper.call(request.clone())).await;
+            let record = answer.unwrap_or_else(|_| Err(Error::timeout("the host did not answer in time")))?;
+            Topology::open(key, &record)
+        });
+        let answers: Vec<Result<(Header, Topology)>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let mut failed = Error::not_found("nobody has a record of the collection").with_remedy(
+            "try again when its hosts can be reached; a key that was exported before a rotation opens nothing",
+        );
+        let mut highest: Option<(Header, Topology)> = None;
+        for answer in answers {
+            match answer {
+                Ok(found) if highest.as_ref().is_none_or(|(header, _)| header.rank() < found.0.rank()) => {
+                    highest = Some(found)
+                }
+                Ok(_) => {}
+                Err(error) if error.code() == ErrorCode::NotFound || failed.code() == ErrorCode::CorruptData => {}
+                Err(error) => failed = error,
+            }
+        }
+        highest.ok_or(failed)
     }
 
     async fn offer(&self, directory: &dyn Directory, host: PeerId, placement: &Placement) -> HostOffer {

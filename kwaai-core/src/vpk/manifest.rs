@@ -45,6 +45,13 @@ pub struct Anchor {
     pub digest: [u8; 32],
 }
 
+impl Anchor {
+    /// Of a sealed manifest.
+    pub(super) fn of(sequence: u64, sealed: &[u8]) -> Anchor {
+        Anchor { sequence, digest: Sha256::digest(sealed).into() }
+    }
+}
+
 impl Manifest {
     /// The manifest of a collection without vectors.
     ///
@@ -88,7 +95,7 @@ impl Manifest {
         }
         let sealed = payload::seal(key, Purpose::Manifest, Kind::Manifest, &[], &writer.finish())?;
         self.sequence = sequence;
-        let anchor = Anchor { sequence, digest: Sha256::digest(&sealed).into() };
+        let anchor = Anchor::of(sequence, &sealed);
         Ok((sealed, anchor))
     }
 

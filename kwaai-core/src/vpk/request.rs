@@ -65,6 +65,10 @@ pub enum Call {
     Health,
     /// Let a capability count no more, which would end at this second.
     Revoke([u8; 16], i64),
+    /// Keep the signed record of where the collection is, and of who may read it for its owner.
+    PutTopology(Vec<u8>),
+    /// Hand out the highest record that this author made of the collection.
+    Resolve([u8; 32]),
 }
 
 const CREATE: &str = "kwaainet.vpk.create";
@@ -77,9 +81,10 @@ const DELETE: &str = "kwaainet.vpk.delete";
 const LIST: &str = "kwaainet.vpk.list";
 const HEALTH: &str = "kwaainet.vpk.health";
 const REVOKE: &str = "kwaainet.vpk.revoke";
+const RESOLVE: &str = "kwaainet.vpk.resolve";
 
 /// The methods by which hosts are called.
-pub const METHODS: [&str; 10] = [CREATE, PUT, REMOVE, FETCH, ASK, MANIFEST, DELETE, LIST, HEALTH, REVOKE];
+pub const METHODS: [&str; 11] = [CREATE, PUT, REMOVE, FETCH, ASK, MANIFEST, DELETE, LIST, HEALTH, REVOKE, RESOLVE];
 
 impl Request {
     /// The method by which this is called.
@@ -117,6 +122,7 @@ impl Request {
                 writer.bytes(id);
                 writer.bytes(&until.to_le_bytes());
             }
+            Call::Resolve(author) => writer.bytes(author),
             _ => {}
         }
         writer.bytes(bytes);
@@ -163,7 +169,9 @@ impl Call {
             Call::List => (7, 0),
             Call::Describe => (7, 1),
             Call::Health => (8, 0),
+            Call::PutTopology(_) => (5, 2),
             Call::Revoke(..) => (9, 0),
+            Call::Resolve(_) => (10, 0),
         }
     }
 
@@ -173,7 +181,8 @@ impl Call {
             | Call::PutPayload(_, bytes)
             | Call::Admit(bytes)
             | Call::Ask(bytes)
-            | Call::ReplaceManifest(_, bytes) => bytes,
+            | Call::ReplaceManifest(_, bytes)
+            | Call::PutTopology(bytes) => bytes,
             _ => &[],
         }
     }
@@ -206,7 +215,9 @@ impl Call {
             (7, 0) => Call::List,
             (7, 1) => Call::Describe,
             (8, 0) => Call::Health,
+            (5, 2) => return rest(reader).map(Call::PutTopology),
             (9, 0) => Call::Revoke(reader.array()?, reader.array().map(i64::from_le_bytes)?),
+            (10, 0) => Call::Resolve(reader.array()?),
             _ => return Err(damaged("the method has no such call")),
         };
         reader.finish()?;
@@ -258,6 +269,8 @@ mod tests {
             Call::Describe,
             Call::Health,
             Call::Revoke([3; 16], 1_800_000_000),
+            Call::PutTopology(b"topology".to_vec()),
+            Call::Resolve([4; 32]),
         ]
     }
 
@@ -297,6 +310,8 @@ mod tests {
         let stamp = SegmentStamp { nonce: [1; 24], vectors: 3 };
         assert_eq!(bytes(Call::FetchSegment(stamp)), golden(&[&[0][..], &[1; 24], b"\x03\0\0\0"].concat()));
         assert_eq!(bytes(Call::ReplaceManifest(7, b"m".to_vec())), golden(b"\x01\x07\0\0\0\0\0\0\0m"));
+        assert_eq!(bytes(Call::PutTopology(b"t".to_vec())), golden(b"\x02t"));
+        assert_eq!(bytes(Call::Resolve([4; 32])), golden(&[&[0][..], &[4; 32]].concat()));
         assert_eq!(bytes(Call::Revoke([3; 16], 9)), golden(&[&[0][..], &[3; 16], &9i64.to_le_bytes()].concat()));
         let described =
             Described { collection: ID, mode: Mode::Seal, dimension: 384, bytes: 258, segments: vec![stamp] };
@@ -321,8 +336,8 @@ mod tests {
     proptest! {
         #[test]
         fn fuzz_a_request_to_a_host_is_read_or_refused(
-            (which, place, byte, cut) in (0usize..16, any::<prop::sample::Index>(), any::<u8>(), any::<prop::sample::Index>()),
-            method in 0usize..10,
+            (which, place, byte, cut) in (0usize..18, any::<prop::sample::Index>(), any::<u8>(), any::<prop::sample::Index>()),
+            method in 0usize..11,
         ) {
             let request = Request { collection: ID, capability: Some("{}".into()), call: calls()[which].clone() };
             let mut bytes = request.to_bytes().unwrap();

@@ -1,4 +1,4 @@
-//! A depot for peers: the unary methods `kwaainet.vpk.*`.
+//! A depot for peers: the unary methods `kwaainet.vpk.*`, and KwaaiNet's storage protocol.
 
 use std::sync::Arc;
 
@@ -9,13 +9,15 @@ use tokio::sync::Semaphore;
 
 use super::depot::Depot;
 use super::request::{Call, METHODS, Request};
+use super::storage::{self, STORAGE_PROTOCOL, Storage};
+use crate::clock::Clock;
 use crate::identity::Did;
 use crate::net::{Peers, UnaryHandler};
 use crate::trust::Purpose;
 use crate::{Error, Result};
 
 /// Begins to keep vectors for peers.
-pub(super) fn start(peers: &dyn Peers, depot: &Arc<Depot>) -> Result<()> {
+pub(super) fn start(peers: &dyn Peers, depot: &Arc<Depot>, clock: &Arc<dyn Clock>) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let turns = Arc::new(Semaphore::new(cores));
     for (at, method) in METHODS.into_iter().enumerate() {
@@ -25,12 +27,15 @@ pub(super) fn start(peers: &dyn Peers, depot: &Arc<Depot>) -> Result<()> {
             return Err(error);
         }
     }
-    Ok(())
+    let storage = Arc::new(Storage::new(depot.clone(), clock.clone(), peers.local_peer()));
+    let served = peers.serve_unary(STORAGE_PROTOCOL, Purpose::StoreVectors, Arc::new(storage::Service(storage)));
+    served.inspect_err(|_| METHODS.iter().for_each(|method| peers.stop_serving(method)))
 }
 
 /// Ends it.
 pub(super) fn stop(peers: &dyn Peers) {
     METHODS.iter().for_each(|method| peers.stop_serving(method));
+    peers.stop_serving(STORAGE_PROTOCOL);
 }
 
 struct Service {

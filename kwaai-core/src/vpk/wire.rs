@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Request = 7,
     Answer = 8,
     Pages = 9,
+    Topology = 10,
+    Ids = 11,
 }
 
 pub(super) struct Writer(Vec<u8>);

@@ -10,4 +10,5 @@ mod exact;
 mod refuse;
 #[path = "../support/statement.rs"]
 mod statement;
+mod storage;
 mod world;

@@ -1,5 +1,6 @@
 //! Nodes that own, nodes that host, and hosts that do what they should not.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use kwaai_core::store::Store;
 use kwaai_core::trust::{Gate, Purpose, Tier};
 use kwaai_core::vpk::{
     Call, CollectionConfig, CollectionId, Depot, DepotPolicy, Described, Found, HostName, Item, METHODS, Metric, Mode,
-    Placement, Request, SegmentStamp,
+    PayloadName, Placement, Request, SegmentStamp,
 };
 use kwaai_core::{Config, Error, Node};
 use serde_json::{Map, Value, json};
@@ -118,6 +119,13 @@ pub enum Conduct {
     Away,
     /// Takes nothing more.
     Full,
+    /// Hands out what it remembers of the records of where collections are, or of their manifests.
+    HandsOutOldTopology,
+    HandsOutOldManifest,
+    /// Hands out records with a bit flipped.
+    HandsOutForgedTopology,
+    /// Has no payloads but the pages of manifests.
+    LosesPayloads,
 }
 
 struct Everybody;
@@ -134,12 +142,24 @@ pub struct Host {
     pub network: Network,
     pub depot: Arc<Depot>,
     conduct: Arc<Mutex<Conduct>>,
+    past: Arc<Mutex<Past>>,
+}
+
+/// What a host has ever been given, as far as it can hand it out again.
+#[derive(Default)]
+struct Past {
+    topologies: Vec<Vec<u8>>,
+    manifests: Vec<Vec<u8>>,
+    payloads: BTreeMap<PayloadName, Vec<u8>>,
+    /// The topology and the manifest of the day that it remembers.
+    remembered: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 struct Handler {
     depot: Arc<Depot>,
     method: &'static str,
     conduct: Arc<Mutex<Conduct>>,
+    past: Arc<Mutex<Past>>,
 }
 
 impl Host {
@@ -151,11 +171,12 @@ impl Host {
         let did = key(seed).did().unwrap();
         let depot = Arc::new(Depot::open(store, did, Arc::new(SystemClock), open_policy()).unwrap());
         let conduct = Arc::new(Mutex::new(Conduct::Honest));
+        let past = Arc::<Mutex<Past>>::default();
         for method in METHODS {
-            let handler = Handler { depot: depot.clone(), method, conduct: conduct.clone() };
+            let handler = Handler { depot: depot.clone(), method, conduct: conduct.clone(), past: past.clone() };
             network.serve_unary(method, Purpose::StoreVectors, Arc::new(handler)).unwrap();
         }
-        Host { network, depot, conduct }
+        Host { network, depot, conduct, past }
     }
 
     pub async fn several(count: u8, owner: &Node) -> Vec<Host> {
@@ -174,6 +195,12 @@ impl Host {
 
     pub fn behave(&self, conduct: Conduct) {
         *self.conduct.lock().unwrap() = conduct;
+    }
+
+    /// Remembers what it has now.
+    pub fn remember(&self) {
+        let mut past = self.past.lock().unwrap();
+        past.remembered = Some((past.topologies.last().unwrap().clone(), past.manifests.last().unwrap().clone()));
     }
 
     /// The ids of what it keeps for an owner, whatever is asked of it.
@@ -211,9 +238,37 @@ impl UnaryHandler for Handler {
             }
             _ => {}
         }
-        let mut answer = self.depot.answer(Did::from_peer_id(&caller)?, &request)?;
+        let caller = Did::from_peer_id(&caller)?;
+        let mut past = self.past.lock().unwrap();
+        let mut answer = match (self.depot.answer(caller, &request), &request.call) {
+            (Ok(answer), _) => answer,
+            // The pages of an old manifest.
+            (Err(error), Call::FetchPayload(name)) if conduct == Conduct::HandsOutOldManifest => {
+                past.payloads.get(name).ok_or(error)?.clone()
+            }
+            (Err(error), _) => return Err(error),
+        };
+        match &request.call {
+            Call::PutTopology(record) => past.topologies.push(record.clone()),
+            Call::PutPayload(name, bytes) => drop(past.payloads.insert(*name, bytes.clone())),
+            Call::ReplaceManifest(..) => {
+                let kept = Request { collection: request.collection, capability: None, call: Call::ReadManifest };
+                past.manifests.push(self.depot.answer(caller, &kept)?);
+            }
+            _ => {}
+        }
         let middle = answer.len() / 2;
+        let read_for_its_owner = request.capability.is_some();
         match (conduct, &request.call) {
+            (Conduct::HandsOutOldTopology, Call::Resolve(_)) => answer = past.remembered.clone().unwrap().0,
+            (Conduct::HandsOutOldManifest, Call::ReadManifest) if read_for_its_owner => {
+                answer = past.remembered.clone().unwrap().1;
+            }
+            (Conduct::HandsOutForgedTopology, Call::Resolve(_)) => answer[middle] ^= 1,
+            // Payloads are padded, and the pages of manifests are not.
+            (Conduct::LosesPayloads, Call::FetchPayload(_)) if answer.len() % 256 == 46 => {
+                return Err(Error::not_found("it is gone"));
+            }
             // Under `Split` a part of one number; under `Seal` one of a ciphertext, above its noise.
             (Conduct::LiesAboutScores, Call::Ask(_)) => answer[12] ^= 0x40,
             (Conduct::HandsOutOther, Call::FetchSegment(_) | Call::FetchPayload(_)) => answer[middle] ^= 1,

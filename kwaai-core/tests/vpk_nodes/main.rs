@@ -4,8 +4,11 @@
 
 mod audit;
 mod collections;
+mod console;
 mod discovery;
 mod hosts;
 mod liars;
+mod recovery;
 mod repair;
 mod replicas;
+mod storage;

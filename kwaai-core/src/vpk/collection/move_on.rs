@@ -19,6 +19,7 @@ use super::site::Site;
 use super::state::{Place, Segment, State};
 use super::{Current, Inner, blocking};
 use crate::vpk::random::fresh;
+use crate::vpk::recovery::RecoveryKey;
 use crate::vpk::request::Call;
 use crate::vpk::{CollectionId, HostName, Owner, PayloadPlace, SegmentStamp};
 use crate::{Error, Result};
@@ -44,12 +45,14 @@ struct Placed {
 }
 
 impl Inner {
-    /// Brings everything to a new site at these hosts, and reads it from the old one without asking those that are `lost`.
+    /// Brings everything to a new site at these hosts, and reads it from the old one without asking those that are `lost`. With
+    /// another recovery key, the one before opens nothing any more.
     pub(super) async fn move_to(
         self: &Arc<Self>,
         record: &mut Record,
         hosts: Vec<HostName>,
         lost: &[usize],
+        recovery: Option<RecoveryKey>,
     ) -> Result<()> {
         let old = self.current();
         let key = old.key.next_epoch()?;
@@ -66,7 +69,7 @@ impl Inner {
             let mut placed = self.bring_all(&old, &site, &owner, lost).await?;
             let next = Current { state: moved(&old.state, &placed)?, key: key.clone(), owner, site: site.clone() };
             let new_record = record.moved(site.id, &all, &key);
-            self.commit_move(&old, &next, &new_record, &mut placed).await?;
+            self.commit_move(&old, &next, &new_record, &mut placed, recovery).await?;
             Ok((next, new_record))
         };
         let (next, new_record) = match moved.await {
@@ -108,7 +111,14 @@ impl Inner {
     }
 
     /// Writes the new state down in one transaction.
-    async fn commit_move(&self, old: &Current, next: &Current, record: &Record, placed: &mut Placed) -> Result<()> {
+    async fn commit_move(
+        &self,
+        old: &Current,
+        next: &Current,
+        record: &Record,
+        placed: &mut Placed,
+        recovery: Option<RecoveryKey>,
+    ) -> Result<()> {
         let with_payload = old.state.known.iter().filter(|(_, known)| known.payload > 0);
         let payloads: Vec<PayloadPlace> =
             with_payload.map(|(id, known)| PayloadPlace { id: *id, version: known.payload }).collect();
@@ -129,6 +139,7 @@ impl Inner {
             change.leave(site.id, &[])?;
             change.leave(old.id, &old.config.hosts)?;
             change.replace_key(&key)?;
+            recovery.iter().try_for_each(|key| change.recovery(key))?;
             change.record(&name, &record)
         })
         .await

@@ -45,6 +45,7 @@ impl Inner {
             return Ok(());
         }
         let (Current { state, key, site, .. }, id) = (self.current(), self.id);
+        let sealing = key.clone();
         let config = site.config.clone();
         let before = self.store.read_async(move |tx| tables::anchor(tx, id)).await?.map_or(0, |(number, _)| number);
         let sealed = move || {
@@ -57,7 +58,7 @@ impl Inner {
                 };
                 manifest.segments.push((segment.stamp, segment.live.iter().map(entry).collect()));
             }
-            manifest.seal(&key)
+            manifest.seal(&sealing)
         };
         let (sealed, anchor): (Vec<u8>, Anchor) = blocking(sealed).await?;
         self.write(move |change| change.anchor(anchor.sequence, &anchor.digest)).await?;
@@ -68,6 +69,7 @@ impl Inner {
                 all = false;
             }
         }
+        all &= self.put_topology(&site, &key, anchor).await?;
         self.dirty.store(!all, Ordering::Release);
         Ok(())
     }

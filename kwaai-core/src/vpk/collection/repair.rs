@@ -70,7 +70,7 @@ impl Inner {
         let mut hosts = site.config.hosts.clone();
         lost.iter().zip(&added).for_each(|(host, new)| hosts[*host] = *new);
         let gone = lost.iter().map(|host| site.config.hosts[*host]).collect();
-        self.move_to(&mut record, hosts, &lost).await?;
+        self.move_to(&mut record, hosts, &lost, None).await?;
         Ok(Repair { lost: gone, added })
     }
 

@@ -2,11 +2,12 @@
 
 use super::Collection;
 use crate::Result;
+use crate::vpk::recovery::RecoveryKey;
 
 impl Collection {
     /// Seals everything anew under the key of the next epoch, without the vectors that were deleted, and has the hosts forget
     /// what they had. Nothing is embedded again. Whoever knows the old key reads nothing that is brought to the hosts from now
-    /// on; what it copied before, it has.
+    /// on; what it copied before, it has. Keys that were [exported](Collection::export_key) before open nothing any more.
     ///
     /// The hosts need room for both meanwhile. Searches go on, and changes wait. It happens or it does not: a crash leaves the
     /// old key or the new one.
@@ -19,7 +20,8 @@ impl Collection {
             inner.sweep().await?;
             inner.deliver_all(false).await?;
             let hosts = inner.site().config.hosts.clone();
-            inner.move_to(&mut record, hosts, &[]).await
+            let recovery = RecoveryKey::generate(inner.id)?;
+            inner.move_to(&mut record, hosts, &[], Some(recovery)).await
         })
         .await
     }

@@ -28,6 +28,8 @@ pub(super) struct Site {
     pub(super) id: CollectionId,
     pub(super) config: CollectionConfig,
     pub(super) hosts: Vec<HostSide>,
+    /// What lets another identity than its owner's read it, for each host; none where it is this node's own.
+    readers: Vec<String>,
     liars: Arc<Mutex<BTreeSet<usize>>>,
 }
 
@@ -52,7 +54,12 @@ impl Site {
             let (keeper, behind) = (hosts.keeper(*host)?, behind(number as u32)?.into());
             sides.push(HostSide { keeper, behind, usual: Mutex::default() });
         }
-        Ok(Site { id, config, hosts: sides, liars: Arc::default() })
+        Ok(Site { id, config, hosts: sides, readers: Vec::new(), liars: Arc::default() })
+    }
+
+    /// The same, read by these capabilities.
+    pub(super) fn read_by(self, readers: Vec<String>) -> Site {
+        Site { readers, ..self }
     }
 
     /// As it was when the collection was used last.
@@ -93,7 +100,8 @@ impl Site {
 
     pub(super) async fn call(&self, host: usize, call: Call) -> Result<Vec<u8>> {
         let keeper = &self.hosts[host].keeper;
-        keeper.call(self.request(call)).await.map_err(|error| error.with("host", keeper.name()))
+        let request = Request { capability: self.readers.get(host).cloned(), ..self.request(call) };
+        keeper.call(request).await.map_err(|error| error.with("host", keeper.name()))
     }
 
     /// Notes how long a host took, or for how long it has not answered.

@@ -5,6 +5,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use super::shape::{Record, damaged};
 use super::state::{Place, State};
 use crate::store::existing;
+use crate::vpk::recovery::RecoveryKey;
 use crate::vpk::request::{METHODS, Request};
 use crate::vpk::segment::NONCE;
 use crate::vpk::{CollectionId, CollectionKey, HostName, PayloadPlace, SegmentStamp};
@@ -29,6 +30,9 @@ const OUTBOX: TableDefinition<(&[u8; 16], u32, u64), &[u8]> = TableDefinition::n
 const PARCELS: TableDefinition<(&[u8; 16], u32, u64, u32), bool> = TableDefinition::new("vpk.own.parcels");
 /// The number and the digest of the manifest that counts.
 const ANCHORS: TableDefinition<&[u8; 16], (u64, &[u8; 32])> = TableDefinition::new("vpk.own.anchors");
+
+/// The key that recovers a collection elsewhere. As secret as those of the epochs.
+const RECOVERY: TableDefinition<&[u8; 16], &[u8; 32]> = TableDefinition::new("vpk.own.recovery");
 
 /// A site that does not count → the hosts that may keep something of it, as texts in JSON.
 const LEFTOVERS: TableDefinition<(&[u8; 16], &[u8; 16]), &str> = TableDefinition::new("vpk.own.leftovers");
@@ -116,6 +120,18 @@ pub(super) fn parcels(
 pub(super) fn anchor(tx: &ReadTransaction, id: CollectionId) -> Result<Option<(u64, [u8; 32])>> {
     let Some(table) = existing(tx.open_table(ANCHORS))? else { return Ok(None) };
     Ok(table.get(&id.0)?.map(|row| (row.value().0, *row.value().1)))
+}
+
+/// The key that recovers a collection; none where it was made by a version without such keys.
+pub(super) fn recovery(tx: &ReadTransaction, id: CollectionId) -> Result<Option<RecoveryKey>> {
+    let Some(table) = existing(tx.open_table(RECOVERY))? else { return Ok(None) };
+    Ok(table.get(&id.0)?.map(|secret| RecoveryKey::from_secret(id, secret.value())))
+}
+
+/// Whether anything is known of a collection of this id.
+pub(super) fn knows(tx: &ReadTransaction, id: CollectionId) -> Result<bool> {
+    let Some(table) = existing(tx.open_table(KEYS))? else { return Ok(false) };
+    Ok(table.range((&id.0, 0)..=(&id.0, u32::MAX))?.next().is_some())
 }
 
 /// What hosts may keep that does not count.
@@ -241,6 +257,20 @@ impl Change<'_> {
         Ok(())
     }
 
+    pub(super) fn recovery(&self, key: &RecoveryKey) -> Result<()> {
+        self.tx.open_table(RECOVERY)?.insert(&self.id.0, key.secret())?;
+        Ok(())
+    }
+
+    /// Forgets what a recovery that did not end has fetched.
+    pub(super) fn unprepare(&self) -> Result<()> {
+        let id = &self.id.0;
+        self.tx.open_table(PAYLOADS)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
+        self.tx.open_table(ANCHORS)?.remove(id)?;
+        self.tx.open_table(RECOVERY)?.remove(id)?;
+        Ok(())
+    }
+
     /// Notes who may keep something of a site that does not count; nobody, where it counts.
     pub(super) fn leave(&self, site: CollectionId, hosts: &[HostName]) -> Result<()> {
         let mut table = self.tx.open_table(LEFTOVERS)?;
@@ -282,9 +312,8 @@ impl Change<'_> {
         self.clear_site()?;
         self.tx.open_table(ENTRIES)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
         self.tx.open_table(TAIL)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
-        self.tx.open_table(PAYLOADS)?.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
+        self.unprepare()?;
         self.tx.open_table(LEFTOVERS)?.retain_in((id, &[0; 16])..=(id, &[u8::MAX; 16]), |_, _| false)?;
-        self.tx.open_table(ANCHORS)?.remove(id)?;
         Ok(())
     }
 }

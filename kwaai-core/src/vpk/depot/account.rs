@@ -4,14 +4,15 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::DepotPolicy;
 use super::tables::{
-    BYTES, CAPABILITIES, COLLECTIONS, Key, MANIFESTS, PAYLOADS, Record, SEGMENTS, STAMPS, TENANTS, TOTALS, entry, left,
-    no_collection,
+    AUTHORS, BYTES, CAPABILITIES, COLLECTIONS, Key, MANIFESTS, PAYLOADS, RETIRED, Record, SEGMENTS, STAMPS, TENANTS,
+    TOPOLOGIES, TOTALS, entry, left, no_collection,
 };
 use crate::trust::statement::refused;
 use crate::vpk::capability::{MAX_CAPABILITY_LIFETIME, Quotas};
 use crate::vpk::kept::Room;
 use crate::vpk::request::PayloadName;
 use crate::vpk::segment::{NONCE, SegmentStamp};
+use crate::vpk::topology::Header;
 use crate::{Error, ErrorCode, Result};
 
 /// A key, its lengths, and its share of the pages above it.
@@ -20,6 +21,9 @@ const PAGE: u64 = 4096;
 
 /// Lines of capabilities that are remembered for one collection.
 const MAX_REMEMBERED: usize = 1024;
+
+/// Owners who keep a record by one recovery key at one host: every machine that it was recovered on.
+const MAX_SITES: usize = 16;
 
 /// Segments of one collection.
 const MAX_SEGMENTS: usize = 16_384;
@@ -171,6 +175,52 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
+    /// Keeps a record of where the collection is, unless there is one that counts more. Those of others that count less are
+    /// handed out no more, and nobody reads their sites by the recovery key.
+    pub(super) fn put_topology(&mut self, header: &Header, record: &[u8]) -> Result<()> {
+        let author = Key::of(header.author.public_key(), &header.collection.0);
+        let mut others = Vec::new();
+        for entry in self.tx.open_table(TOPOLOGIES)?.range((&author.0, &[0; 48])..=(&author.0, &[u8::MAX; 48]))? {
+            let (at, kept) = entry?;
+            let site = *at.value().1;
+            if site != self.key.0 {
+                others.push((site, kept.value().len()));
+            }
+            let Ok(kept) = Header::read(kept.value()) else { continue };
+            // Its own may come again, after an answer that was lost.
+            if kept.rank() > header.rank() || site != self.key.0 && kept.rank() == header.rank() {
+                return Err(Error::conflict("the collection was recovered by another machine, which has it now")
+                    .with("found", kept.sequence)
+                    .with("expected", header.sequence)
+                    .with_remedy("recover it here again, or destroy it here"));
+            }
+        }
+        if others.len() >= MAX_SITES {
+            return Err(Error::resource_exhausted("too many machines have recovered the collection at this host")
+                .with("limit", MAX_SITES)
+                .with("left", 0));
+        }
+        self.forget_topology()?;
+        let mut table = self.tx.open_table(TOPOLOGIES)?;
+        for (site, length) in others {
+            // As long as before, for that is what its owner is charged with.
+            table.insert((&author.0, &site), vec![RETIRED; length].as_slice())?;
+        }
+        table.insert((&author.0, &self.key.0), record)?;
+        drop(table);
+        self.tx.open_table(AUTHORS)?.insert(&self.key.0, &author.0)?;
+        self.add(charge(record.len()) + entry());
+        Ok(())
+    }
+
+    fn forget_topology(&mut self) -> Result<()> {
+        let author = self.tx.open_table(AUTHORS)?.remove(&self.key.0)?.map(|author| *author.value());
+        let Some(author) = author else { return Ok(()) };
+        let length = self.tx.open_table(TOPOLOGIES)?.remove((&author, &self.key.0))?.map(|record| record.value().len());
+        self.take_away(length.map_or(0, charge) + entry());
+        Ok(())
+    }
+
     pub(super) fn revoke(&mut self, id: &[u8; 16], until: i64, now: i64) -> Result<()> {
         // No capability ends later, so that it need not be remembered for longer.
         let latest = now.saturating_add(MAX_CAPABILITY_LIFETIME.as_secs() as i64);
@@ -222,6 +272,7 @@ impl<'a> Account<'a> {
     }
 
     pub(super) fn delete(&mut self) -> Result<()> {
+        self.forget_topology()?;
         let record = *self.record()?;
         let key = &self.key.0;
         self.tx.open_table(SEGMENTS)?.retain_in((key, 0)..=(key, u64::MAX), |_, _| false)?;

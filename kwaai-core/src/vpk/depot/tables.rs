@@ -56,6 +56,16 @@ pub(super) const MANIFESTS: TableDefinition<&[u8; 48], (u64, &[u8])> = TableDefi
 pub(super) const CAPABILITIES: TableDefinition<Named<16>, (bool, u64, i64)> =
     TableDefinition::new("vpk.host.capabilities");
 
+/// A recovery key and the collection that it is for, an owner and a site → the record.
+pub(super) const TOPOLOGIES: TableDefinition<(&[u8; 48], &[u8; 48]), &[u8]> =
+    TableDefinition::new("vpk.host.topologies");
+
+/// What a record is overwritten with that counts no more.
+pub(super) const RETIRED: u8 = 0;
+
+/// An owner and a site → the recovery key and the collection of its record.
+pub(super) const AUTHORS: TableDefinition<&[u8; 48], &[u8; 48]> = TableDefinition::new("vpk.host.authors");
+
 /// Charged bytes and collections of each owner.
 pub(super) const TENANTS: TableDefinition<&[u8; 32], (u64, u32)> = TableDefinition::new("vpk.host.tenants");
 
@@ -205,6 +215,40 @@ pub(super) fn collections(tx: &ReadTransaction, owner: &Did) -> Result<Vec<Descr
         let (key, row) = entry?;
         all.push(described(&Key(*key.value()), &Record::read(row.value())?, Vec::new()));
     }
+    Ok(all)
+}
+
+/// The records that a recovery key made of its collection, and whose site each is about.
+pub(super) fn topologies(tx: &ReadTransaction, author: &Key) -> Result<Vec<(Key, Vec<u8>)>> {
+    let Some(table) = existing(tx.open_table(TOPOLOGIES))? else { return Ok(Vec::new()) };
+    let all = table.range((&author.0, &[0; 48])..=(&author.0, &[u8::MAX; 48]))?;
+    all.map(|entry| {
+        let (at, record) = entry?;
+        Ok((Key(*at.value().1), record.value().to_vec()))
+    })
+    .collect()
+}
+
+/// For whose site a recovery key stands in.
+pub(super) fn stands_in(tx: &ReadTransaction, author: &Did, site: &CollectionId) -> Result<Option<Did>> {
+    let Some(table) = existing(tx.open_table(TOPOLOGIES))? else { return Ok(None) };
+    let (first, last) = (Key::of(author.public_key(), &[0; 16]), Key::of(author.public_key(), &[u8::MAX; 16]));
+    for entry in table.range((&first.0, &[0; 48])..=(&last.0, &[u8::MAX; 48]))? {
+        let (at, record) = entry?;
+        let key = Key(*at.value().1);
+        if key.collection() == *site && record.value().first() != Some(&RETIRED) {
+            return Did::from_public_key(*key.owner()).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The collections of which there are records.
+pub(super) fn recorded(tx: &ReadTransaction) -> Result<Vec<CollectionId>> {
+    let Some(table) = existing(tx.open_table(AUTHORS))? else { return Ok(Vec::new()) };
+    let mut all = table.iter()?.map(|entry| Ok(Key(*entry?.1.value()).collection())).collect::<Result<Vec<_>>>()?;
+    all.sort();
+    all.dedup();
     Ok(all)
 }
 
