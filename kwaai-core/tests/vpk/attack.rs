@@ -13,8 +13,8 @@ const OTHERS: usize = 256;
 
 /// Where the numbers of a segment begin: the header, nonce, count and dimension.
 const SEGMENT_HEAD: usize = 6 + 24 + 8;
-const SEAL_PRIME: f32 = 16_760_833.0;
-const SPLIT_PRIME: f32 = 33_554_393.0;
+const SEAL_PRIME: u32 = 16_760_833;
+const SPLIT_PRIME: u32 = 33_554_393;
 
 fn numbers(bytes: &[u8], width: usize) -> Vec<u32> {
     let word = |chunk: &[u8]| chunk.iter().rev().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
@@ -22,9 +22,12 @@ fn numbers(bytes: &[u8], width: usize) -> Vec<u32> {
 }
 
 /// Stored rows as a host sees them, centred and scaled.
-fn seen(part: &[u8], width: usize, prime: f32) -> Vec<Vec<f32>> {
+fn seen(part: &[u8], width: usize, prime: u32) -> Vec<Vec<f32>> {
     let numbers = numbers(&part[SEGMENT_HEAD..], width);
-    numbers.chunks_exact(DIMENSION).map(|row| row.iter().map(|value| *value as f32 / prime - 0.5).collect()).collect()
+    numbers
+        .chunks_exact(DIMENSION)
+        .map(|row| row.iter().map(|value| *value as f32 / prime as f32 - 0.5).collect())
+        .collect()
 }
 
 /// Solves `(AᵀA + λ)X = AᵀB`: the linear map from what is seen to what is known that fits best.
@@ -130,7 +133,7 @@ fn as_many_hosts_as_may_work_together_learn_nothing_and_one_more_learns_everythi
     let vectors: Vec<Vec<i32>> =
         documents.iter().map(|vector| owner.quantizer().quantize(vector).unwrap().values).collect();
     let parts = owner.seal(&vectors).unwrap().parts;
-    let prime = SPLIT_PRIME as i64;
+    let prime = i64::from(SPLIT_PRIME);
     let shares: Vec<Vec<u32>> = parts.iter().map(|part| numbers(&part[SEGMENT_HEAD..], 4)).collect();
     // What would be the secret if the polynomials were of a lower degree, as f(0) = Σ λᵢ f(i).
     let combined = |factors: &[i64]| -> Vec<Vec<f32>> {
@@ -169,7 +172,7 @@ fn what_a_host_sees_of_questions_tells_nothing_about_them() {
 }
 
 /// Chi-square over 256 equal intervals; with 255 degrees of freedom it exceeds 400 once in sixty million times.
-fn chi_square(numbers: &[u32], prime: f32) -> f64 {
+fn chi_square(numbers: &[u32], prime: u32) -> f64 {
     let mut counts = [0f64; 256];
     numbers.iter().for_each(|number| counts[(f64::from(*number) / f64::from(prime) * 256.0) as usize] += 1.0);
     let expected = numbers.len() as f64 / 256.0;
@@ -190,11 +193,9 @@ fn stored_numbers_are_uniform_whatever_was_stored_and_equal_vectors_have_nothing
                 let (first, second) = (host.fetch(&stamp).unwrap(), host.fetch(&again).unwrap());
                 let first = numbers(&first[SEGMENT_HEAD..], width);
                 let second = numbers(&second[SEGMENT_HEAD..], width);
-                let prime_number = prime as u32;
-                let difference: Vec<u32> =
-                    first.iter().zip(&second).map(|(a, b)| (a + prime_number - b) % prime_number).collect();
+                let difference: Vec<u32> = first.iter().zip(&second).map(|(a, b)| (a + prime - b) % prime).collect();
                 let neighbours: Vec<u32> =
-                    first.iter().zip(&first[DIMENSION..]).map(|(a, b)| (a + prime_number - b) % prime_number).collect();
+                    first.iter().zip(&first[DIMENSION..]).map(|(a, b)| (a + prime - b) % prime).collect();
                 for (what, numbers) in [("stored", &first), ("twice", &difference), ("neighbours", &neighbours)] {
                     let chi = chi_square(numbers, prime);
                     assert!(chi < 400.0, "{mode}, {what}: chi-square {chi}");
