@@ -45,7 +45,7 @@ use crate::rag::chunk::Chunking;
 use crate::rag::document::{DocumentReader, Limits};
 use crate::rag::ingest::{Ingestion, blocking, embed};
 use crate::rag::store::KnowledgeStore;
-use crate::vector::IndexOptions;
+use crate::vector::{IndexOptions, MAX_HITS, Search};
 use crate::{Error, Result};
 
 pub use answer::{Answer, AskEvent, AskOptions, Citation, REFUSAL};
@@ -252,7 +252,7 @@ impl Rag {
             let vector = vectors.pop().unwrap_or_default();
             let (knowledge, query) = (knowledge.clone(), vector.clone());
             let found = blocking(move || match &knowledge.vectors {
-                Some(vectors) => vectors.search(&query, pool),
+                Some(vectors) => vectors.search(&query, &Search::best(pool.min(MAX_HITS))),
                 None => Ok(Vec::new()),
             });
             let ranking = found.await?.into_iter().map(|neighbour| (neighbour.id, neighbour.score)).collect();

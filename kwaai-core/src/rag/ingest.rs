@@ -180,9 +180,8 @@ impl Ingestion {
         }
         // What was prepared is whole, so it is kept even when the reader has gone.
         self.commit(&mut pending, &mut tally).await?;
-        let knowledge = self.knowledge.clone();
-        if !self.stopped() {
-            blocking(move || knowledge.vectors.as_ref().map_or(Ok(false), |vectors| vectors.seal_if_due())).await?;
+        if let Some(vectors) = &self.knowledge.vectors {
+            vectors.seal_in_background();
         }
         if self.stopped() {
             return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));

@@ -191,6 +191,9 @@ impl KnowledgeStore {
             .map(|embedder| VectorIndex::open(&store, COLLECTION, embedder.dimension, options))
             .transpose()?;
         let lexical = Lexical::open(&dir.join(LEXICAL_DIR), &owner, language)?;
+        if let Some(vectors) = &vectors {
+            vectors.seal_in_background();
+        }
         let knowledge = KnowledgeStore { store, lexical, vectors, embedder };
         knowledge.catch_up()?;
         Ok(knowledge)
@@ -204,11 +207,10 @@ impl KnowledgeStore {
     /// Replaces documents and removes others, all of it or nothing. On return everything can be found.
     pub fn commit(&self, put: Vec<NewDocument>, remove: &[String]) -> Result<()> {
         let staged = self.write(put, remove)?;
-        let caught_up = self.catch_up();
         if let (Some(vectors), Some(staged)) = (&self.vectors, staged) {
             vectors.apply(staged);
         }
-        caught_up
+        self.catch_up()
     }
 
     /// The transaction alone: what is durable after a crash at any later point.
@@ -339,7 +341,7 @@ impl KnowledgeStore {
             let passages = transaction.open_multimap_table(PASSAGES)?;
             let known = |text: &String| -> Result<Option<Vec<f32>>> {
                 for chunk in passages.get(passage_hash(text).as_slice())? {
-                    if let Some(vector) = vectors.get(chunk?.value()) {
+                    if let Some(vector) = vectors.get(chunk?.value())? {
                         return Ok(Some(vector));
                     }
                 }

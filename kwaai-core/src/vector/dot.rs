@@ -1,6 +1,6 @@
-//! The inner product, the one kernel of every search.
+//! The inner product and the distance of numbers as they were given: what every score is made of.
 //!
-//! Both forms add the same products in the same order and never fuse, so a score has the same bits on every processor.
+//! Every form adds the same products in the same order and never fuses, so a score has the same bits on every processor.
 
 /// Products are summed in this many lanes, which are added up pairwise at the end.
 const LANES: usize = 32;
@@ -8,53 +8,56 @@ const LANES: usize = 32;
 /// The inner product of two vectors of the same length; of vectors of different lengths, that of their common start.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the function asks for.
-        return unsafe { avx2(a, b) };
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, which is all that the function asks for.
+            return unsafe { avx512(a, b) };
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, which is all that the function asks for.
+            return unsafe { avx2(a, b) };
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if std::arch::is_aarch64_feature_detected!("neon") {
+        // SAFETY: the processor has NEON, which is all that the function asks for.
+        return unsafe { neon(a, b) };
     }
     portable(a, b)
 }
 
+/// The square of the Euclidean distance, of the common start where the lengths differ.
+///
+/// Few rows come as far as being compared by it, so that it has one form, which compilers make lanes of by themselves.
+pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    summed(a, b, |a, b| (a - b) * (a - b))
+}
+
 fn portable(a: &[f32], b: &[f32]) -> f32 {
-    let length = a.len().min(b.len());
-    let (a, b) = (&a[..length], &b[..length]);
-    let whole = length - length % LANES;
+    summed(a, b, |a, b| a * b)
+}
+
+#[inline(always)]
+fn summed(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let (a, b) = common(a, b);
+    let whole = a.len() - a.len() % LANES;
     let mut sums = [0f32; LANES];
-    for (a, b) in a[..whole].chunks_exact(LANES).zip(b[..whole].chunks_exact(LANES)) {
+    for (a, b) in a[..whole].as_chunks::<LANES>().0.iter().zip(b[..whole].as_chunks::<LANES>().0) {
         for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+            sums[lane] += term(a[lane], b[lane]);
         }
     }
-    finish(sums, &a[whole..], &b[whole..])
+    finish(sums, &a[whole..], &b[whole..], term)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn avx2(a: &[f32], b: &[f32]) -> f32 {
-    use std::arch::x86_64::{_mm256_add_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_setzero_ps, _mm256_storeu_ps};
-    const WIDTH: usize = 8;
+#[inline(always)]
+fn common<'a>(a: &'a [f32], b: &'a [f32]) -> (&'a [f32], &'a [f32]) {
     let length = a.len().min(b.len());
-    let (a, b) = (&a[..length], &b[..length]);
-    let whole = length - length % LANES;
-    let mut registers = [_mm256_setzero_ps(); LANES / WIDTH];
-    for (a, b) in a[..whole].chunks_exact(LANES).zip(b[..whole].chunks_exact(LANES)) {
-        for (index, register) in registers.iter_mut().enumerate() {
-            let (a, b) = (&a[index * WIDTH..(index + 1) * WIDTH], &b[index * WIDTH..(index + 1) * WIDTH]);
-            // SAFETY: both slices hold the eight values that are read.
-            let (a, b) = unsafe { (_mm256_loadu_ps(a.as_ptr()), _mm256_loadu_ps(b.as_ptr())) };
-            *register = _mm256_add_ps(*register, _mm256_mul_ps(a, b));
-        }
-    }
-    let mut sums = [0f32; LANES];
-    for (index, register) in registers.iter().enumerate() {
-        let sums = &mut sums[index * WIDTH..(index + 1) * WIDTH];
-        // SAFETY: the slice has room for the eight values that are written.
-        unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), *register) };
-    }
-    finish(sums, &a[whole..], &b[whole..])
+    (&a[..length], &b[..length])
 }
 
-fn finish(mut sums: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
+#[inline(always)]
+fn finish(mut sums: [f32; LANES], a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -62,8 +65,58 @@ fn finish(mut sums: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
         }
         width /= 2;
     }
-    a.iter().zip(b).fold(sums[0], |sum, (a, b)| sum + a * b)
+    a.iter().zip(b).fold(sums[0], |sum, (a, b)| sum + term(*a, *b))
 }
+
+/// The same in registers of `$width` numbers.
+macro_rules! in_registers {
+    ($name:ident, $feature:literal, $width:literal, $zero:expr, $load:ident, $add:ident, $multiply:ident, $store:ident) => {
+        #[target_feature(enable = $feature)]
+        fn $name(a: &[f32], b: &[f32]) -> f32 {
+            let (a, b) = common(a, b);
+            let whole = a.len() - a.len() % LANES;
+            let (mut registers, mut sums) = ([$zero; LANES / $width], [0f32; LANES]);
+            let mut at = 0;
+            while at < whole {
+                for register in &mut registers {
+                    // SAFETY: both have `whole` values, a multiple of all that the registers hold.
+                    let (a, b) = unsafe { ($load(a.as_ptr().add(at)), $load(b.as_ptr().add(at))) };
+                    *register = $add(*register, $multiply(a, b));
+                    at += $width;
+                }
+            }
+            for (number, register) in registers.iter().enumerate() {
+                // SAFETY: the sums have room for all registers.
+                unsafe { $store(sums.as_mut_ptr().add(number * $width), *register) };
+            }
+            finish(sums, &a[whole..], &b[whole..], |a, b| a * b)
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    _mm256_add_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_loadu_ps,
+    _mm512_mul_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+};
+#[cfg(target_arch = "x86_64")]
+in_registers!(
+    avx512,
+    "avx512f",
+    16,
+    _mm512_setzero_ps(),
+    _mm512_loadu_ps,
+    _mm512_add_ps,
+    _mm512_mul_ps,
+    _mm512_storeu_ps
+);
+#[cfg(target_arch = "x86_64")]
+in_registers!(avx2, "avx2", 8, _mm256_setzero_ps(), _mm256_loadu_ps, _mm256_add_ps, _mm256_mul_ps, _mm256_storeu_ps);
+
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::{vaddq_f32, vdupq_n_f32, vld1q_f32, vmulq_f32, vst1q_f32};
+#[cfg(target_arch = "aarch64")]
+in_registers!(neon, "neon", 4, vdupq_n_f32(0.0), vld1q_f32, vaddq_f32, vmulq_f32, vst1q_f32);
 
 #[cfg(test)]
 mod tests {
@@ -83,14 +136,22 @@ mod tests {
     fn every_processor_gets_the_same_bits() {
         for length in [0, 1, 7, 31, 32, 33, 63, 384, 385, 1024] {
             let (a, b) = (vector(1, length), vector(2, length));
-            assert_eq!(dot(&a, &b).to_bits(), portable(&a, &b).to_bits(), "length {length}");
+            let expected = portable(&a, &b).to_bits();
+            assert_eq!(dot(&a, &b).to_bits(), expected, "length {length}");
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2.
+                assert_eq!(unsafe { avx2(&a, &b) }.to_bits(), expected, "length {length}");
+            }
         }
     }
 
     #[test]
-    fn the_inner_product_is_the_sum_of_the_products() {
-        let (a, b) = (vector(3, 384), vector(4, 384));
+    fn the_sums_are_those_of_their_definition() {
+        let (a, b) = (vector(3, 390), vector(4, 390));
         let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         assert!((f64::from(dot(&a, &b)) - exact).abs() < 1e-4);
+        let exact: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+        assert!((f64::from(squared_distance(&a, &b)) - exact).abs() < 1e-3);
     }
 }

@@ -1,35 +1,68 @@
 //! The index itself: what is stored, what is searched, when it is sealed.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::WriteTransaction;
 
-use crate::store::{Store, existing};
-use crate::vector::dot;
-use crate::vector::segment::{Arena, BREADTH, Row, Segment};
+use super::memory::{Memory, Staged};
+use super::metric::{MAX_DIMENSION, Metric};
+use super::segment::{Arena, Segment};
+use super::table::{Layout, Row};
+use crate::store::Store;
 use crate::{Error, Result};
 
-const COLLECTIONS: TableDefinition<&str, (u32, u64)> = TableDefinition::new("vector.collections");
-const MAX_DIMENSION: usize = 65_536;
-/// Vectors whose length is this near to 1 are kept bit for bit, others are scaled.
-const UNIT_TOLERANCE: f64 = 1e-4;
+/// The most vectors that one search finds.
+pub const MAX_HITS: usize = 10_000;
 
-/// When an index seals itself.
+/// What an index compares by, and when it seals itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexOptions {
-    /// The mutable part is sealed when it holds this many vectors, and as many as half the sealed ones.
+    /// How vectors are compared. A collection keeps the metric it was made with.
+    pub metric: Metric,
+    /// A graph is built over so many vectors, and again when as many have come, and half as many as it leads to. Never where
+    /// inner products are compared, which graphs are bad at.
     ///
-    /// An exact scan of 16,384 vectors of 384 dimensions takes a few milliseconds, building a graph over them most of
-    /// a minute, so smaller collections gain nothing from a graph.
+    /// A scan of codes of 100,000 vectors of 384 dimensions takes a millisecond, building a graph over them minutes, so
+    /// smaller collections gain nothing from a graph.
     pub seal_at: usize,
 }
 
 impl Default for IndexOptions {
     fn default() -> IndexOptions {
-        IndexOptions { seal_at: 16_384 }
+        IndexOptions { metric: Metric::Cosine, seal_at: 1 << 20 }
+    }
+}
+
+/// How sure a search is to find the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// The same hits as comparing the query with every vector.
+    Exact,
+    /// Exact, but where there is a graph, what it leads to: nearly always the same.
+    #[default]
+    Best,
+    /// What a quick look at every vector, or the graph, suggests: nearly always the same for vectors of texts and images, worse
+    /// for noise.
+    Fast,
+}
+
+/// What is searched for.
+#[derive(Clone, Copy)]
+pub struct Search<'a> {
+    /// How many vectors, 1 to [`MAX_HITS`].
+    pub k: usize,
+    /// How sure the answer is to be.
+    pub precision: Precision,
+    /// Only ids for which this is true are found.
+    pub filter: Option<&'a (dyn Fn(u64) -> bool + Sync)>,
+}
+
+impl Search<'_> {
+    /// For the best `k` of all.
+    pub fn best(k: usize) -> Search<'static> {
+        Search { k, precision: Precision::Best, filter: None }
     }
 }
 
@@ -38,120 +71,34 @@ impl Default for IndexOptions {
 pub struct Neighbour {
     /// Its id.
     pub id: u64,
-    /// The cosine of its angle to the query, -1 to 1.
+    /// What the [`Metric`] says of it and the query; more is nearer.
     pub score: f32,
 }
 
-/// A change that is written in a transaction and becomes visible to searches by [`VectorIndex::apply`].
-#[must_use = "a committed change becomes visible when it is applied"]
-pub struct Staged {
-    removed: Vec<u64>,
-    added: Vec<(Row, Vec<f32>)>,
-}
-
-struct Sealed {
-    segment: Segment,
-    /// The row of each live id.
-    live: HashMap<u64, usize>,
-}
-
-impl Sealed {
-    fn new(segment: Segment) -> Sealed {
-        let rows = segment.rows.iter().enumerate();
-        let live = rows.filter(|(row, _)| !segment.is_dead(*row)).map(|(row, at)| (at.id, row)).collect();
-        Sealed { segment, live }
-    }
-
-    fn dead(&self) -> usize {
-        self.segment.rows.len() - self.live.len()
-    }
-
-    /// Too many dead nodes make a graph hard to walk.
-    fn is_worn(&self) -> bool {
-        self.dead() * 5 > self.segment.rows.len()
-    }
-}
-
-#[derive(Default)]
-struct State {
-    rows: Vec<Row>,
-    arena: Arena,
-    places: HashMap<u64, usize>,
-    sealed: Option<Sealed>,
-}
-
-impl State {
-    fn push(&mut self, row: Row, vector: &[f32]) {
-        self.places.insert(row.id, self.rows.len());
-        self.rows.push(row);
-        self.arena.values.extend_from_slice(vector);
-    }
-
-    fn remove(&mut self, id: u64) {
-        if let Some(place) = self.places.remove(&id) {
-            let dimension = self.arena.dimension;
-            let last = self.rows.len() - 1;
-            self.rows.swap_remove(place);
-            if place != last {
-                self.arena.values.copy_within(last * dimension.., place * dimension);
-                self.places.insert(self.rows[place].id, place);
-            }
-            self.arena.values.truncate(last * dimension);
-        }
-        if let Some(sealed) = &mut self.sealed
-            && let Some(row) = sealed.live.remove(&id)
-        {
-            sealed.segment.kill(row);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.rows.len() + self.sealed.as_ref().map_or(0, |sealed| sealed.live.len())
-    }
-
-    fn is_due(&self, options: IndexOptions) -> bool {
-        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.segment.rows.len());
-        let worn = self.sealed.as_ref().is_some_and(Sealed::is_worn);
-        (self.rows.len() >= options.seal_at.max(1) && self.rows.len() >= sealed / 2)
-            || (worn && self.len() >= options.seal_at)
-    }
-
-    /// Every live vector, in the order of the ids.
-    fn snapshot(&self) -> (Vec<Row>, Arena) {
-        let mut all: Vec<(Row, &[f32])> =
-            self.rows.iter().enumerate().map(|(place, row)| (*row, self.arena.get(place))).collect();
-        if let Some(sealed) = &self.sealed {
-            let segment = &sealed.segment;
-            all.extend(sealed.live.values().map(|row| (segment.rows[*row], segment.arena.get(*row))));
-        }
-        all.sort_unstable_by_key(|(row, _)| row.id);
-        let mut arena = Arena { dimension: self.arena.dimension, values: Vec::new() };
-        arena.values.reserve_exact(all.len() * arena.dimension);
-        all.iter().for_each(|(_, vector)| arena.values.extend_from_slice(vector));
-        (all.iter().map(|(row, _)| *row).collect(), arena)
-    }
-}
-
-/// A collection of vectors of one dimension, each with an id, searched by cosine.
+/// A collection of vectors of one dimension, each with an id.
 ///
 /// Everything here blocks the calling thread. Equal content gives equal results: ties are ordered by id, the graph is
-/// built from a fixed seed. Vectors are kept in the database's tables `vector.<collection>` and `vector.collections`.
+/// built from a fixed seed. Opening reads the codes of the vectors, and a search the vectors that it looks at.
 pub struct VectorIndex {
-    collection: String,
-    dimension: usize,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    layout: Layout,
     options: IndexOptions,
     file: Option<PathBuf>,
-    state: RwLock<State>,
-    sealing: Mutex<()>,
+    memory: RwLock<Memory>,
+    sealing: AtomicBool,
 }
 
 impl VectorIndex {
-    /// Opens a collection, which is made when it is missing, and rebuilds its graph when it should have one but its
-    /// file is missing, stale or damaged.
+    /// Opens a collection, which is made when it is missing.
     ///
     /// # Errors
     /// `invalid_argument` for a dimension of 0 or above 65,536, or a name that is not letters, digits, `-` and `_`;
-    /// `conflict` when the collection holds vectors of another dimension; `corrupt_data` for a damaged row.
+    /// `conflict` when the collection holds vectors of another dimension, or compares them in another way; `corrupt_data`
+    /// when it is damaged.
     pub fn open(store: &Store, collection: &str, dimension: usize, options: IndexOptions) -> Result<VectorIndex> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if collection.is_empty() || collection.len() > 64 || !collection.chars().all(plain) {
@@ -162,40 +109,27 @@ impl VectorIndex {
                 "vectors have 1 to {MAX_DIMENSION} dimensions, not {dimension}"
             )));
         }
-        store.write(|transaction| {
-            let mut collections = transaction.open_table(COLLECTIONS)?;
-            let found = collections.get(collection)?.map(|value| value.value());
-            match found {
-                Some((found, _)) if found as usize != dimension => Err(Error::conflict(format!(
-                    "the collection {collection} holds vectors of {found} dimensions, not {dimension}"
-                ))
-                .with_remedy("use the embedder it was made with, or embed everything again in a new collection")),
-                Some(_) => Ok(()),
-                None => Ok(collections.insert(collection, (dimension as u32, 0)).map(|_| ())?),
-            }
-        })?;
+        let layout = Layout { name: collection.to_owned(), dimension, metric: options.metric };
+        if !store.read(|transaction| layout.exists(transaction))? {
+            store.write(|transaction| layout.create(transaction))?;
+        }
+        let mut memory = Memory::new(dimension);
+        store.read(|transaction| memory.catch_up(&layout, transaction, None))?;
         let file = store.dir().map(|dir| dir.join(format!("vectors-{collection}.segment")));
-        let index = VectorIndex {
-            collection: collection.to_owned(),
-            dimension,
-            options,
-            file,
-            state: RwLock::new(State { arena: Arena { dimension, values: Vec::new() }, ..State::default() }),
-            sealing: Mutex::new(()),
-        };
-        index.load(store)?;
-        index.seal_if_due()?;
-        Ok(index)
+        let (store, memory) = (store.clone(), RwLock::new(memory));
+        Ok(VectorIndex {
+            inner: Arc::new(Inner { store, layout, options, file, memory, sealing: AtomicBool::new(false) }),
+        })
     }
 
     /// How long each vector is.
     pub fn dimension(&self) -> usize {
-        self.dimension
+        self.inner.layout.dimension
     }
 
     /// How many vectors there are.
     pub fn len(&self) -> usize {
-        self.read().len()
+        self.inner.read().len()
     }
 
     /// Whether there is none.
@@ -205,56 +139,35 @@ impl VectorIndex {
 
     /// How many of the vectors are reached through the graph.
     pub fn sealed_len(&self) -> usize {
-        self.read().sealed.as_ref().map_or(0, |sealed| sealed.live.len())
+        self.inner.read().sealed_len()
     }
 
     /// Writes a change into a transaction: first the removals, then the additions, which replace vectors of the same
-    /// id. Nothing is visible to searches before the change is [applied](VectorIndex::apply), which is to happen after
-    /// the commit.
+    /// id. It counts for searches from the commit on, after which it is to be [applied](VectorIndex::apply).
     ///
     /// # Errors
-    /// `invalid_argument` for a vector of another length, with a value that is not finite, or without a direction;
-    /// nothing is written then.
+    /// `invalid_argument` for a vector of another length, with a value that is not finite, longer than 10¹⁸, or, for
+    /// cosines, without a direction; nothing is written then.
     pub fn stage(&self, transaction: &WriteTransaction, remove: &[u64], add: Vec<(u64, Vec<f32>)>) -> Result<Staged> {
-        let mut units = Vec::with_capacity(add.len());
-        for (id, vector) in add {
-            units.push((id, self.unit(vector)?));
-        }
-        let revision = {
-            let mut collections = transaction.open_table(COLLECTIONS)?;
-            let (dimension, revision) = collections
-                .get(self.collection.as_str())?
-                .map(|value| value.value())
-                .ok_or_else(|| Error::corrupt_data("a vector collection is missing from its database"))?;
-            let next = revision + 1;
-            collections.insert(self.collection.as_str(), (dimension, next))?;
-            next
+        let Layout { metric, dimension, .. } = self.inner.layout;
+        let prepared = |(id, vector)| {
+            metric.prepare(vector, dimension).map(|vector| (id, vector)).map_err(|error: Error| error.with("id", id))
         };
-        let name = self.table();
-        let mut table = transaction.open_table(TableDefinition::<u64, &[u8]>::new(&name))?;
-        for id in remove {
-            table.remove(id)?;
-        }
-        let mut bytes = Vec::with_capacity(8 + 4 * self.dimension);
-        for (id, vector) in &units {
-            bytes.clear();
-            bytes.extend_from_slice(&revision.to_le_bytes());
-            vector.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
-            table.insert(id, bytes.as_slice())?;
-        }
-        let added = units.into_iter().map(|(id, vector)| (Row { id, revision }, vector)).collect();
-        Ok(Staged { removed: remove.to_vec(), added })
+        let add: Vec<(u64, Vec<f32>)> = add.into_iter().map(prepared).collect::<Result<_>>()?;
+        let touched = self.inner.layout.write(transaction, remove, &add)?;
+        let removed = remove.iter().copied().chain(add.iter().map(|(id, _)| *id)).collect();
+        Ok(Staged { touched, removed })
     }
 
-    /// Makes a committed change visible to searches.
+    /// Takes a committed change over into memory. Without it the next search does so, more slowly: it reads all codes again.
     pub fn apply(&self, staged: Staged) {
-        let mut state = self.write();
-        for id in staged.removed {
-            state.remove(id);
-        }
-        for (row, vector) in staged.added {
-            state.remove(row.id);
-            state.push(row, &vector);
+        let inner = &self.inner;
+        let mut memory = inner.write();
+        let caught_up = inner.store.read(|transaction| memory.catch_up(&inner.layout, transaction, Some(&staged)));
+        if let Err(error) = caught_up {
+            // The next search reads it again, and says what is wrong.
+            tracing::warn!(code = %error.code(), "a vector index could not follow its database");
+            memory.forget();
         }
     }
 
@@ -262,8 +175,8 @@ impl VectorIndex {
     ///
     /// # Errors
     /// Those of [`stage`](VectorIndex::stage), and those of the database.
-    pub fn upsert(&self, store: &Store, vectors: Vec<(u64, Vec<f32>)>) -> Result<()> {
-        let staged = store.write(|transaction| self.stage(transaction, &[], vectors))?;
+    pub fn upsert(&self, vectors: Vec<(u64, Vec<f32>)>) -> Result<()> {
+        let staged = self.inner.store.write(|transaction| self.stage(transaction, &[], vectors))?;
         self.apply(staged);
         Ok(())
     }
@@ -272,168 +185,164 @@ impl VectorIndex {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn delete(&self, store: &Store, ids: &[u64]) -> Result<()> {
-        let staged = store.write(|transaction| self.stage(transaction, ids, Vec::new()))?;
+    pub fn delete(&self, ids: &[u64]) -> Result<()> {
+        let staged = self.inner.store.write(|transaction| self.stage(transaction, ids, Vec::new()))?;
         self.apply(staged);
         Ok(())
     }
 
-    /// The `k` nearest vectors, nearest first, equal scores by id; fewer when there are fewer, none for `k` 0.
+    /// The best vectors, the best first, equal scores by id; fewer when there are fewer.
     ///
     /// # Errors
-    /// `invalid_argument` for a query of another length, with a value that is not finite, or without a direction.
-    pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Neighbour>> {
-        let query = self.unit(query.to_vec())?;
-        if k == 0 {
-            return Ok(Vec::new());
+    /// `invalid_argument` for a query of another length, with a value that is not finite, longer than 10¹⁸ or, for cosines,
+    /// without a direction, and for `k` 0 or above [`MAX_HITS`]; `corrupt_data` for a damaged database.
+    pub fn search(&self, query: &[f32], search: &Search<'_>) -> Result<Vec<Neighbour>> {
+        if search.k == 0 || search.k > MAX_HITS {
+            return Err(Error::invalid_argument(format!("a search has 1 to {MAX_HITS} hits")).with("argument", "k"));
         }
-        let state = self.read();
-        let mut found: Vec<Neighbour> = state
-            .rows
-            .iter()
-            .enumerate()
-            .map(|(place, row)| Neighbour { id: row.id, score: dot(&query, state.arena.get(place)) })
-            .collect();
-        if let Some(sealed) = &state.sealed {
-            let score = |row: usize| Neighbour {
-                id: sealed.segment.rows[row].id,
-                score: dot(&query, sealed.segment.arena.get(row)),
-            };
-            let near = if k > BREADTH / 2 || sealed.is_worn() { Vec::new() } else { sealed.segment.search(&query) };
-            if near.len() >= k {
-                found.extend(near.into_iter().map(score));
-            } else {
-                found.extend(sealed.live.values().map(|row| score(*row)));
+        let inner = &self.inner;
+        let query = inner.layout.metric.prepare(query.to_vec(), inner.layout.dimension)?;
+        {
+            let memory = inner.read();
+            let found = inner.store.read(|transaction| memory.search(&inner.layout, transaction, &query, search))?;
+            if let Some(found) = found {
+                return Ok(found);
             }
         }
-        let order = |a: &Neighbour, b: &Neighbour| match b.score.total_cmp(&a.score) {
-            Ordering::Equal => a.id.cmp(&b.id),
-            unequal => unequal,
-        };
-        if found.len() > k {
-            found.select_nth_unstable_by(k - 1, order);
-            found.truncate(k);
-        }
-        found.sort_unstable_by(order);
-        Ok(found)
+        // A change was committed that is not applied yet: what there is now is searched, as one view of it.
+        let mut memory = inner.write();
+        let found = inner.store.read(|transaction| {
+            memory.catch_up(&inner.layout, transaction, None)?;
+            memory.search(&inner.layout, transaction, &query, search)
+        })?;
+        found.ok_or_else(|| inner.layout.damaged("vectors and codes are not of the same ids"))
     }
 
-    /// The vector of an id.
-    pub fn get(&self, id: u64) -> Option<Vec<f32>> {
-        let state = self.read();
-        if let Some(place) = state.places.get(&id) {
-            return Some(state.arena.get(*place).to_vec());
-        }
-        let sealed = state.sealed.as_ref()?;
-        Some(sealed.segment.arena.get(*sealed.live.get(&id)?).to_vec())
-    }
-
-    /// Builds a graph over everything when enough has been added or deleted since the last; tells whether it did.
+    /// The vector of an id, as it is compared.
     ///
-    /// Takes about 3 ms per vector; searches and changes go on meanwhile.
+    /// # Errors
+    /// `corrupt_data` for a damaged database, and its other failures.
+    pub fn get(&self, id: u64) -> Result<Option<Vec<f32>>> {
+        let layout = &self.inner.layout;
+        self.inner.store.read(|transaction| {
+            let Some(place) = layout.place(transaction, id)? else { return Ok(None) };
+            let (per, dimension) = (layout.rows_per_block(), layout.dimension);
+            let (rows, values) = layout.rows(transaction, (place / per) as u32)?;
+            let slot = place % per;
+            if rows.get(slot).is_none_or(|row| row.id != id) {
+                return Err(layout.damaged("a vector is not at its place"));
+            }
+            Ok(Some(values[slot * dimension..(slot + 1) * dimension].to_vec()))
+        })
+    }
+
+    /// Has a graph when there should be one: the one in the file, or else one that is built, about 3 ms for each vector. Tells
+    /// whether there is another graph now. Searches and changes go on meanwhile.
     ///
     /// # Errors
     /// `io` and its kin when the file cannot be written; the index goes on without it.
     pub fn seal_if_due(&self) -> Result<bool> {
-        let _one_at_a_time = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (rows, arena) = {
-            let state = self.read();
-            if !state.is_due(self.options) {
-                return Ok(false);
-            }
-            state.snapshot()
+        seal(&Arc::downgrade(&self.inner))
+    }
+
+    /// The same on a thread of its own, which ends when the index is gone.
+    pub fn seal_in_background(&self) {
+        if !self.inner.is_due() {
+            return;
+        }
+        let inner = Arc::downgrade(&self.inner);
+        let work = move || match seal(&inner) {
+            Ok(_) => {}
+            Err(error) => tracing::warn!(code = %error.code(), "a vector graph could not be built"),
         };
-        let segment = Segment::build(rows, arena)?;
-        let saved = self.file.as_ref().map_or(Ok(()), |file| segment.save(file));
-        let mut state = self.write();
-        let old = state.sealed.take();
-        let mut current: HashMap<u64, u64> = state.rows.iter().map(|row| (row.id, row.revision)).collect();
-        if let Some(old) = &old {
-            current.extend(old.live.values().map(|row| (old.segment.rows[*row].id, old.segment.rows[*row].revision)));
+        if let Err(error) = std::thread::Builder::new().name("vector-graph".into()).spawn(work) {
+            tracing::warn!(%error, "there is no thread to build a vector graph on");
         }
-        for (row, at) in segment.rows.iter().enumerate() {
-            if current.get(&at.id) == Some(&at.revision) {
-                state.remove(at.id);
-            } else {
-                segment.kill(row);
-            }
-        }
-        state.sealed = Some(Sealed::new(segment));
-        saved.map(|()| true)
-    }
-
-    fn load(&self, store: &Store) -> Result<()> {
-        let mut rows: Vec<Row> = Vec::new();
-        let mut arena = Arena { dimension: self.dimension, values: Vec::new() };
-        store.read(|transaction| {
-            let name = self.table();
-            let table = existing(transaction.open_table(TableDefinition::<u64, &[u8]>::new(&name)))?;
-            let Some(table) = table else { return Ok(()) };
-            for entry in table.iter()? {
-                let (id, bytes) = entry?;
-                let damaged =
-                    || Error::corrupt_data(format!("a vector of the collection {} is damaged", self.collection));
-                let (revision, values) = bytes.value().split_first_chunk::<8>().ok_or_else(damaged)?;
-                let (values, rest) = values.as_chunks::<4>();
-                if values.len() != self.dimension || !rest.is_empty() {
-                    return Err(damaged());
-                }
-                arena.values.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
-                rows.push(Row { id: id.value(), revision: u64::from_le_bytes(*revision) });
-            }
-            Ok(())
-        })?;
-        if arena.values.iter().any(|value| !value.is_finite()) {
-            return Err(Error::corrupt_data(format!("a vector of the collection {} is damaged", self.collection)));
-        }
-        let find = |row: Row| {
-            let place = rows.binary_search_by_key(&row.id, |row| row.id).ok()?;
-            (rows[place] == row).then(|| arena.get(place))
-        };
-        let sealed = self.file.as_ref().and_then(|file| Segment::load(file, self.dimension, find)).map(Sealed::new);
-        let mut state = self.write();
-        for (place, row) in rows.iter().enumerate() {
-            if !sealed.as_ref().is_some_and(|sealed| sealed.live.contains_key(&row.id)) {
-                state.push(*row, arena.get(place));
-            }
-        }
-        state.sealed = sealed;
-        Ok(())
-    }
-
-    fn unit(&self, mut vector: Vec<f32>) -> Result<Vec<f32>> {
-        if vector.len() != self.dimension {
-            return Err(Error::invalid_argument(format!(
-                "a vector has {} dimensions, this index {}",
-                vector.len(),
-                self.dimension
-            )));
-        }
-        if vector.iter().any(|value| !value.is_finite()) {
-            return Err(Error::invalid_argument("a vector has a value that is not a finite number"));
-        }
-        let norm = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-        if norm < f64::from(f32::MIN_POSITIVE) {
-            return Err(Error::invalid_argument("a vector of zeros has no direction to compare"));
-        }
-        if (norm - 1.0).abs() > UNIT_TOLERANCE {
-            vector.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
-        }
-        Ok(vector)
-    }
-
-    fn table(&self) -> String {
-        format!("vector.{}", self.collection)
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Whoever is sealing; nobody else does until it is dropped.
+struct Turn(Weak<Inner>);
+
+impl Turn {
+    fn take(inner: &Arc<Inner>) -> Option<Turn> {
+        let free = inner.sealing.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        free.then(|| Turn(Arc::downgrade(inner)))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.sealing.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Holds the index only while it reads from it and hands the graph over: building one must not keep a directory open.
+fn seal(index: &Weak<Inner>) -> Result<bool> {
+    let Some(inner) = index.upgrade().filter(|inner| inner.is_due()) else { return Ok(false) };
+    let Some(_turn) = Turn::take(&inner) else { return Ok(false) };
+    let (rows, arena) = inner.snapshot()?;
+    let mut changed = false;
+    if inner.read().sealed_len() == 0 {
+        let vector = |row: Row| {
+            let at = rows.binary_search_by_key(&row.id, |row| row.id).ok()?;
+            (rows[at] == row).then(|| arena.get(at))
+        };
+        let (layout, file) = (&inner.layout, inner.file.as_ref());
+        if let Some(segment) = file.and_then(|file| Segment::load(file, layout.dimension, layout.metric, vector)) {
+            inner.write().attach(segment);
+            changed = true;
+        }
+        if !inner.is_due() {
+            return Ok(changed);
+        }
+    }
+    drop(inner);
+    let segment = Segment::build(rows, arena)?;
+    let Some(inner) = index.upgrade() else { return Ok(false) };
+    let saved = inner.file.as_ref().map_or(Ok(()), |file| segment.save(file));
+    inner.write().attach(segment);
+    saved.map(|()| true)
+}
+
+impl Inner {
+    fn is_due(&self) -> bool {
+        self.layout.metric != Metric::Dot && self.read().is_due(self.options.seal_at)
+    }
+
+    /// Every vector, in the order of the ids.
+    fn snapshot(&self) -> Result<(Vec<Row>, Arena)> {
+        let layout = &self.layout;
+        let Layout { dimension, metric, .. } = *layout;
+        self.store.read(|transaction| {
+            let blocks = layout.count(transaction)?.div_ceil(layout.rows_per_block());
+            let (mut rows, mut arena) = (Vec::new(), Arena { dimension, metric, values: Vec::new() });
+            for number in 0..blocks as u32 {
+                let (some, values) = layout.rows(transaction, number)?;
+                rows.extend(some);
+                arena.values.extend(values);
+            }
+            let mut order: Vec<usize> = (0..rows.len()).collect();
+            order.sort_unstable_by_key(|place| rows[*place].id);
+            let mut sorted = Arena { dimension, metric, values: Vec::with_capacity(arena.values.len()) };
+            order.iter().for_each(|place| sorted.values.extend_from_slice(arena.get(*place)));
+            Ok((order.iter().map(|place| rows[*place]).collect(), sorted))
+        })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A panic while it was brought up to the database has left it as one of which nothing is known.
+    fn write(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

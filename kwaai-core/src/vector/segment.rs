@@ -1,7 +1,8 @@
 //! The sealed segment: a graph over vectors that no longer change.
 //!
 //! Its file holds the graph and which row of the database each node stands for, but no vector: a deleted vector is
-//! gone when the database has forgotten it. Deleted nodes stay in the graph as if they were orthogonal to everything.
+//! gone when the database has forgotten it. Deleted nodes stay in the graph as if they were at the origin, orthogonal to
+//! everything.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +12,10 @@ use instant_distance::{Builder, Hnsw, Point, PointId, Search};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::dot::{dot, squared_distance};
+use super::metric::Metric;
+use super::table::Row;
 use crate::store::write_private;
-use crate::vector::dot;
 use crate::{Error, Result};
 
 /// How many candidates a search in the graph keeps; a search for more than half of it scans instead.
@@ -22,17 +25,11 @@ const SEED: u64 = 0x6b77_6161_696e_6574;
 const MAGIC: &[u8] = b"kwaainet vector segment 1\n";
 const DIGEST: usize = 32;
 
-/// Which write of which id a node stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Row {
-    pub id: u64,
-    pub revision: u64,
-}
-
-/// Vectors of one length behind each other.
-#[derive(Debug, Default)]
+/// Vectors of one length behind each other, and how they are compared.
+#[derive(Debug)]
 pub(super) struct Arena {
     pub dimension: usize,
+    pub metric: Metric,
     pub values: Vec<f32>,
 }
 
@@ -63,6 +60,10 @@ impl Node {
             _ => &[],
         }
     }
+
+    fn is_euclidean(&self) -> bool {
+        self.arena.get().is_some_and(|arena| arena.metric == Metric::Euclidean)
+    }
 }
 
 impl Clone for Node {
@@ -73,7 +74,11 @@ impl Clone for Node {
 
 impl Point for Node {
     fn distance(&self, other: &Node) -> f32 {
-        1.0 - dot(self.vector(), other.vector())
+        match (self.vector(), other.vector()) {
+            ([], present) | (present, []) if self.is_euclidean() => dot(present, present),
+            (a, b) if self.is_euclidean() => squared_distance(a, b),
+            (a, b) => 1.0 - dot(a, b),
+        }
     }
 }
 
@@ -119,7 +124,7 @@ impl Segment {
 
     /// The rows that the graph finds nearest, unordered; never dead ones.
     pub fn search(&self, query: &[f32]) -> Vec<usize> {
-        let arena = Arc::new(Arena { dimension: query.len(), values: query.to_vec() });
+        let arena = Arc::new(Arena { dimension: query.len(), metric: self.arena.metric, values: query.to_vec() });
         let mut search = Search::default();
         self.graph
             .search(&Node::new(0, &arena), &mut search)
@@ -156,6 +161,7 @@ impl Segment {
     pub fn load<'v>(
         path: &Path,
         dimension: usize,
+        metric: Metric,
         mut vector: impl FnMut(Row) -> Option<&'v [f32]>,
     ) -> Option<Segment> {
         let bytes = std::fs::read(path).ok()?;
@@ -174,7 +180,7 @@ impl Segment {
         if !complete {
             return None;
         }
-        let mut arena = Arena { dimension, values: Vec::with_capacity(rows.len() * dimension) };
+        let mut arena = Arena { dimension, metric, values: Vec::with_capacity(rows.len() * dimension) };
         let mut gone = Vec::new();
         for (index, row) in rows.iter().enumerate() {
             match vector(*row) {

@@ -43,7 +43,8 @@ fn document(name: &str, words: &[&str]) -> NewDocument {
 fn picture(knowledge: &KnowledgeStore, words: &[&str]) -> String {
     let sizes = knowledge.sizes().unwrap();
     let found: Vec<_> = words.iter().map(|word| knowledge.lexical.search(word, 10).unwrap()).collect();
-    let near = knowledge.vectors.as_ref().unwrap().search(&[1.0, 3.0, 0.0, 0.5], 10).unwrap();
+    let near =
+        knowledge.vectors.as_ref().unwrap().search(&[1.0, 3.0, 0.0, 0.5], &crate::vector::Search::best(10)).unwrap();
     let ids: Vec<u64> = near.iter().map(|neighbour| neighbour.id).collect();
     let passages = knowledge.passages(&ids).unwrap();
     assert_eq!(passages.len(), ids.len(), "no vector without its passage");

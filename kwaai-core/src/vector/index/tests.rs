@@ -5,7 +5,7 @@ use super::*;
 use crate::ErrorCode;
 
 const DIMENSION: usize = 48;
-const SMALL: IndexOptions = IndexOptions { seal_at: 500 };
+const SMALL: IndexOptions = IndexOptions { metric: Metric::Cosine, seal_at: 500 };
 
 fn random(random: &mut StdRng) -> Vec<f32> {
     (0..DIMENSION).map(|_| random.random_range(-1.0f32..1.0)).collect()
@@ -30,8 +30,8 @@ fn index(store: &Store, options: IndexOptions) -> VectorIndex {
 
 fn exact(vectors: &[(u64, Vec<f32>)]) -> VectorIndex {
     let store = Store::in_memory().unwrap();
-    let index = index(&store, IndexOptions { seal_at: usize::MAX });
-    index.upsert(&store, vectors.to_vec()).unwrap();
+    let index = index(&store, IndexOptions { seal_at: usize::MAX, ..SMALL });
+    index.upsert(vectors.to_vec()).unwrap();
     index
 }
 
@@ -45,15 +45,15 @@ fn a_sealed_index_finds_what_an_exact_scan_finds() {
     let exact = exact(&vectors);
     let store = Store::in_memory().unwrap();
     let sealed = index(&store, SMALL);
-    sealed.upsert(&store, vectors).unwrap();
+    sealed.upsert(vectors).unwrap();
     assert!(sealed.seal_if_due().unwrap());
     assert_eq!(sealed.sealed_len(), 1500);
     let (mut found, mut wanted) = (0, 0);
     for (_, query) in
         clustered(100, 1).iter().map(|(id, vector)| (id, vector.iter().map(|v| v + 0.1).collect::<Vec<f32>>()))
     {
-        let truth = ids(&exact.search(&query, 10).unwrap());
-        let answer = ids(&sealed.search(&query, 10).unwrap());
+        let truth = ids(&exact.search(&query, &Search::best(10)).unwrap());
+        let answer = ids(&sealed.search(&query, &Search::best(10)).unwrap());
         wanted += truth.len();
         found += truth.iter().filter(|id| answer.contains(id)).count();
     }
@@ -66,14 +66,14 @@ fn what_is_added_or_deleted_after_sealing_counts_at_once() {
     let vectors = clustered(600, 2);
     let store = Store::in_memory().unwrap();
     let index = index(&store, SMALL);
-    index.upsert(&store, vectors.clone()).unwrap();
+    index.upsert(vectors.clone()).unwrap();
     index.seal_if_due().unwrap();
     let query = vectors[5].1.clone();
-    assert_eq!(index.search(&query, 1).unwrap()[0].id, vectors[5].0);
-    index.delete(&store, &[vectors[5].0]).unwrap();
-    assert!(!ids(&index.search(&query, 100).unwrap()).contains(&vectors[5].0));
-    index.upsert(&store, vec![(3, query.clone())]).unwrap();
-    assert_eq!(index.search(&query, 1).unwrap()[0].id, 3);
+    assert_eq!(index.search(&query, &Search::best(1)).unwrap()[0].id, vectors[5].0);
+    index.delete(&[vectors[5].0]).unwrap();
+    assert!(!ids(&index.search(&query, &Search::best(100)).unwrap()).contains(&vectors[5].0));
+    index.upsert(vec![(3, query.clone())]).unwrap();
+    assert_eq!(index.search(&query, &Search::best(1)).unwrap()[0].id, 3);
     assert_eq!(index.len(), 600);
 }
 
@@ -82,16 +82,22 @@ fn an_opened_index_answers_as_before_it_was_closed() {
     let dir = tempfile::tempdir().unwrap();
     let vectors = clustered(700, 3);
     let queries: Vec<Vec<f32>> = clustered(20, 4).into_iter().map(|(_, vector)| vector).collect();
-    let answers = |index: &VectorIndex| queries.iter().map(|q| index.search(q, 10).unwrap()).collect::<Vec<_>>();
+    let answers =
+        |index: &VectorIndex| queries.iter().map(|q| index.search(q, &Search::best(10)).unwrap()).collect::<Vec<_>>();
     let store = Store::open(dir.path()).unwrap();
     let first = index(&store, SMALL);
-    first.upsert(&store, vectors[..650].to_vec()).unwrap();
+    first.upsert(vectors[..650].to_vec()).unwrap();
     first.seal_if_due().unwrap();
-    first.upsert(&store, vectors[650..].to_vec()).unwrap();
-    first.delete(&store, &[vectors[0].0, vectors[9].0, vectors[699].0]).unwrap();
+    first.upsert(vectors[650..].to_vec()).unwrap();
+    first.delete(&[vectors[0].0, vectors[9].0, vectors[699].0]).unwrap();
     let before = answers(&first);
     let second = index(&store, SMALL);
-    assert_eq!(second.sealed_len(), 648, "the graph was read, not rebuilt");
+    assert_eq!(second.sealed_len(), 0, "it is searched by a scan at first");
+    assert_eq!(answers(&second), before);
+    let written = std::fs::read(dir.path().join("vectors-test.segment")).unwrap();
+    assert!(second.seal_if_due().unwrap());
+    assert_eq!(second.sealed_len(), 648);
+    assert!(std::fs::read(dir.path().join("vectors-test.segment")).unwrap() == written, "it was read, not rebuilt");
     assert_eq!(answers(&second), before);
 }
 
@@ -101,23 +107,26 @@ fn a_damaged_missing_or_foreign_graph_is_rebuilt_the_same() {
     let store = Store::open(dir.path()).unwrap();
     let vectors = clustered(520, 5);
     let first = index(&store, SMALL);
-    first.upsert(&store, vectors.clone()).unwrap();
+    first.upsert(vectors.clone()).unwrap();
     first.seal_if_due().unwrap();
     let path = dir.path().join("vectors-test.segment");
     let written = std::fs::read(&path).unwrap();
-    let answer = first.search(&vectors[1].1, 20).unwrap();
+    let answer = first.search(&vectors[1].1, &Search::best(20)).unwrap();
     let mut flipped = written.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
     for damaged in [flipped, written[..written.len() - 7].to_vec(), b"something else".to_vec(), Vec::new()] {
         std::fs::write(&path, damaged).unwrap();
         let again = index(&store, SMALL);
+        assert!(again.seal_if_due().unwrap());
         assert_eq!(again.sealed_len(), 520);
-        assert_eq!(again.search(&vectors[1].1, 20).unwrap(), answer);
+        assert_eq!(again.search(&vectors[1].1, &Search::best(20)).unwrap(), answer);
         assert!(std::fs::read(&path).unwrap() == written, "the same graph was written again");
     }
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(index(&store, SMALL).search(&vectors[1].1, 20).unwrap(), answer);
+    let again = index(&store, SMALL);
+    again.seal_if_due().unwrap();
+    assert_eq!(again.search(&vectors[1].1, &Search::best(20)).unwrap(), answer);
 }
 
 #[test]
@@ -126,34 +135,38 @@ fn a_graph_older_than_the_database_never_brings_back_what_was_deleted() {
     let store = Store::open(dir.path()).unwrap();
     let vectors = clustered(520, 6);
     let first = index(&store, SMALL);
-    first.upsert(&store, vectors.clone()).unwrap();
+    first.upsert(vectors.clone()).unwrap();
     first.seal_if_due().unwrap();
     let path = dir.path().join("vectors-test.segment");
     let old = std::fs::read(&path).unwrap();
-    first.delete(&store, &[vectors[2].0]).unwrap();
-    first.upsert(&store, vec![(vectors[3].0, vectors[4].1.clone())]).unwrap();
+    first.delete(&[vectors[2].0]).unwrap();
+    first.upsert(vec![(vectors[3].0, vectors[4].1.clone())]).unwrap();
     std::fs::write(&path, old).unwrap();
     let again = index(&store, SMALL);
-    assert!(!ids(&again.search(&vectors[2].1, 50).unwrap()).contains(&vectors[2].0));
-    let both = ids(&again.search(&vectors[4].1, 2).unwrap());
+    again.seal_if_due().unwrap();
+    assert!(!ids(&again.search(&vectors[2].1, &Search::best(50)).unwrap()).contains(&vectors[2].0));
+    let both = ids(&again.search(&vectors[4].1, &Search::best(2)).unwrap());
     assert!(both.contains(&vectors[3].0) && both.contains(&vectors[4].0));
 }
 
 #[test]
-fn any_number_may_be_asked_for() {
+fn so_many_hits_as_there_are_and_no_absurd_number_of_them() {
     let vectors = clustered(40, 7);
     let index = exact(&vectors);
-    assert!(index.search(&vectors[0].1, 0).unwrap().is_empty());
-    assert_eq!(index.search(&vectors[0].1, usize::MAX).unwrap().len(), 40);
+    for k in [0, MAX_HITS + 1, usize::MAX] {
+        let error = index.search(&vectors[0].1, &Search::best(k)).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    }
+    assert_eq!(index.search(&vectors[0].1, &Search::best(MAX_HITS)).unwrap().len(), 40);
     let store = Store::in_memory().unwrap();
-    assert!(self::index(&store, SMALL).search(&vectors[0].1, 5).unwrap().is_empty());
+    assert!(self::index(&store, SMALL).search(&vectors[0].1, &Search::best(5)).unwrap().is_empty());
 }
 
 #[test]
 fn equal_scores_are_ordered_by_id() {
     let one = vec![1.0; DIMENSION];
     let index = exact(&[(9, one.clone()), (2, one.clone()), (5, one.clone())]);
-    assert_eq!(ids(&index.search(&one, 2).unwrap()), [2, 5]);
+    assert_eq!(ids(&index.search(&one, &Search::best(2)).unwrap()), [2, 5]);
 }
 
 #[test]
@@ -162,9 +175,9 @@ fn what_cannot_be_compared_is_refused_before_anything_is_stored() {
     let index = index(&store, SMALL);
     let good = vec![0.5; DIMENSION];
     for bad in [vec![1.0; 3], vec![0.0; DIMENSION], vec![f32::NAN; DIMENSION], vec![f32::INFINITY; DIMENSION]] {
-        let error = index.upsert(&store, vec![(1, good.clone()), (2, bad.clone())]).unwrap_err();
+        let error = index.upsert(vec![(1, good.clone()), (2, bad.clone())]).unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument);
-        assert_eq!(index.search(&bad, 1).unwrap_err().code(), ErrorCode::InvalidArgument);
+        assert_eq!(index.search(&bad, &Search::best(1)).unwrap_err().code(), ErrorCode::InvalidArgument);
     }
     assert!(index.is_empty());
     assert!(self::index(&store, SMALL).is_empty());

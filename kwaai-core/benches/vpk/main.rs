@@ -1,6 +1,10 @@
 //! What private knowledge costs, one JSON object for each case. `vpk [VECTORS [DIMENSION]]`; 50,000 × 384 by
 //! default. The first two cases run on one thread, where the time of a host of `split` is that of one. The third is five
 //! hosts on loopback sockets.
+//!
+//! `vpk embed TEXTS VECTORS` writes the vectors of texts that are given as a JSON array.
+
+mod embed;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -215,7 +219,16 @@ async fn five_nodes(corpus: &[Vec<f32>], dimension: usize) -> Value {
 }
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["embed", texts, vectors] => embed::embed(texts.as_ref(), vectors.as_ref()),
+        _ => private_search(&arguments),
+    }
+}
+
+fn private_search(arguments: &[&str]) {
+    let numbers: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     let count = numbers.first().copied().unwrap_or(50_000);
     let dimension = numbers.get(1).copied().unwrap_or(384);
     let mut random = Random(42);

@@ -1,0 +1,231 @@
+//! Vectors in memory as bytes and as signs, and which of them can be among the best.
+//!
+//! A byte code says how far it may be from its vector, so a scan of bytes bounds every score from both sides: what is left
+//! after it contains the best ones for certain. A scan of signs is faster and only likely to.
+
+use super::best::Best;
+use super::bytes::{Asked, Line, ZERO, lines};
+use super::metric::Metric;
+use super::signs::{Planes, signs_of, words};
+
+/// Rows whose inner products are computed before they are looked at.
+const CHUNK: usize = 128;
+/// Of how many rows a scan of signs looks at one more closely, and how many it looks at for each hit, at least.
+const ROWS_PER_LOOK: usize = 200;
+const LOOKS_PER_HIT: usize = 30;
+
+/// What is known of a vector beside its byte code.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Facts {
+    /// What a step of a byte is worth.
+    pub scale: f32,
+    /// The distance between the vector and what its code says, at most.
+    pub error: f32,
+    /// The vector's length.
+    pub norm: f32,
+    /// What the inner product with its signs is to be multiplied with, so that the vector's own is right.
+    pub sign: f32,
+}
+
+impl Facts {
+    /// Whether an encoder can have written them.
+    pub fn are_sound(&self) -> bool {
+        [self.scale, self.error, self.norm, self.sign].iter().all(|value| value.is_finite() && *value >= 0.0)
+    }
+}
+
+/// A finite vector as bytes, written behind `out`.
+pub(crate) fn encode(vector: &[f32], out: &mut Vec<u8>) -> Facts {
+    let largest = vector.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    let scale = largest / 127.0;
+    let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
+    let scale = if inverse > 0.0 { scale } else { 0.0 };
+    let (mut square, mut error, mut sum) = (0f64, 0f64, 0f64);
+    for value in vector {
+        let step = (value * inverse).round().clamp(-127.0, 127.0);
+        out.push((step as i32 + i32::from(ZERO)) as u8);
+        let (value, coded) = (f64::from(*value), f64::from(step) * f64::from(scale));
+        square += value * value;
+        error += (value - coded) * (value - coded);
+        sum += value.abs();
+    }
+    // Rounded up, for what the conversion to 32 bits takes away.
+    let error = (error.sqrt() * 1.000_001) as f32;
+    let sign = if sum > 0.0 { (square / sum) as f32 } else { 0.0 };
+    Facts { scale, error, norm: square.sqrt() as f32, sign }
+}
+
+/// A question in every form that a scan needs.
+pub(crate) struct Question {
+    metric: Metric,
+    asked: Asked,
+    planes: Planes,
+    facts: Facts,
+    /// The error of adding up so many products in 32 bits, in terms of the lengths.
+    rounding: f32,
+}
+
+impl Question {
+    /// From a vector that was prepared.
+    pub fn new(metric: Metric, vector: &[f32]) -> Question {
+        let mut bytes = Vec::with_capacity(vector.len());
+        let facts = encode(vector, &mut bytes);
+        let coordinates: Vec<i8> = bytes.iter().map(|byte| (i32::from(*byte) - i32::from(ZERO)) as i8).collect();
+        let rounding = (vector.len() as f32 / 32.0 + 16.0) * f32::EPSILON;
+        Question { metric, asked: Asked::new(&coordinates), planes: Planes::new(vector), facts, rounding }
+    }
+
+    /// What orders rows by their scores, from about their inner products.
+    fn key(&self, product: f32, row: &Facts) -> f32 {
+        match self.metric {
+            Metric::Cosine | Metric::Dot => product,
+            Metric::Euclidean => 2.0 * product - row.norm * row.norm,
+        }
+    }
+
+    /// The least and the most that a row's key can be.
+    fn bounds(&self, dot: i32, row: &Facts) -> (f32, f32) {
+        let product = dot as f32 * (self.facts.scale * row.scale);
+        // By the inequality of Cauchy and Schwarz, for the part of each that its code does not have.
+        let lengths = self.facts.norm * (row.norm + row.error);
+        let off = self.facts.norm * row.error + self.facts.error * (row.norm + row.error) + self.rounding * lengths;
+        let key = self.key(product, row);
+        let off = match self.metric {
+            Metric::Cosine | Metric::Dot => off,
+            Metric::Euclidean => 2.0 * off + self.rounding * (self.facts.norm + row.norm).powi(2),
+        };
+        (key - off, key + off)
+    }
+}
+
+/// Rows of one dimension, each at a place.
+pub(crate) struct Codes {
+    dimension: usize,
+    facts: Vec<Facts>,
+    lines: Vec<Line>,
+    signs: Vec<u64>,
+}
+
+impl Codes {
+    pub fn new(dimension: usize) -> Codes {
+        Codes { dimension, facts: Vec::new(), lines: Vec::new(), signs: Vec::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.facts.len()
+    }
+
+    pub fn reserve(&mut self, rows: usize) {
+        self.facts.reserve_exact(rows);
+        self.lines.reserve_exact(rows * lines(self.dimension));
+        self.signs.reserve_exact(rows * words(self.dimension));
+    }
+
+    /// Puts a code at a place, at most one behind the last.
+    pub fn set(&mut self, place: usize, facts: Facts, bytes: &[u8]) {
+        let (lines, words) = (lines(self.dimension), words(self.dimension));
+        if place == self.facts.len() {
+            self.facts.push(facts);
+            self.lines.resize((place + 1) * lines, Line::EMPTY);
+            self.signs.resize((place + 1) * words, 0);
+        }
+        self.facts[place] = facts;
+        for (line, bytes) in self.lines[place * lines..].iter_mut().zip(bytes.chunks(64)) {
+            line.0[..bytes.len()].copy_from_slice(bytes);
+        }
+        signs_of(bytes, &mut self.signs[place * words..(place + 1) * words]);
+    }
+
+    pub fn truncate(&mut self, rows: usize) {
+        self.facts.truncate(rows);
+        self.lines.truncate(rows * lines(self.dimension));
+        self.signs.truncate(rows * words(self.dimension));
+    }
+
+    /// Places that contain those of the `k` best scores among the allowed, and all that share the least of these.
+    pub fn certain(&self, question: &Question, k: usize, allowed: impl Fn(usize) -> bool) -> Vec<u32> {
+        let lines = lines(self.dimension);
+        let mut left = Remaining::new(k);
+        let mut dots = [0i32; CHUNK];
+        for (chunk, facts) in self.facts.chunks(CHUNK).enumerate() {
+            let first = chunk * CHUNK;
+            question.asked.dots(&self.lines[first * lines..(first + facts.len()) * lines], &mut dots);
+            for (at, (dot, facts)) in dots.iter().zip(facts).enumerate() {
+                let bounds = question.bounds(*dot, facts);
+                if left.can_be(bounds) && allowed(first + at) {
+                    left.offer(bounds, (first + at) as u32);
+                }
+            }
+        }
+        left.into_places()
+    }
+
+    /// Places that are likely to contain those of the `k` best scores among the allowed.
+    pub fn likely(&self, question: &Question, k: usize, allowed: impl Fn(usize) -> bool) -> Vec<u32> {
+        let words = words(self.dimension);
+        let looks = (k * LOOKS_PER_HIT).max(self.len() / ROWS_PER_LOOK);
+        let mut best = Best::new(looks);
+        let mut sums = [0i32; CHUNK];
+        for (chunk, facts) in self.facts.chunks(CHUNK).enumerate() {
+            let first = chunk * CHUNK;
+            question.planes.sums(&self.signs[first * words..(first + facts.len()) * words], &mut sums);
+            for (at, (sum, facts)) in sums.iter().zip(facts).enumerate() {
+                let key = question.key(question.planes.product(*sum) * facts.sign, facts);
+                if key >= best.floor() && allowed(first + at) {
+                    best.offer(key, (first + at) as u32);
+                }
+            }
+        }
+        let lines = lines(self.dimension);
+        let mut left = Remaining::new(k);
+        for place in best.into_places() {
+            let at = place as usize;
+            let mut dot = [0];
+            question.asked.dots(&self.lines[at * lines..(at + 1) * lines], &mut dot);
+            let bounds = question.bounds(dot[0], &self.facts[at]);
+            if left.can_be(bounds) {
+                left.offer(bounds, place);
+            }
+        }
+        left.into_places()
+    }
+}
+
+/// The rows that can still be among the `k` best, by the least and the most that they can be.
+struct Remaining {
+    lowest: Best,
+    highest: Vec<(f32, u32)>,
+    tidy_at: usize,
+}
+
+impl Remaining {
+    const TIDY_AT: usize = 4096;
+
+    fn new(k: usize) -> Remaining {
+        Remaining { lowest: Best::new(k), highest: Vec::new(), tidy_at: Remaining::TIDY_AT }
+    }
+
+    fn can_be(&self, (_, most): (f32, f32)) -> bool {
+        most >= self.lowest.floor()
+    }
+
+    fn offer(&mut self, (least, most): (f32, f32), place: u32) {
+        self.lowest.offer(least, place);
+        self.highest.push((most, place));
+        if self.highest.len() >= self.tidy_at {
+            self.tidy();
+            self.tidy_at = (2 * self.highest.len()).max(Remaining::TIDY_AT);
+        }
+    }
+
+    fn tidy(&mut self) {
+        self.lowest.settle();
+        let floor = self.lowest.floor();
+        self.highest.retain(|(most, _)| *most >= floor);
+    }
+
+    fn into_places(mut self) -> Vec<u32> {
+        self.tidy();
+        self.highest.into_iter().map(|(_, place)| place).collect()
+    }
+}
