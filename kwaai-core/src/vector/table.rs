@@ -249,7 +249,7 @@ impl Layout {
         let bytes = table.map(|table| table.get(number)).transpose()?.flatten();
         let bytes = bytes.ok_or_else(|| self.damaged("a block of vectors is missing"))?;
         let width = self.row_width();
-        if bytes.value().len() % width != 0 || bytes.value().len() > self.rows_per_block() * width {
+        if !bytes.value().len().is_multiple_of(width) || bytes.value().len() > self.rows_per_block() * width {
             return Err(self.damaged("a block of vectors has another length"));
         }
         let count = bytes.value().len() / width;

@@ -49,7 +49,7 @@ impl<'t> Blocks<'t> {
             self.table.remove(number)?;
             self.touched.remove(&number);
         }
-        if count < most && count % self.per > 0 {
+        if count < most && !count.is_multiple_of(self.per) {
             let length = count % self.per * self.width;
             self.block(count)?.truncate(length);
             self.touched.insert((count / self.per) as u32);
