@@ -76,11 +76,12 @@ fn is_place(bytes: &[u8]) -> bool {
 
 impl Driver {
     pub(crate) fn find_peer(&mut self, peer: PeerId, done: Answer<Vec<Multiaddr>>) {
+        // Where a peer that called was seen is the end of its connection, and nobody can dial it there.
         let known = self.shared.directory().peers.get(&peer).map(|known| match known.listens.is_empty() {
-            true => known.links.iter().map(|link| link.address.clone()).collect(),
+            true => known.dialled().collect(),
             false => known.listens.clone(),
         });
-        match known {
+        match known.filter(|addresses: &Vec<Multiaddr>| !addresses.is_empty()) {
             Some(addresses) => {
                 let _ = done.send(Ok(complete(peer, addresses)));
             }

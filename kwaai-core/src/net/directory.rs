@@ -52,6 +52,12 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Where it was dialled from here.
+    pub(crate) fn dialled(&self) -> impl Iterator<Item = Multiaddr> {
+        let outbound = self.links.iter().filter(|link| link.direction == Direction::Outbound);
+        outbound.map(|link| link.address.clone())
+    }
+
     /// The far end of a connection that leads to the peer itself.
     pub(crate) fn direct(&self) -> Option<Multiaddr> {
         self.links.iter().map(|link| &link.address).find(|address| !is_relayed(address)).cloned()
@@ -183,8 +189,8 @@ impl Driver {
                 && !hivemind::speaks_hivemind(&info.protocols);
             known.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
             if !known.foreign || known.bootstrap || known.trusted_relay {
-                let outbound = known.links.iter().filter(|link| link.direction == Direction::Outbound);
-                known.reached = outbound.map(|link| &link.address).find(|address| !is_relayed(address)).cloned();
+                let reached = known.dialled().find(|address| !is_relayed(address));
+                known.reached = reached;
             }
             listens
         };

@@ -37,6 +37,10 @@ const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How long a peer may take to answer a ping; the second in a row that it does not answer ends the connection.
 const PONG: Duration = Duration::from_secs(10);
 
+/// How many peers a lookup asks at the same time, as IPFS does. One that is gone, or just hanging up, holds its place for ten
+/// seconds, and with three a few of those hold up the whole lookup.
+const PARALLELISM: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     // The limits come first: what they refuse, the others never see.
@@ -186,6 +190,7 @@ fn kademlia(local: PeerId, max_provided_keys: usize) -> kad::Behaviour<kad::stor
     let mut config = kad::Config::new(KAD_PROTOCOL);
     config
         .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_parallelism(PARALLELISM)
         .set_provider_record_ttl(Some(PROVIDER_TTL))
         .set_provider_publication_interval(Some(PROVIDER_TTL / 3))
         .set_periodic_bootstrap_interval(Some(BOOTSTRAP_INTERVAL))

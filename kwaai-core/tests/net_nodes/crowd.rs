@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
-use kwaai_core::net::{Limits, Network, NetworkConfig, Peers};
+use kwaai_core::net::{Network, NetworkConfig, Peers};
 
 use super::support::{TCP, address, config, start};
 
@@ -21,9 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_know_one_bootstrap_find_each_other() {
     let count = std::env::var("KWAAINET_CROWD").map_or(NODES, |text| text.parse().unwrap());
-    // A connection that nobody uses is closed, or every node would end up with one to every other.
-    let limits = Limits { idle_connection: Duration::from_secs(15), ..Limits::default() };
-    let node = |bootstrap| NetworkConfig { bootstrap, limits: limits.clone(), ..config(TCP) };
+    let node = |bootstrap| NetworkConfig { bootstrap, ..config(TCP) };
     let mut nodes = vec![start(node(vec![])).await];
     let bootstrap = address(&nodes[0]);
     while nodes.len() < count {

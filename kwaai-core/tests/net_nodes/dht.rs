@@ -111,6 +111,19 @@ async fn a_stranger_at_one_of_a_peers_addresses_keeps_nobody_from_the_others() {
     shut_down([hub, stranger, wanted, seeker, lone]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_caller_was_seen_is_no_address_at_which_it_can_be_found() {
+    let host = node().await;
+    let mut events = host.events();
+    let client = start(NetworkConfig { listen: vec![], ..config(TCP) }).await;
+    client.connect(address(&host)).await.unwrap();
+    wait_for(&mut events, |event| matches!(event, NetworkEvent::PeerIdentified { .. })).await;
+    let error = host.find_peer(client.local_peer()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotFound);
+    assert_eq!(client.find_peer(host.local_peer()).await.unwrap(), [address(&host)]);
+    shut_down([host, client]).await;
+}
+
 fn without_peer(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
