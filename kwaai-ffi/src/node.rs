@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use kwaai_core::Error;
+use kwaai_core::net::Target;
 use kwaai_core::node;
 use kwaai_core::trust::Tier;
 use serde::Deserialize;
@@ -149,7 +150,7 @@ impl Node {
 
     /// Whether a peer, or whoever is at an address, answers now: as in [`Node::peers`], with a round trip just timed.
     pub async fn probe(&self, peer: String, cancel: CancelToken) -> Result<PeerInfo> {
-        let (node, target) = (self.handle.get()?, validate::target(&peer)?);
+        let (node, target) = (self.handle.get()?, peer.parse::<Target>()?);
         rt::run(&cancel, async move { node.probe(target).await }).await.map(PeerInfo::from)
     }
 
@@ -201,7 +202,7 @@ impl Node {
 
     /// Sends a text to a peer, or to whoever is at an address; returns when it has arrived.
     pub async fn send_message(&self, peer: String, text: String, cancel: CancelToken) -> Result<()> {
-        let (node, target) = (self.handle.get()?, validate::target(&peer)?);
+        let (node, target) = (self.handle.get()?, peer.parse::<Target>()?);
         rt::run(&cancel, async move { node.send_message(target, &text).await }).await
     }
 

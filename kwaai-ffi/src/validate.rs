@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use kwaai_core::Error;
 use kwaai_core::identity::{Did, PeerId, peer_id};
-use kwaai_core::net::{Multiaddr, Target};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,20 +23,6 @@ const MAX_MILLIS: u64 = u32::MAX as u64;
 /// A peer, named by its PeerId or by its DID, in any spelling of either.
 pub(crate) fn peer(text: &str) -> Result<PeerId> {
     Ok(peer_id::parse_any(text.trim())?)
-}
-
-/// A peer as [`peer`] reads it, or an address, which begins with a slash.
-pub(crate) fn target(text: &str) -> Result<Target> {
-    let text = text.trim();
-    if !text.starts_with('/') {
-        return Ok(peer(text)?.into());
-    }
-    let address = text.parse::<Multiaddr>().map_err(|error| {
-        Error::invalid_argument("the peer is not an address, though it begins like one")
-            .with_remedy("write it like /ip4/192.0.2.1/tcp/8080/p2p/<peer id>")
-            .with_source(error)
-    })?;
-    Ok(address.into())
 }
 
 /// An identity, named by its DID or by its PeerId, in any spelling of either.

@@ -1,11 +1,13 @@
 //! Whom something is for: a peer, or whoever answers at an address.
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 
 use super::{ConnectedPeer, Network, Peers};
+use crate::identity::peer_id;
 use crate::{Error, ErrorCode, Result};
 
 /// A peer, or whoever answers at an address.
@@ -26,6 +28,24 @@ impl From<PeerId> for Target {
 impl From<Multiaddr> for Target {
     fn from(address: Multiaddr) -> Target {
         Target::Address(address)
+    }
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    /// An address, which begins with a slash, or a PeerId or a DID in any spelling.
+    fn from_str(text: &str) -> Result<Target> {
+        let text = text.trim();
+        if !text.starts_with('/') {
+            return Ok(Target::Peer(peer_id::parse_any(text)?));
+        }
+        let address = text.parse::<Multiaddr>().map_err(|error| {
+            Error::invalid_argument("this begins like an address, and is none")
+                .with_remedy("write it like /ip4/192.0.2.1/tcp/8080/p2p/<peer id>")
+                .with_source(error)
+        })?;
+        Ok(Target::Address(address))
     }
 }
 

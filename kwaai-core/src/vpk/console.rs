@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::hosts::Hosts;
 use crate::blocking::blocking;
 use crate::identity::Did;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 /// The port that KwaaiNet's hosts use for this.
 pub const CONSOLE_PORT: u16 = 7432;
@@ -68,7 +68,12 @@ impl Console {
     /// Begins to serve it on a port of loopback; 0 takes any that is free.
     pub(super) async fn start(hosts: Arc<Hosts>, port: u16) -> Result<Console> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
-            Error::conflict(format!("port {port} of this machine cannot be used for the console"))
+            let code = match error.kind() {
+                std::io::ErrorKind::AddrInUse => ErrorCode::Busy,
+                std::io::ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
+                _ => ErrorCode::Io,
+            };
+            Error::new(code, format!("port {port} of this machine cannot be used for the console"))
                 .with_source(error)
                 .with_remedy("name another port, or 0 for any")
         })?;

@@ -131,7 +131,7 @@ impl Vpk {
     /// much here, by tier, and how much room is left. It can be read only, by everybody on this machine.
     ///
     /// # Errors
-    /// `conflict` when the port is taken.
+    /// `busy` when the port is taken, `permission_denied` when it may not be used.
     pub async fn console(&self, port: u16) -> Result<Console> {
         Console::start(self.inner.hosts.clone(), port).await
     }

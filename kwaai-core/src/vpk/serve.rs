@@ -38,6 +38,12 @@ pub(super) fn stop(peers: &dyn Peers) {
     peers.stop_serving(STORAGE_PROTOCOL);
 }
 
+/// The identity as which a peer owns what it keeps here.
+pub(super) fn tenant(peer: &PeerId) -> Result<Did> {
+    Did::from_peer_id(peer)
+        .map_err(|error| Error::unsupported("a PeerId that carries no key cannot own a collection").with_source(error))
+}
+
 struct Service {
     depot: Arc<Depot>,
     /// As many questions are computed at the same time as there are cores; the others wait without a thread.
@@ -48,9 +54,7 @@ struct Service {
 #[async_trait]
 impl UnaryHandler for Service {
     async fn call(&self, caller: PeerId, body: Bytes) -> Result<Bytes> {
-        let caller = Did::from_peer_id(&caller).map_err(|error| {
-            Error::unsupported("a PeerId that carries no key cannot own a collection").with_source(error)
-        })?;
+        let caller = tenant(&caller)?;
         let (depot, method) = (self.depot.clone(), self.method);
         let request = Request::read(method, &body)?;
         drop(body);

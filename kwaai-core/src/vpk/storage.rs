@@ -23,6 +23,7 @@ use super::kept::{Described, KeptManifest, Room};
 use super::plain::PlainOwner;
 use super::random::fresh;
 use super::request::{Call, Request};
+use super::serve::tenant;
 use super::wire::{Kind, Reader, Writer};
 use super::{CollectionId, MAX_DIMENSION, MAX_HITS, Metric, Mode, Owner, SegmentStamp, Step};
 use crate::clock::Clock;
@@ -359,9 +360,7 @@ pub(super) struct Service(pub(super) Arc<Storage>);
 #[async_trait]
 impl UnaryHandler for Service {
     async fn call(&self, caller: PeerId, body: Bytes) -> Result<Bytes> {
-        let caller = Did::from_peer_id(&caller).map_err(|error| {
-            Error::unsupported("a PeerId that carries no key cannot own a tenant").with_source(error)
-        })?;
+        let caller = tenant(&caller)?;
         let storage = self.0.clone();
         let turn = storage.room.clone().acquire_owned().await.map_err(|_| Error::closed("the host was shut down"))?;
         let answer = tokio::task::spawn_blocking(move || {

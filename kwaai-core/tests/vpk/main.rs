@@ -8,6 +8,8 @@ mod depot;
 mod desk;
 mod exact;
 mod refuse;
+#[path = "../support/shapes.rs"]
+mod shapes;
 #[path = "../support/statement.rs"]
 mod statement;
 mod storage;

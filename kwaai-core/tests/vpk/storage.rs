@@ -10,6 +10,8 @@ use kwaai_core::vpk::{Depot, DepotPolicy, Storage};
 use proptest::prelude::*;
 use rmpv::Value;
 
+use crate::shapes::{encode, map};
+
 fn did(seed: u8) -> Did {
     Keypair::from_seed([seed; 32]).did().unwrap()
 }
@@ -18,16 +20,6 @@ fn host(store: &Store) -> Storage {
     let policy = DepotPolicy { min_tier: Some(Tier::Unknown), ..DepotPolicy::of(64 << 20) };
     let depot = Depot::open(store.clone(), did(1), Arc::new(SystemClock), policy).unwrap();
     Storage::new(Arc::new(depot), Arc::new(SystemClock), did(1).to_peer_id().unwrap())
-}
-
-fn map(entries: &[(&str, Value)]) -> Value {
-    Value::Map(entries.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
-}
-
-fn encode(value: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    rmpv::encode::write_value(&mut out, value).unwrap();
-    out
 }
 
 fn numbers(bytes: Vec<u8>) -> Value {

@@ -53,7 +53,7 @@ async fn the_owner_of_a_host_sees_who_keeps_what_and_no_other_name_leads_there()
     assert!(head.starts_with("HTTP/1.1 400 "));
 
     let taken = node.vpk().console(address.port()).await.unwrap_err();
-    assert_eq!(taken.code(), ErrorCode::Conflict);
+    assert_eq!(taken.code(), ErrorCode::Busy);
     drop(console);
     crate::hosts::until(async || TcpStream::connect(address).await.is_err().then_some(())).await;
     node.shutdown(GRACE).await.unwrap();

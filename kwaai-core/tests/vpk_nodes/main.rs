@@ -11,4 +11,6 @@ mod liars;
 mod recovery;
 mod repair;
 mod replicas;
+#[path = "../support/shapes.rs"]
+mod shapes;
 mod storage;

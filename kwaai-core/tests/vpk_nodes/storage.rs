@@ -9,16 +9,7 @@ use kwaai_core::{Config, ErrorCode, Node};
 use rmpv::Value;
 
 use crate::hosts::{GRACE, Host, open_policy};
-
-fn map(entries: &[(&str, Value)]) -> Value {
-    Value::Map(entries.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
-}
-
-fn encode(value: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    rmpv::encode::write_value(&mut out, value).unwrap();
-    out
-}
+use crate::shapes::{encode, map};
 
 async fn ask(from: &Host, to: &Node, op: &str, tenant: Value, payload: Value) -> Result<Value, kwaai_core::Error> {
     let call = map(&[("op", op.into()), ("tenant_id", tenant), ("payload", Value::Binary(encode(&payload)))]);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Dht;
 use super::client::Item;
 use super::dictionary::{Dictionary, Entry};
+use super::expiring::Standing;
 use super::id::DhtId;
 use super::messages::{FindResponse, FindResult, ResultType, WHOLE};
 use super::owner;
@@ -221,19 +222,15 @@ fn better(key: &DhtId, one: Option<Found>, other: Option<Found>, now: f64) -> Op
         (one, other) => return one.or(other),
     };
     let is_signed = |entry: &Entry| signed::is_signed(key, entry, now);
+    let standing = |expiration, signed| Standing { expiration, bytes: 0, signed };
     let expiration = one.expiration.max(other.expiration);
     match (one, other) {
         (Found { kept: Kept::Dictionary(one), .. }, Found { kept: Kept::Dictionary(other), .. }) => {
             let mut entries: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
             for entry in one.entries.into_iter().chain(other.entries) {
-                let stays = entries.get(&entry.subkey).is_some_and(|known| {
-                    *known == entry
-                        || match (is_signed(known), is_signed(&entry)) {
-                            (true, false) => true,
-                            (false, true) => false,
-                            _ => known.expiration >= entry.expiration,
-                        }
-                });
+                let of = |entry: &Entry| standing(entry.expiration, is_signed(entry));
+                let stays =
+                    entries.get(&entry.subkey).is_some_and(|known| *known == entry || !of(&entry).replaces(&of(known)));
                 if !stays {
                     entries.insert(entry.subkey.clone(), entry);
                 }
@@ -243,11 +240,11 @@ fn better(key: &DhtId, one: Option<Found>, other: Option<Found>, now: f64) -> Op
             Some(Found { kept: Kept::Dictionary(dictionary), expiration })
         }
         (one, other) => {
-            let counts = |found: &Found| match &found.kept {
-                Kept::Plain(_) => (false, found.expiration),
-                Kept::Dictionary(dictionary) => (dictionary.entries.iter().any(is_signed), found.expiration),
+            let of = |found: &Found| match &found.kept {
+                Kept::Plain(_) => standing(found.expiration, false),
+                Kept::Dictionary(dictionary) => standing(found.expiration, dictionary.entries.iter().any(is_signed)),
             };
-            Some(if counts(&one) >= counts(&other) { one } else { other })
+            Some(if of(&other).replaces(&of(&one)) { other } else { one })
         }
     }
 }
