@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use libp2p::Multiaddr;
 
+use super::dial::SILENT;
 use super::reach::Verdict;
 use super::{Network, address};
 use crate::{Error, ErrorCode, Result};
@@ -106,7 +107,7 @@ impl Network {
             .collect();
         if !dead.is_empty()
             && dead.len() == bootstrap.len()
-            && dead.iter().all(|(_, error)| error.code() == ErrorCode::Timeout)
+            && dead.iter().all(|(_, error)| error.code() == ErrorCode::Timeout || error.context().contains_key(SILENT))
         {
             let text =
                 "no bootstrap gave any answer within ten seconds, not even a refusal: what this node sends is lost";

@@ -15,6 +15,9 @@ use super::driver::{Answer, Driver, Kind};
 use super::substream::Opened;
 use crate::Error;
 
+/// In an error's context: nothing came from any address, not even a refusal.
+pub(crate) const SILENT: &str = "silent";
+
 /// A peer that somebody waits for.
 #[derive(Default)]
 pub(crate) struct Reaching {
@@ -207,7 +210,7 @@ fn dial_error(error: &DialError) -> Error {
                 tried.iter().map(|(address, error)| format!("{address}: {}", reason(error))).collect();
             let text = format!("the peer cannot be reached ({})", reasons.join("; "));
             match !tried.is_empty() && tried.iter().all(|(_, error)| is_silence(error)) {
-                true => Error::timeout(text),
+                true => Error::unreachable(text).with(SILENT, true),
                 false => Error::unreachable(text),
             }
         }
