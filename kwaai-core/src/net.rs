@@ -30,6 +30,7 @@ mod stream;
 mod substream;
 mod swarm;
 mod target;
+mod tenure;
 mod transport;
 pub mod wire;
 

@@ -28,6 +28,8 @@ export interface Limits {
   maxConnectionsPerPeer?: number | undefined;
   maxPendingIncoming?: number | undefined;
   maxPendingOutgoing?: number | undefined;
+  /** Connections that lookups in the DHT opened and nothing else asked for, and that stand after them. */
+  maxLookupConnections?: number | undefined;
   /** New connections are refused above this share of the machine's memory, 0 to 1. */
   maxMemoryShare?: number | undefined;
   maxCallsPerPeer?: number | undefined;

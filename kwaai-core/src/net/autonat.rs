@@ -17,7 +17,7 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId, upnp};
 use tokio::time::Instant;
 
-use super::address::{ip_of, is_global, is_relayed, without_peer};
+use super::address::{ip_of, is_global, is_relayed};
 use super::driver::Driver;
 
 /// How often new addresses are brought to a peer.
@@ -135,19 +135,17 @@ impl NetworkBehaviour for Guarded {
 }
 
 impl Driver {
-    /// A peer says where it sees this node, which is where others may be able to dial it.
-    pub(crate) fn seen_at(&mut self, peer: PeerId, observed: &Multiaddr) {
+    /// A peer says where it sees this node, which is where others may be able to dial it. The port counts only where this
+    /// node listens on it, as far as can be known: `own_port`.
+    pub(crate) fn seen_at(&mut self, peer: PeerId, observed: &Multiaddr, own_port: bool) {
         if is_relayed(observed) {
             return;
         }
         self.reach.observed(peer, observed, Instant::now());
-        let Some(ip) = ip_of(observed) else { return };
-        let observed = without_peer(observed);
-        for address in self.reach.at(ip).into_iter().chain([observed.clone()]) {
+        for address in self.reach.behind(observed, own_port) {
             let behaviour = self.swarm.behaviour_mut();
             let candidate = NewExternalAddrCandidate { addr: &address };
-            // Identify does not bring up what is announced already, and what is announced may still be wrong. Most routers
-            // keep the port, so the other transports are worth a try.
+            // Identify does not bring up what is announced already, and what is announced may still be wrong.
             behaviour.dcutr.on_swarm_event(FromSwarm::NewExternalAddrCandidate(candidate));
             if let Some(client) = behaviour.autonat.as_mut().and_then(|autonat| autonat.client.as_mut()) {
                 client.on_swarm_event(FromSwarm::NewExternalAddrCandidate(candidate));

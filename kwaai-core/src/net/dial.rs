@@ -41,6 +41,7 @@ impl Driver {
             return;
         }
         if let Some(peer) = peer.filter(|peer| self.swarm.is_connected(peer)) {
+            self.hold(peer);
             let _ = done.send(Ok(peer));
             return;
         }

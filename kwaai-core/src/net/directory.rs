@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::PortUse;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, identify, relay};
 
 use super::address::{far_end, is_relayed, peer_of, plausible};
 use super::dial::Bootstrap;
-use super::driver::Driver;
+use super::driver::{Driver, Kind};
 use super::events::{ConnectedPeer, Direction, NetworkEvent};
 use super::reach::Reachability;
 use super::relay::Refusal;
@@ -32,6 +33,10 @@ pub(crate) struct Link {
     pub direction: Direction,
     /// The number of this machine under it, where that matters and is known.
     pub stands_on: Option<IpAddr>,
+    /// Whether this end has a port that is listened on.
+    pub own_port: bool,
+    /// Whether a lookup alone opened it.
+    pub spare: bool,
 }
 
 /// What is known of a connected peer.
@@ -56,6 +61,11 @@ impl Known {
     pub(crate) fn dialled(&self) -> impl Iterator<Item = Multiaddr> {
         let outbound = self.links.iter().filter(|link| link.direction == Direction::Outbound);
         outbound.map(|link| link.address.clone())
+    }
+
+    /// Whether it is connected through a relay, so that a connection to itself spares that one's.
+    fn is_relayed(&self) -> bool {
+        self.links.iter().any(|link| is_relayed(&link.address))
     }
 
     /// The far end of a connection that leads to the peer itself.
@@ -121,15 +131,23 @@ impl Driver {
             bootstrap.dial == Some(id) || bootstrap.peer.or_else(|| peer_of(&bootstrap.address)) == Some(peer)
         };
         let bootstrap = self.bootstrap.iter().any(of_peer);
+        let remembered = self.peer_cache.as_mut().is_some_and(|remembered| remembered.dialled(id));
+        let for_the_app = |(kind, _): &(Kind, _)| !matches!(kind, Kind::Hivemind(_));
+        let reaching = self.reaching.get(&peer).is_some_and(|reaching| reaching.waiting.iter().any(for_the_app));
+        let asked = self.dials.contains_key(&id) || reaching || remembered;
         let first = {
             let mut directory = self.shared.directory();
             let known = directory.peers.entry(peer).or_default();
             known.bootstrap |= bootstrap;
             known.trusted_relay = self.reservations.is_trusted(peer);
-            known.links.push(Link { id, address: address.clone(), direction, stands_on: stands_on(endpoint) });
+            let wanted = asked || known.bootstrap || known.trusted_relay || known.is_relayed();
+            let spare = direction == Direction::Outbound && !wanted;
+            let stands_on = stands_on(endpoint);
+            let own_port = !matches!(endpoint, ConnectedPoint::Dialer { port_use: PortUse::New, .. });
+            known.links.push(Link { id, address: address.clone(), direction, stands_on, own_port, spare });
             known.links.len() == 1
         };
-        if self.peer_cache.as_mut().is_some_and(|remembered| remembered.dialled(id)) {
+        if remembered {
             self.recall();
         }
         if first {
@@ -147,6 +165,7 @@ impl Driver {
                 self.open_connected(peer, kind, opened);
             }
         }
+        self.release_spares();
     }
 
     pub(crate) fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
@@ -163,11 +182,18 @@ impl Driver {
         if gone {
             self.reach.gone(peer);
             self.shared.events.send(NetworkEvent::PeerDisconnected { peer });
+        } else {
+            self.swarm.behaviour_mut().answers_lost(peer, id);
         }
     }
 
-    pub(crate) fn identified(&mut self, peer: PeerId, info: identify::Info) {
-        self.seen_at(peer, &info.observed_addr);
+    pub(crate) fn identified(&mut self, peer: PeerId, id: ConnectionId, info: identify::Info) {
+        let own_port = {
+            let directory = self.shared.directory();
+            let mut links = directory.peers.get(&peer).into_iter().flat_map(|known| &known.links);
+            links.any(|link| link.id == id && link.own_port)
+        };
+        self.seen_at(peer, &info.observed_addr, own_port);
         let agent = shown(&info.agent_version, MAX_AGENT);
         let speaks = |ours: &&str| info.protocols.iter().any(|protocol| protocol.as_ref() == *ours);
         let listens = {

@@ -369,7 +369,9 @@ impl Driver {
                     self.swarm.close_connection(connection);
                 }
             },
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => self.identified(peer_id, info),
+            BehaviourEvent::Identify(identify::Event::Received { connection_id, peer_id, info }) => {
+                self.identified(peer_id, connection_id, info);
+            }
             BehaviourEvent::Kad(event) => self.on_kad(event),
             BehaviourEvent::Hivemind(hivemind::BehaviourEvent::Kad(event)) => self.on_gateway(event),
             BehaviourEvent::Dcutr(dcutr::Event { remote_peer_id, result }) => match result {

@@ -35,9 +35,11 @@ pub struct Limits {
     pub max_pending_incoming: u32,
     /// Outgoing connections whose handshake is under way.
     pub max_pending_outgoing: u32,
+    /// Connections that lookups in the DHT opened and nothing else asked for, and that stand after them; the oldest end first.
+    pub max_lookup_connections: u32,
     /// New connections are refused while the process uses more than this share of the machine's memory, 0 to 1.
     pub max_memory_share: f64,
-    /// How long a connection without any stream is kept.
+    /// How long a connection is kept on which the app, or that of the peer, opens no stream.
     pub idle_connection: Duration,
     /// Unary calls of one peer served at the same time.
     pub max_calls_per_peer: usize,
@@ -72,6 +74,7 @@ impl Default for Limits {
             max_connections_per_peer: 4,
             max_pending_incoming: 100,
             max_pending_outgoing: 100,
+            max_lookup_connections: 20,
             max_memory_share: 0.7,
             idle_connection: Duration::from_secs(10 * 60),
             max_calls_per_peer: 32,
@@ -102,6 +105,7 @@ impl Limits {
             max_connections_per_peer: self.max_connections_per_peer,
             max_pending_incoming: small(self.max_pending_incoming),
             max_pending_outgoing: small(self.max_pending_outgoing),
+            max_lookup_connections: small(self.max_lookup_connections),
             max_calls_per_peer: large(self.max_calls_per_peer),
             max_calls: large(self.max_calls),
             max_streams_per_peer: large(self.max_streams_per_peer),

@@ -238,6 +238,16 @@ impl Reach {
         listening.map(|address| moved(address, ip, self.config.public_port)).collect()
     }
 
+    /// Where this node may be dialled when a peer sees it at an address. Most routers keep the port, so what is listened on is worth a
+    /// try at that number. The port that was seen is one more if this end of the connection is listened on, unless the
+    /// number is this machine's own: then nothing stands in between, and its ports are known.
+    pub(crate) fn behind(&self, observed: &Multiaddr, own_port: bool) -> BTreeSet<Multiaddr> {
+        let Some(ip) = ip_of(observed) else { return BTreeSet::new() };
+        let is_own = self.listening.iter().any(|own| ip_of(own) == Some(ip));
+        let seen = (own_port && !is_own).then(|| without_peer(observed));
+        self.at(ip).into_iter().chain(seen).collect()
+    }
+
     /// The number at which enough peers see this node.
     fn agreed(&self) -> Option<(IpAddr, usize)> {
         let mut seen: BTreeMap<IpAddr, usize> = BTreeMap::new();

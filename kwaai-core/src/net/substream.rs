@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
@@ -21,6 +22,7 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::oneshot;
 
+use super::tenure::Lease;
 use crate::{Error, Result};
 
 /// Takes a stream that a peer opened. Called on the connection's task, so it must not block.
@@ -41,6 +43,8 @@ impl fmt::Debug for Open {
 /// Streams of one protocol.
 pub(crate) struct Behaviour {
     protocol: StreamProtocol,
+    /// How long a connection is held after a stream was opened on it.
+    held: Duration,
     accept: Accept,
     wanted: VecDeque<(PeerId, Open)>,
     /// Connections that lead to a peer itself, which are preferred to those through a relay; the oldest first, the newest
@@ -49,8 +53,8 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    pub(crate) fn new(protocol: StreamProtocol, accept: Accept) -> Behaviour {
-        Behaviour { protocol, accept, wanted: VecDeque::new(), direct: HashMap::new() }
+    pub(crate) fn new(protocol: StreamProtocol, held: Duration, accept: Accept) -> Behaviour {
+        Behaviour { protocol, held, accept, wanted: VecDeque::new(), direct: HashMap::new() }
     }
 
     /// Opens a stream to a connected peer. If the connection goes away first, the sender is dropped.
@@ -59,7 +63,8 @@ impl Behaviour {
     }
 
     fn handler(&self, peer: PeerId) -> Handler {
-        Handler { peer, protocol: self.protocol.clone(), accept: self.accept.clone(), wanted: VecDeque::new() }
+        let lease = Lease::of(self.held);
+        Handler { peer, protocol: self.protocol.clone(), accept: self.accept.clone(), wanted: VecDeque::new(), lease }
     }
 }
 
@@ -128,6 +133,7 @@ pub(crate) struct Handler {
     protocol: StreamProtocol,
     accept: Accept,
     wanted: VecDeque<Opened>,
+    lease: Lease,
 }
 
 impl ConnectionHandler for Handler {
@@ -142,10 +148,15 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ())
     }
 
+    fn connection_keep_alive(&self) -> bool {
+        self.lease.holds()
+    }
+
     fn poll(
         &mut self,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
+        self.lease.poll(cx);
         while let Some(opened) = self.wanted.pop_front() {
             // The caller may have given up while the request was on its way here.
             if !opened.is_closed() {
@@ -157,6 +168,7 @@ impl ConnectionHandler for Handler {
     }
 
     fn on_behaviour_event(&mut self, Open(opened): Open) {
+        self.lease.renew();
         self.wanted.push_back(opened);
     }
 
@@ -171,6 +183,7 @@ impl ConnectionHandler for Handler {
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
+                self.lease.renew();
                 (self.accept)(self.peer, stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info: opened }) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
+use libp2p::swarm::{Config, ConnectionId, DialError, DialFailure, FromSwarm, NetworkBehaviour, Swarm};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, SwarmBuilder, connection_limits, dcutr, identify, kad, mdns,
     memory_connection_limits, noise, ping, relay, upnp, yamux,
@@ -19,7 +19,7 @@ use super::autonat::Autonat;
 use super::dispatch::Dispatch;
 use super::limits::{Limits, Ranges};
 use super::relay::Server;
-use super::{NetworkConfig, bare, hivemind, rpc, stream, substream, transport};
+use super::{NetworkConfig, bare, hivemind, rpc, stream, substream, tenure, transport};
 use crate::{Error, ErrorCode, Result};
 
 /// Our own Kademlia network, apart from every other.
@@ -51,6 +51,7 @@ pub(crate) struct Behaviour {
     pub identify: identify::Behaviour,
     pub kad: kad::Behaviour<kad::store::MemoryStore>,
     mdns: Toggle<mdns::tokio::Behaviour>,
+    pub tenure: tenure::Behaviour,
     pub rpc: substream::Behaviour,
     pub streams: substream::Behaviour,
     pub hivemind: Toggle<hivemind::Behaviour>,
@@ -59,6 +60,18 @@ pub(crate) struct Behaviour {
     pub dcutr: dcutr::Behaviour,
     pub autonat: Toggle<Autonat>,
     upnp: Toggle<upnp::tokio::Behaviour>,
+}
+
+impl Behaviour {
+    /// Questions of lookups may have gone with one connection of several. Kademlia notices such a loss only at the last one of a
+    /// peer, and would wait ten seconds for an answer that cannot come.
+    pub(crate) fn answers_lost(&mut self, peer: PeerId, connection_id: ConnectionId) {
+        let failure = || DialFailure { peer_id: Some(peer), error: &DialError::Aborted, connection_id };
+        self.kad.on_swarm_event(FromSwarm::DialFailure(failure()));
+        if let Some(hivemind) = self.hivemind.as_mut() {
+            hivemind.kad.on_swarm_event(FromSwarm::DialFailure(failure()));
+        }
+    }
 }
 
 pub(crate) fn build(
@@ -77,10 +90,10 @@ pub(crate) fn build(
             .map_err(refused)
     };
     let tracker = dispatch.shared.tracker.clone();
-    let idle = config.limits.idle_connection;
+    let (_, linger) = tenure::divide(config.limits.idle_connection);
     // One address after the other, the fastest transport first (RFC 8305). Dialling all at once leaves QUIC handshakes
     // behind that lost the race, and each keeps its socket for three seconds after the node has ended.
-    let settings = move |_| executor(tracker).with_idle_connection_timeout(idle).with_smart_dial();
+    let settings = move |_| executor(tracker).with_idle_connection_timeout(linger).with_smart_dial();
     let behaviour = behaviour(config, dispatch, dht)?;
     // The bytes of a circuit are those of a stream with its relay, and counted there.
     let mux = || bare::Upgrade { inner: yamux::Config::default(), traffic: None };
@@ -123,7 +136,8 @@ fn behaviour(
 ) -> Result<impl FnOnce(relay::client::Behaviour) -> Behaviour> {
     let public = config.keypair.libp2p().public();
     let local = public.to_peer_id();
-    let Limits { max_memory_share, max_provided_keys, .. } = config.limits;
+    let Limits { max_memory_share, max_provided_keys, idle_connection, .. } = config.limits;
+    let (held, _) = tenure::divide(idle_connection);
     let mdns = match config.mdns {
         true => Some(
             mdns::tokio::Behaviour::new(mdns::Config::default(), local)
@@ -159,12 +173,15 @@ fn behaviour(
         identify: identify::Behaviour::new(identify),
         kad: kademlia(local, max_provided_keys),
         mdns: mdns.into(),
+        tenure: tenure::Behaviour::new(held),
         rpc: substream::Behaviour::new(
             StreamProtocol::new(rpc::PROTOCOL),
+            held,
             Arc::new(move |peer, stream| calls.accept_call(peer, stream)),
         ),
         streams: substream::Behaviour::new(
             StreamProtocol::new(stream::PROTOCOL),
+            held,
             Arc::new(move |peer, stream| streams.accept_stream(peer, stream)),
         ),
         hivemind,

@@ -1,12 +1,13 @@
 //! Finding peers and providers when only one address is known.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
 use kwaai_core::ErrorCode;
 use kwaai_core::event::Item;
 use kwaai_core::identity::PeerId;
-use kwaai_core::net::{Multiaddr, Network, NetworkConfig, NetworkEvent, Peers, ReachConfig};
+use kwaai_core::net::{Limits, Multiaddr, Network, NetworkConfig, NetworkEvent, Peers, ReachConfig};
 use libp2p::multiaddr::Protocol;
 
 use super::support::*;
@@ -51,6 +52,33 @@ async fn ten_nodes_that_know_one_address_reach_each_other() {
     let error = nodes[0].find_peer(PeerId::random()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::NotFound);
     shut_down(nodes.into_iter().chain([hub])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_lookups_opened_end_and_those_that_are_used_stay() {
+    let limits = Limits { max_lookup_connections: 0, idle_connection: Duration::from_secs(120), ..Limits::default() };
+    let hub = node_with(limits.clone()).await;
+    let bootstrap = vec![address(&hub)];
+    let member = || NetworkConfig { limits: limits.clone(), bootstrap: bootstrap.clone(), ..config(TCP) };
+    let nodes = join_all((0..6).map(|_| start(member()))).await;
+    let seeker = start(member()).await;
+    let mut events = seeker.events();
+    let friend = nodes[0].local_peer();
+    seeker.send_message(friend, "hello").await.unwrap();
+    // A lookup asks everybody.
+    assert_eq!(seeker.find_peer(PeerId::random()).await.unwrap_err().code(), ErrorCode::NotFound);
+    let ended = |event: &NetworkEvent| match event {
+        NetworkEvent::PeerDisconnected { peer } => Some(*peer),
+        _ => None,
+    };
+    let mut left = BTreeSet::new();
+    let stay = BTreeSet::from([hub.local_peer(), friend]);
+    let connected = || seeker.connected().iter().map(|peer| peer.peer).collect::<BTreeSet<_>>();
+    while left.is_empty() || connected() != stay {
+        wait_for(&mut events, |event| ended(event).is_some_and(|peer| left.insert(peer) || connected() == stay)).await;
+    }
+    assert!(left.is_disjoint(&stay), "{left:?}");
+    shut_down(nodes.into_iter().chain([hub, seeker])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

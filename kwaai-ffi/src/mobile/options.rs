@@ -151,6 +151,8 @@ limits! {
     max_pending_incoming,
     /// Outgoing connections whose handshake is under way.
     max_pending_outgoing,
+    /// Connections that lookups in the DHT opened and nothing else asked for, and that stand after them.
+    max_lookup_connections,
     /// Calls of one peer served at the same time.
     max_calls_per_peer,
     /// Calls served at the same time.

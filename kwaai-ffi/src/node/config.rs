@@ -106,6 +106,8 @@ limits! {
     max_pending_incoming: u32,
     /// Outgoing connections whose handshake is under way.
     max_pending_outgoing: u32,
+    /// Connections that lookups in the DHT opened and nothing else asked for, and that stand after them.
+    max_lookup_connections: u32,
     /// New connections are refused above this share of the machine's memory, 0 to 1.
     max_memory_share: f64,
     /// Calls of one peer served at the same time.
@@ -122,7 +124,7 @@ limits! {
     events: usize,
     /// Keys for which this node remembers who provides them.
     max_provided_keys: usize;
-    /// How long a connection without any stream is kept.
+    /// How long a connection is kept on which nobody opens a stream.
     idle_connection_ms => idle_connection,
     /// How long a peer may take to say what a stream is for.
     header_timeout_ms => header_timeout,

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
@@ -49,7 +50,8 @@ impl Method {
     fn behaviour(self, dht: &Arc<Dht>) -> substream::Behaviour {
         let dht = dht.clone();
         let accept = Arc::new(move |caller, stream| dht.accept(self, caller, stream));
-        substream::Behaviour::new(StreamProtocol::new(self.local()), accept)
+        // These calls are the lookups of that DHT.
+        substream::Behaviour::new(StreamProtocol::new(self.local()), Duration::ZERO, accept)
     }
 }
 

@@ -129,3 +129,14 @@ fn who_moves_behind_another_router_is_not_public_there() {
     reach.missed(&address("/ip4/9.9.9.9/tcp/4001"));
     assert_eq!(shown(&reach, now).0, Verdict::Private);
 }
+
+#[test]
+fn a_port_that_this_node_only_called_from_is_tried_by_nobody() {
+    let reach = reach(ReachConfig::default());
+    let tried = |observed: &str, own_port| -> Vec<String> {
+        reach.behind(&address(observed), own_port).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(tried("/ip4/8.8.8.8/tcp/55555", true), [OUTSIDE, "/ip4/8.8.8.8/tcp/55555"]);
+    assert_eq!(tried("/ip4/8.8.8.8/tcp/55555", false), [OUTSIDE]);
+    assert_eq!(tried("/ip4/192.168.1.5/tcp/55555", true), [LISTEN], "no router stands in between");
+}

@@ -51,6 +51,8 @@ public data class Limits(
     val maxPendingIncoming: Int? = null,
     /** Outgoing connections whose handshake is under way. */
     val maxPendingOutgoing: Int? = null,
+    /** Connections that lookups in the DHT opened and nothing else asked for, and that stand after them. */
+    val maxLookupConnections: Int? = null,
     /** New connections are refused above this share of the machine's memory, 0 to 1. */
     val maxMemoryShare: Double? = null,
     /** Calls of one peer served at the same time. */
@@ -290,6 +292,7 @@ internal fun Limits.native() = NativeLimits(
     maxConnectionsPerPeer = maxConnectionsPerPeer?.toLong(),
     maxPendingIncoming = maxPendingIncoming?.toLong(),
     maxPendingOutgoing = maxPendingOutgoing?.toLong(),
+    maxLookupConnections = maxLookupConnections?.toLong(),
     maxMemoryShare = maxMemoryShare,
     maxCallsPerPeer = maxCallsPerPeer?.toLong(),
     maxCalls = maxCalls?.toLong(),
