@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use chain::{Coverage, HostPolicy, HostView};
-pub use config::{ModelConfig, RopeScaling};
+pub use config::{Family, ModelConfig, RopeScaling, SlidingWindow};
 pub use llama::{Ends, Llama, Span};
 pub use model::{Blocks, LoadOptions, Model};
 pub use probe::Probed;

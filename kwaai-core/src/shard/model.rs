@@ -159,7 +159,7 @@ pub(super) struct Files {
 impl Files {
     /// The id of a model with this digest.
     pub fn id_of(config: &ModelConfig, digest: &str) -> String {
-        format!("llama-{}x{}-{}", config.blocks, config.hidden_size, &digest[..32.min(digest.len())])
+        format!("{}-{}x{}-{}", config.family.name(), config.blocks, config.hidden_size, &digest[..32.min(digest.len())])
     }
 
     /// Reads a span of blocks for serving; blocks the thread.
