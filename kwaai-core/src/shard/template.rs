@@ -70,13 +70,18 @@ impl ChatTemplate {
             };
             (path, source)
         };
-        let environment = match source {
-            None => None,
-            Some(source) => {
-                Some(environment(source).map_err(|error| corrupt(&file, format!("{error:#}")).with_source(error))?)
-            }
-        };
-        Ok(ChatTemplate { environment, bos: token("bos_token"), eos: token("eos_token"), file })
+        ChatTemplate::new(source, token("bos_token"), token("eos_token"), &file)
+    }
+
+    /// A template that came from `file`, with the texts of the tokens that begin and end a text.
+    pub(super) fn new(source: Option<String>, bos: String, eos: String, file: &Path) -> Result<ChatTemplate> {
+        let environment = source.map(environment).transpose().map_err(|error| {
+            Error::corrupt_data(format!("the chat template is broken: {error:#}"))
+                .with_file(file)
+                .with_remedy("fetch the file again")
+                .with_source(error)
+        })?;
+        Ok(ChatTemplate { environment, bos, eos, file: file.to_path_buf() })
     }
 
     /// The text of a conversation, ending where the model's turn begins; `now` is what `strftime_now` writes.
