@@ -18,6 +18,7 @@ const MAX_CONTEXT: usize = 1 << 24;
 
 /// The families of models whose blocks are computed. One block serves them all; what differs is in [`ModelConfig`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Family {
     /// Llama 2 and 3, and what is built alike.
     Llama,
@@ -69,6 +70,7 @@ pub struct SlidingWindow {
 
 /// How the rotary frequencies are stretched for contexts longer than the model was first trained on.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum RopeScaling {
     /// Not at all.
     None,

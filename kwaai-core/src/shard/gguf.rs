@@ -54,11 +54,12 @@ pub struct Gguf {
 impl Gguf {
     /// Whether a path leads to a GGUF file, by its name or its first bytes.
     pub fn is_at(path: &Path) -> bool {
-        let mut magic = [0; 4];
-        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
-            || (path.is_file()
-                && File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok())
-                && magic == *MAGIC)
+        let begins = || {
+            let mut magic = [0; 4];
+            File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok()) && magic == *MAGIC
+        };
+        let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        !path.is_dir() && (named || begins())
     }
 
     /// Reads the head of a file.

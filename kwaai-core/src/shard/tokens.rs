@@ -286,6 +286,11 @@ impl StopTexts {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A byte-level tokenizer without merges: each byte is one token.
@@ -314,6 +319,78 @@ mod tests {
         pieces.push(decoder.finish().unwrap());
         assert!(pieces.iter().all(|piece| !piece.contains(char::REPLACEMENT_CHARACTER)));
         assert_eq!(pieces.concat(), text);
+    }
+
+    /// As SentencePiece writes: some pieces, and every byte.
+    fn pieces() -> (Tokens, Vec<Vec<u8>>) {
+        let whole = ["\u{2581}", "\u{2581}a", "b", "日", "é", "\u{2581}\u{2581}"].map(String::from);
+        let names: Vec<String> = whole.into_iter().chain((0..=255).map(|byte| format!("<0x{byte:02X}>"))).collect();
+        let decoders = json!([
+            {"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "}, {"type": "ByteFallback"},
+            {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+        ]);
+        let vocabulary: serde_json::Map<String, Value> =
+            names.iter().enumerate().map(|(id, name)| (name.clone(), id.into())).collect();
+        let tokenizer = json!({
+            "version": "1.0", "added_tokens": [], "decoder": {"type": "Sequence", "decoders": decoders},
+            "model": {"type": "BPE", "vocab": vocabulary, "merges": [], "byte_fallback": true}
+        });
+        let tokens = Tokens::new(Tokenizer::from_bytes(tokenizer.to_string()).unwrap());
+        assert_eq!(tokens.0.writing, Writing::Pieces { first_space: true });
+        let bytes = |(id, name): (usize, &String)| match id {
+            6.. => vec![(id - 6) as u8],
+            _ => name.replace('\u{2581}', " ").into_bytes(),
+        };
+        let bytes = names.iter().enumerate().map(bytes).collect();
+        (tokens, bytes)
+    }
+
+    fn decoded(tokens: &Tokens, ids: &[u32]) -> String {
+        let mut decoder = tokens.decoder();
+        let mut text = String::new();
+        for id in ids {
+            text.push_str(&decoder.push(*id).unwrap());
+        }
+        text + &decoder.finish().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_bytes_tokens_have_the_pieces_are_the_text_of_all_of_them(ids in vec(0u32..262, 0..40)) {
+            let (tokens, bytes) = pieces();
+            let all: Vec<u8> = ids.iter().flat_map(|id| bytes[*id as usize].clone()).collect();
+            let whole = String::from_utf8_lossy(all.strip_prefix(b" ").unwrap_or(&all)).into_owned();
+            prop_assert_eq!(decoded(&tokens, &ids), whole);
+        }
+
+        #[test]
+        fn whatever_letters_of_bytes_come_the_pieces_are_the_text_of_all_of_them(bytes in vec(any::<u8>(), 0..40)) {
+            let tokens = bytes_only();
+            // Each letter is one byte, so that the bytes of a text are its tokens in the same order.
+            let letters: String = (0u32..0x800).chain([0x800, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000, 0x7000, 0x8000])
+                .chain([0x9000, 0xa000, 0xb000, 0xc000, 0xd000, 0xe000, 0xf000, 0x10000, 0x40000, 0x80000, 0xc0000, 0x100000])
+                .filter_map(char::from_u32).collect();
+            let ids: HashMap<u8, u32> = letters.bytes().zip(tokens.encode(&letters, false).unwrap()).collect();
+            let known: Vec<u8> = bytes.into_iter().filter(|byte| ids.contains_key(byte)).collect();
+            let written: Vec<u32> = known.iter().map(|byte| ids[byte]).collect();
+            prop_assert_eq!(decoded(&tokens, &written), String::from_utf8_lossy(&known));
+        }
+
+        #[test]
+        fn texts_in_letters_of_bytes_come_back(text in any::<String>()) {
+            let tokens = bytes_only();
+            prop_assert_eq!(decoded(&tokens, &tokens.encode(&text, false).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn special_tokens_are_not_written_and_added_ones_are() {
+        let mut tokenizer = bytes_only().0.tokenizer.clone();
+        tokenizer.add_special_tokens([tokenizers::AddedToken::from("<end>", true)]).unwrap();
+        tokenizer.add_tokens([tokenizers::AddedToken::from("two words", false)]).unwrap();
+        let tokens = Tokens::new(tokenizer);
+        let ids = tokens.encode("atwo words<end>b", false).unwrap();
+        assert_eq!((ids.len(), decoded(&tokens, &ids)), (4, "atwo wordsb".to_string()));
     }
 
     #[test]

@@ -24,8 +24,9 @@ const MERGES: &str = "tokenizer.ggml.merges";
 const UNKNOWN: i64 = 2;
 pub(super) const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
-/// A score of a piece decides between its parts; longer ones than this are never merged from them.
-const LONGEST_PIECE: usize = 512;
+/// Bytes of the longest piece that is put together from others; SentencePiece makes none of more than 16 characters
+/// unless it is told to.
+const LONGEST_PIECE: usize = 128;
 
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN_2: &str =

@@ -7,6 +7,7 @@ use half::{bf16, f16};
 /// How values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(non_camel_case_types, reason = "these are the names that model files and people use")]
+#[non_exhaustive]
 pub enum Encoding {
     /// IEEE 754 single precision.
     F32,
