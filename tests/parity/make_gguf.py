@@ -31,10 +31,18 @@ The tokenizer cuts a text before it merges; it doesn't merge across the cuts, an
 Grüße aus Zürich, größer als gestern. Les élèves préfèrent l'été à l'hiver. Там, где были блоки, теперь слова.
 日本語の文章を短く切ると、文字が残る。def step(hidden, cache):\n    return hidden + cache[0]\n\n\n
 Whoever reads the words reads the rows; the rows and the words are the same, and the words are read by rows.
+123 and 1234 and 123 and 12345 and 123 and 1234 and 123 and 12 and 123 and 12 and 1234 and 123.
+there these then them other others mother weather whether there their heather hero here where there
 """
+# A token that no merge makes: only rules that look for the whole piece first find it.
+WHOLE = " unreachable"
 
 TEXTS = [
     "A block and a span.",
+    "Whoever reads the other rows there, whether or not the weather is here, reads them where their mothers are.",
+    "123 12345 1234567 12",
+    "an unreachable place, unreachable",
+    "hethethere therethereth ererhere ththeheer",
     "  two spaces, then   three\tand a tab",
     "They don't; we'll see. IT'S 20261129 and 3.14159",
     "Grüße, Zürich! l'été préféré",
@@ -116,7 +124,7 @@ def bpe_vocabulary(writer, size, rules):
     trained = tokenizers.Tokenizer(tokenizers.models.BPE())
     trained.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=size - len(special), initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=size - len(special) - (rules != "qwen2"), initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False)
     trained.train_from_iterator([CORPUS], trainer)
     model = json.loads(trained.to_str())["model"]
@@ -124,6 +132,8 @@ def bpe_vocabulary(writer, size, rules):
     letters = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b]
     others = [b for b in range(256) if b not in letters]
     bytes_of = {chr(b): b for b in letters} | {chr(256 + n): b for n, b in enumerate(others)}
+    if rules != "qwen2":
+        tokens.append(WHOLE.replace(" ", chr(256 + 32)))
     ranks = {bytes(bytes_of[c] for c in token): rank for rank, token in enumerate(tokens)}
     judge = tiktoken.Encoding("golden", pat_str=QWEN_2 if rules == "qwen2" else LLAMA_3, mergeable_ranks=ranks,
                               special_tokens={})
