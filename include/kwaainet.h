@@ -621,7 +621,7 @@ enum kwaai_status_t kwaai_model_id(const struct kwaai_model_t *model,
                                    char **out_id,
                                    struct kwaai_error_t **error);
 
-// The name of its directory, for people. It stays readable after the shutdown.
+// The name of its directory or file, for people. It stays readable after the shutdown.
 //
 // Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
 // the handle must not have been freed.
@@ -1707,8 +1707,8 @@ enum kwaai_status_t kwaai_shards_open(uint32_t timeout_ms,
 enum kwaai_status_t kwaai_shards_open_async(struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
-// Loads a model from its directory. `blocks_json` is "all", "none" (peers compute them) or an array of the first
-// block and the one past the last; NULL loads all of them.
+// Loads a model from its directory or GGUF file. `blocks_json` is "all", "none" (peers compute them) or an array of
+// the first block and the one past the last; NULL loads all of them.
 //
 // Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `blocks_json` and `error`
 // may be NULL. Lifetime: the model lives until it is shut down or freed, also after the engine.

@@ -1,7 +1,7 @@
 //! Language models in blocks: on this machine, or spread over several peers.
 //!
-//! A [`ShardEngine`] loads models from directories as Hugging Face lays them out (`config.json`, safetensors,
-//! `tokenizer.json`), serves runs of their blocks to peers, and generates, either here or over the blocks of peers. The
+//! A [`ShardEngine`] loads models of the [families](Family) that it knows, from directories as Hugging Face lays them out
+//! (`config.json`, safetensors, `tokenizer.json`) or from single GGUF files, serves runs of their blocks to peers, and generates, either here or over the blocks of peers. The
 //! caller keeps token embedding, final normalisation and output head; only hidden states travel. A host can still infer
 //! much of a text from its hidden states, which is why hosts are chosen by trust.
 //!
@@ -13,6 +13,7 @@ pub mod cache;
 pub mod chain;
 pub mod config;
 mod generate;
+pub mod gguf;
 pub mod llama;
 mod model;
 mod probe;
@@ -34,7 +35,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use chain::{Coverage, HostPolicy, HostView};
-pub use config::{ModelConfig, RopeScaling};
+pub use config::{Family, ModelConfig, RopeScaling, SlidingWindow};
 pub use llama::{Ends, Llama, Span};
 pub use model::{Blocks, LoadOptions, Model};
 pub use probe::Probed;
@@ -50,7 +51,7 @@ use crate::trust::Purpose;
 use crate::{Error, ErrorCode, Result};
 use chain::{RemoteHop, provider_key};
 use generate::{Generation, Path, Stage, blocking};
-use model::Files;
+use model::{Files, Source};
 use serve::{Host, INFO, ServedSpan};
 
 /// Where the blocks of a generation are computed.
@@ -124,14 +125,14 @@ impl ShardEngine {
         }))
     }
 
-    /// Loads a model directory: embedding, head, tokenizer, and the blocks asked for.
+    /// Loads a model directory or a GGUF file: embedding, head, tokenizer, and the blocks asked for.
     ///
     /// # Errors
     /// `not_found` for a missing file, `corrupt_data` for a broken one or one that does not fit the others,
     /// `unsupported` for a model that this version cannot compute; each names the file and what to do.
-    pub async fn load(&self, dir: impl AsRef<FilePath>, options: LoadOptions) -> Result<Model> {
-        let (engine, dir) = (self.clone(), dir.as_ref().to_path_buf());
-        blocking(move || Model::load(&dir, &options, &engine.files(&dir)?)).await?
+    pub async fn load(&self, path: impl AsRef<FilePath>, options: LoadOptions) -> Result<Model> {
+        let (engine, path) = (self.clone(), path.as_ref().to_path_buf());
+        blocking(move || Model::load(&options, &engine.files(&path)?)).await?
     }
 
     /// Loads a run of blocks and serves them to callers that meet the minimum tier of
@@ -139,12 +140,12 @@ impl ShardEngine {
     ///
     /// # Errors
     /// As [`load`](Self::load); `unsupported` without a network, `already_exists` for blocks that are served already.
-    pub async fn serve(&self, dir: impl AsRef<FilePath>, blocks: Range<u32>) -> Result<Offer> {
+    pub async fn serve(&self, path: impl AsRef<FilePath>, blocks: Range<u32>) -> Result<Offer> {
         let (peers, _) = self.network()?;
         let _one_at_a_time = self.0.serving.lock().await;
-        let (engine, dir) = (self.clone(), dir.as_ref().to_path_buf());
+        let (engine, path) = (self.clone(), path.as_ref().to_path_buf());
         let span = blocking(move || -> Result<ServedSpan> {
-            let files = engine.files(&dir)?;
+            let files = engine.files(&path)?;
             Ok(ServedSpan {
                 offer: Offer { model: files.id.clone(), start: blocks.start, end: blocks.end },
                 span: Arc::new(files.load_span(&blocks)?),
@@ -358,22 +359,23 @@ impl ShardEngine {
         })
     }
 
-    /// Reads the headers of a model directory and finds the model's id; blocks the thread.
-    fn files(&self, dir: &FilePath) -> Result<Files> {
-        let config = ModelConfig::load(&dir.join("config.json"))?;
-        let weights = weights::Weights::open(dir)?;
+    /// Reads the headers of a model and finds its id; blocks the thread.
+    fn files(&self, path: &FilePath) -> Result<Files> {
+        let source = Source::open(path)?;
+        let config = source.config()?;
+        let weights = source.weights(&config)?;
         let stamp = (config.fingerprint(), weights.stamp()?);
-        let known = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).get(dir).cloned();
+        let known = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
         let id = match known {
             Some((old, id)) if old == stamp => id,
             _ => {
                 let id = Files::id_of(&config, &weights.digest(&config)?);
                 let mut ids = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner);
-                ids.insert(dir.to_path_buf(), (stamp, id.clone()));
+                ids.insert(path.to_path_buf(), (stamp, id.clone()));
                 id
             }
         };
-        Ok(Files { config, weights, id })
+        Ok(Files { source, config, weights, id })
     }
 }
 

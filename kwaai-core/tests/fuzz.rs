@@ -1,12 +1,17 @@
 //! Whatever bytes come from a peer or a file: they are read, or refused with an error. `make fuzz` runs many more cases.
 
+#[path = "support/gguf.rs"]
+mod written;
+
+use std::sync::LazyLock;
+
 use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::{Did, DidText, Keypair, Multikey, Relation, peer_id, verification_key};
 use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
-use kwaai_core::shard::ModelConfig;
 use kwaai_core::shard::serve::read_info;
 use kwaai_core::shard::wire::Frame;
+use kwaai_core::shard::{LoadOptions, ModelConfig, ShardEngine};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
     Askers, Bitstring, Credential, CredentialFilter, CredentialType, Disclosure, Disclosures, LegacyCredential,
@@ -38,6 +43,17 @@ fn broken(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
         bytes
     });
     prop_oneof![1 => prop::collection::vec(any::<u8>(), 0..512), 3 => mutated]
+}
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().build().unwrap());
+static GGUF: LazyLock<Vec<u8>> = LazyLock::new(|| written::File::model("llama").bytes());
+
+/// A file whose changes are in its head or at the beginning of its tensors, where they mean something.
+fn broken_head(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let tensors = valid.len() - 12_000;
+    let rest = valid[tensors..].to_vec();
+    broken(valid[..tensors].to_vec()).prop_map(move |head| [head, rest.clone()].concat())
 }
 
 fn request() -> Vec<u8> {
@@ -237,6 +253,18 @@ proptest! {
     #[test]
     fn fuzz_a_model_configuration_is_read_or_refused(bytes in broken(MODEL.as_bytes().to_vec())) {
         let _ = ModelConfig::parse(&bytes);
+    }
+
+    #[test]
+    fn fuzz_a_gguf_file_is_read_or_refused(bytes in broken_head(GGUF.clone())) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.gguf");
+        std::fs::write(&path, bytes).unwrap();
+        let engine = ShardEngine::local();
+        if let Err(error) = RUNTIME.block_on(engine.load(&path, LoadOptions::default())) {
+            prop_assert_ne!(error.code(), kwaai_core::ErrorCode::Internal, "{}", error);
+            prop_assert!(error.context().contains_key("file"), "{}", error);
+        }
     }
 
     #[test]

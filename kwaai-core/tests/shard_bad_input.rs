@@ -14,7 +14,7 @@ use kwaai_core::shard::wire::{Frame, Hidden, PROTOCOL, Precision, SMALL_FRAME, S
 use kwaai_core::shard::{Blocks, LoadOptions, Route, ServeLimits, ShardEngine};
 use kwaai_core::shard::{EngineOptions, Model};
 use kwaai_core::{Error, ErrorCode};
-use shard_support::{AllBut, TcpNode, Town, config, tensors, write_model, write_tensors};
+use shard_support::{AllBut, TcpNode, Town, config, of_family, tensors, write_model, write_tensors};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn load(dir: &Path) -> Result<Model, Error> {
@@ -72,6 +72,22 @@ async fn a_file_cut_anywhere_is_corrupt_and_named() {
     assert_eq!(load(dir.path()).await.unwrap_err().code(), ErrorCode::CorruptData);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(load(dir.path()).await.unwrap_err().code(), ErrorCode::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_with_more_tensors_than_its_configuration_asks_for_is_of_another_family() {
+    for family in ["qwen2", "qwen3"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mislabelled = of_family(family, 2);
+        write_model(dir.path(), 1, &mislabelled);
+        load(dir.path()).await.unwrap();
+        mislabelled["model_type"] = "mistral".into();
+        std::fs::write(dir.path().join("config.json"), mislabelled.to_string()).unwrap();
+        let error = load(dir.path()).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unsupported);
+        assert!(error.context()["tensor"].starts_with("model.layers.0.self_attn.k_"), "{error}");
+        assert!(error.context()["file"].ends_with("model.safetensors"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

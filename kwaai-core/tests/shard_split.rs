@@ -9,7 +9,7 @@ use kwaai_core::event::{Item, Stream};
 use kwaai_core::llm::{ChatMessage, FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, Usage};
 use kwaai_core::net::Peers;
 use kwaai_core::shard::{Blocks, LoadOptions, Model, Route, ShardEngine};
-use shard_support::{AllBut, TcpNode, Town, config, write_model};
+use shard_support::{AllBut, TcpNode, Town, config, of_family, write_model};
 
 fn engine(node: &Arc<TcpNode>) -> ShardEngine {
     ShardEngine::over(node.clone(), Arc::new(AllBut::default()))
@@ -56,11 +56,14 @@ fn request(max_tokens: u32) -> GenerateRequest {
 async fn split_at_every_boundary_the_logits_are_bit_identical() {
     // Blocks, heads, key/value heads, length of a head, tied head: grouped in every way, and heads that do not add up to
     // the hidden size of 24.
-    for (blocks, heads, kv_heads, head_dim, tied) in
+    let shapes =
         [(1, 4, 4, 6, true), (2, 4, 2, 10, false), (3, 6, 1, 4, true), (5, 3, 3, 8, false), (4, 6, 2, 14, false)]
-    {
+            .map(|(blocks, heads, kv_heads, head_dim, tied)| config(blocks, heads, kv_heads, head_dim, tied));
+    let families = ["mistral", "qwen2", "qwen3"].map(|family| of_family(family, 3));
+    for shape in shapes.into_iter().chain(families) {
+        let blocks = shape["num_hidden_layers"].as_u64().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        write_model(dir.path(), blocks as u64, &config(blocks, heads, kv_heads, head_dim, tied));
+        write_model(dir.path(), blocks, &shape);
         let whole_engine = ShardEngine::local();
         let whole = whole_engine.load(dir.path(), LoadOptions::default()).await.unwrap();
         // Longer than one step of the prefill, so that the caches are used.

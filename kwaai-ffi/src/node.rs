@@ -62,7 +62,7 @@ pub struct Contribution {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockShare {
-    /// The directory of the model.
+    /// The directory or GGUF file of the model.
     pub model: String,
     /// The first block.
     pub start_block: u32,

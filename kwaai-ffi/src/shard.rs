@@ -135,7 +135,7 @@ impl ShardEngine {
         self.handle.is_open()
     }
 
-    /// Loads a model from its directory.
+    /// Loads a model from its directory or GGUF file.
     pub async fn load(&self, dir: String, blocks: BlockChoice, cancel: CancelToken) -> Result<Model> {
         let engine = self.handle.get()?;
         let dir = validate::path("model directory", &dir)?;

@@ -224,7 +224,7 @@ export class ShardEngine implements AsyncDisposable {
     return new ShardEngine(await finished(module.ShardEngine.open(), options));
   }
 
-  /** Loads a model from its directory, all its blocks unless `blocks` says otherwise. */
+  /** Loads a model from its directory or GGUF file, all its blocks unless `blocks` says otherwise. */
   async load(model: Path, options?: CallOptions & { blocks?: Blocks | undefined }): Promise<Model> {
     const choice = json('blocks', blockChoice(checked(options, ['blocks']).blocks));
     const operation = native(() => this.#native.load(path('model', model), choice));

@@ -193,7 +193,7 @@ class ShardEngine:
         return Opening(_open())
 
     async def load(self, model: Path, *, blocks: Blocks = "all") -> Model:
-        """Loads a model from its directory: all its blocks, none of them, or those from the first up to the second."""
+        """Loads a model from its directory or GGUF file: all blocks, none, or those from the first up to the second."""
         return Model(await finished(self._native.load(fspath(model), block_choice(blocks))))
 
     async def serve(self, model: Path, start_block: int, end_block: int) -> Offer:

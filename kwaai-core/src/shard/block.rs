@@ -1,5 +1,5 @@
-//! One transformer block of the Llama family: two RMS normalisations, attention over grouped heads, a gated
-//! feed-forward part.
+//! One transformer block: two RMS normalisations, attention over grouped heads, a gated feed-forward part. The families
+//! differ in what the configuration says: biases, normalised heads, a window.
 //!
 //! Every operation is differentiable, so that the same code trains a model. Weights come from a
 //! [`VarBuilder`] under the names of Hugging Face transformers.
@@ -37,6 +37,7 @@ impl RmsNorm {
 #[derive(Debug, Clone)]
 pub struct Rope {
     frequencies: Vec<f32>,
+    window: Option<usize>,
 }
 
 impl Rope {
@@ -44,9 +45,9 @@ impl Rope {
     pub fn new(config: &ModelConfig) -> Rope {
         let dim = config.head_dim as f32;
         let frequencies = (0..config.head_dim / 2)
-            .map(|i| scaled(1.0 / config.rope_theta.powf((2 * i) as f32 / dim), config.rope_scaling))
+            .map(|i| scaled(i, 1.0 / config.rope_theta.powf((2 * i) as f32 / dim), &config.rope_scaling))
             .collect();
-        Rope { frequencies }
+        Rope { frequencies, window: config.sliding_window.as_ref().map(|window| window.tokens) }
     }
 
     /// What attention needs to know about `count` new tokens, the first of them at `position`.
@@ -54,28 +55,28 @@ impl Rope {
         let half = self.frequencies.len();
         let angles = || (position..position + count).flat_map(|p| self.frequencies.iter().map(move |f| p as f32 * f));
         let table = |values: Vec<f32>| Tensor::from_vec(values, (count, half), like.device())?.to_dtype(like.dtype());
-        let mask = match count {
-            1 => None,
-            _ => {
-                let length = position + count;
-                let values = (0..count).flat_map(|row| {
-                    (0..length).map(move |column| if column > position + row { f32::NEG_INFINITY } else { 0.0 })
-                });
-                Some(Tensor::from_vec(values.collect(), (count, length), like.device())?.to_dtype(like.dtype())?)
-            }
+        let length = position + count;
+        let mask = |window: usize| -> Result<Tensor> {
+            let seen = |row: usize, column: usize| column <= position + row && column + window > position + row;
+            let values = (0..count)
+                .flat_map(|row| (0..length).map(move |column| if seen(row, column) { 0.0 } else { f32::NEG_INFINITY }));
+            Tensor::from_vec(values.collect(), (count, length), like.device())?.to_dtype(like.dtype())
         };
+        let window = self.window.filter(|window| *window < length);
         Ok(Positions {
             cos: table(angles().map(f32::cos).collect())?,
             sin: table(angles().map(f32::sin).collect())?,
-            mask,
+            mask: (count > 1).then(|| mask(length)).transpose()?,
+            window_mask: window.map(mask).transpose()?,
         })
     }
 }
 
-fn scaled(frequency: f32, scaling: RopeScaling) -> f32 {
-    match scaling {
+fn scaled(index: usize, frequency: f32, scaling: &RopeScaling) -> f32 {
+    match *scaling {
         RopeScaling::None => frequency,
         RopeScaling::Linear { factor } => frequency / factor,
+        RopeScaling::Each { ref divisors } => frequency / divisors.get(index).copied().unwrap_or(1.0),
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
             let context = original_context as f32;
             let wavelength = 2.0 * std::f32::consts::PI / frequency;
@@ -100,6 +101,8 @@ pub struct Positions {
     sin: Tensor,
     /// `[tokens, tokens so far]`, minus infinity where a token must not look; absent for a single token, which sees all.
     mask: Option<Tensor>,
+    /// The same for blocks with a window; absent while the window holds all tokens so far.
+    window_mask: Option<Tensor>,
 }
 
 impl Positions {
@@ -120,6 +123,7 @@ pub struct Block {
     query: Linear,
     key: Linear,
     value: Linear,
+    head_norms: Option<(RmsNorm, RmsNorm)>,
     output: Linear,
     mlp_norm: RmsNorm,
     gate: Linear,
@@ -128,21 +132,27 @@ pub struct Block {
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
+    windowed: bool,
 }
 
 impl Block {
-    /// Reads the weights of one block; `weights` stands at `model.layers.N`.
-    pub fn new(config: &ModelConfig, weights: VarBuilder) -> Result<Block> {
+    /// Reads the weights of block `number`; `weights` stands at `model.layers.N`.
+    pub fn new(config: &ModelConfig, number: usize, weights: VarBuilder) -> Result<Block> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query_size, kv_size) = (config.query_size(), config.kv_size());
         let (attention, mlp) = (weights.pp("self_attn"), weights.pp("mlp"));
-        let (in_attention, in_mlp) = (config.attention_bias, config.mlp_bias);
+        let (in_qkv, in_mlp) = (config.qkv_bias, config.mlp_bias);
+        let head_norm = |name: &str| RmsNorm::new(config.head_dim, config.rms_norm_eps, attention.pp(name));
         Ok(Block {
             attention_norm: RmsNorm::new(hidden, config.rms_norm_eps, weights.pp("input_layernorm"))?,
-            query: linear(hidden, query_size, in_attention, attention.pp("q_proj"))?,
-            key: linear(hidden, kv_size, in_attention, attention.pp("k_proj"))?,
-            value: linear(hidden, kv_size, in_attention, attention.pp("v_proj"))?,
-            output: linear(query_size, hidden, in_attention, attention.pp("o_proj"))?,
+            query: linear(hidden, query_size, in_qkv, attention.pp("q_proj"))?,
+            key: linear(hidden, kv_size, in_qkv, attention.pp("k_proj"))?,
+            value: linear(hidden, kv_size, in_qkv, attention.pp("v_proj"))?,
+            head_norms: match config.qk_norm {
+                true => Some((head_norm("q_norm")?, head_norm("k_norm")?)),
+                false => None,
+            },
+            output: linear(query_size, hidden, config.output_bias, attention.pp("o_proj"))?,
             mlp_norm: RmsNorm::new(hidden, config.rms_norm_eps, weights.pp("post_attention_layernorm"))?,
             gate: linear(hidden, inner, in_mlp, mlp.pp("gate_proj"))?,
             up: linear(hidden, inner, in_mlp, mlp.pp("up_proj"))?,
@@ -150,6 +160,7 @@ impl Block {
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
+            windowed: config.sliding_window.as_ref().is_some_and(|window| window.blocks.get(number) == Some(&true)),
         })
     }
 
@@ -167,8 +178,12 @@ impl Block {
         let heads = |projected: Tensor, count: usize| {
             projected.reshape((batch, tokens, count, self.head_dim))?.transpose(1, 2)?.contiguous()
         };
-        let query = positions.rotate(&heads(self.query.forward(x)?, self.heads)?)?;
-        let key = positions.rotate(&heads(self.key.forward(x)?, self.kv_heads)?)?;
+        let mut query = heads(self.query.forward(x)?, self.heads)?;
+        let mut key = heads(self.key.forward(x)?, self.kv_heads)?;
+        if let Some((of_query, of_key)) = &self.head_norms {
+            (query, key) = (of_query.forward(&query)?, of_key.forward(&key)?);
+        }
+        let (query, key) = (positions.rotate(&query)?, positions.rotate(&key)?);
         let value = heads(self.value.forward(x)?, self.kv_heads)?;
         let (key, value) = match cache {
             Some(cache) => cache.append(&key, &value)?,
@@ -181,7 +196,8 @@ impl Block {
         let query = (query * (1.0 / (self.head_dim as f64).sqrt()))?;
         let query = query.reshape((batch, self.kv_heads, group * tokens, self.head_dim))?;
         let mut scores = query.matmul(&key.transpose(2, 3)?)?;
-        if let Some(mask) = &positions.mask {
+        let window_mask = positions.window_mask.as_ref().filter(|_| self.windowed);
+        if let Some(mask) = window_mask.or(positions.mask.as_ref()) {
             let by_token = scores.reshape((batch * self.kv_heads * group, tokens, length))?.broadcast_add(mask)?;
             scores = by_token.reshape((batch, self.kv_heads, group * tokens, length))?;
         }

@@ -1,4 +1,4 @@
-//! The `config.json` of a Llama-family model, as Hugging Face writes it.
+//! The shape of a model, and the `config.json` in which Hugging Face transformers writes it.
 
 use std::path::Path;
 
@@ -16,8 +16,61 @@ const MAX_HEAD_DIM: usize = 1 << 10;
 const MAX_VOCABULARY: usize = 1 << 22;
 const MAX_CONTEXT: usize = 1 << 24;
 
+/// The families of models whose blocks are computed. One block serves them all; what differs is in [`ModelConfig`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// Llama 2 and 3, and what is built alike.
+    Llama,
+    /// Mistral: attention may be limited to a window.
+    Mistral,
+    /// Qwen2 and Qwen2.5: query, key and value have biases.
+    Qwen2,
+    /// Qwen3: every query and key head is normalised.
+    Qwen3,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Family; 4] = [Family::Llama, Family::Mistral, Family::Qwen2, Family::Qwen3];
+
+    /// The name that transformers writes as `model_type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Llama => "llama",
+            Family::Mistral => "mistral",
+            Family::Qwen2 => "qwen2",
+            Family::Qwen3 => "qwen3",
+        }
+    }
+
+    fn class(self) -> &'static str {
+        match self {
+            Family::Llama => "LlamaForCausalLM",
+            Family::Mistral => "MistralForCausalLM",
+            Family::Qwen2 => "Qwen2ForCausalLM",
+            Family::Qwen3 => "Qwen3ForCausalLM",
+        }
+    }
+
+    /// The names of all families, for messages.
+    pub(super) fn names() -> String {
+        Family::ALL.map(|family| format!("{:?}", family.name())).join(", ")
+    }
+}
+
+/// Attention that looks at the last tokens only (Longformer, arXiv 2004.05150; Mistral 7B, arXiv 2310.06825).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlidingWindow {
+    /// How many tokens a token sees, itself included.
+    pub tokens: usize,
+    /// For each block of the model whether the window applies to it.
+    pub blocks: Vec<bool>,
+}
+
 /// How the rotary frequencies are stretched for contexts longer than the model was first trained on.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum RopeScaling {
     /// Not at all.
     None,
@@ -37,11 +90,19 @@ pub enum RopeScaling {
         /// The context length, in tokens, before stretching.
         original_context: usize,
     },
+    /// Every frequency is divided by its own number, `head_dim / 2` of them, lowest dimension first. GGUF writes the
+    /// scaling of Llama 3.1 so.
+    Each {
+        /// The divisors, each above zero.
+        divisors: Vec<f32>,
+    },
 }
 
-/// The shape of a Llama-family model. Every number has been checked.
+/// The shape of a model. Every number has been checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
+    /// The family.
+    pub family: Family,
     /// Length of a hidden state.
     pub hidden_size: usize,
     /// Inner width of the feed-forward part.
@@ -66,10 +127,16 @@ pub struct ModelConfig {
     pub rope_scaling: RopeScaling,
     /// Whether the output head is the token embedding.
     pub tied_head: bool,
-    /// Whether the attention projections have biases.
-    pub attention_bias: bool,
+    /// Whether the projections to query, key and value have biases.
+    pub qkv_bias: bool,
+    /// Whether the projection of what attention mixed has a bias.
+    pub output_bias: bool,
     /// Whether the feed-forward projections have biases.
     pub mlp_bias: bool,
+    /// Whether each head of query and key is RMS-normalised before it is rotated.
+    pub qk_norm: bool,
+    /// The window of those blocks that do not see the whole text.
+    pub sliding_window: Option<SlidingWindow>,
     /// Token ids that end a text, as `config.json` gives them; ascending, without repetition.
     pub eos_token_ids: Vec<u32>,
     /// The token id that begins a text.
@@ -80,8 +147,8 @@ impl ModelConfig {
     /// Reads `config.json` of a model directory.
     ///
     /// # Errors
-    /// `not_found` without the file, `corrupt_data` when it is no configuration of a Llama model, `unsupported` when it
-    /// asks for something this version cannot compute; each names the file and the key.
+    /// `not_found` without the file, `corrupt_data` when it is no configuration of a model, `unsupported` when it asks for
+    /// a family or for something else that this version cannot compute; each names the file and the key.
     pub fn load(path: &Path) -> Result<ModelConfig> {
         let text = read_bounded(path, MAX_FILE)?;
         ModelConfig::parse(&text).map_err(|error| error.with_file(path))
@@ -95,63 +162,93 @@ impl ModelConfig {
             return Err(corrupt("config.json is not a JSON object"));
         };
         let keys = Keys(&map);
-        keys.refuse_other_families()?;
-        let hidden_size = keys.size("hidden_size", None, MAX_HIDDEN)?;
+        let family = keys.family()?;
+        let blocks = keys.size("num_hidden_layers", None, MAX_BLOCKS)?;
         let heads = keys.size("num_attention_heads", None, MAX_HEADS)?;
-        let kv_heads = keys.size("num_key_value_heads", Some(heads), MAX_HEADS)?;
-        if heads % kv_heads != 0 {
-            return Err(corrupt(format!(
-                "num_attention_heads is {heads}, no multiple of num_key_value_heads, {kv_heads}"
-            )));
+        let attention_bias = keys.flag("attention_bias")?.unwrap_or(family == Family::Qwen2);
+        let mlp_bias = keys.flag("mlp_bias")?.unwrap_or(false);
+        // transformers computes these families with or without biases whatever the key says.
+        if attention_bias != (family == Family::Qwen2) && matches!(family, Family::Mistral | Family::Qwen2) {
+            return Err(not_computed("attention_bias", attention_bias, family));
         }
-        let head_dim = match keys.get("head_dim") {
-            Some(_) => keys.size("head_dim", None, MAX_HEAD_DIM)?,
-            None if hidden_size % heads == 0 => hidden_size / heads,
-            None => {
-                return Err(corrupt(format!(
-                    "hidden_size is {hidden_size}, no multiple of num_attention_heads, {heads}, and head_dim is missing"
-                )));
+        if mlp_bias && family != Family::Llama {
+            return Err(not_computed("mlp_bias", mlp_bias, family));
+        }
+        let (rope_theta, rope_scaling) = keys.rope()?;
+        ModelConfig {
+            family,
+            hidden_size: keys.size("hidden_size", None, MAX_HIDDEN)?,
+            intermediate_size: keys.size("intermediate_size", None, MAX_INTERMEDIATE)?,
+            blocks,
+            heads,
+            kv_heads: keys.kv_heads(family, heads)?,
+            head_dim: keys.head_dim(family, heads)?,
+            vocab_size: keys.size("vocab_size", None, MAX_VOCABULARY)?,
+            max_context: keys.size("max_position_embeddings", Some(default_context(family)), MAX_CONTEXT)?,
+            rms_norm_eps: keys.number("rms_norm_eps", Some(1e-6), f64::MIN_POSITIVE, 1.0)?,
+            rope_theta,
+            rope_scaling,
+            tied_head: keys.flag("tie_word_embeddings")?.unwrap_or(false),
+            qkv_bias: attention_bias,
+            output_bias: attention_bias && family != Family::Qwen2,
+            mlp_bias,
+            qk_norm: family == Family::Qwen3,
+            sliding_window: keys.sliding_window(family, blocks)?,
+            eos_token_ids: token_ids(&map, "eos_token_id")?,
+            bos_token_id: token_ids(&map, "bos_token_id")?.first().copied(),
+        }
+        .checked()
+    }
+
+    /// The configuration, if its numbers are in range and fit each other.
+    pub(super) fn checked(self) -> Result<ModelConfig> {
+        for (what, number, max) in [
+            ("length of a hidden state", self.hidden_size, MAX_HIDDEN),
+            ("width of the feed-forward part", self.intermediate_size, MAX_INTERMEDIATE),
+            ("number of blocks", self.blocks, MAX_BLOCKS),
+            ("number of heads", self.heads, MAX_HEADS),
+            ("number of key/value heads", self.kv_heads, MAX_HEADS),
+            ("size of the vocabulary", self.vocab_size, MAX_VOCABULARY),
+            ("length of the context", self.max_context, MAX_CONTEXT),
+        ] {
+            if !(1..=max).contains(&number) {
+                return Err(corrupt(format!("the {what} is {number}, no whole number from 1 to {max}")));
             }
-        };
-        if head_dim % 2 != 0 || head_dim > MAX_HEAD_DIM {
+        }
+        let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
+        if heads % kv_heads != 0 {
+            return Err(corrupt(format!("{heads} heads are no multiple of {kv_heads} key/value heads")));
+        }
+        if head_dim == 0 || head_dim % 2 != 0 || head_dim > MAX_HEAD_DIM {
             return Err(corrupt(format!(
                 "a head of length {head_dim} cannot be rotated; it must be even, at most {MAX_HEAD_DIM}"
             )));
         }
-        let max_context = keys.size("max_position_embeddings", Some(2048), MAX_CONTEXT)?;
-        let (rope_theta, rope_scaling) = keys.rope()?;
-        Ok(ModelConfig {
-            hidden_size,
-            intermediate_size: keys.size("intermediate_size", None, MAX_INTERMEDIATE)?,
-            blocks: keys.size("num_hidden_layers", None, MAX_BLOCKS)?,
-            heads,
-            kv_heads,
-            head_dim,
-            vocab_size: keys.size("vocab_size", None, MAX_VOCABULARY)?,
-            max_context,
-            rms_norm_eps: keys.number("rms_norm_eps", Some(1e-6), f64::MIN_POSITIVE, 1.0)?,
-            rope_theta,
-            rope_scaling,
-            tied_head: keys.flag("tie_word_embeddings")?,
-            attention_bias: keys.flag("attention_bias")?,
-            mlp_bias: keys.flag("mlp_bias")?,
-            eos_token_ids: token_ids(&map, "eos_token_id")?,
-            bos_token_id: token_ids(&map, "bos_token_id")?.first().copied(),
-        })
+        Ok(self)
     }
 
     /// What decides the model's values, in a form that never changes: it goes into the model's id.
     pub(super) fn fingerprint(&self) -> String {
-        let scaling = match self.rope_scaling {
+        let scaling = match &self.rope_scaling {
             RopeScaling::None => "none".to_string(),
             RopeScaling::Linear { factor } => format!("linear {:08x}", factor.to_bits()),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
                 let bits = [factor, low_freq_factor, high_freq_factor].map(|value| format!("{:08x}", value.to_bits()));
                 format!("llama3 {} {original_context}", bits.join(" "))
             }
+            RopeScaling::Each { divisors } => {
+                let bits: Vec<String> = divisors.iter().map(|value| format!("{:08x}", value.to_bits())).collect();
+                format!("each {}", bits.join(" "))
+            }
         };
+        let window = self.sliding_window.as_ref().map_or_else(String::new, |window| {
+            let blocks: String = window.blocks.iter().map(|windowed| if *windowed { '1' } else { '0' }).collect();
+            format!(" window {} {blocks}", window.tokens)
+        });
+        // Biases of the output and norms of the heads follow from the family and from what is written here.
         format!(
-            "llama {} {} {} {} {} {} {} eps {:016x} theta {:08x} scaling {scaling} tied {} biases {} {}",
+            "{} {} {} {} {} {} {} {} eps {:016x} theta {:08x} scaling {scaling} tied {} biases {} {}{window}",
+            self.family.name(),
             self.hidden_size,
             self.intermediate_size,
             self.blocks,
@@ -162,7 +259,7 @@ impl ModelConfig {
             self.rms_norm_eps.to_bits(),
             self.rope_theta.to_bits(),
             self.tied_head,
-            self.attention_bias,
+            self.qkv_bias,
             self.mlp_bias
         )
     }
@@ -212,8 +309,21 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 fn corrupt(message: impl Into<String>) -> Error {
-    Error::corrupt_data(message)
-        .with_remedy("use the config.json that belongs to the weights, as Hugging Face transformers writes it")
+    Error::corrupt_data(message).with_remedy("use the configuration that belongs to the weights, as it was published")
+}
+
+fn not_computed(key: &'static str, value: impl std::fmt::Display, family: Family) -> Error {
+    Error::unsupported(format!("{key} is {value}, which this version does not compute for {:?}", family.name()))
+        .with("key", key)
+}
+
+/// What transformers takes when `max_position_embeddings` is missing.
+fn default_context(family: Family) -> usize {
+    match family {
+        Family::Llama => 2048,
+        Family::Mistral => 131_072,
+        Family::Qwen2 | Family::Qwen3 => 32_768,
+    }
 }
 
 /// A value for a message, however long it is.
@@ -256,31 +366,100 @@ impl Keys<'_> {
         }
     }
 
-    fn flag(&self, key: &str) -> Result<bool> {
-        match self.get(key) {
-            None => Ok(false),
-            Some(value) => {
-                value.as_bool().ok_or_else(|| corrupt(format!("{key} is {}, not true or false", short(value))))
-            }
+    fn flag(&self, key: &str) -> Result<Option<bool>> {
+        let flag = |value: &Value| {
+            value.as_bool().ok_or_else(|| corrupt(format!("{key} is {}, not true or false", short(value))))
+        };
+        self.get(key).map(flag).transpose()
+    }
+
+    /// Without the key, transformers takes a number of the family; with null, as many as there are query heads.
+    fn kv_heads(&self, family: Family, heads: usize) -> Result<usize> {
+        let default = match (self.0.contains_key("num_key_value_heads"), family) {
+            (true, _) | (false, Family::Llama) => heads,
+            (false, Family::Mistral) => 8,
+            (false, Family::Qwen2 | Family::Qwen3) => 32,
+        };
+        self.size("num_key_value_heads", Some(default), MAX_HEADS)
+    }
+
+    fn head_dim(&self, family: Family, heads: usize) -> Result<usize> {
+        let hidden = self.size("hidden_size", None, MAX_HIDDEN)?;
+        match self.get("head_dim") {
+            Some(_) => self.size("head_dim", None, MAX_HEAD_DIM),
+            None if family == Family::Qwen3 => Ok(128),
+            None if hidden % heads == 0 => Ok(hidden / heads),
+            None => Err(corrupt(format!(
+                "hidden_size is {hidden}, no multiple of num_attention_heads, {heads}, and head_dim is missing"
+            ))),
         }
     }
 
-    fn refuse_other_families(&self) -> Result<()> {
+    fn sliding_window(&self, family: Family, blocks: usize) -> Result<Option<SlidingWindow>> {
+        // Null means no window, while a missing key means the default of transformers.
+        let tokens = match self.0.get("sliding_window") {
+            Some(Value::Null) => None,
+            _ => Some(self.size("sliding_window", Some(4096), MAX_CONTEXT)?),
+        };
+        let windowed = match family {
+            Family::Llama => match self.get("sliding_window") {
+                None => return Ok(None),
+                Some(value) => return Err(not_computed("sliding_window", short(value), family)),
+            },
+            Family::Mistral => match self.get("layer_types") {
+                None => vec![true; blocks],
+                Some(value) => return Err(not_computed("layer_types", short(value), family)),
+            },
+            Family::Qwen2 | Family::Qwen3 => {
+                let used = self.flag("use_sliding_window")?.unwrap_or(false);
+                self.qwen_layers(tokens.filter(|_| used), blocks)?
+            }
+        };
+        let window = tokens.map(|tokens| SlidingWindow { tokens, blocks: windowed });
+        Ok(window.filter(|window| window.blocks.contains(&true)))
+    }
+
+    /// Which blocks have a window: by name, or from `max_window_layers` on.
+    fn qwen_layers(&self, window: Option<usize>, blocks: usize) -> Result<Vec<bool>> {
+        let Some(value) = self.get("layer_types") else {
+            let first = self.number("max_window_layers", Some(28.0), 0.0, 1e6)? as usize;
+            return Ok((0..blocks).map(|block| window.is_some() && block >= first).collect());
+        };
+        let list = value
+            .as_array()
+            .filter(|list| list.len() == blocks)
+            .ok_or_else(|| corrupt(format!("layer_types is {}, no list of {blocks} names", short(value))))?;
+        let windowed = |name: &Value| match name.as_str() {
+            Some("full_attention") => Ok(false),
+            Some("sliding_attention") if window.is_some() => Ok(true),
+            Some("sliding_attention") => Err(corrupt("layer_types names sliding_attention, but there is no window")),
+            _ => Err(Error::unsupported(format!(
+                "layer_types names {}, which this version does not compute",
+                short(name)
+            ))
+            .with("key", "layer_types")),
+        };
+        list.iter().map(windowed).collect()
+    }
+
+    fn family(&self) -> Result<Family> {
+        let named = |name: &str| Family::ALL.into_iter().find(|family| family.name() == name);
         let family = match self.get("model_type") {
-            Some(value) => value.as_str().unwrap_or_default() == "llama",
+            Some(value) => value.as_str().and_then(named),
             None => self
                 .get("architectures")
                 .and_then(Value::as_array)
-                .is_some_and(|list| list.iter().any(|name| name == "LlamaForCausalLM")),
+                .and_then(|list| Family::ALL.into_iter().find(|family| list.iter().any(|name| name == family.class()))),
         };
-        if !family {
+        let Some(family) = family else {
             let found = self.get("model_type").or(self.get("architectures")).map(short);
             return Err(Error::unsupported(format!(
-                "model_type is {}; this version computes blocks of the family \"llama\" only",
-                found.as_deref().unwrap_or("missing")
+                "model_type is {}; this version computes the families {}",
+                found.as_deref().unwrap_or("missing"),
+                Family::names()
             ))
             .with("key", "model_type"));
-        }
+        };
         if let Some(quantised) = self.get("quantization_config") {
             return Err(Error::unsupported(format!(
                 "quantization_config is {}; weights must be f32, f16 or bf16",
@@ -289,13 +468,12 @@ impl Keys<'_> {
             .with("key", "quantization_config"));
         }
         match self.get("hidden_act") {
-            None => Ok(()),
-            Some(value) if value == "silu" => Ok(()),
-            Some(value) => Err(Error::unsupported(format!(
-                "hidden_act is {}; the Llama family computes with \"silu\"",
-                short(value)
-            ))
-            .with("key", "hidden_act")),
+            None => Ok(family),
+            Some(value) if value == "silu" => Ok(family),
+            Some(value) => {
+                Err(Error::unsupported(format!("hidden_act is {}; this version computes with \"silu\"", short(value)))
+                    .with("key", "hidden_act"))
+            }
         }
     }
 
@@ -424,7 +602,10 @@ mod tests {
     fn what_this_version_does_not_compute_is_named() {
         for (key, value, named) in [
             ("hidden_act", json!("gelu"), "hidden_act"),
-            ("model_type", json!("qwen2"), "model_type"),
+            ("model_type", json!("qwen3_moe"), "model_type"),
+            ("sliding_window", json!(4096), "sliding_window"),
+            ("rope_scaling", json!({"rope_type": "dynamic", "factor": 2.0}), "rope_scaling.rope_type"),
+            ("rope_scaling", json!({"rope_type": "longrope"}), "rope_scaling.rope_type"),
             ("rope_scaling", json!({"type": "yarn", "factor": 4.0}), "rope_scaling.rope_type"),
             ("rope_parameters", json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor"),
             ("quantization_config", json!({"bits": 4}), "quantization_config"),
@@ -432,6 +613,57 @@ mod tests {
             let error = with(key, value).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Unsupported);
             assert_eq!(error.context()["key"], named);
+        }
+    }
+
+    fn family(name: &str, keys: Value) -> Result<ModelConfig> {
+        let mut config = base();
+        config["model_type"] = name.into();
+        config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        ModelConfig::parse(config.to_string().as_bytes())
+    }
+
+    #[test]
+    fn each_family_has_its_own_biases_norms_and_defaults() {
+        let qwen2 = family("qwen2", json!({"use_sliding_window": false, "sliding_window": 131072})).unwrap();
+        assert_eq!((qwen2.qkv_bias, qwen2.output_bias, qwen2.qk_norm), (true, false, false));
+        assert_eq!((qwen2.head_dim, qwen2.max_context, qwen2.sliding_window), (16, 32_768, None));
+        let qwen3 = family("qwen3", json!({"attention_bias": true})).unwrap();
+        assert_eq!((qwen3.qkv_bias, qwen3.output_bias, qwen3.qk_norm, qwen3.head_dim), (true, true, true, 128));
+        let mistral = family("mistral", json!({"num_attention_heads": 16, "num_key_value_heads": null})).unwrap();
+        assert_eq!((mistral.qkv_bias, mistral.kv_heads, mistral.max_context), (false, 16, 131_072));
+        let by_class = json!({"model_type": null, "architectures": ["Qwen3ForCausalLM"]});
+        assert_eq!(family("", by_class).unwrap().family, Family::Qwen3);
+        let ids = Family::ALL.map(|of| family(of.name(), json!({})).unwrap().fingerprint());
+        assert!(ids.iter().zip(Family::ALL).all(|(id, of)| id.starts_with(of.name())));
+    }
+
+    #[test]
+    fn a_window_applies_to_the_blocks_that_the_family_gives_it() {
+        let window = |name: &str, keys: Value| family(name, keys).unwrap().sliding_window;
+        let of = |tokens, blocks: [bool; 2]| Some(SlidingWindow { tokens, blocks: blocks.to_vec() });
+        assert_eq!(window("mistral", json!({"sliding_window": 8})), of(8, [true, true]));
+        assert_eq!(window("mistral", json!({"sliding_window": null})), None);
+        assert_eq!(window("mistral", json!({})), of(4096, [true, true]));
+        let used = json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 1});
+        assert_eq!(window("qwen2", used.clone()), of(8, [false, true]));
+        let named = json!({"use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention"]});
+        assert_eq!(window("qwen3", named), of(4096, [true, false]));
+        assert_ne!(family("qwen2", used).unwrap().fingerprint(), family("qwen2", json!({})).unwrap().fingerprint());
+        for (key, value, code) in [
+            ("layer_types", json!(["sliding_attention", "full_attention"]), ErrorCode::CorruptData),
+            ("layer_types", json!(["full_attention"]), ErrorCode::CorruptData),
+            ("layer_types", json!(["linear_attention", "full_attention"]), ErrorCode::Unsupported),
+            ("use_sliding_window", json!("no"), ErrorCode::CorruptData),
+            ("attention_bias", json!(false), ErrorCode::Unsupported),
+            ("mlp_bias", json!(true), ErrorCode::Unsupported),
+        ] {
+            let error = family("qwen2", json!({ key: value })).unwrap_err();
+            assert_eq!(error.code(), code, "{key}: {error}");
+        }
+        for key in ["attention_bias", "layer_types"] {
+            let error = family("mistral", json!({ key: key == "attention_bias" })).unwrap_err();
+            assert_eq!(error.context()["key"], key);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The forward pass of the Llama family, in the two parts that may live on different machines: a span of blocks, and
+//! The forward pass of Llama and of the families that are built like it, in the two parts that may live on different machines: a span of blocks, and
 //! the ends (token embedding, final normalisation, output head).
 
 use std::ops::Range;
@@ -26,7 +26,8 @@ impl Span {
             bail!("blocks {}..{} of a model with {} blocks", range.start, range.end, config.blocks);
         }
         let layers = weights.pp("model.layers");
-        let blocks = range.clone().map(|number| Block::new(config, layers.pp(number))).collect::<Result<_>>()?;
+        let blocks =
+            range.clone().map(|number| Block::new(config, number, layers.pp(number))).collect::<Result<_>>()?;
         Ok(Span { rope: Rope::new(config), first: range.start, blocks })
     }
 

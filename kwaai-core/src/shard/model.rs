@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
 use super::config::ModelConfig;
+use super::gguf::Gguf;
 use super::llama::{Ends, Span};
 use super::template::ChatTemplate;
 use super::tokens::{Tokens, end_of_text};
@@ -58,7 +59,7 @@ impl fmt::Debug for Model {
 
 impl Model {
     /// Reads what `options` asks for; blocks the thread.
-    pub(super) fn load(dir: &Path, options: &LoadOptions, files: &Files) -> Result<Model> {
+    pub(super) fn load(options: &LoadOptions, files: &Files) -> Result<Model> {
         let blocks = match &options.blocks {
             Blocks::All => Some(0..files.config.blocks),
             Blocks::None => None,
@@ -69,12 +70,12 @@ impl Model {
         let span = blocks.map(|range| Span::new(&files.config, range, &weights)).transpose().map_err(assembled)?;
         Ok(Model(Arc::new(Inner {
             id: files.id.clone(),
-            name: dir.file_name().map_or_else(|| files.id.clone(), |name| name.to_string_lossy().into_owned()),
+            name: files.source.name().unwrap_or_else(|| files.id.clone()),
             ends: Ends::new(&files.config, &weights).map_err(assembled)?,
             span: span.map(Arc::new),
-            tokens: Tokens::load(dir, &files.config)?,
-            template: ChatTemplate::load(dir)?,
-            end_of_text: end_of_text(dir, &files.config)?,
+            tokens: files.source.tokens(&files.config)?,
+            template: files.source.template()?,
+            end_of_text: files.source.end_of_text(&files.config)?,
             config: files.config.clone(),
         })))
     }
@@ -85,7 +86,7 @@ impl Model {
         &self.0.id
     }
 
-    /// The name of the directory that it was loaded from, for people.
+    /// The name of the directory or file that it was loaded from, for people.
     pub fn name(&self) -> &str {
         &self.0.name
     }
@@ -103,10 +104,10 @@ impl Model {
     /// The tokenizer.
     ///
     /// # Errors
-    /// `unsupported` when the model directory has no `tokenizer.json`.
+    /// `unsupported` when the model directory has no `tokenizer.json`, or the GGUF file no vocabulary.
     pub fn tokens(&self) -> Result<&Tokens> {
         self.0.tokens.as_ref().ok_or_else(|| {
-            Error::unsupported(format!("{} has no tokenizer.json, so it reads and writes no text", self.0.name))
+            Error::unsupported(format!("{} has no tokenizer, so it reads and writes no text", self.0.name))
                 .with_remedy("put the model's tokenizer.json beside its weights")
         })
     }
@@ -149,8 +150,67 @@ impl Model {
     }
 }
 
-/// A model directory whose headers have been read and whose id is known.
+/// Where a model is: a directory as Hugging Face lays it out, or one GGUF file.
+pub(super) enum Source {
+    Directory(PathBuf),
+    Gguf(PathBuf, Box<Gguf>),
+}
+
+impl Source {
+    pub fn open(path: &Path) -> Result<Source> {
+        match Gguf::is_at(path) {
+            true => Ok(Source::Gguf(path.to_path_buf(), Box::new(Gguf::open(path)?))),
+            false => Ok(Source::Directory(path.to_path_buf())),
+        }
+    }
+
+    pub fn config(&self) -> Result<ModelConfig> {
+        match self {
+            Source::Directory(dir) => ModelConfig::load(&dir.join("config.json")),
+            Source::Gguf(_, gguf) => gguf.config(),
+        }
+    }
+
+    pub fn weights(&self, config: &ModelConfig) -> Result<Weights> {
+        match self {
+            Source::Directory(dir) => Weights::open(dir),
+            Source::Gguf(_, gguf) => gguf.weights(config),
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        let name = match self {
+            Source::Directory(dir) => dir.file_name(),
+            Source::Gguf(file, _) => file.file_stem(),
+        };
+        name.map(|name| name.to_string_lossy().into_owned())
+    }
+
+    fn tokens(&self, config: &ModelConfig) -> Result<Option<Tokens>> {
+        match self {
+            Source::Directory(dir) => Tokens::load(dir, config),
+            Source::Gguf(_, gguf) => gguf.tokens(config),
+        }
+    }
+
+    fn template(&self) -> Result<ChatTemplate> {
+        match self {
+            Source::Directory(dir) => ChatTemplate::load(dir),
+            Source::Gguf(_, gguf) => gguf.template(),
+        }
+    }
+
+    fn end_of_text(&self, config: &ModelConfig) -> Result<Vec<u32>> {
+        match self {
+            Source::Directory(dir) => end_of_text(dir, config),
+            Source::Gguf(..) => Ok(config.eos_token_ids.clone()),
+        }
+    }
+}
+
+/// A model whose headers have been read and whose id is known.
 pub(super) struct Files {
+    pub source: Source,
     pub config: ModelConfig,
     pub weights: Weights,
     pub id: String,
@@ -159,7 +219,7 @@ pub(super) struct Files {
 impl Files {
     /// The id of a model with this digest.
     pub fn id_of(config: &ModelConfig, digest: &str) -> String {
-        format!("llama-{}x{}-{}", config.blocks, config.hidden_size, &digest[..32.min(digest.len())])
+        format!("{}-{}x{}-{}", config.family.name(), config.blocks, config.hidden_size, &digest[..32.min(digest.len())])
     }
 
     /// Reads a span of blocks for serving; blocks the thread.

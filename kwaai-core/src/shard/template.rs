@@ -14,6 +14,9 @@ use crate::{Error, Result};
 
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 const NAME: &str = "chat";
+/// Steps of a template; a real one takes about a hundred for each message. A template comes with a model, and may be made
+/// to have no end.
+const MAX_STEPS: u64 = 10_000_000;
 
 /// Turns a conversation into the text that the model was trained to continue.
 pub struct ChatTemplate {
@@ -70,13 +73,18 @@ impl ChatTemplate {
             };
             (path, source)
         };
-        let environment = match source {
-            None => None,
-            Some(source) => {
-                Some(environment(source).map_err(|error| corrupt(&file, format!("{error:#}")).with_source(error))?)
-            }
-        };
-        Ok(ChatTemplate { environment, bos: token("bos_token"), eos: token("eos_token"), file })
+        ChatTemplate::new(source, token("bos_token"), token("eos_token"), &file)
+    }
+
+    /// A template that came from `file`, with the texts of the tokens that begin and end a text.
+    pub(super) fn new(source: Option<String>, bos: String, eos: String, file: &Path) -> Result<ChatTemplate> {
+        let environment = source.map(environment).transpose().map_err(|error| {
+            Error::corrupt_data(format!("the chat template is broken: {error:#}"))
+                .with_file(file)
+                .with_remedy("fetch the file again")
+                .with_source(error)
+        })?;
+        Ok(ChatTemplate { environment, bos, eos, file: file.to_path_buf() })
     }
 
     /// The text of a conversation, ending where the model's turn begins; `now` is what `strftime_now` writes.
@@ -134,6 +142,7 @@ fn environment(source: String) -> std::result::Result<Environment<'static>, mini
     // As transformers sets Jinja up.
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_unknown_method_callback(python_method);
+    environment.set_fuel(Some(MAX_STEPS));
     environment.add_function("raise_exception", |message: String| -> std::result::Result<Jinja, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
@@ -254,6 +263,42 @@ mod tests {
         let error = template.render(&conversation(), Timestamp::UNIX_EPOCH).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unsupported);
         assert!(error.context().contains_key("remedy"));
+    }
+
+    #[test]
+    fn a_template_without_an_end_is_stopped() {
+        let source = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}";
+        let template = template(json!({"chat_template": source})).unwrap();
+        let error = template.render(&[ChatMessage::user("a")], Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    }
+
+    /// What the templates of the families do in Jinja, and what Python's jinja2 3.1 makes of it in the setting of
+    /// transformers.
+    #[test]
+    fn the_idioms_of_the_families_templates_give_what_jinja2_gives() {
+        let cases: Vec<Value> = serde_json::from_str(include_str!("../../tests/golden/chat_templates.json")).unwrap();
+        assert!(cases.len() >= 4);
+        for case in cases {
+            let template = template(json!({
+                "chat_template": case["template"], "bos_token": case["bos_token"], "eos_token": case["eos_token"]
+            }))
+            .unwrap();
+            for turn in case["conversations"].as_array().unwrap() {
+                let messages: Vec<ChatMessage> = turn["messages"].as_array().unwrap().iter().map(message).collect();
+                let prompt = template.render(&messages, Timestamp::UNIX_EPOCH).unwrap();
+                assert_eq!(prompt.text, turn["text"], "{}", case["family"]);
+            }
+        }
+    }
+
+    fn message(value: &Value) -> ChatMessage {
+        let content = value["content"].as_str().unwrap();
+        match value["role"].as_str().unwrap() {
+            "system" => ChatMessage::system(content),
+            "user" => ChatMessage::user(content),
+            _ => ChatMessage::assistant(content),
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Weights from safetensors files: one file or several with an index; f32, f16 or bf16.
+//! Weights of a model: safetensors files, one or several with an index, or a GGUF file. Whatever they are written in, they
+//! are computed in f32.
 //!
 //! Only the tensors that are asked for are read, by position. Every name and shape is compared with what the
 //! configuration promises before the first value is read.
 
-use std::collections::{BTreeMap, HashMap};
+mod encoding;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -16,6 +19,7 @@ use safetensors::tensor::Metadata;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use self::encoding::Encoding;
 use super::config::{ModelConfig, read_bounded};
 use crate::{Error, Result};
 
@@ -56,34 +60,43 @@ pub fn expected(config: &ModelConfig, parts: &Parts) -> Vec<(String, Vec<usize>)
                 tensors.push((format!("model.layers.{block}.{name}.bias"), vec![outputs]));
             }
         };
-        linear("self_attn.q_proj", query, hidden, config.attention_bias);
-        linear("self_attn.k_proj", kv, hidden, config.attention_bias);
-        linear("self_attn.v_proj", kv, hidden, config.attention_bias);
-        linear("self_attn.o_proj", hidden, query, config.attention_bias);
+        linear("self_attn.q_proj", query, hidden, config.qkv_bias);
+        linear("self_attn.k_proj", kv, hidden, config.qkv_bias);
+        linear("self_attn.v_proj", kv, hidden, config.qkv_bias);
+        linear("self_attn.o_proj", hidden, query, config.output_bias);
         linear("mlp.gate_proj", inner, hidden, config.mlp_bias);
         linear("mlp.up_proj", inner, hidden, config.mlp_bias);
         linear("mlp.down_proj", hidden, inner, config.mlp_bias);
         for name in ["input_layernorm", "post_attention_layernorm"] {
             tensors.push((format!("model.layers.{block}.{name}.weight"), vec![hidden]));
         }
+        if config.qk_norm {
+            for name in ["self_attn.q_norm", "self_attn.k_norm"] {
+                tensors.push((format!("model.layers.{block}.{name}.weight"), vec![config.head_dim]));
+            }
+        }
     }
     tensors
 }
 
-/// Where one tensor lies.
-#[derive(Debug, Clone)]
-struct Place {
-    file: PathBuf,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    start: u64,
-    bytes: usize,
+/// Where one tensor lies, and how it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub file: PathBuf,
+    /// The encoding, or the name of one that is not read.
+    pub encoding: std::result::Result<Encoding, String>,
+    pub shape: Vec<usize>,
+    pub start: u64,
+    pub bytes: usize,
+    /// The rows of each head of this length are written as pairs, first element beside second, and not as halves.
+    pub paired: Option<usize>,
 }
 
-/// The tensors of a model directory, known by their headers.
+/// The tensors of a model, known by their headers.
 #[derive(Debug)]
 pub struct Weights {
-    dir: PathBuf,
+    /// The directory or the file.
+    root: PathBuf,
     tensors: BTreeMap<String, Place>,
 }
 
@@ -118,14 +131,21 @@ impl Weights {
             }
             tensors = read_header(&single)?;
         }
-        Ok(Weights { dir: dir.to_path_buf(), tensors })
+        Ok(Weights { root: dir.to_path_buf(), tensors })
+    }
+
+    /// Tensors that were found otherwise, by the names of Hugging Face transformers.
+    pub(super) fn found(root: &Path, tensors: BTreeMap<String, Place>) -> Weights {
+        Weights { root: root.to_path_buf(), tensors }
     }
 
     /// Reads the tensors of `parts` into memory as f32.
     ///
     /// # Errors
-    /// `corrupt_data` naming file, tensor, expected and found shape; `unsupported` for a type other than f32, f16, bf16.
+    /// `corrupt_data` naming file, tensor, expected and found shape; `unsupported` for values written in a way that is not
+    /// an [`Encoding`], and for a tensor of a block that the configuration has no use for.
     pub fn load(&self, config: &ModelConfig, parts: &Parts) -> Result<VarBuilder<'static>> {
+        self.refuse_others(config)?;
         let wanted = expected(config, parts);
         let places: Vec<&Place> = wanted.iter().map(|(name, shape)| self.check(name, shape)).collect::<Result<_>>()?;
         let mut loaded = HashMap::with_capacity(wanted.len());
@@ -141,6 +161,7 @@ impl Weights {
     /// The sha256 of everything that decides what the model computes: the configuration, and name, type, shape and
     /// bytes of each tensor, in the order of their names. How the tensors are spread over files does not count.
     pub fn digest(&self, config: &ModelConfig) -> Result<String> {
+        self.refuse_others(config)?;
         let mut hash = Sha256::new();
         hash.update(config.fingerprint());
         let mut piece = vec![0; PIECE];
@@ -149,7 +170,8 @@ impl Weights {
         wanted.sort();
         for (name, shape) in wanted {
             let place = self.check(&name, &shape)?;
-            hash.update(format!("{name} {:?} {shape:?}\n", place.dtype));
+            let (encoding, paired) = (written(&name, place)?, if place.paired.is_some() { " paired" } else { "" });
+            hash.update(format!("{name} {encoding:?} {shape:?}{paired}\n"));
             read_pieces(place, &mut piece, |bytes| hash.update(bytes))?;
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -167,13 +189,39 @@ impl Weights {
         files.into_iter().map(|path| stamp(path).map_err(|error| Error::file("read", path, error))).collect()
     }
 
+    /// A block that has more tensors than its configuration asks for is of another make: computed without them it would
+    /// answer, and wrongly.
+    fn refuse_others(&self, config: &ModelConfig) -> Result<()> {
+        let whole = expected(config, &Parts { blocks: 0..config.blocks, ends: true });
+        let known: HashSet<&str> = whole.iter().map(|(name, _)| name.as_str()).collect();
+        let other = self.tensors.iter().find(|(name, _)| {
+            let of_a_block = name.starts_with("model.layers.") && !known.contains(name.as_str());
+            // Old files store the rotary frequencies, which follow from the configuration.
+            of_a_block && !name.ends_with(".rotary_emb.inv_freq")
+        });
+        match other {
+            None => Ok(()),
+            Some((name, place)) => Err(Error::unsupported(format!(
+                "tensor {name} is no part of a {:?} model with {} blocks",
+                config.family.name(),
+                config.blocks
+            ))
+            .with_file(&place.file)
+            .with("tensor", name)
+            .with_remedy("use the configuration and the weights of the same model")),
+        }
+    }
+
     fn check(&self, name: &str, shape: &[usize]) -> Result<&Place> {
         let Some(place) = self.tensors.get(name) else {
-            return Err(Error::corrupt_data(format!("{} has no tensor {name} of shape {shape:?}", self.dir.display()))
-                .with_file(&self.dir)
-                .with("tensor", name)
-                .with("expected", format!("{shape:?}"))
-                .with_remedy(REMEDY));
+            return Err(Error::corrupt_data(format!(
+                "{} has no tensor {name} of shape {shape:?}",
+                self.root.display()
+            ))
+            .with_file(&self.root)
+            .with("tensor", name)
+            .with("expected", format!("{shape:?}"))
+            .with_remedy(REMEDY));
         };
         let problem = |error: Error| error.with_file(&place.file).with("tensor", name);
         if place.shape != shape {
@@ -185,12 +233,18 @@ impl Weights {
             .with("found", format!("{:?}", place.shape))
             .with_remedy("use the config.json and the weights of the same model"));
         }
-        match place.dtype {
-            Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(place),
-            other => Err(problem(Error::unsupported(format!("tensor {name} is of type {other:?}")))
-                .with_remedy("use weights in f32, f16 or bf16")),
-        }
+        written(name, place)?;
+        Ok(place)
     }
+}
+
+fn written(name: &str, place: &Place) -> Result<Encoding> {
+    place.encoding.clone().map_err(|other| {
+        Error::unsupported(format!("tensor {name} is written as {other}, which this version does not read"))
+            .with_file(&place.file)
+            .with("tensor", name)
+            .with_remedy("use weights in F32, F16 or BF16, or a GGUF file in Q8_0, Q4_0, Q4_K or Q6_K as well")
+    })
 }
 
 /// The files that an index names, each with its tensors.
@@ -245,10 +299,16 @@ fn read_header(path: &Path) -> Result<BTreeMap<String, Place>> {
         let (start, end) = info.data_offsets;
         let place = Place {
             file: path.to_path_buf(),
-            dtype: info.dtype,
+            encoding: match info.dtype {
+                Dtype::F32 => Ok(Encoding::F32),
+                Dtype::F16 => Ok(Encoding::F16),
+                Dtype::BF16 => Ok(Encoding::BF16),
+                other => Err(format!("{other:?}")),
+            },
             shape: info.shape.clone(),
             start: 8 + length + start as u64,
             bytes: end - start,
+            paired: None,
         };
         (name, place)
     });
@@ -270,22 +330,33 @@ fn read_pieces(place: &Place, piece: &mut [u8], mut take: impl FnMut(&[u8])) -> 
     Ok(())
 }
 
-fn read_values(name: &str, place: &Place) -> Result<Vec<f32>> {
+/// All values of a tensor as f32, in the order in which transformers has them.
+pub(super) fn read_values(name: &str, place: &Place) -> Result<Vec<f32>> {
+    let encoding = written(name, place)?;
     let mut values = Vec::with_capacity(place.shape.iter().product());
-    let mut piece = vec![0; PIECE.min(place.bytes)];
-    let halves = |bytes: &[u8], convert: fn([u8; 2]) -> f32, values: &mut Vec<f32>| {
-        values.extend(bytes.as_chunks().0.iter().map(|half| convert(*half)));
-    };
-    read_pieces(place, &mut piece, |bytes| match place.dtype {
-        Dtype::F16 => halves(bytes, |half| half::f16::from_le_bytes(half).to_f32(), &mut values),
-        Dtype::BF16 => halves(bytes, |half| half::bf16::from_le_bytes(half).to_f32(), &mut values),
-        _ => values.extend(bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value))),
-    })?;
+    let whole_blocks = PIECE / encoding.bytes() * encoding.bytes();
+    let mut piece = vec![0; whole_blocks.min(place.bytes)];
+    read_pieces(place, &mut piece, |bytes| encoding.decode(bytes, &mut values))?;
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
         return Err(Error::corrupt_data(format!("tensor {name} is not finite at index {index}"))
             .with_file(&place.file)
             .with("tensor", name)
             .with_remedy(REMEDY));
     }
-    Ok(values)
+    Ok(match place.paired {
+        Some(head_dim) => halves(&values, place.shape.get(1).copied().unwrap_or(1), head_dim),
+        None => values,
+    })
+}
+
+/// Puts the rows of each head, written in the order 0, half, 1, half + 1, …, into the order 0, 1, 2, ….
+fn halves(values: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
+    let heads = values.chunks_exact(head_dim * columns);
+    heads
+        .flat_map(|head| {
+            let half = |offset: usize| head.chunks_exact(columns).skip(offset).step_by(2).flatten();
+            half(0).chain(half(1))
+        })
+        .copied()
+        .collect()
 }

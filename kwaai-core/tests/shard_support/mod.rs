@@ -29,6 +29,22 @@ pub fn config(blocks: usize, heads: usize, kv_heads: usize, head_dim: usize, tie
     })
 }
 
+/// The same of another family, with what the family is known for.
+pub fn of_family(family: &str, blocks: usize) -> Value {
+    let mut config = config(blocks, 4, 2, 6, family != "qwen2");
+    config["model_type"] = family.into();
+    match family {
+        "mistral" => config["sliding_window"] = json!(40),
+        "qwen2" => {
+            config["use_sliding_window"] = json!(true);
+            config["sliding_window"] = json!(30);
+            config["max_window_layers"] = json!(1);
+        }
+        _ => {}
+    }
+    config
+}
+
 /// Names and shapes of the tensors of such a model.
 pub fn tensors(config: &Value) -> Vec<(String, Vec<usize>)> {
     let size = |key: &str| config[key].as_u64().unwrap() as usize;
@@ -55,6 +71,14 @@ pub fn tensors(config: &Value) -> Vec<(String, Vec<usize>)> {
             ("post_attention_layernorm", vec![hidden]),
         ] {
             tensors.push((format!("model.layers.{block}.{name}.weight"), shape));
+        }
+        let of_family: &[(&str, usize)] = match config["model_type"].as_str().unwrap() {
+            "qwen2" => &[("q_proj.bias", query), ("k_proj.bias", kv), ("v_proj.bias", kv)],
+            "qwen3" => &[("q_norm.weight", size("head_dim")), ("k_norm.weight", size("head_dim"))],
+            _ => &[],
+        };
+        for (name, length) in of_family {
+            tensors.push((format!("model.layers.{block}.self_attn.{name}"), vec![*length]));
         }
     }
     tensors

@@ -38,7 +38,7 @@ pub unsafe extern "C" fn kwaai_model_id(
     unsafe { boundary(error, body) }
 }
 
-/// The name of its directory, for people. It stays readable after the shutdown.
+/// The name of its directory or file, for people. It stays readable after the shutdown.
 ///
 /// Ownership: the caller frees `*out_name` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
 /// the handle must not have been freed.

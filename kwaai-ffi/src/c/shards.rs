@@ -85,8 +85,8 @@ waiting! {
         |cancel| ShardEngine::open(cancel)
     }
 
-    /// Loads a model from its directory. `blocks_json` is "all", "none" (peers compute them) or an array of the first
-    /// block and the one past the last; NULL loads all of them.
+    /// Loads a model from its directory or GGUF file. `blocks_json` is "all", "none" (peers compute them) or an array of
+    /// the first block and the one past the last; NULL loads all of them.
     ///
     /// Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `blocks_json` and `error`
     /// may be NULL. Lifetime: the model lives until it is shut down or freed, also after the engine.

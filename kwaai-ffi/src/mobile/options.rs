@@ -182,7 +182,7 @@ limits! {
 /// Blocks of one model to compute for others.
 #[derive(uniffi::Record)]
 pub struct BlockShareOptions {
-    /// The directory of the model.
+    /// The directory or GGUF file of the model.
     pub model: String,
     /// The first block.
     pub start_block: i64,

@@ -80,7 +80,7 @@ impl NativeShardEngine {
         Ok(Arc::new(NativeShardEngine(Arc::new(ShardEngine::open(token(cancel)).await?))))
     }
 
-    /// Loads a model from its directory.
+    /// Loads a model from its directory or GGUF file.
     pub async fn load(&self, model: String, blocks: BlockSelection, cancel: Cancel) -> Result<Arc<NativeModel>> {
         let choice = match blocks {
             BlockSelection::All => BlockChoice::All,

@@ -40,7 +40,7 @@ public final class ShardEngine: Sendable {
         try await call { ShardEngine(try await NativeShardEngine.open(cancel: $0)) }
     }
 
-    /// Loads a model from its directory.
+    /// Loads a model from its directory or GGUF file.
     public func load(model: URL, blocks: Blocks = .all) async throws -> Model {
         try await call { Model(try await native.load(model: model.path, blocks: blocks, cancel: $0)) }
     }

@@ -25,7 +25,7 @@ public class Model internal constructor(internal val native: NativeModel) : Hand
 
 /** Loads models, serves their blocks, and generates. */
 public class ShardEngine internal constructor(internal val native: NativeShardEngine) : Handle {
-    /** Loads a model from its directory. */
+    /** Loads a model from its directory or GGUF file. */
     public suspend fun load(model: Path, blocks: Blocks = Blocks.All): Model =
         call { Model(made { native.load(model.toString().sound("model"), blocks.native(), it) }) }
 
