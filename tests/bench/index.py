@@ -111,7 +111,7 @@ def spread(values: list[float]) -> float:
     return round((max(values) - min(values)) / statistics.median(values), 3)
 
 
-def measure(bench: str, vectors: Path, questions: Path, dimension: int, count: int) -> dict[str, dict[str, Any]]:
+def measure(bench: str, vectors: Path, questions: Path, dimension: int) -> dict[str, dict[str, Any]]:
     """For each index its times, in run after run."""
     programs, missing = built()
     place = (vectors, questions, dimension)
@@ -144,7 +144,7 @@ def measure(bench: str, vectors: Path, questions: Path, dimension: int, count: i
                 times[index.name]["reopen_ms"].append(done["ms"])
                 times[index.name]["first_ms"].append(done["first_ms"])
         memory.append(ours.ask("bandwidth")["gb_s"])
-        times[OURS]["memory_gb_s"] = [round(speed, 1) for speed in memory]
+        times[OURS]["memory_gb_s"] = " before, ".join(f"{speed:.1f}" for speed in memory) + " after"
     finally:
         for index in indexes:
             index.__exit__()
@@ -180,7 +180,7 @@ def rows(bench: str, vectors: int, dimension: int) -> tuple[list[dict[str, Any]]
                  ("VP3", 1, "reopen", "ms", 50)]
         reason = f"there are no texts to embed at {texts.DATA}"
         return [{**line(*parts[:3], 0, *parts[3:], "lower", runs=0), "skipped": reason} for parts in lines], {}
-    times = measure(bench, embedded(bench, kept), embedded(bench, asking), dimension, len(kept))
+    times = measure(bench, embedded(bench, kept), embedded(bench, asking), dimension)
     noise = random_recall(bench, len(kept), dimension)
     medians = summary(times)
     ours = medians[OURS]
@@ -227,6 +227,5 @@ def plot(medians: dict[str, dict[str, Any]]) -> str:
             parts.append(f'<rect x="{left}" y="{y}" width="{wide:.1f}" height="16" fill="{colour}"/>')
             parts.append(f'<text x="{left + wide + 5:.1f}" y="{y + 13}">{medians[name][kind]:.3g}</text>')
             if column == 0:
-                recall = f", recall {medians[name]['recall']:.3f}"
-                parts.append(f'<text x="150" y="{y + 13}" text-anchor="end">{name}</text><title>{name}{recall}</title>')
+                parts.append(f'<text x="150" y="{y + 13}" text-anchor="end">{name}</text>')
     return "\n".join([*parts, "</svg>\n"])
