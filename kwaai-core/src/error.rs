@@ -89,6 +89,18 @@ impl ErrorCode {
     pub fn number(self) -> u16 {
         self as u16
     }
+
+    /// The code that fits the operating system's answer.
+    pub(crate) fn of(source: &std::io::Error) -> ErrorCode {
+        use std::io::ErrorKind;
+        match source.kind() {
+            ErrorKind::NotFound => ErrorCode::NotFound,
+            ErrorKind::AlreadyExists => ErrorCode::AlreadyExists,
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => ErrorCode::PermissionDenied,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ErrorCode::ResourceExhausted,
+            _ => ErrorCode::Io,
+        }
+    }
 }
 
 impl fmt::Display for ErrorCode {
@@ -159,14 +171,7 @@ impl Error {
 
     /// A failed operation on a file, with the code that fits the operating system's answer.
     pub fn file(action: &str, path: &Path, source: std::io::Error) -> Error {
-        use std::io::ErrorKind;
-        let code = match source.kind() {
-            ErrorKind::NotFound => ErrorCode::NotFound,
-            ErrorKind::AlreadyExists => ErrorCode::AlreadyExists,
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => ErrorCode::PermissionDenied,
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ErrorCode::ResourceExhausted,
-            _ => ErrorCode::Io,
-        };
+        let code = ErrorCode::of(&source);
         Error::new(code, format!("cannot {action} {}: {source}", path.display())).with_file(path).with_source(source)
     }
 }

@@ -3,6 +3,7 @@
 //! A redb transaction is the commit point of everything a data directory holds. Files that stand beside the database,
 //! such as a full-text index, are rebuilt or rolled forward from it when they are opened.
 
+mod database;
 mod file;
 
 use std::any::{Any, TypeId};
@@ -10,13 +11,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, TableDefinition, TableError,
-    WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 
 use crate::blocking::blocking;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
+use database::Databases;
 
 pub use file::{create_private_dir, write_atomic, write_private};
 
@@ -28,9 +27,12 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const SCHEMA_KEY: &str = "schema_version";
 
 /// A data directory's database. Cheap to clone; the directory stays locked until the last clone is dropped.
+///
+/// When the disk fails, because it is full for example, the transaction at hand fails and leaves no trace. The next one opens the
+/// file again, and works as soon as the disk does.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    databases: Arc<Databases>,
     dir: Option<PathBuf>,
     shared: Arc<Mutex<HashMap<TypeId, Weak<dyn Any + Send + Sync>>>>,
 }
@@ -44,8 +46,8 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store> {
         create_private_dir(dir)?;
         let path = dir.join(FILE_NAME);
-        let database = Database::create(&path).map_err(|error| open_error(&path, error))?;
-        let store = Store { database: Arc::new(database), dir: Some(dir.to_path_buf()), shared: Arc::default() };
+        let databases = Arc::new(Databases::open(path.clone())?);
+        let store = Store { databases, dir: Some(dir.to_path_buf()), shared: Arc::default() };
         store.check_schema(&path)?;
         Ok(store)
     }
@@ -57,10 +59,7 @@ impl Store {
 
     /// A database that lives in memory and is gone with its last clone.
     pub fn in_memory() -> Result<Store> {
-        let database = Database::builder()
-            .create_with_backend(redb::backends::InMemoryBackend::new())
-            .map_err(|error| Error::internal("cannot make a database in memory").with_source(error))?;
-        let store = Store { database: Arc::new(database), dir: None, shared: Arc::default() };
+        let store = Store { databases: Arc::new(Databases::in_memory()?), dir: None, shared: Arc::default() };
         store.check_schema(Path::new("memory"))?;
         Ok(store)
     }
@@ -72,14 +71,16 @@ impl Store {
 
     /// Runs `work` on a consistent view of the last commit. Blocks the thread; use [`Store::read_async`] in async code.
     pub fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
-        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let database = self.databases.current()?;
+        let transaction = database.begin_read().map_err(redb::Error::from)?;
         work(&transaction)
     }
 
     /// Runs `work` in a transaction that is committed durably when it returns `Ok` and leaves no trace otherwise.
     /// Blocks the thread; use [`Store::write_async`] in async code.
     pub fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
-        let transaction = self.database.begin_write().map_err(redb::Error::from)?;
+        let database = self.databases.current()?;
+        let transaction = database.begin_write().map_err(redb::Error::from)?;
         let value = work(&transaction)?;
         transaction.commit().map_err(redb::Error::from)?;
         Ok(value)
@@ -153,33 +154,18 @@ pub(crate) fn existing<T>(opened: std::result::Result<T, TableError>) -> Result<
     }
 }
 
-fn open_error(path: &Path, error: DatabaseError) -> Error {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => Error::busy(format!("{} is in use already", path.display()))
-            .with_file(path)
-            .with_remedy("close the other handle, node or program that has it open, or use another directory"),
-        DatabaseError::Storage(StorageError::Io(source)) if source.kind() != std::io::ErrorKind::InvalidData => {
-            Error::file("open", path, source)
-        }
-        other => Error::corrupt_data(format!("{} is not a readable database: {other}", path.display()))
-            .with_file(path)
-            .with_remedy("restore the file from a backup, or use another data directory")
-            .with_source(other),
-    }
-}
-
 impl From<redb::Error> for Error {
     fn from(error: redb::Error) -> Error {
         match error {
             redb::Error::Io(source) => {
-                let code = match source.kind() {
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                        crate::ErrorCode::ResourceExhausted
-                    }
-                    _ => crate::ErrorCode::Io,
-                };
-                Error::new(code, format!("the database could not be written or read: {source}")).with_source(source)
+                Error::new(ErrorCode::of(&source), format!("the database could not be written or read: {source}"))
+                    .with_source(source)
             }
+            redb::Error::PreviousIo => Error::new(
+                ErrorCode::Io,
+                "the disk has failed, and the database is opened again with the next operation",
+            )
+            .with_source(error),
             redb::Error::Corrupted(ref what) => {
                 Error::corrupt_data(format!("the database is damaged: {what}")).with_source(error)
             }
@@ -200,7 +186,6 @@ from_redb!(redb::TableError, redb::StorageError, redb::TransactionError, redb::C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorCode;
 
     const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
 

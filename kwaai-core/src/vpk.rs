@@ -40,6 +40,8 @@ mod rows;
 mod segment;
 mod serve;
 mod storage;
+#[cfg(test)]
+mod tally;
 mod topology;
 mod wire;
 

@@ -13,6 +13,7 @@ use kwaai_core::event::Item;
 use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, Source};
 
 const CHILD: &str = "KWAAINET_TEST_INGEST";
+/// How often, unless `KWAAINET_CRASH_POINTS` says so.
 const ROUNDS: usize = 20;
 const FILES: usize = 40;
 
@@ -48,8 +49,9 @@ fn write_documents(folder: &Path, round: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_ingestion_leaves_every_document_whole_or_absent() {
     let dir = tempfile::tempdir().unwrap();
+    let rounds = std::env::var("KWAAINET_CRASH_POINTS").map_or(ROUNDS, |points| points.parse().unwrap());
     let mut interrupted = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         write_documents(&dir.path().join("documents"), round);
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_that_ingests_until_it_is_killed", "--nocapture"])
@@ -79,7 +81,7 @@ async fn a_killed_ingestion_leaves_every_document_whole_or_absent() {
         interrupted += usize::from(!finished);
         check(&dir.path().join("knowledge"), round, &done).await;
     }
-    assert!(interrupted > ROUNDS / 2, "only {interrupted} rounds were interrupted");
+    assert!(interrupted > rounds / 2, "only {interrupted} rounds were interrupted");
 }
 
 async fn check(dir: &Path, round: usize, done: &[String]) {

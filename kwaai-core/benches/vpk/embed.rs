@@ -1,9 +1,10 @@
 //! Vectors of real texts, by the embedder that knowledge bases use.
 
-use std::io::Write;
 use std::path::Path;
 
 use kwaai_core::llm::{BertEmbedder, Embedder, Text, model_cache};
+
+use crate::served::Vectors;
 
 /// So many texts at once, those of about one length together: padding costs as much as text.
 const BATCH: usize = 64;
@@ -23,8 +24,5 @@ pub fn embed(texts: &Path, vectors: &Path) {
             batch.iter().zip(embedded).for_each(|(at, vector)| all[*at] = vector);
         }
     });
-    let bytes: Vec<u8> = all.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
-    let mut file = tempfile::NamedTempFile::new_in(vectors.parent().unwrap()).unwrap();
-    file.write_all(&bytes).unwrap();
-    file.persist(vectors).unwrap();
+    Vectors::write(vectors, all);
 }

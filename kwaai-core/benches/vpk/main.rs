@@ -2,9 +2,12 @@
 //! default. The first two cases run on one thread, where the time of a host of `split` is that of one. The third is five
 //! hosts on loopback sockets.
 //!
-//! `vpk embed TEXTS VECTORS` writes the vectors of texts that are given as a JSON array.
+//! `vpk embed TEXTS VECTORS` writes the vectors of texts that are given as a JSON array, `vpk random COUNT DIMENSION SEED VECTORS`
+//! random ones, and `vpk index VECTORS QUESTIONS DIMENSION` is the local index over them, which is told on standard input what to do.
 
 mod embed;
+mod index;
+mod served;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +27,7 @@ use kwaai_core::vpk::{
 };
 use kwaai_core::{Config, Node, Result};
 use serde_json::{Value, json};
+use served::{Vectors, milliseconds};
 
 const QUESTIONS: usize = 20;
 const SEGMENT: usize = 8192;
@@ -41,12 +45,6 @@ impl Random {
         };
         (0..dimension).map(|_| next() + next() + next()).collect()
     }
-}
-
-fn milliseconds<T>(work: impl FnOnce() -> T) -> (f64, T) {
-    let start = Instant::now();
-    let value = work();
-    (start.elapsed().as_secs_f64() * 1000.0, value)
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -223,6 +221,14 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["embed", texts, vectors] => embed::embed(texts.as_ref(), vectors.as_ref()),
+        ["random", count, dimension, seed, vectors] => {
+            let [count, dimension, seed] = [count, dimension, seed].map(|number| number.parse().unwrap());
+            let mut random = Random(seed as u64);
+            Vectors::write(vectors.as_ref(), (0..count).map(|_| random.vector(dimension)));
+        }
+        ["index", vectors, questions, dimension] => {
+            served::serve::<index::Local>(vectors.as_ref(), questions.as_ref(), dimension.parse().unwrap());
+        }
         _ => private_search(&arguments),
     }
 }

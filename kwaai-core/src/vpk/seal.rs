@@ -15,8 +15,8 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use fhe::bfv::SecretKey;
 
@@ -45,7 +45,8 @@ pub(super) const WIDTH: usize = 3;
 pub struct SealOwner {
     quantizer: Quantizer,
     secrets: Arc<Secrets>,
-    session: Session,
+    /// Made with the first question: an owner that only seals needs none, and making its keys takes a while.
+    session: OnceLock<Session>,
 }
 
 /// What belongs to the collection and not to a session.
@@ -68,24 +69,31 @@ struct Session {
 }
 
 impl SealOwner {
-    /// Opens a collection with its key, for a new session of questions.
+    /// Opens a collection with its key. The first question begins a session, under a secret key of its own.
     ///
     /// # Errors
-    /// `invalid_argument` for a dimension of 0 or above [`MAX_DIMENSION`](super::MAX_DIMENSION); `internal` when the operating
-    /// system gives no random numbers.
+    /// `invalid_argument` for a dimension of 0 or above [`MAX_DIMENSION`](super::MAX_DIMENSION).
     pub fn new(key: &CollectionKey, dimension: usize, metric: Metric) -> Result<SealOwner> {
         let quantizer = Quantizer::new(dimension, PRIME, metric)?;
         let secrets = Secrets { masks: Masks::new(key.derive(Purpose::Mask)?), check: key.derive(Purpose::Check)? };
-        Ok(SealOwner { quantizer, secrets: Arc::new(secrets), session: Session::new(Arc::new(Ring::new()?))? })
+        Ok(SealOwner { quantizer, secrets: Arc::new(secrets), session: OnceLock::new() })
     }
 
-    /// Starts another session, with a new key for questions. Needed after a wrong answer, for another host, and after `fork`.
-    ///
-    /// # Errors
-    /// `internal` when the operating system gives no random numbers.
-    pub fn renew(&mut self) -> Result<()> {
-        self.session = Session::new(self.session.ring.clone())?;
-        Ok(())
+    /// Ends the session. The next question begins another, with a new key. Needed after a wrong answer, for another host, and after
+    /// `fork`.
+    pub fn renew(&mut self) {
+        self.session = OnceLock::new();
+    }
+
+    fn current(&self) -> Result<&Session> {
+        match self.session.get() {
+            Some(session) => Ok(session),
+            // Who comes second uses that of the first.
+            None => {
+                let made = Session::new(Arc::new(Ring::new()?))?;
+                Ok(self.session.get_or_init(|| made))
+            }
+        }
     }
 }
 
@@ -147,12 +155,12 @@ impl Owner for SealOwner {
     }
 
     fn session(&self) -> Result<Vec<Vec<u8>>> {
-        Ok(vec![self.session.keys.clone()])
+        Ok(vec![self.current()?.keys.clone()])
     }
 
     fn ask(&self, vector: &[i32], segments: &[SegmentStamp]) -> Result<Question> {
         check_vector(&self.quantizer, vector)?;
-        let session = &self.session;
+        let session = self.current()?;
         if session.burnt.load(Ordering::Acquire) {
             return Err(Error::permission_denied("a host of this session answered wrongly")
                 .with_remedy("choose another host, and renew the session"));

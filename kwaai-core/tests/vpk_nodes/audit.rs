@@ -3,14 +3,14 @@
 use kwaai_core::vpk::{Attack, AuditReport, CollectionConfig, Finding, Item, Mode};
 use kwaai_core::{Config, ErrorCode, Node};
 
-use crate::hosts::{GRACE, Host, Random, config, names};
+use crate::hosts::{self, GRACE, Host, Random, config, names};
 
 const DIMENSION: usize = 16;
 
 /// Vectors of different lengths around a few centres, with a text each that nobody else writes.
-fn items(count: u64) -> Vec<Item> {
+fn items(count: u64, dimension: usize) -> Vec<Item> {
     let mut random = Random(0xa0d17);
-    let mut wide = || [random.vector(), random.vector()].concat();
+    let mut wide = || (0..dimension / hosts::DIMENSION).flat_map(|_| random.vector()).collect::<Vec<f32>>();
     let centres: Vec<Vec<f32>> = (0..5).map(|_| wide()).collect();
     (0..count)
         .map(|id| {
@@ -22,12 +22,12 @@ fn items(count: u64) -> Vec<Item> {
         .collect()
 }
 
-async fn audit(mode: Mode, count: u8, vectors: u64) -> AuditReport {
+async fn audit(mode: Mode, count: u8, vectors: u64, dimension: usize) -> AuditReport {
     let owner = Node::start(Config::default()).await.unwrap();
     let hosts = Host::several(count, &owner).await;
-    let wide = CollectionConfig { dimension: DIMENSION, ..config(mode, names(&hosts)) };
+    let wide = CollectionConfig { dimension, ..config(mode, names(&hosts)) };
     let notes = owner.vpk().create("notes", wide).await.unwrap();
-    let all = items(vectors);
+    let all = items(vectors, dimension);
     for part in all.chunks(all.len() / 2) {
         notes.upsert(part.to_vec()).await.unwrap();
         notes.flush().await.unwrap();
@@ -46,8 +46,11 @@ fn of(findings: &[Finding], attack: Attack) -> &Finding {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sealed_or_shared_tells_nothing_while_the_same_attacks_undo_the_copies_that_must_fall() {
-    for (mode, hosts) in [(Mode::Seal, 1), (Mode::Split, 3)] {
-        let report = audit(mode, hosts, 400).await;
+    // Short vectors, and some as long as those of texts, of which the attacker knows enough for a rotation to fall.
+    for (mode, hosts, vectors, dimension) in
+        [(Mode::Seal, 1, 400, DIMENSION), (Mode::Split, 3, 400, DIMENSION), (Mode::Seal, 1, 900, 384)]
+    {
+        let report = audit(mode, hosts, vectors, dimension).await;
         assert!(report.is_meaningful() && report.is_hidden(), "{report:#?}");
         for attack in Attack::ALL {
             let control = of(&report.control, attack);
@@ -57,13 +60,13 @@ async fn what_is_sealed_or_shared_tells_nothing_while_the_same_attacks_undo_the_
                 assert!(finding.trials >= 64 && finding.share() <= 3.0 * finding.chance, "{mode}: {finding:?}");
             }
         }
-        assert!(report.hosts[0].bytes > 400 * DIMENSION * 3);
+        assert!(report.hosts[0].bytes > vectors as usize * dimension * 3);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_host_can_read_it_is_said_to_read() {
-    let report = audit(Mode::Plain, 1, 400).await;
+    let report = audit(Mode::Plain, 1, 400, DIMENSION).await;
     assert!(report.is_meaningful() && !report.is_hidden());
     let findings = &report.hosts[0].findings;
     for attack in [Attack::KnownPairs, Attack::Reuse, Attack::Membership] {
@@ -81,7 +84,7 @@ async fn too_few_vectors_to_guess_at_are_refused() {
     let hosts = Host::several(1, &owner).await;
     let wide = CollectionConfig { dimension: DIMENSION, ..config(Mode::Seal, names(&hosts)) };
     let notes = owner.vpk().create("notes", wide).await.unwrap();
-    notes.upsert(items(100)).await.unwrap();
+    notes.upsert(items(100, DIMENSION)).await.unwrap();
     let error = owner.vpk().audit("notes").await.unwrap_err();
     assert_eq!((error.code(), error.context()["found"].as_str()), (ErrorCode::InvalidArgument, "0"), "{error}");
     assert_eq!(owner.vpk().audit("other").await.unwrap_err().code(), ErrorCode::NotFound);

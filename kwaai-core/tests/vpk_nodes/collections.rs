@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kwaai_core::identity::{PeerId, peer_id};
 use kwaai_core::trust::Tier;
-use kwaai_core::vpk::{DepotPolicy, HostName, Item, MAX_HITS, Metric, Mode, PartState};
+use kwaai_core::vpk::{CollectionConfig, DepotPolicy, HostName, Item, MAX_HITS, Metric, Mode, PartState};
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::Map;
 
@@ -242,5 +242,44 @@ async fn a_new_key_seals_what_is_there_anew_without_what_was_deleted() {
         assert_eq!(host.segments(owner.did(), notes.site()), 1, "nothing is left of the attempt");
     }
     assert!(notes.verify().await.unwrap().iter().all(|report| report.manifest == PartState::Right));
+    owner.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_any_dimension_and_length_are_found_as_an_exact_search_finds_them() {
+    let owner = Node::start(Config::default()).await.unwrap();
+    let kept = Host::several(3, &owner).await;
+    let hosts = names(&kept);
+    let (mut found, mut wanted) = (0, 0);
+    for dimension in [256usize, 768, 1024] {
+        let mut random = Random(dimension as u64);
+        let mut wide = || (0..dimension.div_ceil(DIMENSION)).flat_map(|_| random.vector()).take(dimension).collect();
+        let centres: Vec<Vec<f32>> = (0..8).map(|_| wide()).collect();
+        let mut near = |at: usize, length: f32| -> Vec<f32> {
+            centres[at % 8].iter().zip(wide()).map(|(centre, noise): (&f32, f32)| (centre + noise) * length).collect()
+        };
+        // From a thousandth to a thousand long, as nobody normalised them.
+        let vectors = (0..60).map(|id| Item::new(id, near(id as usize, 10f32.powi(id as i32 % 7 - 3))));
+        let all: Vec<Item> = vectors.collect();
+        for (mode, hosts) in [(Mode::Seal, &hosts[..1]), (Mode::Split, &hosts[..])] {
+            let wide = CollectionConfig { dimension, ..config(mode, hosts.to_vec()) };
+            let notes = owner.vpk().create(&format!("{mode}-{dimension}"), wide).await.unwrap();
+            // Two segments, and some that were not sealed yet.
+            for part in [&all[..30], &all[30..55]] {
+                notes.upsert(part.to_vec()).await.unwrap();
+                notes.flush().await.unwrap();
+            }
+            notes.upsert(all[55..].to_vec()).await.unwrap();
+            for at in 0..3 {
+                let query = near(at, 3.0);
+                let truth = nearest(&all, &query, 10);
+                let ours = ids(&notes.search(&query, 10, &none()).await.unwrap());
+                found += truth.iter().filter(|id| ours.contains(id)).count();
+                wanted += truth.len();
+            }
+            notes.destroy().await.unwrap();
+        }
+    }
+    assert!(found * 100 >= wanted * 99, "found {found} of {wanted}");
     owner.shutdown(GRACE).await.unwrap();
 }

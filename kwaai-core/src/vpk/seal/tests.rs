@@ -6,6 +6,7 @@ use fhe_traits::FheEncoder as _;
 
 use super::ring::{DEGREE, LAST, Ring};
 use super::*;
+use crate::vpk::tally::{KINDS, Tally, trials};
 use crate::vpk::wire::{Kind, Reader, Writer};
 use crate::vpk::{Host, Step};
 
@@ -38,8 +39,8 @@ fn collection(dimension: usize, count: usize) -> (SealOwner, SealHost, Vec<Vec<i
 
 fn answer(owner: &SealOwner, vector: &[i32], segments: &[SegmentStamp]) -> Answer {
     Answer {
-        ring: owner.session.ring.clone(),
-        secret: owner.session.secret.clone(),
+        ring: owner.current().unwrap().ring.clone(),
+        secret: owner.current().unwrap().secret.clone(),
         secrets: owner.secrets.clone(),
         burnt: Arc::default(),
         vector: zeroize::Zeroizing::new(vector.to_vec()),
@@ -75,19 +76,19 @@ fn the_noise_stays_far_below_its_limit() {
     let (owner, host, _, stamp) = collection(384, 4094);
     let vector = Numbers(3).vector(&owner.quantizer);
     let question = owner.ask(&vector, &[stamp]).unwrap();
-    let (_, all) = ciphertexts(&owner.session.ring, &host.answer(&question.parts[0]).unwrap());
+    let (_, all) = ciphertexts(&owner.current().unwrap().ring, &host.answer(&question.parts[0]).unwrap());
     // SAFETY: its time depends on the noise, which is no secret in a test.
-    let noise = unsafe { owner.session.secret.measure_noise(&all[0]) }.unwrap();
+    let noise = unsafe { owner.current().unwrap().secret.measure_noise(&all[0]) }.unwrap();
     assert!(noise <= 9, "{noise} bits");
 }
 
-/// Everything that a host can make of what it has: it adds to a score, multiplies all of them, swaps rows, answers another question,
-/// forgets a row, leaves bytes out, or sends any bits.
+/// Everything that a host can make of what it has: it adds to a score or changes any bits, multiplies all scores, swaps rows, answers
+/// another question, forgets rows, leaves bytes out, or answers from a segment that was before this one.
 #[test]
 fn whatever_a_host_changes_is_noticed() {
-    const TRIALS: usize = 1_000;
     let (owner, host, _, stamp) = collection(6, 20);
-    let ring = &owner.session.ring;
+    let session = owner.session().unwrap();
+    let ring = &owner.current().unwrap().ring;
     let mut numbers = Numbers(77);
     let vector = numbers.vector(&owner.quantizer);
     let honest = host.answer(&owner.ask(&vector, &[stamp]).unwrap().parts[0]).unwrap();
@@ -95,60 +96,73 @@ fn whatever_a_host_changes_is_noticed() {
     let (rows, sums) = ciphertexts(ring, &honest);
 
     let kept = host.fetch(&stamp).unwrap();
-    let mut stale = Vec::new();
-    for trial in 0..8 {
-        let other = numbers.vector(&owner.quantizer);
-        stale.push(host.answer(&owner.ask(&other, &[stamp]).unwrap().parts[0]).unwrap());
-        let mut changed = kept.clone();
-        let row = |at: usize| 38 + at * 18..38 + (at + 1) * 18;
-        match trial % 4 {
-            0 => (0..18).for_each(|at| changed.swap(row(trial).start + at, row(trial + 1).start + at)),
-            1 => changed[row(trial)].fill(0),
-            2 => changed[row(20)].fill(0),
-            _ => changed[row(numbers.below(22)).start] ^= 1,
-        }
+    let from = |segment: &[u8]| {
         let mut liar = SealHost::new(6).unwrap();
-        liar.admit(&owner.session().unwrap()[0]).unwrap();
-        liar.store(&changed).unwrap();
-        stale.push(liar.answer(&owner.ask(&vector, &[stamp]).unwrap().parts[0]).unwrap());
+        liar.admit(&session[0]).unwrap();
+        liar.store(segment).unwrap();
+        liar.answer(&owner.ask(&vector, &[stamp]).unwrap().parts[0]).unwrap()
+    };
+    let row = |at: usize| 38 + at * 18..38 + (at + 1) * 18;
+    let (mut replayed, mut swapped, mut dropped, mut rolled_back) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for at in 0..4 {
+        let other = numbers.vector(&owner.quantizer);
+        replayed.push(host.answer(&owner.ask(&other, &[stamp]).unwrap().parts[0]).unwrap());
+        let mut changed = kept.clone();
+        (0..18).for_each(|byte| changed.swap(row(at).start + byte, row(at + 1).start + byte));
+        swapped.push(from(&changed));
+        let mut changed = kept.clone();
+        // Rows of vectors, and those that check them.
+        changed[row(if at < 2 { at } else { 18 + at })].fill(0);
+        dropped.push(from(&changed));
+        let before: Vec<Vec<i32>> = (0..20).map(|_| numbers.vector(&owner.quantizer)).collect();
+        let mut before = owner.seal(&before).unwrap().parts.swap_remove(0);
+        before[6..30].copy_from_slice(&stamp.nonce);
+        rolled_back.push(from(&before));
     }
     let encoding = Encoding::simd_at_level(LAST);
     let mut slots = vec![0u64; DEGREE];
-    for trial in 0..TRIALS {
-        let forged = match trial % 8 {
-            0..3 => {
+    let (mut tally, trials, mut trial) = (Tally::default(), trials(1_000), 0);
+    while tally.changes() < trials {
+        trial += 1;
+        let kind = KINDS[trial % KINDS.len()];
+        let forged = match (kind, numbers.below(3)) {
+            ("flip", 0) => {
+                let mut bytes = honest.clone();
+                let at = numbers.below(bytes.len());
+                bytes[at] ^= 1 << numbers.below(8);
+                bytes
+            }
+            ("flip", _) => {
                 let at = numbers.below(22);
                 slots[at] = 1 + numbers.below(PRIME as usize - 1) as u64;
                 let error = Plaintext::try_encode(slots.as_slice(), encoding.clone(), &ring.parameters).unwrap();
                 slots[at] = 0;
                 reply(ring, rows, &[&sums[0] + &error])
             }
-            3 => reply(ring, rows, &[&sums[0] + &sums[0]]),
-            4 => reply(ring, rows, &[-&sums[0]]),
-            5 => stale[numbers.below(stale.len())].clone(),
-            6 => {
+            ("scale", 0) => reply(ring, rows, &[-&sums[0]]),
+            ("scale", _) => reply(ring, rows, &[&sums[0] + &sums[0]]),
+            ("swap", _) => swapped[numbers.below(4)].clone(),
+            ("replay", _) => replayed[numbers.below(4)].clone(),
+            ("drop", 0) => honest[..numbers.below(honest.len())].to_vec(),
+            ("drop", 1) => dropped[numbers.below(4)].clone(),
+            ("drop", _) => {
                 let zero = Poly::zero(ring.context(LAST).unwrap(), Representation::Ntt);
                 let parts = if numbers.below(2) == 0 { [sums[0][0].clone(), zero] } else { [zero, sums[0][1].clone()] };
                 reply(ring, rows, &[Ciphertext::new(parts.to_vec(), &ring.parameters).unwrap()])
             }
-            _ => {
-                let mut bytes = honest.clone();
-                let at = numbers.below(bytes.len());
-                bytes[at] ^= 1 << numbers.below(8);
-                if numbers.below(3) == 0 {
-                    bytes.truncate(at);
-                }
-                bytes
-            }
+            _ => rolled_back[numbers.below(4)].clone(),
         };
         match answer(&owner, &vector, &[stamp]).open(&forged) {
             Err(error) => {
-                assert!(matches!(error.code(), crate::ErrorCode::CorruptData | crate::ErrorCode::Unsupported))
+                assert!(matches!(error.code(), crate::ErrorCode::CorruptData | crate::ErrorCode::Unsupported));
+                tally.count(kind, true);
             }
-            // A low bit of a coefficient is noise, and changes no score.
-            Ok(scores) => assert!(trial % 8 == 7 && scores == truth, "trial {trial} went unnoticed"),
+            // A low bit of a coefficient is noise: nothing was changed.
+            Ok(scores) if kind == "flip" && scores == truth => {}
+            Ok(_) => tally.count(kind, false),
         }
     }
+    tally.close(Mode::Seal);
 }
 
 #[test]
@@ -168,7 +182,7 @@ fn the_first_reply_counts_and_a_wrong_one_ends_the_session() {
     assert!(question.opening.offer(0, &honest).is_err(), "a second try is not given");
     assert!(owner.ask(&vector, &[stamp]).is_err());
     let mut owner = owner;
-    owner.renew().unwrap();
+    owner.renew();
     let question = owner.ask(&vector, &[stamp]).unwrap();
     assert!(host.answer(&question.parts[0]).is_err(), "the host has to be given the new keys");
 }

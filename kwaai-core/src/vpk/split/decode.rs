@@ -172,11 +172,13 @@ mod tests {
     use super::*;
     use crate::vpk::FieldHost;
     use crate::vpk::split::SplitOwner;
+    use crate::vpk::tally::{KINDS, Tally, trials};
     use crate::vpk::{CollectionKey, Host, Metric, Owner};
 
     struct World {
         owner: SplitOwner,
         hosts: Vec<FieldHost>,
+        rolled_back: Vec<FieldHost>,
         stamps: Vec<SegmentStamp>,
     }
 
@@ -190,45 +192,56 @@ mod tests {
             all.iter_mut().zip(&upload.parts).for_each(|(host, part)| host.store(part).unwrap());
             stamps.push(upload.stamp);
         }
-        World { owner, hosts: all, stamps }
+        World { owner, hosts: all, rolled_back: Vec::new(), stamps }
     }
 
     /// Where the scores of a reply begin: the header and the count.
     const HEAD: usize = 10;
 
-    fn change(reply: &mut [u8], row: usize, by: u32) {
+    fn change(reply: &mut [u8], row: usize, into: impl FnOnce(u32) -> u32) {
         let at = HEAD + 4 * row..HEAD + 4 * (row + 1);
         let old = u32::from_le_bytes(reply[at.clone()].try_into().unwrap());
-        reply[at].copy_from_slice(&FIELD.add(old, by).to_le_bytes());
+        reply[at].copy_from_slice(&into(old).to_le_bytes());
     }
 
     #[test]
     fn whatever_a_host_changes_is_noticed() {
-        const TRIALS: usize = 2_000;
-        let world = world(3, 1);
+        let mut world = world(3, 1);
+        // What each host answers when it keeps, under the name of the newer segment, one that was before it.
+        let older = world.owner.seal(&vec![vec![9, 200, -3, 40]; 5]).unwrap();
+        for (host, mut part) in world.hosts.iter_mut().zip(older.parts) {
+            let mut back = FieldHost::split(4).unwrap();
+            part[6..30].copy_from_slice(&world.stamps[1].nonce);
+            back.store(&host.fetch(&world.stamps[0]).unwrap()).unwrap();
+            back.store(&part).unwrap();
+            world.rolled_back.push(back);
+        }
         let mut numbers = Uniform::keyed(&[5; 32], &[5; 24], PRIME);
         let mut next = |bound: usize| numbers.next().unwrap() as usize % bound;
-        let mut older = vec![Vec::new(); 3];
-        for trial in 0..TRIALS {
+        let mut before: Option<Vec<Vec<u8>>> = None;
+        let (mut tally, trials) = (Tally::default(), trials(2_000));
+        while tally.changes() < trials {
             let vector = vec![next(900) as i32, 40, next(900) as i32, 7];
             let mut question = world.owner.ask(&vector, &world.stamps).unwrap();
-            let mut replies: Vec<Vec<u8>> =
+            let honest: Vec<Vec<u8>> =
                 world.hosts.iter().zip(&question.parts).map(|(host, part)| host.answer(part).unwrap()).collect();
-            let honest = replies.clone();
-            let liar = next(3);
-            match trial % 5 {
-                0 => change(&mut replies[liar], next(14), 1 + next(1000) as u32),
-                1 => (0..14).for_each(|row| change(&mut replies[liar], row, 1)),
-                2 => (0..4).for_each(|at| replies[liar].swap(HEAD + at, HEAD + 24 + at)),
-                3 if trial > 5 => replies[liar] = Vec::clone(&older[liar]),
-                _ => replies[liar].truncate(HEAD + next(56)),
+            let (mut replies, liar) = (honest.clone(), next(3));
+            let kind = KINDS[tally.changes() % KINDS.len()];
+            match kind {
+                "flip" => change(&mut replies[liar], next(14), |old| FIELD.add(old, 1 << next(20))),
+                "scale" => (0..14).for_each(|row| change(&mut replies[liar], row, |old| FIELD.add(old, old))),
+                "swap" => (0..4).for_each(|at| replies[liar].swap(HEAD + at, HEAD + 24 + at)),
+                "replay" => replies[liar] = before.as_ref().map_or_else(Vec::new, |replies| replies[liar].clone()),
+                "drop" => replies[liar].truncate(HEAD + next(56)),
+                _ => replies[liar] = world.rolled_back[liar].answer(&question.parts[liar]).unwrap(),
             }
-            older = honest;
+            before = Some(honest);
             let outcome: Vec<Result<Step>> =
                 replies.iter().enumerate().map(|(host, reply)| question.opening.offer(host, reply)).collect();
-            assert!(outcome.iter().all(|step| !matches!(step, Ok(Step::Done(_)))), "trial {trial} went unnoticed");
-            assert!(outcome[2].is_err());
+            let answered = outcome.iter().any(|step| matches!(step, Ok(Step::Done(_))));
+            tally.count(kind, !answered && outcome[2].is_err());
         }
+        tally.close(Mode::Split);
     }
 
     #[test]
@@ -241,9 +254,9 @@ mod tests {
         // Errors that cancel out at 0 for the first five replies: right scores on a wrong polynomial.
         let points: Vec<u32> = (0..5).map(point).collect();
         let factors = lagrange(&points, 0).unwrap();
-        change(&mut replies[0], 3, 9);
+        change(&mut replies[0], 3, |old| FIELD.add(old, 9));
         let other = FIELD.mul(FIELD.mul(9, factors[0]), FIELD.inverse(factors[1]).unwrap());
-        change(&mut replies[1], 3, FIELD.sub(0, other));
+        change(&mut replies[1], 3, |old| FIELD.sub(old, other));
         let steps: Vec<Step> =
             replies.iter().enumerate().map(|(host, reply)| question.opening.offer(host, reply).unwrap()).collect();
         let liars = |step: &Step| match step {
