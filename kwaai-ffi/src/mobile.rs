@@ -45,7 +45,7 @@ pub use stream::{NativeNumbers, NumberBatch};
 #[cfg(feature = "testing")]
 pub use testing::{live_handles, numbers, provoke_error, provoke_panic, seed_did, seed_sign, wait_forever};
 pub use trust::NativeTrustGraph;
-pub use vpk::{NativeCollection, NativeVpk};
+pub use vpk::{NativeCollection, NativeConsole, NativeVpk};
 
 use std::sync::Arc;
 

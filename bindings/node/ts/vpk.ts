@@ -2,7 +2,7 @@
 
 import { type CallOptions, finished } from './bridge.js';
 import { InvalidArgumentError, native } from './errors.js';
-import { module, type NativeCollection, type NativeVpk } from './native.js';
+import { module, type NativeCollection, type NativeConsole, type NativeVpk } from './native.js';
 import type { Rows } from './provide.js';
 import { type Field, type Shape, many, plain, reads, readsAll, readsMaybe } from './records.js';
 import type { Matrix } from './shard.js';
@@ -126,6 +126,24 @@ export interface Repair {
   lost: string[];
   /** Those that have it in their place. */
   added: string[];
+}
+
+/** What opens an exported key, one of the first two; and what becomes of the collection. */
+export interface RecoverOptions extends CallOptions {
+  /** The passphrase under which it was exported. */
+  passphrase?: string | undefined;
+  /** The DID of the node that exported it to this machine. */
+  exportedBy?: string | undefined;
+  /** Who is to keep it from now on; the hosts that it had unless set. */
+  hosts?: readonly string[] | undefined;
+  /** Whether it is recovered without the payloads that no host has; false unless set. */
+  partial?: boolean | undefined;
+}
+
+/** Where the page of a host is to be. */
+export interface ConsoleOptions extends CallOptions {
+  /** A port of loopback; 7432 unless set, and 0 for any that is free. */
+  port?: number | undefined;
 }
 
 /** What a collection is to be, beside its name, its dimension, its privacy and its hosts. */
@@ -372,9 +390,17 @@ export class VectorCollection implements AsyncDisposable {
     await finished(this.#native.rotate(), options);
   }
 
-  /** The key, as a text that opens with a passphrase, for another device or a backup. */
+  /**
+   * The recovery key, as a text that opens with a passphrase, for a backup or `Vpk.recover` on another machine. It is good over repairs
+   * and whatever is put in, until the next `rotate`.
+   */
   async exportKey(passphrase: string, options?: CallOptions): Promise<string> {
     return finished(this.#native.exportKey(text('passphrase', passphrase)), options);
+  }
+
+  /** The same, as a text that opens on one machine alone: the one that said by `Vpk.device` who it is. */
+  async exportKeyTo(device: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.exportKeyTo(text('device', device)), options);
   }
 
   /** Lets go of the collection, which stays, here and at its hosts. */
@@ -385,6 +411,33 @@ export class VectorCollection implements AsyncDisposable {
   /** Forgets the collection, here and at its hosts. A copy that a host keeps is worth nothing without the key. */
   async destroy(options?: CallOptions): Promise<void> {
     await finished(this.#native.destroy(), options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+/** A page on loopback that says who keeps how much at this node, until it is shut down. */
+export class HostConsole implements AsyncDisposable {
+  readonly #native: NativeConsole;
+  /** Where a browser on this machine finds it. */
+  readonly url: string;
+
+  private constructor(handle: NativeConsole) {
+    if (!(handle instanceof (module.HostConsole as never))) throw wrong('a HostConsole', 'made by Vpk.console', handle);
+    this.#native = handle;
+    this.url = handle.url();
+  }
+
+  /** @internal */
+  static of(native: NativeConsole): HostConsole {
+    return new HostConsole(native);
+  }
+
+  /** Ends it. */
+  async shutdown(): Promise<void> {
+    this.#native.shutdown();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -479,6 +532,41 @@ export class Vpk {
   /** Opens a collection that was made before. While it is open, the same name resolves to the same one. */
   async open(name: string, options?: CallOptions): Promise<VectorCollection> {
     return VectorCollection.of(await finished(this.#native.open(text('name', name)), options));
+  }
+
+  /** What this machine says of itself, so that `VectorCollection.exportKeyTo` can encrypt a key to it. It is no secret. */
+  async device(options?: CallOptions): Promise<string> {
+    return finished(this.#native.device(), options);
+  }
+
+  /**
+   * The PeerIds of the nodes that say in the DHT that they have a record of a collection. What they have is worth nothing without the
+   * collection's key.
+   */
+  async resolve(collectionId: string, options?: CallOptions): Promise<string[]> {
+    return finished(this.#native.resolve(text('collectionId', collectionId)), options);
+  }
+
+  /**
+   * Makes a collection one of this node, whose key another machine has exported and which that machine may have lost. The key opens
+   * with the `passphrase`, or, when it was exported to this machine, with the DID of the node that did it as `exportedBy`. What the
+   * hosts keep is found, checked, and sealed anew under a key that no other machine has, at the same hosts or at others.
+   */
+  async recover(name: string, exported: string, options?: RecoverOptions): Promise<VectorCollection> {
+    const { passphrase, exportedBy, hosts, partial } = checked(options, ['passphrase', 'exportedBy', 'hosts', 'partial']);
+    const wanted = recordJson({ passphrase, exportedBy, hosts: optional(hosts, (hosts) => texts('hosts', hosts)), partial });
+    const operation = native(() => this.#native.recover(text('name', name), text('exported', exported), wanted));
+    return VectorCollection.of(await finished(operation, options));
+  }
+
+  /**
+   * Serves a page on loopback for whoever is on this machine: who keeps how much here, and how much room is left. It ends with what
+   * this resolves to, and with the node.
+   */
+  async console(options?: ConsoleOptions): Promise<HostConsole> {
+    const { port } = checked(options, ['port']);
+    const operation = native(() => this.#native.console(optional(port, (port) => count('port', port))));
+    return HostConsole.of(await finished(operation, options));
   }
 
   /** The names of the collections of this node. */

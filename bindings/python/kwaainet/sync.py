@@ -130,7 +130,9 @@ from .vpk import (
     host_options,
     named,
     placement_options,
+    recover_options,
     shown_collection,
+    shown_console,
     shown_vpk,
     upsert_arguments,
 )
@@ -739,6 +741,9 @@ class VectorCollection(_Closing):
     def export_key(self, passphrase: str) -> str:
         return waited(self._native.export_key(passphrase))
 
+    def export_key_to(self, device: str) -> str:
+        return waited(self._native.export_key_to(device))
+
     def shutdown(self) -> None:
         self._native.shutdown()
 
@@ -747,6 +752,24 @@ class VectorCollection(_Closing):
 
     def __repr__(self) -> str:
         return shown_collection(self)
+
+
+@checked
+class HostConsole(_Closing):
+    """A page about this host. See ``kwaainet.HostConsole``."""
+
+    def __init__(self, native: _native.HostConsole) -> None:
+        self._native = native
+
+    @property
+    def url(self) -> str:
+        return self._native.url
+
+    def shutdown(self) -> None:
+        self._native.shutdown()
+
+    def __repr__(self) -> str:
+        return shown_console(self)
 
 
 @checked
@@ -810,6 +833,28 @@ class Vpk:
 
     def open(self, name: str) -> VectorCollection:
         return VectorCollection(waited(self._native.open(name)))
+
+    def device(self) -> str:
+        return waited(self._native.device())
+
+    def resolve(self, collection_id: str) -> list[str]:
+        return waited(self._native.resolve(collection_id))
+
+    def recover(
+        self,
+        name: str,
+        exported: str,
+        *,
+        passphrase: str | None = None,
+        exported_by: str | None = None,
+        hosts: Sequence[str] | None = None,
+        partial: bool | None = None,
+    ) -> VectorCollection:
+        options = recover_options(passphrase, exported_by, hosts, partial)
+        return VectorCollection(waited(self._native.recover(name, exported, options)))
+
+    def console(self, *, port: int | None = None) -> HostConsole:
+        return HostConsole(waited(self._native.console(port)))
 
     def collections(self) -> list[str]:
         return waited(self._native.collections())

@@ -84,6 +84,40 @@ public final class Vpk: Sendable {
         try await call { VectorCollection(try await native.open(name: name, cancel: $0)) }
     }
 
+    /// What this machine says of itself, so that `VectorCollection.exportKeyTo` can encrypt a key to it. It is no secret.
+    public func device() async throws -> String {
+        try await call { try await native.device(cancel: $0) }
+    }
+
+    /// The PeerIds of the nodes that say in the DHT that they have a record of a collection. What they have is worth nothing without
+    /// the collection's key.
+    public func resolve(collectionId: String) async throws -> [String] {
+        try await call { try await native.resolve(collectionId: collectionId, cancel: $0) }
+    }
+
+    /// Makes a collection one of this node, whose key another machine has exported and which that machine may have lost.
+    ///
+    /// The key opens with the `passphrase`, or, when it was exported to this machine, with the DID of the node that did it as
+    /// `exportedBy`. What the hosts keep is found, checked, and sealed anew under a key that no other machine has, at the same hosts
+    /// or at `hosts`. With `partial` it is recovered without payloads that no host has.
+    public func recover(
+        name: String, exported: String, passphrase: String? = nil, exportedBy: String? = nil, hosts: [String]? = nil,
+        partial: Bool? = nil
+    ) async throws -> VectorCollection {
+        try await call {
+            VectorCollection(
+                try await native.recover(
+                    name: name, exported: exported, passphrase: passphrase, exportedBy: exportedBy, hosts: hosts,
+                    partial: partial, cancel: $0))
+        }
+    }
+
+    /// Serves a page on loopback for whoever is on this machine: who keeps how much here, and how much room is left. The `port` is
+    /// 7432 unless set, and 0 takes any that is free. It ends with what is returned, and with the node.
+    public func console(port: Int? = nil) async throws -> HostConsole {
+        try await call { HostConsole(try await native.console(port: port.map(Int64.init), cancel: $0)) }
+    }
+
     /// The names of the collections of this node.
     public func collections() async throws -> [String] {
         try await call { try await native.collections(cancel: $0) }
