@@ -19,7 +19,7 @@ use super::autonat::Autonat;
 use super::dispatch::Dispatch;
 use super::limits::{Limits, Ranges};
 use super::relay::Server;
-use super::{NetworkConfig, bare, hivemind, rpc, stream, substream, transport};
+use super::{NetworkConfig, bare, foreign, hivemind, rpc, stream, substream, transport};
 use crate::{Error, ErrorCode, Result};
 
 /// Our own Kademlia network, apart from every other.
@@ -53,6 +53,7 @@ pub(crate) struct Behaviour {
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub rpc: substream::Behaviour,
     pub streams: substream::Behaviour,
+    foreign: foreign::Behaviour,
     pub hivemind: Toggle<hivemind::Behaviour>,
     pub relay_client: relay::client::Behaviour,
     pub relay: Toggle<Server>,
@@ -137,7 +138,7 @@ fn behaviour(
         // What is told is what this node announces, see `reach`; of what peers tell, `directory` keeps what can be true.
         .with_cache_size(0)
         .with_hide_listen_addrs(true);
-    let (calls, streams) = (dispatch.clone(), dispatch.clone());
+    let (calls, streams, others) = (dispatch.clone(), dispatch.clone(), dispatch.clone());
     let connections = connection_limits::Behaviour::new(connection_limits_of(&config.limits));
     let ranges = Ranges::new(&config.limits);
     let hivemind = dht.map(|dht| hivemind::Behaviour::new(local, dht)).into();
@@ -166,6 +167,10 @@ fn behaviour(
         streams: substream::Behaviour::new(
             StreamProtocol::new(stream::PROTOCOL),
             Arc::new(move |peer, stream| streams.accept_stream(peer, stream)),
+        ),
+        foreign: foreign::Behaviour::new(
+            others.offered.clone(),
+            Arc::new(move |peer, name, stream| others.accept_foreign(peer, &name, stream)),
         ),
         hivemind,
     })
