@@ -3317,6 +3317,35 @@ enum kwaai_status_t kwaai_vpk_audit_async(const struct kwaai_vpk_t *vpk,
                                           struct kwaai_op_t **out_op,
                                           struct kwaai_error_t **error);
 
+// Measures searches on this machine, at the first host and at all of them, and says of each how good and how dear it is. What it
+// makes at the hosts is deleted again, also when the stream is cancelled. `options_json` is an object with any of `sizes`, an array of
+// numbers of vectors, [1000, 10000] unless set and 100,000 at most; `dimension`, 384 unless set; `privacies`, an array of "plain", "seal" and
+// "split", all that are possible unless set; `hosts`, an array as for `kwaai_vpk_create`, of which "split" needs three, none unless set;
+// `questions`, 100 unless set and 1,000 at most; `seed`, from which the vectors are made, 1 unless set. `KWAAI_BUSY` while
+// another one runs.
+//
+// A value has how many rows are `done`, `of` how many, what it is `about` in words, and the `row`, null when its measurement
+// begins. A row has the `privacy`, null for the exact search here, the numbers of `hosts`, of `vectors` and the `dimension`; the `recall`, which
+// part of the ten nearest was found; `p50_ms` and `p99_ms` of the searches; `durable_ms`, until everything was on the disk here, and
+// `searchable_ms`, until the hosts had everything and answered; `question_bytes` to each host and `reply_bytes` from each.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which ends it. Threads: any. NULL: `options_json` and
+// `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_benchmark(const struct kwaai_vpk_t *vpk,
+                                        const char *options_json,
+                                        uint32_t timeout_ms,
+                                        struct kwaai_stream_t **out_stream,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_benchmark` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_benchmark`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_benchmark_async(const struct kwaai_vpk_t *vpk,
+                                              const char *options_json,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
 // Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an
 // array of PeerIds, DIDs or "here" for this node: 1 to 16 with a copy each under "plain" and "seal", twice `colluding` and one
 // more, 16 at most, under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and

@@ -37,8 +37,8 @@ pub use rag::NativeRag;
 pub use record::Span;
 pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{
-    AskBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeEvents, NativeGeneration, NativeIngestion,
-    NativeMessages, NodeEventBatch,
+    AskBatch, BenchmarkBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeBenchmark, NativeEvents,
+    NativeGeneration, NativeIngestion, NativeMessages, NodeEventBatch,
 };
 #[cfg(feature = "testing")]
 pub use stream::{NativeNumbers, NumberBatch};

@@ -1,6 +1,7 @@
 //! Private knowledge of a node, as an object: what it keeps for others, and what others keep for it.
 
 mod audit;
+mod benchmark;
 mod collection;
 mod console;
 mod offer;
@@ -16,9 +17,10 @@ use kwaai_core::vpk;
 use serde::Deserialize;
 
 use crate::handle::Handle;
-use crate::{CancelToken, Result, rt, validate};
+use crate::{CancelToken, Result, Stream, rt, validate};
 
 pub use audit::{AuditFinding, AuditReport, HostAudit};
+pub use benchmark::{BenchmarkOptions, BenchmarkRow, BenchmarkStep};
 pub use collection::{Metadata, Payload, VectorCollection};
 pub use console::HostConsole;
 pub use offer::{DiscoverOptions, HostOffer};
@@ -105,6 +107,13 @@ impl Vpk {
     pub async fn audit(&self, name: String, cancel: CancelToken) -> Result<AuditReport> {
         let vpk = self.handle.get()?;
         Ok(rt::run(&cancel, async move { vpk.audit(&name).await }).await?.into())
+    }
+
+    /// Measures searches here, at one host and at several. Ending the stream ends it, and what it made is deleted.
+    pub async fn benchmark(&self, options: BenchmarkOptions, cancel: CancelToken) -> Result<Stream<BenchmarkStep>> {
+        let (vpk, config) = (self.handle.get()?, options.into_core()?);
+        let steps = rt::run(&cancel, async move { vpk.benchmark(config) }).await?;
+        Ok(Stream::mapped(steps, BenchmarkStep::from))
     }
 
     /// Makes a collection at its hosts, under a new key.

@@ -753,6 +753,9 @@ static kwaai_status_t call_vpk(call *made)
         return JSON_OF(kwaai_vpk_audit(H, text_of(made, "name"), T, &text, E));
     } else if (IS("Vpk.open")) {
         return HANDLE_OF(COLLECTION, kwaai_vpk_open(H, text_of(made, "name"), T, (kwaai_collection_t **)&handle, E));
+    } else if (IS("Vpk.benchmark")) {
+        const char *how = options(made, "sizes dimension privacies hosts questions seed");
+        return HANDLE_OF(STREAM, kwaai_vpk_benchmark(H, how, T, (kwaai_stream_t **)&handle, E));
     } else if (IS("Vpk.device")) {
         return TEXT_OF(kwaai_vpk_device(H, T, &text, E));
     } else if (IS("Vpk.resolve")) {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use kwaai_ffi::Matrix;
-use kwaai_ffi::vpk::{CollectionOptions, DiscoverOptions, HostOptions, Metadata, RecoverOptions};
+use kwaai_ffi::vpk::{BenchmarkOptions, CollectionOptions, DiscoverOptions, HostOptions, Metadata, RecoverOptions};
 use napi::bindgen_prelude::{Float32Array, Uint8Array};
 use napi_derive::napi;
 
 use crate::error::{Result, json, parse, thrown, whole};
 use crate::operation::Operation;
+use crate::stream::Stream;
 
 /// What a node keeps for others, and others for it.
 #[napi]
@@ -84,6 +85,12 @@ impl Vpk {
     pub fn open(&self, name: String) -> Operation {
         let vpk = self.0.clone();
         Operation::new(move |cancel| async move { vpk.open(name, cancel).await.map(VectorCollection::from) })
+    }
+
+    #[napi]
+    pub fn benchmark(&self, options: String) -> Result<Operation> {
+        let (vpk, options): (_, BenchmarkOptions) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { vpk.benchmark(options, cancel).await.map(Stream::new) }))
     }
 
     #[napi]

@@ -175,6 +175,7 @@ export interface NativeVpk {
   discover(options: string): NativeOperation;
   audit(name: string): NativeOperation;
   open(name: string): NativeOperation;
+  benchmark(options: string): NativeOperation;
   device(): NativeOperation;
   resolve(collectionId: string): NativeOperation;
   recover(name: string, exported: string, options: string): NativeOperation;

@@ -4,8 +4,9 @@ import { type CallOptions, finished } from './bridge.js';
 import { InvalidArgumentError, native } from './errors.js';
 import { module, type NativeCollection, type NativeConsole, type NativeVpk } from './native.js';
 import type { Rows } from './provide.js';
-import { type Field, type Shape, many, plain, reads, readsAll, readsMaybe } from './records.js';
+import { type Field, type Shape, many, one, plain, reads, readsAll, readsMaybe } from './records.js';
 import type { Matrix } from './shard.js';
+import { EventStream } from './streams.js';
 import type { Tier } from './trust.js';
 import { count, index, json, list, optional, options as checked, recordJson, text, texts, wrong } from './values.js';
 
@@ -112,6 +113,58 @@ export interface AuditReport {
   meaningful: boolean;
   /** Whether no attack on a host succeeded more than three times as often as by luck. */
   hidden: boolean;
+}
+
+/** What is measured. */
+export interface BenchmarkOptions extends CallOptions {
+  /** How many vectors, for each size; 1,000 and 10,000 unless set, 100,000 at most. */
+  sizes?: readonly number[] | undefined;
+  /** How many coordinates each vector has; 384 unless set. */
+  dimension?: number | undefined;
+  /** All that are possible with so many hosts unless set; `split` needs three. */
+  privacies?: readonly Privacy[] | undefined;
+  /** Each privacy is measured at the first of them, and at all; nobody unless set. */
+  hosts?: readonly string[] | undefined;
+  /** How many are asked for each row; 100 unless set. */
+  questions?: number | undefined;
+  /** What the vectors are made from; 1 unless set. */
+  seed?: number | undefined;
+}
+
+/** What was measured of one kind of search. */
+export interface BenchmarkRow {
+  /** `null` for the exact search on this machine. */
+  privacy: Privacy | null;
+  /** How many kept the vectors; 0 on this machine. */
+  hosts: number;
+  vectors: number;
+  dimension: number;
+  /** Which part of the ten nearest was found, from 0 to 1, on average. */
+  recall: number;
+  /** How long half of the searches took at most. */
+  p50Ms: number;
+  /** How long all but one in a hundred took at most. */
+  p99Ms: number;
+  /** How long it took until all vectors were on the owner's disk and found. */
+  durableMs: number;
+  /** How long it took until the hosts had all of them and answered the first question. */
+  searchableMs: number;
+  /** To each host. */
+  questionBytes: number;
+  /** Of each host. */
+  replyBytes: number;
+}
+
+/** How far a benchmark is. */
+export interface BenchmarkStep {
+  /** How many rows are measured. */
+  done: number;
+  /** How many rows there will be. */
+  of: number;
+  /** What was measured, or is being measured now, for people. */
+  about: string;
+  /** `null` when its measurement begins. */
+  row: BenchmarkRow | null;
 }
 
 /** Who is to take the place of hosts that are lost. */
@@ -288,6 +341,20 @@ const audit: Shape<AuditReport> = {
   hidden: plain,
 };
 const repair: Shape<Repair> = { lost: plain, added: plain };
+const benchmarkRow: Shape<BenchmarkRow> = {
+  privacy: plain,
+  hosts: plain,
+  vectors: plain,
+  dimension: plain,
+  recall: plain,
+  p50Ms: plain,
+  p99Ms: plain,
+  durableMs: plain,
+  searchableMs: plain,
+  questionBytes: plain,
+  replyBytes: plain,
+};
+const benchmarkStep: Shape<BenchmarkStep> = { done: plain, of: plain, about: plain, row: one(benchmarkRow) };
 
 /** What is asked of hosts that are looked for. */
 const ASKED = ['freeBytes', 'minTier', 'distinctNetworks'] as const;
@@ -297,7 +364,7 @@ function placement({ freeBytes, minTier, distinctNetworks }: DiscoverOptions): O
 }
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { hosted, config, leakage, stats, found, report, offer, audit, repair };
+export const shapes = { hosted, config, leakage, stats, found, report, offer, audit, repair, benchmarkStep };
 
 /** Vectors with ids and payloads, at hosts that cannot read them. */
 export class VectorCollection implements AsyncDisposable {
@@ -532,6 +599,23 @@ export class Vpk {
   /** Opens a collection that was made before. While it is open, the same name resolves to the same one. */
   async open(name: string, options?: CallOptions): Promise<VectorCollection> {
     return VectorCollection.of(await finished(this.#native.open(text('name', name)), options));
+  }
+
+  /**
+   * Measures searches on this machine, at the first of the hosts and at all of them, one row for each. It begins when the first step is
+   * asked for. What is made at the hosts is deleted again, also when the stream is left early.
+   */
+  benchmark(options?: BenchmarkOptions): EventStream<BenchmarkStep> {
+    const { sizes, dimension, privacies, hosts, questions, seed } = checked(options, ['sizes', 'dimension', 'privacies', 'hosts', 'questions', 'seed']);
+    const wanted = recordJson({
+      sizes: optional(sizes, (sizes) => list('sizes', sizes).map((size, at) => count(`sizes[${at}]`, size))),
+      dimension,
+      privacies: optional(privacies, (privacies) => texts('privacies', privacies)),
+      hosts: optional(hosts, (hosts) => texts('hosts', hosts)),
+      questions,
+      seed,
+    });
+    return new EventStream(native(() => this.#native.benchmark(wanted)), reads(benchmarkStep), options);
   }
 
   /** What this machine says of itself, so that `VectorCollection.exportKeyTo` can encrypt a key to it. It is no secret. */

@@ -113,6 +113,7 @@ from .trust import (
 
 from .vpk import (
     AuditReport,
+    BenchmarkStep,
     CollectionConfig,
     CollectionStats,
     FoundVectors,
@@ -125,11 +126,13 @@ from .vpk import (
     Repair,
     Vector,
     Vectors,
+    benchmark_options,
     collection_options,
     filter_json,
     host_options,
     named,
     placement_options,
+    read_step,
     recover_options,
     shown_collection,
     shown_console,
@@ -833,6 +836,19 @@ class Vpk:
 
     def open(self, name: str) -> VectorCollection:
         return VectorCollection(waited(self._native.open(name)))
+
+    def benchmark(
+        self,
+        *,
+        sizes: Sequence[int] | None = None,
+        dimension: int | None = None,
+        privacies: Sequence[Privacy] | None = None,
+        hosts: Sequence[str] | None = None,
+        questions: int | None = None,
+        seed: int | None = None,
+    ) -> EventStream[BenchmarkStep]:
+        options = benchmark_options(sizes, dimension, privacies, hosts, questions, seed)
+        return EventStream(self._native.benchmark(options), read_step)
 
     def device(self) -> str:
         return waited(self._native.device())

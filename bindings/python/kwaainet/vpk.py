@@ -11,6 +11,7 @@ from . import _native
 from ._bridge import finished
 from ._checks import checked, home, to_json
 from ._records import maybe_record, record, records
+from .streams import EventStream
 from .trust import Tier
 
 Privacy: TypeAlias = Literal["plain", "seal", "split"]
@@ -199,6 +200,46 @@ class AuditReport:
     """Whether they did. If not, the rest says nothing."""
     hidden: bool
     """Whether no attack on a host succeeded more than three times as often as by luck."""
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """What was measured of one kind of search."""
+
+    privacy: Privacy | None
+    """``None`` for the exact search on this machine."""
+    hosts: int
+    """How many kept the vectors; 0 on this machine."""
+    vectors: int
+    dimension: int
+    recall: float
+    """Which part of the ten nearest was found, from 0 to 1, on average."""
+    p50_ms: float
+    """How long half of the searches took at most."""
+    p99_ms: float
+    """How long all but one in a hundred took at most."""
+    durable_ms: float
+    """How long it took until all vectors were on the owner's disk and found."""
+    searchable_ms: float
+    """How long it took until the hosts had all of them and answered the first question."""
+    question_bytes: int
+    """To each host."""
+    reply_bytes: int
+    """Of each host."""
+
+
+@dataclass(frozen=True)
+class BenchmarkStep:
+    """How far a benchmark is."""
+
+    done: int
+    """How many rows are measured."""
+    of: int
+    """How many rows there will be."""
+    about: str
+    """What was measured, or is being measured now, for people."""
+    row: BenchmarkRow | None
+    """``None`` when its measurement begins."""
 
 
 @checked
@@ -433,6 +474,25 @@ class Vpk:
         """Opens a collection that was made before. While it is open, the same name returns the same one."""
         return VectorCollection(await finished(self._native.open(name)))
 
+    def benchmark(
+        self,
+        *,
+        sizes: Sequence[int] | None = None,
+        dimension: int | None = None,
+        privacies: Sequence[Privacy] | None = None,
+        hosts: Sequence[str] | None = None,
+        questions: int | None = None,
+        seed: int | None = None,
+    ) -> EventStream[BenchmarkStep]:
+        """Measures searches on this machine, at the first of ``hosts`` and at all of them, one row for each.
+
+        ``sizes`` are numbers of vectors, 1,000 and 10,000 unless set and 100,000 at most, of 384 dimensions unless set. ``split`` needs
+        three hosts; without ``privacies`` all are measured that are possible. The random vectors of a ``seed`` are always the same, and
+        each row asks 100 ``questions`` unless set. What is made at the hosts is deleted again, also when the stream is left early.
+        """
+        options = benchmark_options(sizes, dimension, privacies, hosts, questions, seed)
+        return EventStream(self._native.benchmark(options), read_step)
+
     async def device(self) -> str:
         """What this machine says of itself, so that ``VectorCollection.export_key_to`` can encrypt a key to it.
 
@@ -519,6 +579,30 @@ def placement_options(
 ) -> dict[str, Any]:
     """What is asked of hosts that are looked for."""
     return {"free_bytes": free_bytes, "min_tier": min_tier, "distinct_networks": distinct_networks}
+
+
+def benchmark_options(
+    sizes: Sequence[int] | None,
+    dimension: int | None,
+    privacies: Sequence[Privacy] | None,
+    hosts: Sequence[str] | None,
+    questions: int | None,
+    seed: int | None,
+) -> str:
+    """What is measured, as the native module reads it."""
+    options = {
+        "sizes": None if sizes is None else list(sizes),
+        "dimension": dimension,
+        "privacies": None if privacies is None else list(privacies),
+        "hosts": named(hosts),
+        "questions": questions,
+        "seed": seed,
+    }
+    return to_json("options", options)
+
+
+def read_step(data: dict[str, Any]) -> BenchmarkStep:
+    return record(BenchmarkStep, data)
 
 
 def recover_options(

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::vpk::{CollectionOptions, DiscoverOptions, HostOptions, Metadata, Payload, RecoverOptions};
+use kwaai_ffi::vpk::{
+    BenchmarkOptions, CollectionOptions, DiscoverOptions, HostOptions, Metadata, Payload, RecoverOptions,
+};
 use pyo3::prelude::*;
 
 use crate::array::{row, rows};
 use crate::error::parse;
 use crate::operation::Operation;
 use crate::reply::{Object, Record, Reply, object};
+use crate::stream::Stream;
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct Vpk(pub(crate) Arc<kwaai_ffi::Vpk>);
@@ -78,6 +81,13 @@ impl Vpk {
         Operation::new(move |cancel| async move {
             vpk.open(name, cancel).await.map(|opened| Object(VectorCollection::from(opened)))
         })
+    }
+
+    fn benchmark(&self, py: Python<'_>, options: &str) -> PyResult<Operation> {
+        let (vpk, options): (_, BenchmarkOptions) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(move |cancel| async move {
+            vpk.benchmark(options, cancel).await.map(|steps| Object(Stream::new(steps)))
+        }))
     }
 
     fn device(&self) -> Operation {

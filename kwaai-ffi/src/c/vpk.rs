@@ -7,12 +7,13 @@ use serde::Deserialize;
 use super::call::{free, record, resolve, text};
 use super::collection::kwaai_collection_t;
 use super::console::kwaai_console_t;
-use super::reply::Text;
+use super::reply::{Text, stream};
 use super::status::kwaai_status_t;
+use super::stream::kwaai_stream_t;
 use crate::Vpk;
 use crate::registry::Kind;
 use crate::validate;
-use crate::vpk::{CollectionOptions, DiscoverOptions, HostOptions, RecoverOptions};
+use crate::vpk::{BenchmarkOptions, CollectionOptions, DiscoverOptions, HostOptions, RecoverOptions};
 
 /// Vectors on other people's machines, and vectors of others on this one.
 pub struct kwaai_vpk_t;
@@ -117,6 +118,26 @@ waiting! {
     fn kwaai_vpk_audit / kwaai_vpk_audit_async(vpk: *const kwaai_vpk_t, name: *const c_char) -> (out_json: *mut c_char) {
         let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
         |cancel| async move { Text::json(&vpk.audit(name, cancel).await?) }
+    }
+
+    /// Measures searches on this machine, at the first host and at all of them, and says of each how good and how dear it is. What it
+    /// makes at the hosts is deleted again, also when the stream is cancelled. `options_json` is an object with any of `sizes`, an array of
+    /// numbers of vectors, [1000, 10000] unless set and 100,000 at most; `dimension`, 384 unless set; `privacies`, an array of "plain", "seal" and
+    /// "split", all that are possible unless set; `hosts`, an array as for `kwaai_vpk_create`, of which "split" needs three, none unless set;
+    /// `questions`, 100 unless set and 1,000 at most; `seed`, from which the vectors are made, 1 unless set. `KWAAI_BUSY` while
+    /// another one runs.
+    ///
+    /// A value has how many rows are `done`, `of` how many, what it is `about` in words, and the `row`, null when its measurement
+    /// begins. A row has the `privacy`, null for the exact search here, the numbers of `hosts`, of `vectors` and the `dimension`; the `recall`, which
+    /// part of the ten nearest was found; `p50_ms` and `p99_ms` of the searches; `durable_ms`, until everything was on the disk here, and
+    /// `searchable_ms`, until the hosts had everything and answered; `question_bytes` to each host and `reply_bytes` from each.
+    ///
+    /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which ends it. Threads: any. NULL: `options_json` and
+    /// `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_benchmark / kwaai_vpk_benchmark_async(vpk: *const kwaai_vpk_t, options_json: *const c_char)
+        -> (out_stream: *mut kwaai_stream_t) {
+        let (vpk, options) = (resolve::<Vpk>(vpk)?, record::<BenchmarkOptions>("options_json", options_json)?);
+        |cancel| async move { vpk.benchmark(options, cancel).await.map(stream) }
     }
 
     /// Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::number::{maybe, whole};
-use super::{Cancel, NativeMatrix, Result, token};
+use super::{Cancel, NativeBenchmark, NativeMatrix, Result, token};
 use crate::vpk::{
-    AuditReport, CollectionConfig, CollectionOptions, CollectionStats, DiscoverOptions, FoundVectors, HostOffer,
-    HostOptions, HostReport, HostedVectors, Leakage, Metadata, Payload, RecoverOptions, Repair,
+    AuditReport, BenchmarkOptions, CollectionConfig, CollectionOptions, CollectionStats, DiscoverOptions, FoundVectors,
+    HostOffer, HostOptions, HostReport, HostedVectors, Leakage, Metadata, Payload, RecoverOptions, Repair,
 };
 use crate::{HostConsole, VectorCollection, Vpk};
 
@@ -74,6 +74,29 @@ impl NativeVpk {
     /// Attacks what the hosts keep of a collection.
     pub async fn audit(&self, name: String, cancel: Cancel) -> Result<AuditReport> {
         Ok(self.0.audit(name, token(cancel)).await?)
+    }
+
+    /// Measures searches here, at one host and at several.
+    pub async fn benchmark(
+        &self,
+        sizes: Option<Vec<i64>>,
+        dimension: Option<i64>,
+        privacies: Option<Vec<String>>,
+        hosts: Option<Vec<String>>,
+        questions: Option<i64>,
+        seed: Option<i64>,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeBenchmark>> {
+        let sizes = sizes.map(|sizes| sizes.into_iter().map(|size| whole("sizes", size)).collect::<crate::Result<_>>());
+        let options = BenchmarkOptions {
+            sizes: sizes.transpose()?,
+            dimension: maybe("dimension", dimension)?,
+            privacies,
+            hosts,
+            questions: maybe("questions", questions)?,
+            seed: maybe("seed", seed)?,
+        };
+        Ok(NativeBenchmark::over(self.0.benchmark(options, token(cancel)).await?))
     }
 
     /// Makes a collection at its hosts.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::verbs::{Answer, Arguments, Object, base64, data, object, unknown};
+use crate::verbs::{Answer, Arguments, Object, base64, data, object, stream, unknown};
 
 pub async fn on_vpk(name: &str, vpk: &Arc<Vpk>, args: Arguments, cancel: CancelToken) -> Result<Answer> {
     let collection = |made: VectorCollection| object(Object::Collection(Arc::new(made)));
@@ -25,6 +25,7 @@ pub async fn on_vpk(name: &str, vpk: &Arc<Vpk>, args: Arguments, cancel: CancelT
         "Vpk.evict" => data(vpk.evict(args.get("owner")?, cancel).await?),
         "Vpk.discover" => data(vpk.discover(args.record(&[])?, cancel).await?),
         "Vpk.audit" => data(vpk.audit(args.get("name")?, cancel).await?),
+        "Vpk.benchmark" => Ok(stream(vpk.benchmark(args.record(&[])?, cancel).await?)),
         "Vpk.create" => {
             let options: CollectionOptions = args.record(&["name"])?;
             collection(vpk.create(args.get("name")?, options, cancel).await?)

@@ -179,7 +179,7 @@ impl Arguments {
     }
 }
 
-fn stream(stream: impl JsonStream + 'static) -> Answer {
+pub fn stream(stream: impl JsonStream + 'static) -> Answer {
     Answer::Object(Object::Stream(Arc::new(stream), Arc::default()))
 }
 

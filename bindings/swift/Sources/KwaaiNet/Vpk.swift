@@ -84,6 +84,32 @@ public final class Vpk: Sendable {
         try await call { VectorCollection(try await native.open(name: name, cancel: $0)) }
     }
 
+    /// Measures searches on this machine, at the first of `hosts` and at all of them, one row for each. It begins with the first
+    /// step that is asked for.
+    ///
+    /// `sizes` are numbers of vectors, 1,000 and 10,000 unless set and 100,000 at most, of 384 dimensions unless set. `split` needs
+    /// three hosts; without `privacies` all are measured that are possible. The random vectors of a `seed` are always the same, and each
+    /// row asks 100 `questions` unless set. What is made at the hosts is deleted again, also when the stream is left early.
+    public func benchmark(
+        sizes: [Int]? = nil, dimension: Int? = nil, privacies: [Privacy]? = nil, hosts: [String]? = nil, questions: Int? = nil,
+        seed: Int64? = nil
+    ) -> EventStream<BenchmarkStep> {
+        EventStream { [native] in
+            let stream = try await call {
+                try await native.benchmark(
+                    sizes: sizes.map { $0.map(Int64.init) }, dimension: dimension.map(Int64.init),
+                    privacies: privacies.map { $0.map(\.rawValue) }, hosts: hosts, questions: questions.map(Int64.init), seed: seed,
+                    cancel: $0)
+            }
+            return .init(
+                next: {
+                    let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                    return batch.map { ($0.values, $0.missed) }
+                },
+                stop: { stream.cancel() })
+        }
+    }
+
     /// What this machine says of itself, so that `VectorCollection.exportKeyTo` can encrypt a key to it. It is no secret.
     public func device() async throws -> String {
         try await call { try await native.device(cancel: $0) }

@@ -83,6 +83,38 @@ public class Vpk internal constructor(private val native: NativeVpk) {
     public suspend fun open(name: String): VectorCollection =
         call { VectorCollection(made { native.open(name.sound("name"), it) }) }
 
+    /**
+     * Measures searches on this machine, at the first of [hosts] and at all of them, one row for each, beginning when it is collected.
+     *
+     * [sizes] are numbers of vectors, 1,000 and 10,000 unless set and 100,000 at most, of 384 dimensions unless set.
+     * [Privacy.SPLIT] needs three hosts; without [privacies] all are measured that are possible. The random vectors of a [seed] are
+     * always the same, and each row asks 100 [questions] unless set. What is made at the hosts is deleted again, also when the
+     * collection of the flow ends early.
+     */
+    public fun benchmark(
+        sizes: List<Int>? = null,
+        dimension: Int? = null,
+        privacies: List<Privacy>? = null,
+        hosts: List<String>? = null,
+        questions: Int? = null,
+        seed: Long? = null,
+    ): EventFlow<BenchmarkStep> {
+        val at = hosts?.map { it.sound("host") }
+        return EventFlow(null) {
+            val stream = call {
+                made {
+                    native.benchmark(
+                        sizes?.map(Int::toLong), dimension?.toLong(), privacies?.map { it.wire() }, at, questions?.toLong(), seed, it,
+                    )
+                }
+            }
+            Source(
+                next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+                stop = { stream.cancel(); stream.destroy() },
+            )
+        }
+    }
+
     /** What this machine says of itself, so that [VectorCollection.exportKeyTo] can encrypt a key to it. It is no secret. */
     public suspend fun device(): String = call { native.device(null) }
 

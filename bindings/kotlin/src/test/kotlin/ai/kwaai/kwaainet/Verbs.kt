@@ -246,6 +246,11 @@ val VERBS: Map<String, Call> = mapOf(
     },
     "Vpk.audit" to { on, a -> (on as Vpk).audit(a.need("name")) },
     "Vpk.open" to { on, a -> (on as Vpk).open(a.need("name")) },
+    "Vpk.benchmark" to { on, a ->
+        (on as Vpk).benchmark(
+            a.ints("sizes"), a.int("dimension"), a.texts("privacies")?.map(Privacy::of), a.texts("hosts"), a.int("questions"), a.long("seed"),
+        )
+    },
     "Vpk.device" to { on, _ -> (on as Vpk).device() },
     "Vpk.resolve" to { on, a -> (on as Vpk).resolve(a.need("collection_id")) },
     "Vpk.recover" to { on, a ->
