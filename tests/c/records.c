@@ -207,7 +207,6 @@ int main(int count, char **arguments)
     kwaai_vpk_t *vpk = NULL;
     kwaai_collection_t *vectors = NULL;
     kwaai_stream_t *steps = NULL;
-    kwaai_item_t item = KWAAI_ITEM_END;
     static uint64_t ids[128];
     static float rows[128 * 2];
     for (size_t i = 0; i < 128; i++) {

@@ -120,17 +120,18 @@ waiting! {
         |cancel| async move { Text::json(&vpk.audit(name, cancel).await?) }
     }
 
-    /// Measures searches on this machine, at the first host and at all of them, and says of each how good and how dear it is. What it
-    /// makes at the hosts is deleted again, also when the stream is cancelled. `options_json` is an object with any of `sizes`, an array of
-    /// numbers of vectors, [1000, 10000] unless set and 100,000 at most; `dimension`, 384 unless set; `privacies`, an array of "plain", "seal" and
-    /// "split", all that are possible unless set; `hosts`, an array as for `kwaai_vpk_create`, of which "split" needs three, none unless set;
-    /// `questions`, 100 unless set and 1,000 at most; `seed`, from which the vectors are made, 1 unless set. `KWAAI_BUSY` while
-    /// another one runs.
+    /// Measures searches on this machine, at the first host and at all of them. The stream yields how far it is: how many rows are
+    /// `done`, `of` how many, what the step is `about` in words, and the `row`, null when its measurement begins.
     ///
-    /// A value has how many rows are `done`, `of` how many, what it is `about` in words, and the `row`, null when its measurement
-    /// begins. A row has the `privacy`, null for the exact search here, the numbers of `hosts`, of `vectors` and the `dimension`; the `recall`, which
-    /// part of the ten nearest was found; `p50_ms` and `p99_ms` of the searches; `durable_ms`, until everything was on the disk here, and
-    /// `searchable_ms`, until the hosts had everything and answered; `question_bytes` to each host and `reply_bytes` from each.
+    /// A row has the `privacy`, null for the exact search here; the numbers of `hosts` and `vectors`, and the `dimension`; the `recall`,
+    /// which part of the ten nearest was found; `p50_ms` and `p99_ms` of the searches; `durable_ms`, until everything was on the disk here,
+    /// and `searchable_ms`, until the hosts had everything and answered; `question_bytes` to each host and `reply_bytes` from each.
+    ///
+    /// `options_json` is an object with any of `sizes`, an array of numbers of vectors, [1000, 10000] unless set and 100,000 at most;
+    /// `dimension`, 384 unless set; `privacies`, an array of "plain", "seal" and "split", all that are possible unless set; `hosts`, an
+    /// array as for `kwaai_vpk_create`, of which "split" needs three, none unless set; `questions`, 100 unless set and 1,000 at most;
+    /// `seed`, from which the vectors are made, 1 unless set. What it makes at the hosts is deleted again, also when the stream is
+    /// cancelled. `KWAAI_BUSY` while another one runs.
     ///
     /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which ends it. Threads: any. NULL: `options_json` and
     /// `error` may be NULL. Lifetime: the handle must not have been freed.
