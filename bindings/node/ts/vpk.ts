@@ -4,7 +4,7 @@ import { type CallOptions, finished } from './bridge.js';
 import { InvalidArgumentError, native } from './errors.js';
 import { module, type NativeCollection, type NativeConsole, type NativeVpk } from './native.js';
 import type { Rows } from './provide.js';
-import { type Field, type Shape, many, one, plain, reads, readsAll, readsMaybe } from './records.js';
+import { type Field, type Shape, many, one, plain, reads, readsAll, readsMaybe, record } from './records.js';
 import type { Matrix } from './shard.js';
 import { EventStream } from './streams.js';
 import type { Tier } from './trust.js';
@@ -615,7 +615,7 @@ export class Vpk {
       questions,
       seed,
     });
-    return new EventStream(native(() => this.#native.benchmark(wanted)), reads(benchmarkStep), options);
+    return new EventStream(native(() => this.#native.benchmark(wanted)), (data) => record(benchmarkStep, data), options);
   }
 
   /** What this machine says of itself, so that `VectorCollection.exportKeyTo` can encrypt a key to it. It is no secret. */
