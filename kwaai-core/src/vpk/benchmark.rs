@@ -360,8 +360,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (ours, rest) = a.as_chunks::<LANES>();
     let (theirs, others) = b.as_chunks::<LANES>();
     for (a, b) in ours.iter().zip(theirs) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
         }
     }
     sums.iter().sum::<f32>() + rest.iter().zip(others).map(|(a, b)| a * b).sum::<f32>()
