@@ -83,6 +83,9 @@ typedef struct kwaai_answer_t kwaai_answer_t;
 // A collection of vectors at its hosts.
 typedef struct kwaai_collection_t kwaai_collection_t;
 
+// A page on loopback that says who keeps how much at this node.
+typedef struct kwaai_console_t kwaai_console_t;
+
 // An embedder of the program.
 typedef struct kwaai_embedder_t kwaai_embedder_t;
 
@@ -472,8 +475,9 @@ enum kwaai_status_t kwaai_collection_repair_async(const struct kwaai_collection_
                                                   struct kwaai_op_t **out_op,
                                                   struct kwaai_error_t **error);
 
-// The key, as a text that opens with a passphrase of 1 to 1,024 bytes, for another device or a backup. Takes as long as
-// the passphrase is meant to cost, about a tenth of a second, and 64 MiB of memory.
+// The recovery key, as a text that opens with a passphrase of 1 to 1,024 bytes, for a backup or `kwaai_vpk_recover` on
+// another machine. It is good until the next rotation. Takes as long as the passphrase is meant to cost, about a tenth of a
+// second, and 64 MiB of memory.
 //
 // Ownership: the caller frees `*out_key` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
 // handle must not have been freed.
@@ -491,6 +495,26 @@ enum kwaai_status_t kwaai_collection_export_key_async(const struct kwaai_collect
                                                       const char *passphrase,
                                                       struct kwaai_op_t **out_op,
                                                       struct kwaai_error_t **error);
+
+// The recovery key, as a text that opens on one machine alone: the one that said by `kwaai_vpk_device` who it is. The text
+// is signed by this node.
+//
+// Ownership: the caller frees `*out_key` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_collection_export_key_to(const struct kwaai_collection_t *collection,
+                                                   const char *device,
+                                                   uint32_t timeout_ms,
+                                                   char **out_key,
+                                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_collection_export_key_to` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_collection_export_key_to`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_collection_export_key_to_async(const struct kwaai_collection_t *collection,
+                                                         const char *device,
+                                                         struct kwaai_op_t **out_op,
+                                                         struct kwaai_error_t **error);
 
 // Forgets the collection, here and at its hosts, as `kwaai_vpk_destroy` does.
 //
@@ -554,6 +578,27 @@ enum kwaai_status_t kwaai_collection_shutdown(const struct kwaai_collection_t *c
 // Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
 // `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_collection_free(struct kwaai_collection_t *collection);
+
+// Where a browser on this machine finds the page. It stays readable after the end.
+//
+// Ownership: the caller frees `*out_url` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_console_url(const struct kwaai_console_t *console,
+                                      char **out_url,
+                                      struct kwaai_error_t **error);
+
+// Ends the page. Calling it again is fine.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have
+// been freed.
+enum kwaai_status_t kwaai_console_shutdown(const struct kwaai_console_t *console,
+                                           struct kwaai_error_t **error);
+
+// Frees the handle and ends the page.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_console_free(struct kwaai_console_t *console);
 
 // The version of the library, for example "0.1.0".
 //
@@ -2061,6 +2106,14 @@ enum kwaai_status_t kwaai_op_take_collection(const struct kwaai_op_t *op,
                                              struct kwaai_collection_t **out_collection,
                                              struct kwaai_error_t **error);
 
+// Takes the page of a host that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_console` with `kwaai_console_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_console(const struct kwaai_op_t *op,
+                                          struct kwaai_console_t **out_console,
+                                          struct kwaai_error_t **error);
+
 // Takes the number that an operation answered; the statuses are those of `kwaai_op_take_text`.
 //
 // Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: not applicable.
@@ -3264,6 +3317,36 @@ enum kwaai_status_t kwaai_vpk_audit_async(const struct kwaai_vpk_t *vpk,
                                           struct kwaai_op_t **out_op,
                                           struct kwaai_error_t **error);
 
+// Measures searches on this machine, at the first host and at all of them. The stream yields how far it is: how many rows are
+// `done`, `of` how many, what the step is `about` in words, and the `row`, null when its measurement begins.
+//
+// A row has the `privacy`, null for the exact search here; the numbers of `hosts` and `vectors`, and the `dimension`; the `recall`,
+// which part of the ten nearest was found; `p50_ms` and `p99_ms` of the searches; `durable_ms`, until everything was on the disk here,
+// and `searchable_ms`, until the hosts had everything and answered; `question_bytes` to each host and `reply_bytes` from each.
+//
+// `options_json` is an object with any of `sizes`, an array of numbers of vectors, [1000, 10000] unless set and 100,000 at most;
+// `dimension`, 384 unless set; `privacies`, an array of "plain", "seal" and "split", all that are possible unless set; `hosts`, an
+// array as for `kwaai_vpk_create`, of which "split" needs three, none unless set; `questions`, 100 unless set and 1,000 at most;
+// `seed`, from which the vectors are made, 1 unless set. What it makes at the hosts is deleted again, also when the stream is
+// cancelled. `KWAAI_BUSY` while another one runs.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which ends it. Threads: any. NULL: `options_json` and
+// `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_benchmark(const struct kwaai_vpk_t *vpk,
+                                        const char *options_json,
+                                        uint32_t timeout_ms,
+                                        struct kwaai_stream_t **out_stream,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_benchmark` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_benchmark`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_benchmark_async(const struct kwaai_vpk_t *vpk,
+                                              const char *options_json,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
 // Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an
 // array of PeerIds, DIDs or "here" for this node: 1 to 16 with a copy each under "plain" and "seal", twice `colluding` and one
 // more, 16 at most, under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and
@@ -3315,6 +3398,96 @@ enum kwaai_status_t kwaai_vpk_open_async(const struct kwaai_vpk_t *vpk,
                                          const char *name,
                                          struct kwaai_op_t **out_op,
                                          struct kwaai_error_t **error);
+
+// What this machine says of itself, so that `kwaai_collection_export_key_to` can encrypt a key to it. It is no secret.
+//
+// Ownership: the caller frees `*out_device` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_device(const struct kwaai_vpk_t *vpk,
+                                     uint32_t timeout_ms,
+                                     char **out_device,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_device` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_device`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_device_async(const struct kwaai_vpk_t *vpk,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// The PeerIds of the nodes that say in the DHT that they have a record of a collection, as a JSON array. The collection is
+// named by its id, as `kwaai_collection_id` answers it. What they have is worth nothing without the collection's key.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_vpk_resolve(const struct kwaai_vpk_t *vpk,
+                                      const char *collection_id,
+                                      uint32_t timeout_ms,
+                                      char **out_json,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_resolve` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_resolve`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_resolve_async(const struct kwaai_vpk_t *vpk,
+                                            const char *collection_id,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Makes a collection one of this node under a `name` of its own, which another machine has, or had: `exported` is the text
+// that `kwaai_collection_export_key` or `kwaai_collection_export_key_to` answered there. What its hosts keep is found, read and checked, and
+// sealed anew under a key that no other machine has. What waited there and was not sealed yet is not in it.
+//
+// `options_json` is an object with one of `passphrase`, and `exported_by`, the DID of the node that exported the key to
+// this machine; and any of `hosts`, an array as for `kwaai_vpk_create` of who is to keep it, the hosts that it had unless set,
+// and `partial`, whether it is recovered without payloads that no host has, false unless set.
+//
+// `KWAAI_PERMISSION_DENIED` for a wrong passphrase, a key for another machine or from another node; `KWAAI_NOT_FOUND` when
+// nobody has a record, or the key was exported before a rotation; `KWAAI_CONFLICT` when the hosts hand out an older state.
+//
+// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the collection ends with the node, and is there again in its next run.
+enum kwaai_status_t kwaai_vpk_recover(const struct kwaai_vpk_t *vpk,
+                                      const char *name,
+                                      const char *exported,
+                                      const char *options_json,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_collection_t **out_collection,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_recover` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_recover`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_recover_async(const struct kwaai_vpk_t *vpk,
+                                            const char *name,
+                                            const char *exported,
+                                            const char *options_json,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Serves a page on loopback for whoever is on this machine, until the handle is shut down or freed: who keeps how much
+// here, by tier, and how much room is left; the same as JSON under `/api/host.json`. It can be read only. `options_json` is
+// an object with or without `port`, 7432 unless set; 0 takes any that is free. `KWAAI_BUSY` when it is taken.
+//
+// Ownership: the caller frees `*out_console` with `kwaai_console_free`. Threads: any. NULL: `options_json` and `error` may
+// be NULL. Lifetime: the page ends with the node.
+enum kwaai_status_t kwaai_vpk_console(const struct kwaai_vpk_t *vpk,
+                                      const char *options_json,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_console_t **out_console,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_vpk_console` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_vpk_console`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_vpk_console_async(const struct kwaai_vpk_t *vpk,
+                                            const char *options_json,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
 
 // The names of the collections of this node, as a JSON array.
 //

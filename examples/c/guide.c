@@ -290,14 +290,15 @@ static bool ask_others(kwaai_node_t *app, kwaai_node_t *host, const char *subjec
 /* end: ask_others */
 
 /* anchor: keep_vectors */
-static bool keep_vectors(kwaai_node_t *owner, kwaai_node_t *host, char **found, kwaai_error_t **error)
+static bool keep_vectors(kwaai_node_t *owner, kwaai_node_t *host, kwaai_node_t *other, char **found,
+                         kwaai_error_t **error)
 {
     static const uint64_t ids[] = {1, 2};
     static const float vectors[] = {1, 0, 0, 0, 1, 0}, question[] = {0.9f, 0.1f, 0};
     const char *metadata = "[{\"text\": \"dumplings\"}, {\"text\": \"soup\"}]";
-    kwaai_vpk_t *keeps = NULL, *vpk = NULL;
-    kwaai_collection_t *notes = NULL;
-    char *address = NULL, *peer = NULL, *leakage = NULL, hosts[128];
+    kwaai_vpk_t *keeps = NULL, *vpk = NULL, *theirs = NULL;
+    kwaai_collection_t *notes = NULL, *recovered = NULL;
+    char *address = NULL, *peer = NULL, *again = NULL, *leakage = NULL, *key = NULL, hosts[128];
     bool failed = kwaai_node_vpk(host, &keeps, error) || kwaai_node_vpk(owner, &vpk, error) ||
                   kwaai_vpk_host(keeps, 64u << 20, "{\"min_tier\": \"unknown\"}", WAIT, error) ||
                   kwaai_node_address(host, WAIT, &address, error) ||
@@ -308,15 +309,22 @@ static bool keep_vectors(kwaai_node_t *owner, kwaai_node_t *host, char **found, 
                  kwaai_collection_leakage(notes, &leakage, error) ||
                  kwaai_collection_upsert(notes, ids, 2, vectors, 3, NULL, metadata, WAIT, error) ||
                  kwaai_collection_flush(notes, WAIT, error) ||
-                 kwaai_collection_search(notes, question, 3, "{\"k\": 1}", WAIT, found, error);
+                 kwaai_collection_export_key(notes, "a long walk", WAIT, &key, error) ||
+                 kwaai_node_connect(other, address, WAIT, &again, error) || kwaai_node_vpk(other, &theirs, error) ||
+                 kwaai_vpk_recover(theirs, "notes", key, "{\"passphrase\": \"a long walk\"}", WAIT, &recovered, error) ||
+                 kwaai_collection_search(recovered, question, 3, "{\"k\": 1}", WAIT, found, error);
     }
     if (!failed) {
         printf("the host learns %s\nfound %s\n", leakage, *found);
     }
     kwaai_string_free(address);
     kwaai_string_free(peer);
+    kwaai_string_free(again);
     kwaai_string_free(leakage);
+    kwaai_string_free(key);
+    kwaai_collection_free(recovered);
     kwaai_collection_free(notes);
+    kwaai_vpk_free(theirs);
     kwaai_vpk_free(vpk);
     kwaai_vpk_free(keeps);
     return !failed;
@@ -387,7 +395,7 @@ int main(int count, char **arguments)
     kwaai_error_free(failure);
     failure = NULL;
     must(ask_others(bob, alice, stranger_did, &failure), "ask_others");
-    must(keep_vectors(bob, alice, &answer, &failure), "keep_vectors");
+    must(keep_vectors(bob, alice, stranger, &answer, &failure), "keep_vectors");
     must(strstr(answer, "dumplings") != NULL, "the nearest vector is found");
     kwaai_string_free(answer);
     must(errors(alice), "errors");

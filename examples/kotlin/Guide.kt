@@ -170,9 +170,10 @@ suspend fun askOthers(app: Node, host: Node, subject: String) {
 // end: ask_others
 
 // anchor: keep_vectors
-suspend fun keepVectors(owner: Node, host: Node) {
+suspend fun keepVectors(owner: Node, host: Node, other: Node) {
     host.vpk().host(64L shl 20, minTier = Tier.UNKNOWN)
-    owner.connect(host.info().addresses.first())
+    val address = host.info().addresses.first()
+    owner.connect(address)
 
     val notes = owner.vpk().create("notes", 3, Privacy.SEAL, listOf(host.peerId))
     println("the host learns ${notes.leakage.learned}")
@@ -180,7 +181,10 @@ suspend fun keepVectors(owner: Node, host: Node) {
     notes.upsert(listOf(1, 2), vectors, payloads = listOf("dumplings", "soup").map { it.encodeToByteArray() })
     notes.flush()
 
-    val hit = notes.search(floatArrayOf(0.9f, 0.1f, 0f), k = 1).hits.first()
+    val key = notes.exportKey("a long walk")
+    other.connect(address)
+    val recovered = other.vpk().recover("notes", key, passphrase = "a long walk")
+    val hit = recovered.search(floatArrayOf(0.9f, 0.1f, 0f), k = 1).hits.first()
     println("${hit.payload?.decodeToString()}: ${hit.score}")
 }
 // end: keep_vectors

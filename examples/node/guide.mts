@@ -161,7 +161,8 @@ export async function keepVectors(print: Print = console.log): Promise<void> {
   await using host = await Node.start({ preset: 'ephemeral' });
   await using owner = await Node.start({ preset: 'ephemeral' });
   await host.vpk().host(64 * 2 ** 20, { minTier: 'unknown' });
-  await owner.connect((await host.info()).addresses[0]!);
+  const address = (await host.info()).addresses[0]!;
+  await owner.connect(address);
 
   await using notes = await owner.vpk().create('notes', 3, 'seal', [host.peerId]);
   print('the host learns', notes.leakage.learned);
@@ -171,7 +172,11 @@ export async function keepVectors(print: Print = console.log): Promise<void> {
   });
   await notes.flush();
 
-  const { hits } = await notes.search([0.9, 0.1, 0], { k: 1 });
+  const key = await notes.exportKey('a long walk');
+  await using other = await Node.start({ preset: 'ephemeral' });
+  await other.connect(address);
+  await using recovered = await other.vpk().recover('notes', key, { passphrase: 'a long walk' });
+  const { hits } = await recovered.search([0.9, 0.1, 0], { k: 1 });
   for (const { payload, score } of hits) print(Buffer.from(payload!).toString(), score);
   // end: keep_vectors
 }

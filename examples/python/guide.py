@@ -167,9 +167,10 @@ async def ask_others(app: Node, host: Node, subject_did: str) -> kwaainet.Status
 
 
 # anchor: keep_vectors
-async def keep_vectors(owner: Node, host: Node) -> kwaainet.FoundVectors:
+async def keep_vectors(owner: Node, host: Node, other: Node) -> kwaainet.FoundVectors:
     await host.vpk().host(64 << 20, min_tier="unknown")
-    await owner.connect((await host.info()).addresses[0])
+    address = (await host.info()).addresses[0]
+    await owner.connect(address)
 
     notes = await owner.vpk().create("notes", 3, "seal", [host.peer_id])
     print("the host learns", notes.leakage.learned)
@@ -177,7 +178,10 @@ async def keep_vectors(owner: Node, host: Node) -> kwaainet.FoundVectors:
     await notes.upsert([1, 2], vectors, payloads=[b"dumplings", b"soup"], metadata=[{"day": "Friday"}, None])
     await notes.flush()
 
-    found = await notes.search([0.9, 0.1, 0], k=1)
+    key = await notes.export_key("a long walk")
+    await other.connect(address)
+    recovered = await other.vpk().recover("notes", key, passphrase="a long walk")
+    found = await recovered.search([0.9, 0.1, 0], k=1)
     print(found.hits[0].payload, found.hits[0].score)
     return found
 # end: keep_vectors

@@ -172,9 +172,10 @@ func askOthers(app: Node, host: Node, subject: String) async throws {
 // end: ask_others
 
 // anchor: keep_vectors
-func keepVectors(owner: Node, host: Node) async throws {
+func keepVectors(owner: Node, host: Node, other: Node) async throws {
     try await host.vpk().host(capacityBytes: 64 << 20, minTier: .unknown)
-    try await owner.connect(address: host.info().addresses[0])
+    let address = try await host.info().addresses[0]
+    try await owner.connect(address: address)
 
     let vpk = owner.vpk()
     let notes = try await vpk.create(name: "notes", dimension: 3, privacy: .seal, hosts: [host.peerId])
@@ -183,7 +184,11 @@ func keepVectors(owner: Node, host: Node) async throws {
     try await notes.upsert(ids: [1, 2], vectors: vectors, payloads: [Data("dumplings".utf8), Data("soup".utf8)])
     try await notes.flush()
 
-    let found = try await notes.search(vector: [0.9, 0.1, 0], k: 1)
+    let key = try await notes.exportKey(passphrase: "a long walk")
+    try await other.connect(address: address)
+    let theirs = other.vpk()
+    let recovered = try await theirs.recover(name: "notes", exported: key, passphrase: "a long walk")
+    let found = try await recovered.search(vector: [0.9, 0.1, 0], k: 1)
     print(found.hits.map { String(decoding: $0.payload ?? Data(), as: UTF8.self) })
 }
 // end: keep_vectors

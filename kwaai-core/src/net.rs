@@ -15,6 +15,7 @@ mod directory;
 mod dispatch;
 mod driver;
 mod events;
+mod foreign;
 pub mod hivemind;
 mod limits;
 mod messages;
@@ -418,6 +419,10 @@ impl Peers for Network {
 
     fn serve_streams(&self, protocol: &str, purpose: Purpose, handler: Arc<dyn StreamHandler>) -> Result<()> {
         self.inner.dispatch.serve_streams(protocol, purpose, handler)
+    }
+
+    fn serve_foreign(&self, protocol: &str, purpose: Purpose, handler: Arc<dyn UnaryHandler>) -> Result<()> {
+        self.inner.dispatch.serve_foreign(protocol, purpose, handler)
     }
 
     fn stop_serving(&self, name: &str) {

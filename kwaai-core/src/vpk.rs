@@ -11,6 +11,7 @@
 //! Scores are whole numbers and exact: equal questions to equal vectors give equal scores in every mode.
 
 mod audit;
+mod benchmark;
 mod capability;
 mod check;
 mod collection;
@@ -50,6 +51,7 @@ pub mod seal;
 pub mod split;
 
 pub use audit::{Attack, AuditReport, Finding, HostAudit};
+pub use benchmark::{BenchmarkConfig, BenchmarkRow, BenchmarkStep};
 pub use capability::{Capability, Grant, MAX_CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Right};
 pub use collection::{
     Collection, CollectionConfig, CollectionStats, Found, Hit, HostReport, Item, MAX_HITS, PartState, RecoverConfig,

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::{Did, DidText, Keypair, Multikey, Relation, peer_id, verification_key};
+use kwaai_core::net::hivemind::{Answer, Call};
 use kwaai_core::net::wire::{Opening, Reply, Request};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::serve::read_info;
@@ -63,6 +64,12 @@ fn request() -> Vec<u8> {
 
 fn frame() -> Vec<u8> {
     Frame::Open { model: "llama-2x32-0123456789abcdef".into(), blocks: 0..2, max_tokens: 5 }.encode().unwrap()
+}
+
+fn foreign_call() -> Vec<u8> {
+    let call = Call { id: [3; 16], peer: vec![1, 2], method: "/kwaai/storage/1.0.0".into(), data: vec![7; 40] };
+    // The frame without its length.
+    call.encode()[1..].to_vec()
 }
 
 fn credential() -> String {
@@ -226,6 +233,14 @@ proptest! {
     #[test]
     fn fuzz_a_reply_frame_is_decoded_or_refused(bytes in broken(vec![0, 0, 0, 0, 0, 3, 1, 2, 3])) {
         let _ = Reply::decode(&bytes);
+    }
+
+    #[test]
+    fn fuzz_a_call_on_a_stream_of_others_is_decoded_or_refused(bytes in broken(foreign_call())) {
+        if let Ok(call) = Call::decode(&bytes) {
+            prop_assert!(call.data.len() <= bytes.len());
+        }
+        let _ = Answer::decode(&bytes);
     }
 
     #[test]

@@ -14,7 +14,9 @@ use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
 use kwaai_core::shard::{Blocks, LoadOptions, Route};
 use kwaai_core::trust::{CredentialType, Disclosure, Disclosures, Purpose, Status, Tier, TrustAnswer, TrustGraph};
-use kwaai_core::vpk::{CollectionConfig, DepotPolicy, Found, HostName, Item as VectorItem, Metric, Mode, Placement};
+use kwaai_core::vpk::{
+    CollectionConfig, DepotPolicy, Found, HostName, Item as VectorItem, Metric, Mode, Placement, RecoverConfig, Unlock,
+};
 use kwaai_core::{Config, ErrorCode, Node, Result};
 
 type Done = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -326,9 +328,10 @@ async fn a_peer_is_asked_before_and_after_a_credential_is_withdrawn() -> Done {
 }
 
 // anchor: keep_vectors
-async fn keep_vectors(owner: &Node, host: &Node) -> Result<Found> {
+async fn keep_vectors(owner: &Node, host: &Node, other: &Node) -> Result<Found> {
     host.vpk().host(DepotPolicy { min_tier: Some(Tier::Unknown), ..DepotPolicy::of(64 << 20) }).await?;
-    owner.connect(&host.info()?.addresses[0].to_string()).await?;
+    let address = host.info()?.addresses[0].to_string();
+    owner.connect(&address).await?;
 
     let (mode, metric, hosts) = (Mode::Seal, Metric::Cosine, vec![HostName::Peer(host.peer_id())]);
     let config = CollectionConfig { mode, dimension: 3, metric, hosts, colluding: 0, placement: Placement::default() };
@@ -339,7 +342,11 @@ async fn keep_vectors(owner: &Node, host: &Node) -> Result<Found> {
     notes.upsert(items.to_vec()).await?;
     notes.flush().await?;
 
-    let found = notes.search(&[0.9, 0.1, 0.0], 1, &serde_json::Map::new()).await?;
+    let key = notes.export_key("a long walk").await?;
+    other.connect(&address).await?;
+    let unlock = Unlock::Passphrase("a long walk");
+    let recovered = other.vpk().recover("notes", &key, unlock, RecoverConfig::default()).await?;
+    let found = recovered.search(&[0.9, 0.1, 0.0], 1, &serde_json::Map::new()).await?;
     println!("{:?}", found.hits);
     Ok(found)
 }
@@ -348,9 +355,10 @@ async fn keep_vectors(owner: &Node, host: &Node) -> Result<Found> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_finds_what_it_cannot_read() -> Done {
     let (owner, host) = (Node::start(Config::default()).await?, Node::start(Config::default()).await?);
-    let found = keep_vectors(&owner, &host).await?;
+    let other = Node::start(Config::default()).await?;
+    let found = keep_vectors(&owner, &host, &other).await?;
     assert_eq!((found.hits[0].id, found.hits[0].payload.as_deref()), (1, Some(&b"dumplings"[..])));
-    for node in [owner, host] {
+    for node in [owner, host, other] {
         node.shutdown(Duration::ZERO).await?;
     }
     Ok(())

@@ -94,6 +94,10 @@ impl Peers for Others {
         Ok(())
     }
 
+    fn serve_foreign(&self, _: &str, _: Purpose, _: Arc<dyn UnaryHandler>) -> Result<()> {
+        Ok(())
+    }
+
     fn stop_serving(&self, _: &str) {}
 
     async fn announce(&self, _: &str) -> Result<()> {

@@ -44,7 +44,7 @@ pub use shard::{Model, ShardEngine};
 pub use stream::{JsonStream, MAX_BATCH, Stream};
 pub use trust::TrustGraph;
 pub use validate::Spelling;
-pub use vpk::{VectorCollection, Vpk};
+pub use vpk::{HostConsole, VectorCollection, Vpk};
 
 #[cfg(feature = "uniffi")]
 uniffi::setup_scaffolding!();

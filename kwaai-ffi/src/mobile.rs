@@ -37,15 +37,15 @@ pub use rag::NativeRag;
 pub use record::Span;
 pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{
-    AskBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeEvents, NativeGeneration, NativeIngestion,
-    NativeMessages, NodeEventBatch,
+    AskBatch, BenchmarkBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeBenchmark, NativeEvents,
+    NativeGeneration, NativeIngestion, NativeMessages, NodeEventBatch,
 };
 #[cfg(feature = "testing")]
 pub use stream::{NativeNumbers, NumberBatch};
 #[cfg(feature = "testing")]
 pub use testing::{live_handles, numbers, provoke_error, provoke_panic, seed_did, seed_sign, wait_forever};
 pub use trust::NativeTrustGraph;
-pub use vpk::{NativeCollection, NativeVpk};
+pub use vpk::{NativeCollection, NativeConsole, NativeVpk};
 
 use std::sync::Arc;
 

@@ -1,27 +1,34 @@
 //! Private knowledge of a node, as an object: what it keeps for others, and what others keep for it.
 
 mod audit;
+mod benchmark;
 mod collection;
+mod console;
 mod offer;
 mod record;
+mod recover;
 
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use kwaai_core::Error;
 use kwaai_core::trust::Tier;
 use kwaai_core::vpk;
 use serde::Deserialize;
 
 use crate::handle::Handle;
-use crate::{CancelToken, Result, rt, validate};
+use crate::{CancelToken, Result, Stream, rt, validate};
 
 pub use audit::{AuditFinding, AuditReport, HostAudit};
+pub use benchmark::{BenchmarkOptions, BenchmarkRow, BenchmarkStep};
 pub use collection::{Metadata, Payload, VectorCollection};
+pub use console::HostConsole;
 pub use offer::{DiscoverOptions, HostOffer};
 pub use record::{
     CollectionConfig, CollectionOptions, CollectionStats, FoundVector, FoundVectors, HostReport, HostedVectors,
     Leakage, Repair, Tenant,
 };
+pub use recover::RecoverOptions;
 
 /// How many hits a search has unless it says so.
 pub const USUAL_HITS: usize = 10;
@@ -31,6 +38,8 @@ pub struct Vpk {
     handle: Handle<vpk::Vpk>,
     /// The handles of collections that were given out, so that they end with the node and with their collection.
     open: Mutex<Vec<Weak<Handle<vpk::Collection>>>>,
+    /// Those of its pages, so that they end with the node.
+    consoles: Mutex<Vec<Weak<Handle<console::Served>>>>,
 }
 
 /// How much a node keeps for others, and for whom; what is left out is as the core has it for so many bytes.
@@ -49,7 +58,7 @@ pub struct HostOptions {
 
 impl Vpk {
     pub(crate) fn of_node(vpk: vpk::Vpk) -> Vpk {
-        Vpk { handle: Handle::new("private knowledge", vpk), open: Mutex::default() }
+        Vpk { handle: Handle::new("private knowledge", vpk), open: Mutex::default(), consoles: Mutex::default() }
     }
 
     /// Whether it can be used: its node was not shut down, and is not another process's.
@@ -82,7 +91,7 @@ impl Vpk {
     /// `not_found` when nothing is; `unsupported` when this node does not host.
     pub async fn evict(&self, owner: String, cancel: CancelToken) -> Result<()> {
         let (vpk, owner) = (self.handle.get()?, validate::did(&owner)?);
-        let none = || kwaai_core::Error::unsupported("this node hosts nothing").with_remedy("begin to host first");
+        let none = || Error::unsupported("this node hosts nothing").with_remedy("begin to host first");
         let depot = vpk.hosted().ok_or_else(none)?;
         rt::blocking(&cancel, move || depot.evict(owner)).await
     }
@@ -98,6 +107,13 @@ impl Vpk {
     pub async fn audit(&self, name: String, cancel: CancelToken) -> Result<AuditReport> {
         let vpk = self.handle.get()?;
         Ok(rt::run(&cancel, async move { vpk.audit(&name).await }).await?.into())
+    }
+
+    /// Measures searches here, at one host and at several. Ending the stream ends it, and what it made is deleted.
+    pub async fn benchmark(&self, options: BenchmarkOptions, cancel: CancelToken) -> Result<Stream<BenchmarkStep>> {
+        let (vpk, config) = (self.handle.get()?, options.into_core()?);
+        let steps = rt::run(&cancel, async move { vpk.benchmark(config) }).await?;
+        Ok(Stream::mapped(steps, BenchmarkStep::from))
     }
 
     /// Makes a collection at its hosts, under a new key.
@@ -119,6 +135,59 @@ impl Vpk {
         Ok(self.hand_out(opened))
     }
 
+    /// What this machine says of itself, so that the key of a collection can be exported to it. It is no secret.
+    pub async fn device(&self, cancel: CancelToken) -> Result<String> {
+        let vpk = self.handle.get()?;
+        rt::run(&cancel, async move { vpk.device().await }).await
+    }
+
+    /// The PeerIds of the nodes that say in the DHT that they have a record of a collection.
+    ///
+    /// # Errors
+    /// `invalid_argument` for what is no id of a collection.
+    pub async fn resolve(&self, collection_id: String, cancel: CancelToken) -> Result<Vec<String>> {
+        let (vpk, collection) = (self.handle.get()?, vpk::CollectionId::from_str(&collection_id)?);
+        let keepers = rt::run(&cancel, async move { vpk.resolve(collection).await }).await?;
+        Ok(keepers.iter().map(ToString::to_string).collect())
+    }
+
+    /// Makes a collection one of this node, whose key another machine has exported.
+    ///
+    /// # Errors
+    /// `invalid_argument` unless exactly one thing is given that opens the key, beside what the core says.
+    pub async fn recover(
+        self: &Arc<Self>,
+        name: String,
+        exported: String,
+        options: RecoverOptions,
+        cancel: CancelToken,
+    ) -> Result<VectorCollection> {
+        let (vpk, (opener, config)) = (self.handle.get()?, options.into_core()?);
+        let recovered = rt::run(&cancel, async move { vpk.recover(&name, &exported, opener.unlock(), config).await });
+        Ok(self.hand_out(recovered.await?))
+    }
+
+    /// Serves a page about this host on a port of loopback; the usual one unless set, 0 for any.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a port above 65535, beside what the core says.
+    pub async fn console(&self, port: Option<u64>, cancel: CancelToken) -> Result<HostConsole> {
+        let vpk = self.handle.get()?;
+        let port = port.map_or(Ok(vpk::CONSOLE_PORT), |port| {
+            u16::try_from(port).map_err(|_| Error::invalid_argument(format!("a port is at most 65535, not {port}")))
+        })?;
+        let made = HostConsole::new(rt::run(&cancel, async move { vpk.console(port).await }).await?);
+        let mut consoles = self.consoles.lock().unwrap_or_else(PoisonError::into_inner);
+        consoles.retain(|handle| handle.strong_count() > 0);
+        consoles.push(made.watched());
+        drop(consoles);
+        if !self.handle.is_open() {
+            // The node ended meanwhile.
+            made.shutdown();
+        }
+        Ok(made)
+    }
+
     /// The names of the collections of this node.
     pub async fn collections(&self, cancel: CancelToken) -> Result<Vec<String>> {
         let vpk = self.handle.get()?;
@@ -136,6 +205,11 @@ impl Vpk {
     /// Lets go of the database, also where a program still has a collection.
     pub(crate) fn close(&self) {
         self.close_those(|_| true);
+        for console in self.consoles.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if let Some(console) = console.upgrade() {
+                console.close();
+            }
+        }
         self.handle.close();
     }
 

@@ -227,7 +227,7 @@ fn declared(header: &str) -> BTreeMap<String, Function> {
 }
 
 /// What only C needs: errors, texts, versions, operations, what a program brings.
-const HOUSEKEEPING: [&str; 48] = [
+const HOUSEKEEPING: [&str; 49] = [
     "kwaai_abi_version",
     "kwaai_answer_fail",
     "kwaai_answer_finish",
@@ -254,6 +254,7 @@ const HOUSEKEEPING: [&str; 48] = [
     "kwaai_op_poll",
     "kwaai_op_result",
     "kwaai_op_take_collection",
+    "kwaai_op_take_console",
     "kwaai_op_take_count",
     "kwaai_op_take_floats",
     "kwaai_op_take_item",

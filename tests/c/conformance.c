@@ -3,7 +3,9 @@
 #include "provided.h"
 #include "scenario.h"
 
+#include <arpa/inet.h>
 #include <ftw.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -226,6 +228,9 @@ static kwaai_status_t as_handle(call *made, kwaai_status_t status, handle_kind k
         json_add(fields, "name", took(text));
         MUST(kwaai_collection_id(handle, &text, &error));
         json_add(fields, "id", took(text));
+    } else if (kind == CONSOLE) {
+        MUST(kwaai_console_url(handle, &text, &error));
+        json_add(fields, "url", took(text));
     }
     made->out = (result){kind, handle, fields};
     return status;
@@ -748,6 +753,19 @@ static kwaai_status_t call_vpk(call *made)
         return JSON_OF(kwaai_vpk_audit(H, text_of(made, "name"), T, &text, E));
     } else if (IS("Vpk.open")) {
         return HANDLE_OF(COLLECTION, kwaai_vpk_open(H, text_of(made, "name"), T, (kwaai_collection_t **)&handle, E));
+    } else if (IS("Vpk.benchmark")) {
+        const char *how = options(made, "sizes dimension privacies hosts questions seed");
+        return HANDLE_OF(STREAM, kwaai_vpk_benchmark(H, how, T, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Vpk.device")) {
+        return TEXT_OF(kwaai_vpk_device(H, T, &text, E));
+    } else if (IS("Vpk.resolve")) {
+        return JSON_OF(kwaai_vpk_resolve(H, text_of(made, "collection_id"), T, &text, E));
+    } else if (IS("Vpk.recover")) {
+        const char *how = options(made, "passphrase exported_by hosts partial");
+        return HANDLE_OF(COLLECTION, kwaai_vpk_recover(H, text_of(made, "name"), text_of(made, "exported"), how, T,
+                                                       (kwaai_collection_t **)&handle, E));
+    } else if (IS("Vpk.console")) {
+        return HANDLE_OF(CONSOLE, kwaai_vpk_console(H, options(made, "port"), T, (kwaai_console_t **)&handle, E));
     } else if (IS("Vpk.collections")) {
         return JSON_OF(kwaai_vpk_collections(H, T, &text, E));
     } else if (IS("Vpk.destroy")) {
@@ -853,12 +871,53 @@ static kwaai_status_t call_collection(call *made)
         return kwaai_collection_rotate(H, T, E);
     } else if (IS("VectorCollection.export_key")) {
         return TEXT_OF(kwaai_collection_export_key(H, text_of(made, "passphrase"), T, &text, E));
+    } else if (IS("VectorCollection.export_key_to")) {
+        return TEXT_OF(kwaai_collection_export_key_to(H, text_of(made, "device"), T, &text, E));
     } else if (IS("VectorCollection.shutdown")) {
         return kwaai_collection_shutdown(H, E);
     } else if (IS("VectorCollection.destroy")) {
         return kwaai_collection_destroy(H, T, E);
     }
     return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_console(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("HostConsole.url")) {
+        return TEXT_OF(kwaai_console_url(H, &text, E));
+    } else if (IS("HostConsole.shutdown")) {
+        return kwaai_console_shutdown(H, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+/* What a page of this machine answers; null where nobody serves one. */
+static json *page(const char *url)
+{
+    char host[64], path[256], request[512], reply[1 << 16];
+    unsigned port = 0;
+    REQUIRE(sscanf(url, "http://%63[^:]:%u%255s", host, &port, path) == 3);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    REQUIRE(inet_pton(AF_INET, host, &at.sin_addr) == 1);
+    int peer = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(peer >= 0);
+    if (connect(peer, (struct sockaddr *)&at, sizeof at) != 0) {
+        close(peer);
+        return json_new(JSON_NULL);
+    }
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%u\r\n\r\n", path, host, port);
+    REQUIRE(send(peer, request, (size_t)length, 0) == length);
+    size_t had = 0;
+    for (ssize_t got; (got = recv(peer, reply + had, sizeof reply - 1 - had, 0)) > 0;) {
+        had += (size_t)got;
+    }
+    close(peer);
+    reply[had] = '\0';
+    const char *body = strstr(reply, "\r\n\r\n");
+    REQUIRE(body != NULL);
+    return json_string(body + 4);
 }
 
 static kwaai_status_t call_provide(call *made)
@@ -926,6 +985,8 @@ static kwaai_status_t shut_down(call *made)
         return kwaai_rag_shutdown(H, T, E);
     case COLLECTION:
         return kwaai_collection_shutdown(H, E);
+    case CONSOLE:
+        return kwaai_console_shutdown(H, E);
     case STREAM:
         return kwaai_stream_cancel(H);
     default:
@@ -958,6 +1019,9 @@ static kwaai_status_t call_other(call *made)
         json *open = json_get(made->args, "open");
         return HANDLE_OF(STREAM, kwaai_testing_numbers(u32_of(made, "count"), u32_of(made, "capacity"),
                                                        open != NULL && open->number != 0, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Testing.page")) {
+        made->out.data = page(text_of(made, "url"));
+        return KWAAI_OK;
     } else if (IS("Testing.live_handles")) {
         return JSON_OF(kwaai_testing_live_handles(&text, E));
     } else if (IS("Testing.seed_did")) {
@@ -974,7 +1038,8 @@ static kwaai_status_t dispatch(call *made)
         kwaai_status_t (*make)(call *);
     } rooms[] = {{"Node.", call_node},     {"TrustGraph.", call_trust}, {"ShardEngine.", call_shards},
                  {"Model.", call_shards},  {"Rag.", call_rag},          {"Provide.", call_provide},
-                 {"Library.", call_provide}, {"Vpk.", call_vpk},        {"VectorCollection.", call_collection}};
+                 {"Library.", call_provide}, {"Vpk.", call_vpk},        {"VectorCollection.", call_collection},
+                 {"HostConsole.", call_console}};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         if (strncmp(made->name, rooms[i].prefix, strlen(rooms[i].prefix)) == 0) {
             kwaai_status_t status = rooms[i].make(made);
@@ -1046,6 +1111,9 @@ static void let_go(result *value)
         break;
     case COLLECTION:
         kwaai_collection_free(handle);
+        break;
+    case CONSOLE:
+        kwaai_console_free(handle);
         break;
     case STREAM:
         kwaai_stream_free(handle);

@@ -206,6 +206,7 @@ int main(int count, char **arguments)
 
     kwaai_vpk_t *vpk = NULL;
     kwaai_collection_t *vectors = NULL;
+    kwaai_stream_t *steps = NULL;
     static uint64_t ids[128];
     static float rows[128 * 2];
     for (size_t i = 0; i < 128; i++) {
@@ -230,6 +231,12 @@ int main(int count, char **arguments)
     fields_are("kwaai_collection_repair", took(text));
     MUST(kwaai_vpk_audit(vpk, "v", PATIENCE_MS, &text, &error));
     fields_are("kwaai_vpk_audit", took(text));
+    MUST(kwaai_vpk_benchmark(vpk, "{\"sizes\": [10], \"dimension\": 2, \"questions\": 1}", PATIENCE_MS, &steps, &error));
+    MUST(kwaai_stream_next(steps, PATIENCE_MS, &item, &text, &error));
+    kwaai_string_free(text);
+    MUST(kwaai_stream_next(steps, PATIENCE_MS, &item, &text, &error));
+    fields_are("kwaai_vpk_benchmark", took(text));
+    kwaai_stream_free(steps);
     MUST(kwaai_vpk_hosted(vpk, PATIENCE_MS, &text, &error));
     fields_are("kwaai_vpk_hosted", took(text));
     kwaai_collection_free(vectors);

@@ -77,7 +77,8 @@ how lists travel, and how a node asks a peer for its word about everybody that i
     Task("keep_vectors", "Keep vectors at another's machine", """\
 A host keeps vectors that it cannot read, and finds the nearest all the same; what it learns nevertheless, the collection says
 itself. The owner of the host decides how much it keeps and for whom. Vectors, here three numbers long, are usually those of
-an embedder; what was put in is found at once, and `flush` brings it to the host. [Private vectors](../vpk.md) has the modes."""),
+an embedder; what was put in is found at once, and `flush` brings it to the host. With the exported key another machine of the
+owner takes everything over, also when the first one is lost. [Private vectors](../vpk.md) has the modes."""),
 ]
 
 

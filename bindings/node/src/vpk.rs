@@ -1,14 +1,15 @@
-//! `Vpk` and `VectorCollection`.
+//! `Vpk`, `VectorCollection` and `HostConsole`.
 
 use std::sync::Arc;
 
 use kwaai_ffi::Matrix;
-use kwaai_ffi::vpk::{CollectionOptions, DiscoverOptions, HostOptions, Metadata};
+use kwaai_ffi::vpk::{BenchmarkOptions, CollectionOptions, DiscoverOptions, HostOptions, Metadata, RecoverOptions};
 use napi::bindgen_prelude::{Float32Array, Uint8Array};
 use napi_derive::napi;
 
 use crate::error::{Result, json, parse, thrown, whole};
 use crate::operation::Operation;
+use crate::stream::Stream;
 
 /// What a node keeps for others, and others for it.
 #[napi]
@@ -17,6 +18,16 @@ pub struct Vpk(pub(crate) Arc<kwaai_ffi::Vpk>);
 /// Vectors at hosts that cannot read them.
 #[napi]
 pub struct VectorCollection(Arc<kwaai_ffi::VectorCollection>);
+
+/// A page about this host.
+#[napi]
+pub struct HostConsole(kwaai_ffi::HostConsole);
+
+impl From<kwaai_ffi::HostConsole> for HostConsole {
+    fn from(console: kwaai_ffi::HostConsole) -> HostConsole {
+        HostConsole(console)
+    }
+}
 
 impl From<kwaai_ffi::VectorCollection> for VectorCollection {
     fn from(collection: kwaai_ffi::VectorCollection) -> VectorCollection {
@@ -74,6 +85,38 @@ impl Vpk {
     pub fn open(&self, name: String) -> Operation {
         let vpk = self.0.clone();
         Operation::new(move |cancel| async move { vpk.open(name, cancel).await.map(VectorCollection::from) })
+    }
+
+    #[napi]
+    pub fn benchmark(&self, options: String) -> Result<Operation> {
+        let (vpk, options): (_, BenchmarkOptions) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { vpk.benchmark(options, cancel).await.map(Stream::new) }))
+    }
+
+    #[napi]
+    pub fn device(&self) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(move |cancel| async move { vpk.device(cancel).await })
+    }
+
+    #[napi]
+    pub fn resolve(&self, collection_id: String) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(move |cancel| async move { vpk.resolve(collection_id, cancel).await })
+    }
+
+    #[napi]
+    pub fn recover(&self, name: String, exported: String, options: String) -> Result<Operation> {
+        let (vpk, options): (_, RecoverOptions) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move {
+            vpk.recover(name, exported, options, cancel).await.map(VectorCollection::from)
+        }))
+    }
+
+    #[napi]
+    pub fn console(&self, port: Option<f64>) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(move |cancel| async move { vpk.console(port.map(whole), cancel).await.map(HostConsole::from) })
     }
 
     #[napi]
@@ -184,6 +227,12 @@ impl VectorCollection {
     }
 
     #[napi]
+    pub fn export_key_to(&self, device: String) -> Operation {
+        let collection = self.0.clone();
+        Operation::new(move |cancel| async move { collection.export_key_to(device, cancel).await })
+    }
+
+    #[napi]
     pub fn shutdown(&self) {
         self.0.shutdown();
     }
@@ -192,5 +241,18 @@ impl VectorCollection {
     pub fn destroy(&self) -> Operation {
         let collection = self.0.clone();
         Operation::new(move |cancel| async move { collection.destroy(cancel).await })
+    }
+}
+
+#[napi]
+impl HostConsole {
+    #[napi]
+    pub fn url(&self) -> String {
+        self.0.url().to_owned()
+    }
+
+    #[napi]
+    pub fn shutdown(&self) {
+        self.0.shutdown();
     }
 }

@@ -168,6 +168,7 @@ const TESTING: Record<string, (args: any, options: { signal?: AbortSignal }) => 
   panic: (_, options) => testing.panic(options),
   hang: (_, options) => testing.hang(options),
   numbers: ({ count, capacity, open }) => testing.numbers(count, capacity, open),
+  page: async ({ url }) => new Kept(await fetch(url).then((reply) => reply.text(), () => null)),
   live_handles: async () => {
     gc();
     await turn();

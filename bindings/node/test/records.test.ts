@@ -115,6 +115,8 @@ test('records of private vectors', async () => {
   same(vpk.report, (await read(collection.verify()))[0], 'report');
   same(vpk.repair, await read(collection.repair(undefined)), 'repair');
   same(vpk.audit, await read(own.audit('vectors')), 'audit');
+  const steps = await drain(await call(own.benchmark(JSON.stringify({ sizes: [10], dimension: 2, questions: 1 }))));
+  same(vpk.benchmarkStep, steps[1], 'benchmark');
   const hosted = await read(own.hosted());
   assert.equal(hosted.tenants.length, 1);
   same(vpk.hosted, hosted, 'hosted');

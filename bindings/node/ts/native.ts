@@ -175,6 +175,11 @@ export interface NativeVpk {
   discover(options: string): NativeOperation;
   audit(name: string): NativeOperation;
   open(name: string): NativeOperation;
+  benchmark(options: string): NativeOperation;
+  device(): NativeOperation;
+  resolve(collectionId: string): NativeOperation;
+  recover(name: string, exported: string, options: string): NativeOperation;
+  console(port: number | undefined): NativeOperation;
   collections(): NativeOperation;
   destroy(name: string): NativeOperation;
 }
@@ -200,8 +205,14 @@ export interface NativeCollection {
   repair(hosts: string[] | undefined): NativeOperation;
   rotate(): NativeOperation;
   exportKey(passphrase: string): NativeOperation;
+  exportKeyTo(device: string): NativeOperation;
   shutdown(): void;
   destroy(): NativeOperation;
+}
+
+export interface NativeConsole {
+  url(): string;
+  shutdown(): void;
 }
 
 /** Failures on demand, which only a checkout has. */
@@ -226,6 +237,7 @@ export interface Native extends Partial<NativeTesting> {
   TrustGraph: { open(options: string, signer: NativeSigner | undefined): NativeOperation };
   ShardEngine: { open(): NativeOperation };
   Vpk: object;
+  HostConsole: object;
   Rag: { open(dir: string, options: string, supplies: NativeSupplies): NativeOperation };
   Supplies: new () => NativeSupplies;
   Signer: new (did: string, deadline: Deadline, code: (owing: NativeOwing, message: Uint8Array) => void) => NativeSigner;

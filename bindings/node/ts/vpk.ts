@@ -2,10 +2,11 @@
 
 import { type CallOptions, finished } from './bridge.js';
 import { InvalidArgumentError, native } from './errors.js';
-import { module, type NativeCollection, type NativeVpk } from './native.js';
+import { module, type NativeCollection, type NativeConsole, type NativeVpk } from './native.js';
 import type { Rows } from './provide.js';
-import { type Field, type Shape, many, plain, reads, readsAll, readsMaybe } from './records.js';
+import { type Field, type Shape, many, one, plain, reads, readsAll, readsMaybe, record } from './records.js';
 import type { Matrix } from './shard.js';
+import { EventStream } from './streams.js';
 import type { Tier } from './trust.js';
 import { count, index, json, list, optional, options as checked, recordJson, text, texts, wrong } from './values.js';
 
@@ -114,6 +115,58 @@ export interface AuditReport {
   hidden: boolean;
 }
 
+/** What is measured. */
+export interface BenchmarkOptions extends CallOptions {
+  /** How many vectors, for each size; 1,000 and 10,000 unless set, 100,000 at most. */
+  sizes?: readonly number[] | undefined;
+  /** How many coordinates each vector has; 384 unless set. */
+  dimension?: number | undefined;
+  /** All that are possible with so many hosts unless set; `split` needs three. */
+  privacies?: readonly Privacy[] | undefined;
+  /** Each privacy is measured at the first of them, and at all; nobody unless set. */
+  hosts?: readonly string[] | undefined;
+  /** How many are asked for each row; 100 unless set. */
+  questions?: number | undefined;
+  /** What the vectors are made from; 1 unless set. */
+  seed?: number | undefined;
+}
+
+/** What was measured of one kind of search. */
+export interface BenchmarkRow {
+  /** `null` for the exact search on this machine. */
+  privacy: Privacy | null;
+  /** How many kept the vectors; 0 on this machine. */
+  hosts: number;
+  vectors: number;
+  dimension: number;
+  /** Which part of the ten nearest was found, from 0 to 1, on average. */
+  recall: number;
+  /** How long half of the searches took at most. */
+  p50Ms: number;
+  /** How long all but one in a hundred took at most. */
+  p99Ms: number;
+  /** How long it took until all vectors were on the owner's disk and found. */
+  durableMs: number;
+  /** How long it took until the hosts had all of them and answered the first question. */
+  searchableMs: number;
+  /** To each host. */
+  questionBytes: number;
+  /** Of each host. */
+  replyBytes: number;
+}
+
+/** How far a benchmark is. */
+export interface BenchmarkStep {
+  /** How many rows are measured. */
+  done: number;
+  /** How many rows there will be. */
+  of: number;
+  /** What was measured, or is being measured now, for people. */
+  about: string;
+  /** `null` when its measurement begins. */
+  row: BenchmarkRow | null;
+}
+
 /** Who is to take the place of hosts that are lost. */
 export interface RepairOptions extends CallOptions {
   /** They are taken in their order; ones that are found unless set. */
@@ -126,6 +179,24 @@ export interface Repair {
   lost: string[];
   /** Those that have it in their place. */
   added: string[];
+}
+
+/** What opens an exported key, one of the first two; and what becomes of the collection. */
+export interface RecoverOptions extends CallOptions {
+  /** The passphrase under which it was exported. */
+  passphrase?: string | undefined;
+  /** The DID of the node that exported it to this machine. */
+  exportedBy?: string | undefined;
+  /** Who is to keep it from now on; the hosts that it had unless set. */
+  hosts?: readonly string[] | undefined;
+  /** Whether it is recovered without the payloads that no host has; false unless set. */
+  partial?: boolean | undefined;
+}
+
+/** Where the page of a host is to be. */
+export interface ConsoleOptions extends CallOptions {
+  /** A port of loopback; 7432 unless set, and 0 for any that is free. */
+  port?: number | undefined;
 }
 
 /** What a collection is to be, beside its name, its dimension, its privacy and its hosts. */
@@ -270,6 +341,20 @@ const audit: Shape<AuditReport> = {
   hidden: plain,
 };
 const repair: Shape<Repair> = { lost: plain, added: plain };
+const benchmarkRow: Shape<BenchmarkRow> = {
+  privacy: plain,
+  hosts: plain,
+  vectors: plain,
+  dimension: plain,
+  recall: plain,
+  p50Ms: plain,
+  p99Ms: plain,
+  durableMs: plain,
+  searchableMs: plain,
+  questionBytes: plain,
+  replyBytes: plain,
+};
+const benchmarkStep: Shape<BenchmarkStep> = { done: plain, of: plain, about: plain, row: one(benchmarkRow) };
 
 /** What is asked of hosts that are looked for. */
 const ASKED = ['freeBytes', 'minTier', 'distinctNetworks'] as const;
@@ -279,7 +364,7 @@ function placement({ freeBytes, minTier, distinctNetworks }: DiscoverOptions): O
 }
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { hosted, config, leakage, stats, found, report, offer, audit, repair };
+export const shapes = { hosted, config, leakage, stats, found, report, offer, audit, repair, benchmarkStep };
 
 /** Vectors with ids and payloads, at hosts that cannot read them. */
 export class VectorCollection implements AsyncDisposable {
@@ -372,9 +457,17 @@ export class VectorCollection implements AsyncDisposable {
     await finished(this.#native.rotate(), options);
   }
 
-  /** The key, as a text that opens with a passphrase, for another device or a backup. */
+  /**
+   * The recovery key, as a text that opens with a passphrase, for a backup or `Vpk.recover` on another machine. It is good over repairs
+   * and whatever is put in, until the next `rotate`.
+   */
   async exportKey(passphrase: string, options?: CallOptions): Promise<string> {
     return finished(this.#native.exportKey(text('passphrase', passphrase)), options);
+  }
+
+  /** The same, as a text that opens on one machine alone: the one that said by `Vpk.device` who it is. */
+  async exportKeyTo(device: string, options?: CallOptions): Promise<string> {
+    return finished(this.#native.exportKeyTo(text('device', device)), options);
   }
 
   /** Lets go of the collection, which stays, here and at its hosts. */
@@ -385,6 +478,33 @@ export class VectorCollection implements AsyncDisposable {
   /** Forgets the collection, here and at its hosts. A copy that a host keeps is worth nothing without the key. */
   async destroy(options?: CallOptions): Promise<void> {
     await finished(this.#native.destroy(), options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+/** A page on loopback that says who keeps how much at this node, until it is shut down. */
+export class HostConsole implements AsyncDisposable {
+  readonly #native: NativeConsole;
+  /** Where a browser on this machine finds it. */
+  readonly url: string;
+
+  private constructor(handle: NativeConsole) {
+    if (!(handle instanceof (module.HostConsole as never))) throw wrong('a HostConsole', 'made by Vpk.console', handle);
+    this.#native = handle;
+    this.url = handle.url();
+  }
+
+  /** @internal */
+  static of(native: NativeConsole): HostConsole {
+    return new HostConsole(native);
+  }
+
+  /** Ends it. */
+  async shutdown(): Promise<void> {
+    this.#native.shutdown();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -479,6 +599,58 @@ export class Vpk {
   /** Opens a collection that was made before. While it is open, the same name resolves to the same one. */
   async open(name: string, options?: CallOptions): Promise<VectorCollection> {
     return VectorCollection.of(await finished(this.#native.open(text('name', name)), options));
+  }
+
+  /**
+   * Measures searches on this machine, at the first of the hosts and at all of them, one row for each. It begins when the first step is
+   * asked for. What is made at the hosts is deleted again, also when the stream is left early.
+   */
+  benchmark(options?: BenchmarkOptions): EventStream<BenchmarkStep> {
+    const { sizes, dimension, privacies, hosts, questions, seed } = checked(options, ['sizes', 'dimension', 'privacies', 'hosts', 'questions', 'seed']);
+    const wanted = recordJson({
+      sizes: optional(sizes, (sizes) => list('sizes', sizes).map((size, at) => count(`sizes[${at}]`, size))),
+      dimension,
+      privacies: optional(privacies, (privacies) => texts('privacies', privacies)),
+      hosts: optional(hosts, (hosts) => texts('hosts', hosts)),
+      questions,
+      seed,
+    });
+    return new EventStream(native(() => this.#native.benchmark(wanted)), (data) => record(benchmarkStep, data), options);
+  }
+
+  /** What this machine says of itself, so that `VectorCollection.exportKeyTo` can encrypt a key to it. It is no secret. */
+  async device(options?: CallOptions): Promise<string> {
+    return finished(this.#native.device(), options);
+  }
+
+  /**
+   * The PeerIds of the nodes that say in the DHT that they have a record of a collection. What they have is worth nothing without the
+   * collection's key.
+   */
+  async resolve(collectionId: string, options?: CallOptions): Promise<string[]> {
+    return finished(this.#native.resolve(text('collectionId', collectionId)), options);
+  }
+
+  /**
+   * Makes a collection one of this node, whose key another machine has exported and which that machine may have lost. The key opens
+   * with the `passphrase`, or, when it was exported to this machine, with the DID of the node that did it as `exportedBy`. What the
+   * hosts keep is found, checked, and sealed anew under a key that no other machine has, at the same hosts or at others.
+   */
+  async recover(name: string, exported: string, options?: RecoverOptions): Promise<VectorCollection> {
+    const { passphrase, exportedBy, hosts, partial } = checked(options, ['passphrase', 'exportedBy', 'hosts', 'partial']);
+    const wanted = recordJson({ passphrase, exportedBy, hosts: optional(hosts, (hosts) => texts('hosts', hosts)), partial });
+    const operation = native(() => this.#native.recover(text('name', name), text('exported', exported), wanted));
+    return VectorCollection.of(await finished(operation, options));
+  }
+
+  /**
+   * Serves a page on loopback for whoever is on this machine: who keeps how much here, and how much room is left. It ends with what
+   * this resolves to, and with the node.
+   */
+  async console(options?: ConsoleOptions): Promise<HostConsole> {
+    const { port } = checked(options, ['port']);
+    const operation = native(() => this.#native.console(optional(port, (port) => count('port', port))));
+    return HostConsole.of(await finished(operation, options));
   }
 
   /** The names of the collections of this node. */

@@ -113,6 +113,7 @@ from .trust import (
 
 from .vpk import (
     AuditReport,
+    BenchmarkStep,
     CollectionConfig,
     CollectionStats,
     FoundVectors,
@@ -125,12 +126,16 @@ from .vpk import (
     Repair,
     Vector,
     Vectors,
+    benchmark_options,
     collection_options,
     filter_json,
     host_options,
     named,
     placement_options,
+    read_step,
+    recover_options,
     shown_collection,
+    shown_console,
     shown_vpk,
     upsert_arguments,
 )
@@ -739,6 +744,9 @@ class VectorCollection(_Closing):
     def export_key(self, passphrase: str) -> str:
         return waited(self._native.export_key(passphrase))
 
+    def export_key_to(self, device: str) -> str:
+        return waited(self._native.export_key_to(device))
+
     def shutdown(self) -> None:
         self._native.shutdown()
 
@@ -747,6 +755,24 @@ class VectorCollection(_Closing):
 
     def __repr__(self) -> str:
         return shown_collection(self)
+
+
+@checked
+class HostConsole(_Closing):
+    """A page about this host. See ``kwaainet.HostConsole``."""
+
+    def __init__(self, native: _native.HostConsole) -> None:
+        self._native = native
+
+    @property
+    def url(self) -> str:
+        return self._native.url
+
+    def shutdown(self) -> None:
+        self._native.shutdown()
+
+    def __repr__(self) -> str:
+        return shown_console(self)
 
 
 @checked
@@ -810,6 +836,41 @@ class Vpk:
 
     def open(self, name: str) -> VectorCollection:
         return VectorCollection(waited(self._native.open(name)))
+
+    def benchmark(
+        self,
+        *,
+        sizes: Sequence[int] | None = None,
+        dimension: int | None = None,
+        privacies: Sequence[Privacy] | None = None,
+        hosts: Sequence[str] | None = None,
+        questions: int | None = None,
+        seed: int | None = None,
+    ) -> EventStream[BenchmarkStep]:
+        options = benchmark_options(sizes, dimension, privacies, hosts, questions, seed)
+        return EventStream(self._native.benchmark(options), read_step)
+
+    def device(self) -> str:
+        return waited(self._native.device())
+
+    def resolve(self, collection_id: str) -> list[str]:
+        return waited(self._native.resolve(collection_id))
+
+    def recover(
+        self,
+        name: str,
+        exported: str,
+        *,
+        passphrase: str | None = None,
+        exported_by: str | None = None,
+        hosts: Sequence[str] | None = None,
+        partial: bool | None = None,
+    ) -> VectorCollection:
+        options = recover_options(passphrase, exported_by, hosts, partial)
+        return VectorCollection(waited(self._native.recover(name, exported, options)))
+
+    def console(self, *, port: int | None = None) -> HostConsole:
+        return HostConsole(waited(self._native.console(port)))
 
     def collections(self) -> list[str]:
         return waited(self._native.collections())

@@ -11,6 +11,7 @@ from . import _native
 from ._bridge import finished
 from ._checks import checked, home, to_json
 from ._records import maybe_record, record, records
+from .streams import EventStream
 from .trust import Tier
 
 Privacy: TypeAlias = Literal["plain", "seal", "split"]
@@ -201,6 +202,46 @@ class AuditReport:
     """Whether no attack on a host succeeded more than three times as often as by luck."""
 
 
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """What was measured of one kind of search."""
+
+    privacy: Privacy | None
+    """``None`` for the exact search on this machine."""
+    hosts: int
+    """How many kept the vectors; 0 on this machine."""
+    vectors: int
+    dimension: int
+    recall: float
+    """Which part of the ten nearest was found, from 0 to 1, on average."""
+    p50_ms: float
+    """How long half of the searches took at most."""
+    p99_ms: float
+    """How long all but one in a hundred took at most."""
+    durable_ms: float
+    """How long it took until all vectors were on the owner's disk and found."""
+    searchable_ms: float
+    """How long it took until the hosts had all of them and answered the first question."""
+    question_bytes: int
+    """To each host."""
+    reply_bytes: int
+    """Of each host."""
+
+
+@dataclass(frozen=True)
+class BenchmarkStep:
+    """How far a benchmark is."""
+
+    done: int
+    """How many rows are measured."""
+    of: int
+    """How many rows there will be."""
+    about: str
+    """What was measured, or is being measured now, for people."""
+    row: BenchmarkRow | None
+    """``None`` when its measurement begins."""
+
+
 @checked
 class VectorCollection:
     """Vectors with ids and payloads, at hosts that cannot read them."""
@@ -286,8 +327,15 @@ class VectorCollection:
         await finished(self._native.rotate())
 
     async def export_key(self, passphrase: str) -> str:
-        """The key, as a text that opens with a passphrase, for another device or a backup."""
+        """The recovery key, as a text that opens with a passphrase, for a backup or ``Vpk.recover`` on another machine.
+
+        It is good over repairs and whatever is put in, until the next ``rotate``.
+        """
         return await finished(self._native.export_key(passphrase))
+
+    async def export_key_to(self, device: str) -> str:
+        """The same, as a text that opens on one machine alone: the one that said by ``Vpk.device`` who it is."""
+        return await finished(self._native.export_key_to(device))
 
     async def shutdown(self) -> None:
         """Lets go of the collection, which stays, here and at its hosts. Idempotent."""
@@ -299,6 +347,34 @@ class VectorCollection:
 
     def __repr__(self) -> str:
         return shown_collection(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.shutdown()
+
+
+@checked
+class HostConsole:
+    """A page on loopback that says who keeps how much at this node, until it is shut down."""
+
+    def __init__(self, native: _native.HostConsole) -> None:
+        self._native = native
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it."""
+        return self._native.url
+
+    async def shutdown(self) -> None:
+        """Ends it. Idempotent."""
+        self._native.shutdown()
+
+    def __repr__(self) -> str:
+        return shown_console(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -398,6 +474,65 @@ class Vpk:
         """Opens a collection that was made before. While it is open, the same name returns the same one."""
         return VectorCollection(await finished(self._native.open(name)))
 
+    def benchmark(
+        self,
+        *,
+        sizes: Sequence[int] | None = None,
+        dimension: int | None = None,
+        privacies: Sequence[Privacy] | None = None,
+        hosts: Sequence[str] | None = None,
+        questions: int | None = None,
+        seed: int | None = None,
+    ) -> EventStream[BenchmarkStep]:
+        """Measures searches on this machine, at the first of ``hosts`` and at all of them, one row for each.
+
+        ``sizes`` are numbers of vectors, 1,000 and 10,000 unless set and 100,000 at most, of 384 dimensions unless set. ``split`` needs
+        three hosts; without ``privacies`` all are measured that are possible. The random vectors of a ``seed`` are always the same, and
+        each row asks 100 ``questions`` unless set. What is made at the hosts is deleted again, also when the stream is left early.
+        """
+        options = benchmark_options(sizes, dimension, privacies, hosts, questions, seed)
+        return EventStream(self._native.benchmark(options), read_step)
+
+    async def device(self) -> str:
+        """What this machine says of itself, so that ``VectorCollection.export_key_to`` can encrypt a key to it.
+
+        It is no secret.
+        """
+        return await finished(self._native.device())
+
+    async def resolve(self, collection_id: str) -> list[str]:
+        """The PeerIds of the nodes that say in the DHT that they have a record of a collection.
+
+        What they have is worth nothing without the collection's key.
+        """
+        return await finished(self._native.resolve(collection_id))
+
+    async def recover(
+        self,
+        name: str,
+        exported: str,
+        *,
+        passphrase: str | None = None,
+        exported_by: str | None = None,
+        hosts: Sequence[str] | None = None,
+        partial: bool | None = None,
+    ) -> VectorCollection:
+        """Makes a collection one of this node, whose key another machine has exported and which that machine may have lost.
+
+        The key opens with the ``passphrase``, or, when it was exported to this machine, with the DID of the node that did it as
+        ``exported_by``. What the hosts keep is found, checked, and sealed anew under a key that no other machine has, at the same
+        hosts or at ``hosts``. With ``partial`` it is recovered without payloads that no host has.
+        """
+        options = recover_options(passphrase, exported_by, hosts, partial)
+        return VectorCollection(await finished(self._native.recover(name, exported, options)))
+
+    async def console(self, *, port: int | None = None) -> HostConsole:
+        """Serves a page on loopback for whoever is on this machine: who keeps how much here, and how much room is left.
+
+        ``port`` is 7432 unless set, and 0 takes any that is free. It ends with what is returned, and with the node.
+        """
+        return HostConsole(await finished(self._native.console(port)))
+
     async def collections(self) -> list[str]:
         """The names of the collections of this node."""
         return await finished(self._native.collections())
@@ -414,6 +549,11 @@ def shown_collection(collection: Any) -> str:
     state = "open" if collection._native.is_open() else "closed"
     config = collection.config
     return f"<{home(collection)}.VectorCollection {collection.name!r} {config.privacy}, {config.dimension} dimensions, {state}>"
+
+
+def shown_console(console: Any) -> str:
+    state = "open" if console._native.is_open() else "closed"
+    return f"<{home(console)}.HostConsole {console.url} {state}>"
 
 
 def shown_vpk(vpk: Any) -> str:
@@ -439,6 +579,38 @@ def placement_options(
 ) -> dict[str, Any]:
     """What is asked of hosts that are looked for."""
     return {"free_bytes": free_bytes, "min_tier": min_tier, "distinct_networks": distinct_networks}
+
+
+def benchmark_options(
+    sizes: Sequence[int] | None,
+    dimension: int | None,
+    privacies: Sequence[Privacy] | None,
+    hosts: Sequence[str] | None,
+    questions: int | None,
+    seed: int | None,
+) -> str:
+    """What is measured, as the native module reads it."""
+    options = {
+        "sizes": None if sizes is None else list(sizes),
+        "dimension": dimension,
+        "privacies": None if privacies is None else list(privacies),
+        "hosts": named(hosts),
+        "questions": questions,
+        "seed": seed,
+    }
+    return to_json("options", options)
+
+
+def read_step(data: dict[str, Any]) -> BenchmarkStep:
+    return record(BenchmarkStep, data)
+
+
+def recover_options(
+    passphrase: str | None, exported_by: str | None, hosts: Sequence[str] | None, partial: bool | None
+) -> str:
+    """What opens an exported key and what becomes of the collection, as the native module reads it."""
+    options = {"passphrase": passphrase, "exported_by": exported_by, "hosts": named(hosts), "partial": partial}
+    return to_json("options", options)
 
 
 def named(hosts: Sequence[str] | None) -> list[str] | None:

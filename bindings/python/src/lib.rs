@@ -48,7 +48,7 @@ mod _native {
     #[pymodule_export]
     use crate::trust::TrustGraph;
     #[pymodule_export]
-    use crate::vpk::{VectorCollection, Vpk};
+    use crate::vpk::{HostConsole, VectorCollection, Vpk};
 
     #[pymodule_export]
     const VERSION: &str = kwaai_ffi::VERSION;

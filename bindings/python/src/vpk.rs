@@ -1,20 +1,26 @@
-//! `kwaainet.Vpk` and `kwaainet.VectorCollection`.
+//! `kwaainet.Vpk`, `kwaainet.VectorCollection` and `kwaainet.HostConsole`.
 
 use std::sync::Arc;
 
-use kwaai_ffi::vpk::{CollectionOptions, DiscoverOptions, HostOptions, Metadata, Payload};
+use kwaai_ffi::vpk::{
+    BenchmarkOptions, CollectionOptions, DiscoverOptions, HostOptions, Metadata, Payload, RecoverOptions,
+};
 use pyo3::prelude::*;
 
 use crate::array::{row, rows};
 use crate::error::parse;
 use crate::operation::Operation;
 use crate::reply::{Object, Record, Reply, object};
+use crate::stream::Stream;
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct Vpk(pub(crate) Arc<kwaai_ffi::Vpk>);
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct VectorCollection(Arc<kwaai_ffi::VectorCollection>);
+
+#[pyclass(frozen, module = "kwaainet._native")]
+pub(crate) struct HostConsole(kwaai_ffi::HostConsole);
 
 impl From<kwaai_ffi::VectorCollection> for VectorCollection {
     fn from(collection: kwaai_ffi::VectorCollection) -> VectorCollection {
@@ -75,6 +81,37 @@ impl Vpk {
         Operation::new(move |cancel| async move {
             vpk.open(name, cancel).await.map(|opened| Object(VectorCollection::from(opened)))
         })
+    }
+
+    fn benchmark(&self, py: Python<'_>, options: &str) -> PyResult<Operation> {
+        let (vpk, options): (_, BenchmarkOptions) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(move |cancel| async move {
+            vpk.benchmark(options, cancel).await.map(|steps| Object(Stream::new(steps)))
+        }))
+    }
+
+    fn device(&self) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(move |cancel| async move { vpk.device(cancel).await })
+    }
+
+    fn resolve(&self, collection_id: String) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(move |cancel| async move { vpk.resolve(collection_id, cancel).await })
+    }
+
+    fn recover(&self, py: Python<'_>, name: String, exported: String, options: &str) -> PyResult<Operation> {
+        let (vpk, options): (_, RecoverOptions) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(move |cancel| async move {
+            vpk.recover(name, exported, options, cancel).await.map(|made| Object(VectorCollection::from(made)))
+        }))
+    }
+
+    fn console(&self, port: Option<u64>) -> Operation {
+        let vpk = self.0.clone();
+        Operation::new(
+            move |cancel| async move { vpk.console(port, cancel).await.map(|made| Object(HostConsole(made))) },
+        )
     }
 
     fn collections(&self) -> Operation {
@@ -170,6 +207,11 @@ impl VectorCollection {
         Operation::new(move |cancel| async move { collection.export_key(passphrase, cancel).await })
     }
 
+    fn export_key_to(&self, device: String) -> Operation {
+        let collection = self.0.clone();
+        Operation::new(move |cancel| async move { collection.export_key_to(device, cancel).await })
+    }
+
     fn is_open(&self) -> bool {
         self.0.is_open()
     }
@@ -181,6 +223,22 @@ impl VectorCollection {
     fn destroy(&self) -> Operation {
         let collection = self.0.clone();
         Operation::new(move |cancel| async move { collection.destroy(cancel).await })
+    }
+}
+
+#[pymethods]
+impl HostConsole {
+    #[getter]
+    fn url(&self) -> &str {
+        self.0.url()
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
+    fn shutdown(&self) {
+        self.0.shutdown();
     }
 }
 

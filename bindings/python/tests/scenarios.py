@@ -16,6 +16,8 @@ import math
 import re
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -313,6 +315,16 @@ class Scenario:
     async def testing_live_handles(self) -> dict[str, int]:
         gc.collect()
         return testing.live_handles()
+
+    async def testing_page(self, url: str) -> str | None:
+        def read() -> str | None:
+            try:
+                with urllib.request.urlopen(url, timeout=10) as reply:
+                    return str(reply.read(), "utf-8")
+            except urllib.error.URLError:
+                return None
+
+        return await asyncio.to_thread(read)
 
     async def made(self, call: testing.Call[Any]) -> Any:
         return call.wait() if self.module is sync else await call

@@ -93,9 +93,10 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
     ):
         node.vpk().host(1 << 24)
         vectors = node.vpk().create("vectors", 2, "plain", ["here"])
+        console = node.vpk().console(port=0)
         handles: dict[str, Any] = {
             "Node": node, "TrustGraph": node.trust(), "ShardEngine": engine, "Rag": rag, "Model": model, "Vpk": node.vpk(),
-            "VectorCollection": vectors,
+            "VectorCollection": vectors, "HostConsole": console,
         }  # fmt: skip
         good: dict[str, Any] = {
             "model": model, "tokens": [1], "messages": "hi", "texts": ["hi"], "source": b"text", "peer": node.did,
@@ -108,6 +109,7 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "recommender": node.did, "peers": [node.did], "good": 1.0, "bad": 0.0,
             "capacity_bytes": 1 << 24, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"], "ids": [1],
             "vectors": [[1.0, 0.0]], "vector": [1.0, 0.0], "up": True, "period": timedelta(hours=1),
+            "collection_id": "0" * 32, "exported": "{}", "device": "{}",
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():

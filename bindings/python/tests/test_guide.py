@@ -128,8 +128,13 @@ print(found.mode, found.hits[0].document)
 
 def test_keep_vectors(guide: ModuleType) -> None:
     async def kept() -> None:
-        async with Node.start(preset="ephemeral") as owner, Node.start(preset="ephemeral") as host:
-            (hit,) = (await guide.keep_vectors(owner, host)).hits
+        async with (
+            Node.start(preset="ephemeral") as owner,
+            Node.start(preset="ephemeral") as host,
+            Node.start(preset="ephemeral") as other,
+        ):
+            (hit,) = (await guide.keep_vectors(owner, host, other)).hits
             assert (hit.payload, hit.metadata) == (b"dumplings", {"day": "Friday"})
+            assert await other.vpk().collections() == ["notes"]
 
     run(kept())

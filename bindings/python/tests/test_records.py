@@ -143,6 +143,7 @@ async def scene(tmp_path: Path) -> None:
         await vectors.verify()
         assert (await vectors.repair()).lost == ()
         await other.vpk().audit("vectors")
+        assert [step async for step in other.vpk().benchmark(sizes=[10], dimension=2, questions=1)][-1].row is not None
         while not await other.vpk().discover(min_tier="unknown"):
             await asyncio.sleep(0.05)
         assert vectors.config.dimension == 2 and vectors.leakage.vectors

@@ -28,6 +28,7 @@ AT_ONCE = {
     "Rag": set[str](),
     "Vpk": set[str](),
     "VectorCollection": {"shutdown"},
+    "HostConsole": {"shutdown"},
 }
 
 
@@ -57,9 +58,10 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
     ):
         keeper.vpk().host(1 << 24)
         vectors = keeper.vpk().create("vectors", 2, "plain", ["here"])
+        console = keeper.vpk().console(port=0)
         handles: dict[str, Any] = {
             "Node": node, "TrustGraph": graph, "ShardEngine": engine, "Model": model, "Rag": rag, "Vpk": keeper.vpk(),
-            "VectorCollection": vectors,
+            "VectorCollection": vectors, "HostConsole": console,
         }  # fmt: skip
         given: dict[str, Any] = {
             "address": "/ip4/127.0.0.1/tcp/1", "peer": node.did, "text": "x", "name": "kb", "type": "UptimeVC",
@@ -72,6 +74,7 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
             "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node", "recommender": node.did, "peers": [node.did], "good": 1.0,
             "bad": 0.0, "capacity_bytes": 1, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"],
             "ids": [1], "vectors": [[1.0, 2.0]], "vector": [1.0, 2.0], "up": True, "period": timedelta(hours=1),
+            "collection_id": "0" * 32, "exported": "{}", "device": "{}",
         }  # fmt: skip
         tried = 0
         for owner in CLASSES:
@@ -84,6 +87,8 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
                 needed = {p.name: given.get(p.name, model) for p in parameters if p.default is p.empty}
                 if path_to_model:
                     needed["model"] = MODEL
+                if verb == "recover":
+                    needed["passphrase"] = "x"
                 with sync.timeout(0):
                     if entry.get("stream"):
                         stream = function(**needed)

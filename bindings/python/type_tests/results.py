@@ -62,6 +62,11 @@ async def nodes() -> None:
         assert_type(await notes.repair(), kwaainet.Repair)
         assert_type(await node.vpk().discover(free_bytes=1), list[kwaainet.HostOffer])
         assert_type(await node.vpk().audit("notes"), kwaainet.AuditReport)
+        assert_type(node.vpk().benchmark(sizes=[10]), kwaainet.EventStream[kwaainet.BenchmarkStep])
+        assert_type(await node.vpk().recover("notes", "{}", passphrase="x"), kwaainet.VectorCollection)
+        assert_type(await node.vpk().resolve("0" * 32), list[str])
+        async with await node.vpk().console(port=0) as console:
+            assert_type(console, kwaainet.HostConsole)
         await node.vpk().create("notes", 3, "masked", [])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
         model = await node.shards().load("model", blocks="none")

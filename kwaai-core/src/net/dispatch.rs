@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use libp2p::PeerId;
+use libp2p::{PeerId, StreamProtocol};
 use tokio::sync::mpsc;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Command, Shared};
+use super::foreign::{self, Offered};
 use super::limits::{Limits, Permit, Quota};
 use super::meter::{OTHER, Side, Timing};
 use super::wire::{MAX_NAME, MAX_REQUEST_BODY, REQUEST_PREFIX, Reply, check_name};
@@ -40,6 +41,10 @@ pub(crate) struct Dispatch {
     pub limits: Limits,
     pub calls: Arc<Quota>,
     pub streams: Arc<Quota>,
+    /// Calls of others that are longer than ours may be.
+    pub large: Arc<Quota>,
+    /// The names that others open streams by.
+    pub offered: Offered,
     refusals: Arc<Quota>,
     commands: mpsc::Sender<Command>,
     /// `None` after the shutdown, so that a handler or a gate that holds the network does not keep it alive.
@@ -49,6 +54,15 @@ pub(crate) struct Dispatch {
 struct Serving {
     gate: Arc<dyn Gate>,
     services: BTreeMap<String, Service>,
+    /// What others call by a name of theirs, on a stream of its own.
+    foreign: BTreeMap<String, Foreign>,
+}
+
+/// What answers the calls of others.
+struct Foreign {
+    purpose: Purpose,
+    handler: Arc<dyn UnaryHandler>,
+    name: StreamProtocol,
 }
 
 impl Dispatch {
@@ -62,10 +76,12 @@ impl Dispatch {
             shared,
             calls: Quota::new(limits.max_calls_per_peer, limits.max_calls),
             streams: Quota::new(limits.max_streams_per_peer, limits.max_streams),
+            large: foreign::large(),
+            offered: Offered::default(),
             refusals: Quota::new(8, MAX_REFUSALS),
             limits,
             commands,
-            serving: Mutex::new(Some(Serving { gate, services: BTreeMap::new() })),
+            serving: Mutex::new(Some(Serving { gate, services: BTreeMap::new(), foreign: BTreeMap::new() })),
         })
     }
 
@@ -96,8 +112,27 @@ impl Dispatch {
         self.register(name, purpose, Handler::Streams(handler))
     }
 
+    pub(crate) fn serve_foreign(&self, name: &str, purpose: Purpose, handler: Arc<dyn UnaryHandler>) -> Result<()> {
+        foreign::check(name)?;
+        let protocol = StreamProtocol::try_from_owned(name.to_owned())
+            .map_err(|error| Error::invalid_argument("a protocol cannot have this name").with_source(error))?;
+        let mut serving = self.serving();
+        let serving = serving.as_mut().ok_or_else(closed)?;
+        if serving.foreign.contains_key(name) {
+            return Err(Error::already_exists(format!("{name} is served already")).with("name", name));
+        }
+        serving.foreign.insert(name.to_owned(), Foreign { purpose, handler, name: protocol });
+        self.offered.set(serving.foreign.values().map(|foreign| foreign.name.clone()).collect());
+        Ok(())
+    }
+
     pub(crate) fn stop_serving(&self, name: &str) {
-        let stopped = self.serving().as_mut().and_then(|serving| serving.services.remove(name));
+        let stopped = self.serving().as_mut().and_then(|serving| {
+            if serving.foreign.remove(name).is_some() {
+                self.offered.set(serving.foreign.values().map(|foreign| foreign.name.clone()).collect());
+            }
+            serving.services.remove(name)
+        });
         if let Some(service) = stopped {
             service.stopped.cancel();
         }
@@ -106,6 +141,7 @@ impl Dispatch {
     /// Lets go of every handler and of the gate. What is under way goes on.
     pub(crate) fn stop(&self) {
         let serving = self.serving().take();
+        self.offered.set(Vec::new());
         drop(serving);
     }
 
@@ -138,10 +174,26 @@ impl Dispatch {
     ) -> Result<(Arc<dyn StreamHandler>, CancellationToken)> {
         let (service, gate) = self.find(protocol)?;
         let Handler::Streams(handler) = service.handler else { return Err(unsupported(protocol)) };
-        tokio::time::timeout(self.limits.gate_timeout, admit(&*gate, caller, service.purpose))
-            .await
-            .map_err(|_| Error::permission_denied("the host could not decide in time whether to admit this node"))??;
+        self.decided(admit(&*gate, caller, service.purpose)).await?;
         Ok((handler, service.stopped))
+    }
+
+    /// What answers the calls of others by this name, once the gate admitted the caller.
+    pub(crate) async fn admit_foreign(&self, caller: PeerId, name: &str) -> Result<Arc<dyn UnaryHandler>> {
+        let (purpose, handler, gate) = {
+            let serving = self.serving();
+            let serving = serving.as_ref().ok_or_else(closed)?;
+            let foreign = serving.foreign.get(name).ok_or_else(|| unsupported(name))?;
+            (foreign.purpose, foreign.handler.clone(), serving.gate.clone())
+        };
+        self.decided(admit(&*gate, caller, purpose)).await?;
+        Ok(handler)
+    }
+
+    /// What the gate says of a caller, in time.
+    async fn decided(&self, admitted: impl Future<Output = Result<()>>) -> Result<()> {
+        let late = |_| Error::permission_denied("the host could not decide in time whether to admit this node");
+        tokio::time::timeout(self.limits.gate_timeout, admitted).await.map_err(late)?
     }
 
     /// Asks the gate about a caller that no service of this room is for.
@@ -169,6 +221,16 @@ impl Dispatch {
             Some(permit) => self.spawn(async move { stream::serve(&this, caller, stream.compat(), permit).await }),
             None => self.turn_away(caller, stream, 1 + MAX_NAME),
         }
+    }
+
+    /// Takes a stream that carries a call of somebody else's protocol. A caller for whom there is no room has it reset.
+    pub(crate) fn accept_foreign(self: &Arc<Dispatch>, caller: PeerId, name: &StreamProtocol, stream: libp2p::Stream) {
+        let Some(permit) = self.calls.take(caller) else { return };
+        let (this, name) = (self.clone(), name.to_string());
+        self.spawn(async move {
+            foreign::serve(&this, caller, &name, stream.compat()).await;
+            drop(permit);
+        });
     }
 
     /// Says `busy` to a caller for whom there is no room.

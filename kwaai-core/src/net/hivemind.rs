@@ -8,7 +8,7 @@ mod announce;
 mod client;
 mod dictionary;
 mod expiring;
-mod frame;
+pub(super) mod frame;
 mod handle;
 mod id;
 mod lookup;

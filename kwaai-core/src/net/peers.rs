@@ -54,6 +54,13 @@ pub trait Peers: Send + Sync + 'static {
     /// Serves a stream protocol to callers that meet the minimum tier of `purpose`.
     fn serve_streams(&self, protocol: &str, purpose: Purpose, handler: Arc<dyn StreamHandler>) -> Result<()>;
 
+    /// Answers the calls that nodes of another implementation make, each on a stream that they open by the protocol's own name, in the
+    /// frames of go-libp2p-daemon; for callers that meet the minimum tier of `purpose`.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a name without a slash at its beginning or one of ours; `already_exists`; `closed`.
+    fn serve_foreign(&self, protocol: &str, purpose: Purpose, handler: Arc<dyn UnaryHandler>) -> Result<()>;
+
     /// Stops serving a method or a protocol; streams under way are cut.
     fn stop_serving(&self, name: &str);
 

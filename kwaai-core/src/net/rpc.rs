@@ -71,7 +71,11 @@ async fn read_sized<S: AsyncRead + Unpin>(stream: &mut S, len: usize) -> std::io
 }
 
 /// Reads a request's body, unless it comes so slowly that its sender does nothing but hold a place.
-async fn read_body<S: AsyncRead + Unpin>(stream: &mut S, len: usize, patience: Duration) -> std::io::Result<Bytes> {
+pub(super) async fn read_body<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    len: usize,
+    patience: Duration,
+) -> std::io::Result<Bytes> {
     let began = Instant::now();
     let mut out = Vec::with_capacity(len.min(FIRST_RESERVE));
     while out.len() < len {
@@ -168,7 +172,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(dispatch: &Dispatch
     let _ = tokio::time::timeout(limits.header_timeout, stream.read(&mut beyond)).await;
 }
 
-async fn send<S: AsyncWrite + Unpin>(stream: &mut S, frame: &[u8]) -> std::io::Result<()> {
+pub(super) async fn send<S: AsyncWrite + Unpin>(stream: &mut S, frame: &[u8]) -> std::io::Result<()> {
     stream.write_all(frame).await?;
     stream.shutdown().await
 }

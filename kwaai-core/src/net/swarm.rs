@@ -19,7 +19,7 @@ use super::autonat::Autonat;
 use super::dispatch::Dispatch;
 use super::limits::{Limits, Ranges};
 use super::relay::Server;
-use super::{NetworkConfig, bare, hivemind, rpc, stream, substream, tenure, transport};
+use super::{NetworkConfig, bare, foreign, hivemind, rpc, stream, substream, tenure, transport};
 use crate::{Error, ErrorCode, Result};
 
 /// Our own Kademlia network, apart from every other.
@@ -54,6 +54,7 @@ pub(crate) struct Behaviour {
     pub tenure: tenure::Behaviour,
     pub rpc: substream::Behaviour,
     pub streams: substream::Behaviour,
+    foreign: foreign::Behaviour,
     pub hivemind: Toggle<hivemind::Behaviour>,
     pub relay_client: relay::client::Behaviour,
     pub relay: Toggle<Server>,
@@ -151,7 +152,7 @@ fn behaviour(
         // What is told is what this node announces, see `reach`; of what peers tell, `directory` keeps what can be true.
         .with_cache_size(0)
         .with_hide_listen_addrs(true);
-    let (calls, streams) = (dispatch.clone(), dispatch.clone());
+    let (calls, streams, others) = (dispatch.clone(), dispatch.clone(), dispatch.clone());
     let connections = connection_limits::Behaviour::new(connection_limits_of(&config.limits));
     let ranges = Ranges::new(&config.limits);
     let hivemind = dht.map(|dht| hivemind::Behaviour::new(local, dht)).into();
@@ -183,6 +184,10 @@ fn behaviour(
             StreamProtocol::new(stream::PROTOCOL),
             held,
             Arc::new(move |peer, stream| streams.accept_stream(peer, stream)),
+        ),
+        foreign: foreign::Behaviour::new(
+            others.offered.clone(),
+            Arc::new(move |peer, name, stream| others.accept_foreign(peer, &name, stream)),
         ),
         hivemind,
     })

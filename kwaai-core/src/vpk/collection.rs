@@ -204,6 +204,11 @@ impl Collection {
         self.inner.site().config.mode.leakage()
     }
 
+    /// The bytes of the last question to a host, and of the last reply of one; 0 before the first.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        self.inner.site().sizes()
+    }
+
     /// How it stands.
     pub fn stats(&self) -> CollectionStats {
         let Current { state, key, site, .. } = self.inner.current();

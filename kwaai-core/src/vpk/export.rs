@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::device::{Device, DeviceKey, Wrapped};
 use super::recovery::RecoveryKey;
-use super::{CollectionId, HostName, split};
+use super::{CollectionId, HostName, key, split};
 use crate::identity::{Did, Signer};
 use crate::trust::statement::{self, Reader};
 use crate::vault::{Vault, check_passphrase};
@@ -140,6 +140,10 @@ fn open_with_passphrase(text: &str, passphrase: &str) -> Result<(RecoveryKey, Wh
     let found: Value = serde_json::from_str(text).map_err(|error| damaged().with_source(error))?;
     match found.get("format").and_then(Value::as_str) {
         Some(FORMAT) => {}
+        Some(key::FORMAT) => {
+            return Err(Error::unsupported("this is the key of one epoch, by which no collection is found")
+                .with_remedy("export the collection's key instead"));
+        }
         Some(_) => {
             return Err(Error::unsupported("the exported key has a form that this library does not know")
                 .with_remedy("use a newer kwaainet"));
@@ -246,6 +250,7 @@ mod tests {
             (&format!("\"{HOST}\""), "", ErrorCode::PermissionDenied),
             ("abab", "abac", ErrorCode::PermissionDenied),
             ("export/1", "export/2", ErrorCode::Unsupported),
+            ("vpk/export/1", "vpk/key/1", ErrorCode::Unsupported),
             ("\"format\"", "\"form\"", ErrorCode::CorruptData),
             ("{\"format\"", "{\"more\":1,\"format\"", ErrorCode::CorruptData),
             (HOST, "no host", ErrorCode::CorruptData),

@@ -15,7 +15,7 @@ use super::directory::Directory;
 use super::export::{self, Unlock};
 use super::hosts::Hosts;
 use super::placement::{HostOffer, Placement};
-use super::{CollectionId, HostName, collection, serve};
+use super::{CollectionId, HostName, benchmark, collection, serve};
 use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::identity::Did;
@@ -39,6 +39,8 @@ struct Inner {
     hosts: Arc<Hosts>,
     hosting: Mutex<Option<Hosting>>,
     open: tokio::sync::Mutex<BTreeMap<String, Collection>>,
+    /// One benchmark at a time.
+    benchmarking: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Hosting {
@@ -77,8 +79,8 @@ impl Vpk {
     }
 
     fn over(store: Store, trust: TrustGraph, clock: Arc<dyn Clock>, hosts: Hosts) -> Vpk {
-        let (hosting, open) = (Mutex::default(), tokio::sync::Mutex::default());
-        Vpk { inner: Arc::new(Inner { store, trust, clock, hosts: Arc::new(hosts), hosting, open }) }
+        let (hosting, open, benchmarking) = Default::default();
+        Vpk { inner: Arc::new(Inner { store, trust, clock, hosts: Arc::new(hosts), hosting, open, benchmarking }) }
     }
 
     /// Begins to keep collections for peers that reach the minimum tier of `store_vectors`, and for this node. Nothing is kept
@@ -158,8 +160,12 @@ impl Vpk {
     /// `already_exists` when this node has one of that name; `invalid_argument` for a name or a configuration that cannot be;
     /// `not_found` when too few independent hosts are found, with how many there are and why the others were refused; what a
     /// host answers that does not take it, or cannot be reached.
-    pub async fn create(&self, name: &str, mut config: CollectionConfig) -> Result<Collection> {
+    pub async fn create(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         check_name(name)?;
+        self.make(name, config).await
+    }
+
+    pub(super) async fn make(&self, name: &str, mut config: CollectionConfig) -> Result<Collection> {
         let mut open = self.inner.open.lock().await;
         if config.hosts.is_empty() {
             config.check_but_hosts()?;
@@ -168,6 +174,10 @@ impl Vpk {
         let collection = Collection::create(self.inner.store.clone(), name, config, self.inner.hosts.clone()).await?;
         open.insert(name.to_owned(), collection.clone());
         Ok(collection)
+    }
+
+    pub(super) fn benchmarking(&self) -> Arc<tokio::sync::Mutex<()>> {
+        self.inner.benchmarking.clone()
     }
 
     /// Opens a collection that was made before. While it is open, the same name returns the same collection.
@@ -341,6 +351,9 @@ fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
         return Err(Error::invalid_argument(format!("{name:.80?} cannot be the name of a collection"))
             .with_remedy(format!("use at most {MAX_NAME} letters, digits, '-', '_' and '.'")));
+    }
+    if name.starts_with(benchmark::PREFIX) {
+        return Err(Error::invalid_argument("collections of such names are a benchmark's, and deleted with it"));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -16,7 +17,7 @@ use super::request::PayloadName;
 use crate::vault::{Key, Vault, check_passphrase};
 use crate::{Error, Result};
 
-const FORMAT: &str = "kwaainet/vpk/key/1";
+pub(super) const FORMAT: &str = "kwaainet/vpk/key/1";
 /// An exported key is a few hundred bytes.
 const MAX_EXPORT: usize = 4096;
 
@@ -117,7 +118,10 @@ impl CollectionKey {
         Ok(CollectionKey { collection: self.collection, epoch, root: new_root()? })
     }
 
-    /// The key as text that opens with a passphrase, for another device or a backup.
+    /// The key of this epoch as text that opens with a passphrase, for a program that seals and asks by an [`Owner`](super::Owner)
+    /// of its own and keeps its segments itself. A [`Collection`](super::Collection) is exported by
+    /// [`export_key`](super::Collection::export_key), whose text finds the hosts too and outlives an epoch; neither reads the
+    /// other's.
     ///
     /// Takes as long as the passphrase is meant to cost, about a tenth of a second, and 64 MiB of memory.
     ///
@@ -135,18 +139,27 @@ impl CollectionKey {
     ///
     /// # Errors
     /// `permission_denied` when the passphrase is wrong, or the text names another collection or epoch than it was made for;
-    /// `corrupt_data` when the text is damaged; `unsupported` when it has a newer form.
+    /// `corrupt_data` when the text is damaged; `unsupported` when it has a newer form, or is that of a collection.
     pub fn import(text: &str, passphrase: &str) -> Result<CollectionKey> {
         check_passphrase(passphrase)?;
         let damaged = || Error::corrupt_data("the exported key is damaged");
         if text.len() > MAX_EXPORT {
             return Err(damaged());
         }
-        let export: Export = serde_json::from_str(text).map_err(|error| damaged().with_source(error))?;
-        if export.format != FORMAT {
-            return Err(Error::unsupported("the exported key has a form that this library does not know")
-                .with_remedy("use a newer kwaainet"));
+        let found: Value = serde_json::from_str(text).map_err(|error| damaged().with_source(error))?;
+        match found.get("format").and_then(Value::as_str) {
+            Some(FORMAT) => {}
+            Some(other) if other.starts_with("kwaainet/vpk/export/") => {
+                return Err(Error::unsupported("this is the key by which a whole collection is found and opened")
+                    .with_remedy("recover the collection with it"));
+            }
+            Some(_) => {
+                return Err(Error::unsupported("the exported key has a form that this library does not know")
+                    .with_remedy("use a newer kwaainet"));
+            }
+            None => return Err(damaged()),
         }
+        let export: Export = serde_json::from_value(found).map_err(|error| damaged().with_source(error))?;
         let collection = export.collection.parse().map_err(|_| damaged())?;
         let root = export.vault.open(&place(collection, export.epoch), passphrase.as_bytes())?;
         Ok(CollectionKey { collection, epoch: export.epoch, root })
@@ -244,6 +257,10 @@ mod tests {
         assert_eq!(code(&text.replace("\"epoch\":2", "\"epoch\":3"), "correct horse"), ErrorCode::PermissionDenied);
         assert_eq!(code(&text.replace("key/1", "key/2"), "correct horse"), ErrorCode::Unsupported);
         assert_eq!(code(&text[1..], "correct horse"), ErrorCode::CorruptData);
+        assert_eq!(code("{}", "correct horse"), ErrorCode::CorruptData);
+        let of_a_collection = CollectionKey::import(&text.replace("key/1", "export/1"), "correct horse").unwrap_err();
+        assert_eq!(of_a_collection.code(), ErrorCode::Unsupported);
+        assert!(of_a_collection.to_string().contains("recover the collection"), "{of_a_collection}");
         assert_eq!(code(&text, ""), ErrorCode::InvalidArgument);
         assert_eq!(key.export("").unwrap_err().code(), ErrorCode::InvalidArgument);
         assert!(!format!("{key:?}").contains("root"));

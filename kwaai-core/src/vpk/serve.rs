@@ -28,7 +28,12 @@ pub(super) fn start(peers: &dyn Peers, depot: &Arc<Depot>, clock: &Arc<dyn Clock
         }
     }
     let storage = Arc::new(Storage::new(depot.clone(), clock.clone(), peers.local_peer()));
-    let served = peers.serve_unary(STORAGE_PROTOCOL, Purpose::StoreVectors, Arc::new(storage::Service(storage)));
+    let storage = Arc::new(storage::Service(storage));
+    // KwaaiNet's nodes open a stream of this name, and ours call it like every other method.
+    let served = peers.serve_unary(STORAGE_PROTOCOL, Purpose::StoreVectors, storage.clone()).and_then(|()| {
+        let served = peers.serve_foreign(STORAGE_PROTOCOL, Purpose::StoreVectors, storage);
+        served.inspect_err(|_| peers.stop_serving(STORAGE_PROTOCOL))
+    });
     served.inspect_err(|_| METHODS.iter().for_each(|method| peers.stop_serving(method)))
 }
 

@@ -17,15 +17,16 @@ const CALL: StreamProtocol = StreamProtocol::new("/kwaainet/rpc/1.0.0");
 const RAW: StreamProtocol = StreamProtocol::new("/kwaainet/stream/1.0.0");
 
 /// A bare libp2p peer with a connection to a node.
-struct Attacker {
-    control: Control,
-    host: PeerId,
-    closed: mpsc::Receiver<()>,
+pub struct Attacker {
+    pub control: Control,
+    pub id: PeerId,
+    pub host: PeerId,
+    pub closed: mpsc::Receiver<()>,
     swarm: JoinHandle<()>,
 }
 
 impl Attacker {
-    async fn of(network: &Network) -> Attacker {
+    pub async fn of(network: &Network) -> Attacker {
         let mut swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
@@ -34,7 +35,7 @@ impl Attacker {
             .unwrap()
             .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
             .build();
-        let control = swarm.behaviour().new_control();
+        let (control, id) = (swarm.behaviour().new_control(), *swarm.local_peer_id());
         let target: Multiaddr = address(network);
         swarm.dial(target).unwrap();
         patiently(async {
@@ -49,11 +50,11 @@ impl Attacker {
                 }
             }
         });
-        Attacker { control, host: network.local_peer(), closed, swarm }
+        Attacker { control, id, host: network.local_peer(), closed, swarm }
     }
 
     /// Opens a stream, sends bytes, and reads until the node ends it.
-    async fn send(&mut self, protocol: StreamProtocol, bytes: &[u8], close: bool) -> Vec<u8> {
+    pub async fn send(&mut self, protocol: StreamProtocol, bytes: &[u8], close: bool) -> Vec<u8> {
         let mut stream = patiently(self.control.open_stream(self.host, protocol)).await.unwrap();
         let mut answer = Vec::new();
         patiently(async {
@@ -76,7 +77,7 @@ impl Drop for Attacker {
     }
 }
 
-async fn still_serves(network: &Network) {
+pub async fn still_serves(network: &Network) {
     let honest = node().await;
     honest.connect(address(network)).await.unwrap();
     honest.send_message(network.local_peer(), "hello").await.unwrap();

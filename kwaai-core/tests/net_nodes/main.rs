@@ -5,6 +5,7 @@ mod calls;
 mod crowd;
 mod dht;
 mod diagnosis;
+mod foreign;
 mod hostile;
 mod latency;
 mod lifecycle;

@@ -273,6 +273,10 @@ impl Peers for TcpNode {
         Ok(())
     }
 
+    fn serve_foreign(&self, _: &str, _: Purpose, _: Arc<dyn UnaryHandler>) -> Result<()> {
+        Err(Error::unsupported("this wire carries our own protocols alone"))
+    }
+
     fn stop_serving(&self, name: &str) {
         let mut handlers = self.handlers.lock().unwrap();
         handlers.unary.remove(name);

@@ -3,6 +3,7 @@
 #![cfg(feature = "vpk")]
 
 mod audit;
+mod benchmark;
 mod collections;
 mod console;
 mod discovery;

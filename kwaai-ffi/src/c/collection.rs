@@ -181,8 +181,9 @@ waiting! {
         |cancel| async move { Text::json(&collection.repair(hosts, cancel).await?) }
     }
 
-    /// The key, as a text that opens with a passphrase of 1 to 1,024 bytes, for another device or a backup. Takes as long as
-    /// the passphrase is meant to cost, about a tenth of a second, and 64 MiB of memory.
+    /// The recovery key, as a text that opens with a passphrase of 1 to 1,024 bytes, for a backup or `kwaai_vpk_recover` on
+    /// another machine. It is good until the next rotation. Takes as long as the passphrase is meant to cost, about a tenth of a
+    /// second, and 64 MiB of memory.
     ///
     /// Ownership: the caller frees `*out_key` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
     /// handle must not have been freed.
@@ -192,6 +193,19 @@ waiting! {
     ) -> (out_key: *mut c_char) {
         let (collection, passphrase) = (resolve::<VectorCollection>(collection)?, text("passphrase", passphrase)?);
         |cancel| async move { collection.export_key(passphrase, cancel).await.map(Text) }
+    }
+
+    /// The recovery key, as a text that opens on one machine alone: the one that said by `kwaai_vpk_device` who it is. The text
+    /// is signed by this node.
+    ///
+    /// Ownership: the caller frees `*out_key` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+    /// handle must not have been freed.
+    fn kwaai_collection_export_key_to / kwaai_collection_export_key_to_async(
+        collection: *const kwaai_collection_t,
+        device: *const c_char,
+    ) -> (out_key: *mut c_char) {
+        let (collection, device) = (resolve::<VectorCollection>(collection)?, text("device", device)?);
+        |cancel| async move { collection.export_key_to(device, cancel).await.map(Text) }
     }
 
     /// Forgets the collection, here and at its hosts, as `kwaai_vpk_destroy` does.

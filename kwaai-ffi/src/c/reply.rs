@@ -10,7 +10,7 @@ use super::call::Out;
 use super::stream::{StreamObject, kwaai_item_t};
 use crate::registry::Kind;
 use crate::rt::process;
-use crate::{JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, TrustGraph, VectorCollection};
+use crate::{HostConsole, JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, TrustGraph, VectorCollection};
 
 /// The answer of a verb that waits.
 pub(super) trait Reply: Send + 'static {
@@ -36,6 +36,7 @@ pub(super) enum Kept {
     Model(Model),
     Rag(Rag),
     Collection(VectorCollection),
+    Console(HostConsole),
     Count(usize),
     Stream(StreamObject),
 }
@@ -172,5 +173,5 @@ macro_rules! objects {
 }
 objects!(
     Node => Node, TrustGraph => Trust, ShardEngine => Shards, Model => Model, Rag => Rag, VectorCollection => Collection,
-    StreamObject => Stream
+    HostConsole => Console, StreamObject => Stream
 );

@@ -6,12 +6,14 @@ use serde::Deserialize;
 
 use super::call::{free, record, resolve, text};
 use super::collection::kwaai_collection_t;
-use super::reply::Text;
+use super::console::kwaai_console_t;
+use super::reply::{Text, stream};
 use super::status::kwaai_status_t;
+use super::stream::kwaai_stream_t;
 use crate::Vpk;
 use crate::registry::Kind;
 use crate::validate;
-use crate::vpk::{CollectionOptions, DiscoverOptions, HostOptions};
+use crate::vpk::{BenchmarkOptions, CollectionOptions, DiscoverOptions, HostOptions, RecoverOptions};
 
 /// Vectors on other people's machines, and vectors of others on this one.
 pub struct kwaai_vpk_t;
@@ -32,6 +34,13 @@ struct CreateOptions {
     free_bytes: Option<u64>,
     min_tier: Option<String>,
     distinct_networks: Option<bool>,
+}
+
+/// Where the page of a host is to be.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ConsoleOptions {
+    port: Option<u64>,
 }
 
 waiting! {
@@ -111,6 +120,27 @@ waiting! {
         |cancel| async move { Text::json(&vpk.audit(name, cancel).await?) }
     }
 
+    /// Measures searches on this machine, at the first host and at all of them. The stream yields how far it is: how many rows are
+    /// `done`, `of` how many, what the step is `about` in words, and the `row`, null when its measurement begins.
+    ///
+    /// A row has the `privacy`, null for the exact search here; the numbers of `hosts` and `vectors`, and the `dimension`; the `recall`,
+    /// which part of the ten nearest was found; `p50_ms` and `p99_ms` of the searches; `durable_ms`, until everything was on the disk here,
+    /// and `searchable_ms`, until the hosts had everything and answered; `question_bytes` to each host and `reply_bytes` from each.
+    ///
+    /// `options_json` is an object with any of `sizes`, an array of numbers of vectors, [1000, 10000] unless set and 100,000 at most;
+    /// `dimension`, 384 unless set; `privacies`, an array of "plain", "seal" and "split", all that are possible unless set; `hosts`, an
+    /// array as for `kwaai_vpk_create`, of which "split" needs three, none unless set; `questions`, 100 unless set and 1,000 at most;
+    /// `seed`, from which the vectors are made, 1 unless set. What it makes at the hosts is deleted again, also when the stream is
+    /// cancelled. `KWAAI_BUSY` while another one runs.
+    ///
+    /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which ends it. Threads: any. NULL: `options_json` and
+    /// `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_benchmark / kwaai_vpk_benchmark_async(vpk: *const kwaai_vpk_t, options_json: *const c_char)
+        -> (out_stream: *mut kwaai_stream_t) {
+        let (vpk, options) = (resolve::<Vpk>(vpk)?, record::<BenchmarkOptions>("options_json", options_json)?);
+        |cancel| async move { vpk.benchmark(options, cancel).await.map(stream) }
+    }
+
     /// Makes a collection of vectors at its hosts, under a new key. `privacy` is "plain", "seal" or "split", and `hosts_json` an
     /// array of PeerIds, DIDs or "here" for this node: 1 to 16 with a copy each under "plain" and "seal", twice `colluding` and one
     /// more, 16 at most, under "split". `options_json` is an object with any of `metric` ("cosine", unless set, or "dot") and
@@ -154,6 +184,62 @@ waiting! {
         -> (out_collection: *mut kwaai_collection_t) {
         let (vpk, name) = (resolve::<Vpk>(vpk)?, text("name", name)?);
         |cancel| async move { vpk.open(name, cancel).await }
+    }
+
+    /// What this machine says of itself, so that `kwaai_collection_export_key_to` can encrypt a key to it. It is no secret.
+    ///
+    /// Ownership: the caller frees `*out_device` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_device / kwaai_vpk_device_async(vpk: *const kwaai_vpk_t) -> (out_device: *mut c_char) {
+        let vpk = resolve::<Vpk>(vpk)?;
+        |cancel| async move { vpk.device(cancel).await.map(Text) }
+    }
+
+    /// The PeerIds of the nodes that say in the DHT that they have a record of a collection, as a JSON array. The collection is
+    /// named by its id, as `kwaai_collection_id` answers it. What they have is worth nothing without the collection's key.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_vpk_resolve / kwaai_vpk_resolve_async(vpk: *const kwaai_vpk_t, collection_id: *const c_char)
+        -> (out_json: *mut c_char) {
+        let (vpk, collection) = (resolve::<Vpk>(vpk)?, text("collection_id", collection_id)?);
+        |cancel| async move { Text::json(&vpk.resolve(collection, cancel).await?) }
+    }
+
+    /// Makes a collection one of this node under a `name` of its own, which another machine has, or had: `exported` is the text
+    /// that `kwaai_collection_export_key` or `kwaai_collection_export_key_to` answered there. What its hosts keep is found, read and checked, and
+    /// sealed anew under a key that no other machine has. What waited there and was not sealed yet is not in it.
+    ///
+    /// `options_json` is an object with one of `passphrase`, and `exported_by`, the DID of the node that exported the key to
+    /// this machine; and any of `hosts`, an array as for `kwaai_vpk_create` of who is to keep it, the hosts that it had unless set,
+    /// and `partial`, whether it is recovered without payloads that no host has, false unless set.
+    ///
+    /// `KWAAI_PERMISSION_DENIED` for a wrong passphrase, a key for another machine or from another node; `KWAAI_NOT_FOUND` when
+    /// nobody has a record, or the key was exported before a rotation; `KWAAI_CONFLICT` when the hosts hand out an older state.
+    ///
+    /// Ownership: the caller frees `*out_collection` with `kwaai_collection_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the collection ends with the node, and is there again in its next run.
+    fn kwaai_vpk_recover / kwaai_vpk_recover_async(
+        vpk: *const kwaai_vpk_t,
+        name: *const c_char,
+        exported: *const c_char,
+        options_json: *const c_char,
+    ) -> (out_collection: *mut kwaai_collection_t) {
+        let (vpk, name, exported) = (resolve::<Vpk>(vpk)?, text("name", name)?, text("exported", exported)?);
+        let options = record::<RecoverOptions>("options_json", options_json)?;
+        |cancel| async move { vpk.recover(name, exported, options, cancel).await }
+    }
+
+    /// Serves a page on loopback for whoever is on this machine, until the handle is shut down or freed: who keeps how much
+    /// here, by tier, and how much room is left; the same as JSON under `/api/host.json`. It can be read only. `options_json` is
+    /// an object with or without `port`, 7432 unless set; 0 takes any that is free. `KWAAI_BUSY` when it is taken.
+    ///
+    /// Ownership: the caller frees `*out_console` with `kwaai_console_free`. Threads: any. NULL: `options_json` and `error` may
+    /// be NULL. Lifetime: the page ends with the node.
+    fn kwaai_vpk_console / kwaai_vpk_console_async(vpk: *const kwaai_vpk_t, options_json: *const c_char)
+        -> (out_console: *mut kwaai_console_t) {
+        let (vpk, options) = (resolve::<Vpk>(vpk)?, record::<ConsoleOptions>("options_json", options_json)?);
+        move |cancel| async move { vpk.console(options.port, cancel).await }
     }
 
     /// The names of the collections of this node, as a JSON array.

@@ -8,6 +8,7 @@ use kwaai_core::rag::{AskEvent, IngestEvent};
 use super::number::whole;
 use super::{Cancel, Result, token};
 use crate::node::{MessageRecord, NodeEvent};
+use crate::vpk::BenchmarkStep;
 use crate::{Item, Stream};
 
 macro_rules! stream {
@@ -76,6 +77,10 @@ stream!(
 stream!(
     /// An answer as it is written.
     NativeAnswer, AskBatch of AskEvent
+);
+stream!(
+    /// How a benchmark gets on.
+    NativeBenchmark, BenchmarkBatch of BenchmarkStep
 );
 #[cfg(feature = "testing")]
 stream!(

@@ -1,15 +1,15 @@
-//! `Vpk` and `VectorCollection`, for Kotlin and Swift.
+//! `Vpk`, `VectorCollection` and `HostConsole`, for Kotlin and Swift.
 #![allow(clippy::too_many_arguments, reason = "the packages hand over each option by itself")]
 
 use std::sync::Arc;
 
 use super::number::{maybe, whole};
-use super::{Cancel, NativeMatrix, Result, token};
+use super::{Cancel, NativeBenchmark, NativeMatrix, Result, token};
 use crate::vpk::{
-    AuditReport, CollectionConfig, CollectionOptions, CollectionStats, DiscoverOptions, FoundVectors, HostOffer,
-    HostOptions, HostReport, HostedVectors, Leakage, Metadata, Payload, Repair,
+    AuditReport, BenchmarkOptions, CollectionConfig, CollectionOptions, CollectionStats, DiscoverOptions, FoundVectors,
+    HostOffer, HostOptions, HostReport, HostedVectors, Leakage, Metadata, Payload, RecoverOptions, Repair,
 };
-use crate::{VectorCollection, Vpk};
+use crate::{HostConsole, VectorCollection, Vpk};
 
 /// What a node keeps for others, and others for it.
 #[derive(uniffi::Object)]
@@ -18,6 +18,10 @@ pub struct NativeVpk(pub(super) Arc<Vpk>);
 /// Vectors at hosts that cannot read them.
 #[derive(uniffi::Object)]
 pub struct NativeCollection(VectorCollection);
+
+/// A page about this host.
+#[derive(uniffi::Object)]
+pub struct NativeConsole(HostConsole);
 
 #[uniffi::export]
 impl NativeVpk {
@@ -72,6 +76,29 @@ impl NativeVpk {
         Ok(self.0.audit(name, token(cancel)).await?)
     }
 
+    /// Measures searches here, at one host and at several.
+    pub async fn benchmark(
+        &self,
+        sizes: Option<Vec<i64>>,
+        dimension: Option<i64>,
+        privacies: Option<Vec<String>>,
+        hosts: Option<Vec<String>>,
+        questions: Option<i64>,
+        seed: Option<i64>,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeBenchmark>> {
+        let sizes = sizes.map(|sizes| sizes.into_iter().map(|size| whole("sizes", size)).collect::<crate::Result<_>>());
+        let options = BenchmarkOptions {
+            sizes: sizes.transpose()?,
+            dimension: maybe("dimension", dimension)?,
+            privacies,
+            hosts,
+            questions: maybe("questions", questions)?,
+            seed: maybe("seed", seed)?,
+        };
+        Ok(NativeBenchmark::over(self.0.benchmark(options, token(cancel)).await?))
+    }
+
     /// Makes a collection at its hosts.
     pub async fn create(
         &self,
@@ -104,6 +131,36 @@ impl NativeVpk {
     /// Opens a collection that was made before.
     pub async fn open(&self, name: String, cancel: Cancel) -> Result<Arc<NativeCollection>> {
         Ok(Arc::new(NativeCollection(self.0.open(name, token(cancel)).await?)))
+    }
+
+    /// What this machine says of itself.
+    pub async fn device(&self, cancel: Cancel) -> Result<String> {
+        Ok(self.0.device(token(cancel)).await?)
+    }
+
+    /// The nodes that say that they have a record of a collection.
+    pub async fn resolve(&self, collection_id: String, cancel: Cancel) -> Result<Vec<String>> {
+        Ok(self.0.resolve(collection_id, token(cancel)).await?)
+    }
+
+    /// Makes a collection one of this node, whose key another machine has exported.
+    pub async fn recover(
+        &self,
+        name: String,
+        exported: String,
+        passphrase: Option<String>,
+        exported_by: Option<String>,
+        hosts: Option<Vec<String>>,
+        partial: Option<bool>,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeCollection>> {
+        let options = RecoverOptions { passphrase, exported_by, hosts, partial };
+        Ok(Arc::new(NativeCollection(self.0.recover(name, exported, options, token(cancel)).await?)))
+    }
+
+    /// Serves a page about this host on a port of loopback.
+    pub async fn console(&self, port: Option<i64>, cancel: Cancel) -> Result<Arc<NativeConsole>> {
+        Ok(Arc::new(NativeConsole(self.0.console(maybe("port", port)?, token(cancel)).await?)))
     }
 
     /// The names of the collections of this node.
@@ -195,9 +252,14 @@ impl NativeCollection {
         Ok(self.0.repair(hosts, token(cancel)).await?)
     }
 
-    /// The key, as text that opens with a passphrase.
+    /// The recovery key, as text that opens with a passphrase.
     pub async fn export_key(&self, passphrase: String, cancel: Cancel) -> Result<String> {
         Ok(self.0.export_key(passphrase, token(cancel)).await?)
+    }
+
+    /// The recovery key, as text that opens on one machine.
+    pub async fn export_key_to(&self, device: String, cancel: Cancel) -> Result<String> {
+        Ok(self.0.export_key_to(device, token(cancel)).await?)
     }
 
     /// Forgets the collection, here and at its hosts.
@@ -206,6 +268,19 @@ impl NativeCollection {
     }
 
     /// Lets go of it.
+    pub fn shutdown(&self) {
+        self.0.shutdown();
+    }
+}
+
+#[uniffi::export]
+impl NativeConsole {
+    /// Where a browser on this machine finds it.
+    pub fn url(&self) -> String {
+        self.0.url().to_owned()
+    }
+
+    /// Ends it.
     pub fn shutdown(&self) {
         self.0.shutdown();
     }

@@ -164,10 +164,16 @@ impl VectorCollection {
         Ok(rt::run(&cancel, async move { collection.repair(hosts).await }).await?.into())
     }
 
-    /// The key, as text that opens with a passphrase.
+    /// The recovery key, as text that opens with a passphrase.
     pub async fn export_key(&self, passphrase: String, cancel: CancelToken) -> Result<String> {
         let collection = self.handle.get()?;
         rt::run(&cancel, async move { collection.export_key(&passphrase).await }).await
+    }
+
+    /// The recovery key, as text that opens on the machine that said by `device` who it is.
+    pub async fn export_key_to(&self, device: String, cancel: CancelToken) -> Result<String> {
+        let collection = self.handle.get()?;
+        rt::run(&cancel, async move { collection.export_key_to(&device).await }).await
     }
 
     /// Forgets the collection, here and at its hosts. Whoever has it open finds it closed.

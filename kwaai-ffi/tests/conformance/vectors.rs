@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use kwaai_core::Error;
-use kwaai_ffi::vpk::{CollectionOptions, HostOptions, Metadata, USUAL_HITS};
-use kwaai_ffi::{CancelToken, Matrix, Result, VectorCollection, Vpk};
+use kwaai_ffi::vpk::{CollectionOptions, HostOptions, Metadata, RecoverOptions, USUAL_HITS};
+use kwaai_ffi::{CancelToken, HostConsole, Matrix, Result, VectorCollection, Vpk};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::verbs::{Answer, Arguments, Object, base64, data, object, unknown};
+use crate::verbs::{Answer, Arguments, Object, base64, data, object, stream, unknown};
 
 pub async fn on_vpk(name: &str, vpk: &Arc<Vpk>, args: Arguments, cancel: CancelToken) -> Result<Answer> {
     let collection = |made: VectorCollection| object(Object::Collection(Arc::new(made)));
@@ -23,11 +25,19 @@ pub async fn on_vpk(name: &str, vpk: &Arc<Vpk>, args: Arguments, cancel: CancelT
         "Vpk.evict" => data(vpk.evict(args.get("owner")?, cancel).await?),
         "Vpk.discover" => data(vpk.discover(args.record(&[])?, cancel).await?),
         "Vpk.audit" => data(vpk.audit(args.get("name")?, cancel).await?),
+        "Vpk.benchmark" => Ok(stream(vpk.benchmark(args.record(&[])?, cancel).await?)),
         "Vpk.create" => {
             let options: CollectionOptions = args.record(&["name"])?;
             collection(vpk.create(args.get("name")?, options, cancel).await?)
         }
         "Vpk.open" => collection(vpk.open(args.get("name")?, cancel).await?),
+        "Vpk.device" => data(vpk.device(cancel).await?),
+        "Vpk.resolve" => data(vpk.resolve(args.get("collection_id")?, cancel).await?),
+        "Vpk.recover" => {
+            let options: RecoverOptions = args.record(&["name", "exported"])?;
+            collection(vpk.recover(args.get("name")?, args.get("exported")?, options, cancel).await?)
+        }
+        "Vpk.console" => object(Object::Console(Arc::new(vpk.console(args.get("port")?, cancel).await?))),
         "Vpk.collections" => data(vpk.collections(cancel).await?),
         "Vpk.destroy" => data(vpk.destroy(args.get("name")?, cancel).await?),
         _ => unknown(name),
@@ -68,10 +78,30 @@ pub async fn on_collection(
         "VectorCollection.rotate" => data(collection.rotate(cancel).await?),
         "VectorCollection.repair" => data(collection.repair(args.get("hosts")?, cancel).await?),
         "VectorCollection.export_key" => data(collection.export_key(args.get("passphrase")?, cancel).await?),
+        "VectorCollection.export_key_to" => data(collection.export_key_to(args.get("device")?, cancel).await?),
         "VectorCollection.destroy" => data(collection.destroy(cancel).await?),
         "VectorCollection.shutdown" => data(collection.shutdown()),
         _ => unknown(name),
     }
+}
+
+pub fn on_console(name: &str, console: &HostConsole) -> Result<Answer> {
+    match name {
+        "HostConsole.url" => data(console.url()),
+        "HostConsole.shutdown" => data(console.shutdown()),
+        _ => unknown(name),
+    }
+}
+
+/// What a page of this machine answers; nothing where nobody serves one.
+pub async fn page(url: String) -> Result<Option<String>> {
+    let (at, path) = url.trim_start_matches("http://").split_once('/').expect("a page has a path");
+    let Ok(mut socket) = TcpStream::connect(at).await else { return Ok(None) };
+    let asked = format!("GET /{path} HTTP/1.1\r\nHost: {at}\r\n\r\n");
+    socket.write_all(asked.as_bytes()).await.expect("a request is taken");
+    let mut reply = String::new();
+    socket.read_to_string(&mut reply).await.expect("a page is text");
+    Ok(reply.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()))
 }
 
 /// A row of numbers, among which may be what JSON cannot write.

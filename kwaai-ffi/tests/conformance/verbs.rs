@@ -13,8 +13,8 @@ use kwaai_ffi::rag::Options;
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
-    CancelToken, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph, VectorCollection, Vpk,
-    from_json, testing, to_json,
+    CancelToken, HostConsole, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph,
+    VectorCollection, Vpk, from_json, testing, to_json,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -32,6 +32,7 @@ pub enum Object {
     Rag(Arc<Rag>),
     Vpk(Arc<Vpk>),
     Collection(Arc<VectorCollection>),
+    Console(Arc<HostConsole>),
     Stream(Arc<dyn JsonStream>, Arc<Mutex<VecDeque<Value>>>),
     Embedder(Embedder),
     Writer(Writer),
@@ -57,6 +58,7 @@ impl Object {
             (Object::Trust(graph), "did") => graph.did().to_string(),
             (Object::Collection(collection), "name") => collection.name().to_owned(),
             (Object::Collection(collection), "id") => collection.id().to_owned(),
+            (Object::Console(console), "url") => console.url().to_owned(),
             (Object::Model(model), "id") => model.info().id.clone(),
             (Object::Model(model), "name") => model.info().name.clone(),
             (Object::Model(model), "blocks") => return Some(json!(model.info().blocks)),
@@ -76,6 +78,7 @@ impl Object {
             Object::Shards(engine) => Ok(engine.shutdown()),
             Object::Model(model) => Ok(model.shutdown()),
             Object::Collection(collection) => Ok(collection.shutdown()),
+            Object::Console(console) => Ok(console.shutdown()),
             Object::Stream(stream, _) => Ok(stream.stop()),
             _ => Ok(()),
         };
@@ -176,7 +179,7 @@ impl Arguments {
     }
 }
 
-fn stream(stream: impl JsonStream + 'static) -> Answer {
+pub fn stream(stream: impl JsonStream + 'static) -> Answer {
     Answer::Object(Object::Stream(Arc::new(stream), Arc::default()))
 }
 
@@ -210,6 +213,7 @@ pub async fn call(name: &str, on: Option<Object>, args: Arguments, cancel: Cance
         Some(Object::Rag(rag)) => on_rag(name, &rag, args, cancel).await,
         Some(Object::Vpk(vpk)) => vectors::on_vpk(name, &vpk, args, cancel).await,
         Some(Object::Collection(collection)) => vectors::on_collection(name, &collection, args, cancel).await,
+        Some(Object::Console(console)) => vectors::on_console(name, &console),
         Some(Object::Stream(stream, ready)) => on_stream(name, stream, &ready, cancel).await,
         Some(Object::Sink) if name == "Provide.logged" => data(&*SINK.0.lock().expect("no sink panics")),
         Some(_) => unknown(name),
@@ -266,6 +270,7 @@ async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer
         "Testing.hang" => data(testing::hang(cancel).await?),
         "Testing.numbers" => Ok(stream(testing::numbers(args.get("count")?, args.get("capacity")?, args.get("open")?))),
         "Testing.live_handles" => data(testing::live_handles()),
+        "Testing.page" => data(vectors::page(args.get("url")?).await?),
         _ => unknown(name),
     }
 }

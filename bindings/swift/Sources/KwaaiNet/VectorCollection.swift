@@ -78,9 +78,15 @@ public final class VectorCollection: Sendable {
         try await call { try await native.rotate(cancel: $0) }
     }
 
-    /// The key, as a text that opens with a passphrase, for another device or a backup.
+    /// The recovery key, as a text that opens with a passphrase, for a backup or `Vpk.recover` on another machine. It is good over
+    /// repairs and whatever is put in, until the next `rotate`.
     public func exportKey(passphrase: String) async throws -> String {
         try await call { try await native.exportKey(passphrase: passphrase, cancel: $0) }
+    }
+
+    /// The same, as a text that opens on one machine alone: the one that said by `Vpk.device` who it is.
+    public func exportKeyTo(device: String) async throws -> String {
+        try await call { try await native.exportKeyTo(device: device, cancel: $0) }
     }
 
     /// Lets go of the collection, which stays, here and at its hosts.

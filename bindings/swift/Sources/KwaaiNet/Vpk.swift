@@ -84,6 +84,66 @@ public final class Vpk: Sendable {
         try await call { VectorCollection(try await native.open(name: name, cancel: $0)) }
     }
 
+    /// Measures searches on this machine, at the first of `hosts` and at all of them, one row for each. It begins with the first
+    /// step that is asked for.
+    ///
+    /// `sizes` are numbers of vectors, 1,000 and 10,000 unless set and 100,000 at most, of 384 dimensions unless set. `split` needs
+    /// three hosts; without `privacies` all are measured that are possible. The random vectors of a `seed` are always the same, and each
+    /// row asks 100 `questions` unless set. What is made at the hosts is deleted again, also when the stream is left early.
+    public func benchmark(
+        sizes: [Int]? = nil, dimension: Int? = nil, privacies: [Privacy]? = nil, hosts: [String]? = nil, questions: Int? = nil,
+        seed: Int64? = nil
+    ) -> EventStream<BenchmarkStep> {
+        EventStream { [native] in
+            let stream = try await call {
+                try await native.benchmark(
+                    sizes: sizes.map { $0.map(Int64.init) }, dimension: dimension.map(Int64.init),
+                    privacies: privacies.map { $0.map(\.rawValue) }, hosts: hosts, questions: questions.map(Int64.init), seed: seed,
+                    cancel: $0)
+            }
+            return .init(
+                next: {
+                    let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                    return batch.map { ($0.values, $0.missed) }
+                },
+                stop: { stream.cancel() })
+        }
+    }
+
+    /// What this machine says of itself, so that `VectorCollection.exportKeyTo` can encrypt a key to it. It is no secret.
+    public func device() async throws -> String {
+        try await call { try await native.device(cancel: $0) }
+    }
+
+    /// The PeerIds of the nodes that say in the DHT that they have a record of a collection. What they have is worth nothing without
+    /// the collection's key.
+    public func resolve(collectionId: String) async throws -> [String] {
+        try await call { try await native.resolve(collectionId: collectionId, cancel: $0) }
+    }
+
+    /// Makes a collection one of this node, whose key another machine has exported and which that machine may have lost.
+    ///
+    /// The key opens with the `passphrase`, or, when it was exported to this machine, with the DID of the node that did it as
+    /// `exportedBy`. What the hosts keep is found, checked, and sealed anew under a key that no other machine has, at the same hosts
+    /// or at `hosts`. With `partial` it is recovered without payloads that no host has.
+    public func recover(
+        name: String, exported: String, passphrase: String? = nil, exportedBy: String? = nil, hosts: [String]? = nil,
+        partial: Bool? = nil
+    ) async throws -> VectorCollection {
+        try await call {
+            VectorCollection(
+                try await native.recover(
+                    name: name, exported: exported, passphrase: passphrase, exportedBy: exportedBy, hosts: hosts,
+                    partial: partial, cancel: $0))
+        }
+    }
+
+    /// Serves a page on loopback for whoever is on this machine: who keeps how much here, and how much room is left. The `port` is
+    /// 7432 unless set, and 0 takes any that is free. It ends with what is returned, and with the node.
+    public func console(port: Int? = nil) async throws -> HostConsole {
+        try await call { HostConsole(try await native.console(port: port.map(Int64.init), cancel: $0)) }
+    }
+
     /// The names of the collections of this node.
     public func collections() async throws -> [String] {
         try await call { try await native.collections(cancel: $0) }

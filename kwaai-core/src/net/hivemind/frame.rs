@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// The longest message that go-libp2p-daemon and hivemind take, in bytes.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// What a call or an answer takes besides its data.
-pub(super) const OVERHEAD: usize = 512;
+pub(in crate::net) const OVERHEAD: usize = 512;
 /// How much is reserved for a message at once, however long it says it is.
 const FIRST_RESERVE: usize = 64 * 1024;
 
@@ -128,7 +128,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>
 }
 
 /// Reads how long the message is that comes next.
-pub(super) async fn read_length<S: AsyncRead + Unpin>(stream: &mut S) -> Result<usize> {
+pub(in crate::net) async fn read_length<S: AsyncRead + Unpin>(stream: &mut S) -> Result<usize> {
     let mut length = 0usize;
     for shift in [0, 7, 14, 21] {
         let byte = stream.read_u8().await.map_err(gone)?;

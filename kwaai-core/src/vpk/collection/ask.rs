@@ -34,7 +34,7 @@ impl Asking {
     fn ask(&self, host: usize) -> Asked {
         let (site, (part, session)) = (self.site.clone(), self.parts[host].clone());
         Box::pin(async move {
-            let start = Instant::now();
+            let (start, length) = (Instant::now(), part.len());
             let mut answer = site.call(host, Call::Ask(part.clone())).await;
             if answer.as_ref().is_err_and(|error| error.code() == ErrorCode::NotFound) && !session.is_empty() {
                 answer = match site.call(host, Call::Admit(session)).await {
@@ -43,6 +43,9 @@ impl Asking {
                 };
             } else if answer.is_ok() {
                 site.took(host, start.elapsed());
+            }
+            if let Ok(reply) = &answer {
+                site.carried(length, reply.len());
             }
             (host, answer)
         })

@@ -1,7 +1,7 @@
 //! Where a collection is: who its hosts are, how they stand, and by which id they know it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(super) struct Site {
     /// What lets another identity than its owner's read it, for each host; none where it is this node's own.
     readers: Vec<String>,
     liars: Arc<Mutex<BTreeSet<usize>>>,
+    /// The bytes of the last question to a host, and of the last reply.
+    sizes: [AtomicUsize; 2],
 }
 
 pub(super) struct HostSide {
@@ -54,7 +56,7 @@ impl Site {
             let (keeper, behind) = (hosts.keeper(*host)?, behind(number as u32)?.into());
             sides.push(HostSide { keeper, behind, usual: Mutex::default() });
         }
-        Ok(Site { id, config, hosts: sides, readers: Vec::new(), liars: Arc::default() })
+        Ok(Site { id, config, hosts: sides, readers: Vec::new(), liars: Arc::default(), sizes: Default::default() })
     }
 
     /// The same, read by these capabilities.
@@ -102,6 +104,17 @@ impl Site {
         let keeper = &self.hosts[host].keeper;
         let request = Request { capability: self.readers.get(host).cloned(), ..self.request(call) };
         keeper.call(request).await.map_err(|error| error.with("host", keeper.name()))
+    }
+
+    /// Notes how many bytes a question and its reply had.
+    pub(super) fn carried(&self, question: usize, reply: usize) {
+        self.sizes[0].store(question, Ordering::Relaxed);
+        self.sizes[1].store(reply, Ordering::Relaxed);
+    }
+
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let [question, reply] = &self.sizes;
+        (question.load(Ordering::Relaxed), reply.load(Ordering::Relaxed))
     }
 
     /// Notes how long a host took, or for how long it has not answered.

@@ -72,9 +72,15 @@ public class VectorCollection internal constructor(private val native: NativeCol
     /** Seals everything anew under a new key, without what was deleted. The hosts need room for both meanwhile. */
     public suspend fun rotate(): Unit = call { native.rotate(null) }
 
-    /** The key, as a text that opens with a passphrase, for another device or a backup. */
+    /**
+     * The recovery key, as a text that opens with a passphrase, for a backup or [Vpk.recover] on another machine. It is good over
+     * repairs and whatever is put in, until the next [rotate].
+     */
     public suspend fun exportKey(passphrase: String): String =
         call { native.exportKey(passphrase.sound("passphrase"), null) }
+
+    /** The same, as a text that opens on one machine alone: the one that said by [Vpk.device] who it is. */
+    public suspend fun exportKeyTo(device: String): String = call { native.exportKeyTo(device.sound("device"), null) }
 
     /** Lets go of the collection, which stays, here and at its hosts. */
     override suspend fun shutdown(): Unit = call { native.shutdown() }

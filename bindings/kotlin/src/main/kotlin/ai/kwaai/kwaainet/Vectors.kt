@@ -5,6 +5,8 @@ import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.jsonObject
 import ai.kwaai.kwaainet.internal.AuditFinding as NativeFinding
 import ai.kwaai.kwaainet.internal.AuditReport as NativeAudit
+import ai.kwaai.kwaainet.internal.BenchmarkRow as NativeRow
+import ai.kwaai.kwaainet.internal.BenchmarkStep as NativeStep
 import ai.kwaai.kwaainet.internal.CollectionConfig as NativeConfig
 import ai.kwaai.kwaainet.internal.CollectionStats as NativeStats
 import ai.kwaai.kwaainet.internal.FoundVector as NativeFoundVector
@@ -176,6 +178,42 @@ public data class HostOffer(
     val reason: String?,
 )
 
+/** What was measured of one kind of search. */
+public data class BenchmarkRow(
+    /** `null` for the exact search on this machine. */
+    val privacy: Privacy?,
+    /** How many kept the vectors; 0 on this machine. */
+    val hosts: Long,
+    val vectors: Long,
+    val dimension: Int,
+    /** Which part of the ten nearest was found, from 0 to 1, on average. */
+    val recall: Double,
+    /** How long half of the searches took at most. */
+    val p50Ms: Double,
+    /** How long all but one in a hundred took at most. */
+    val p99Ms: Double,
+    /** How long it took until all vectors were on the owner's disk and found. */
+    val durableMs: Double,
+    /** How long it took until the hosts had all of them and answered the first question. */
+    val searchableMs: Double,
+    /** To each host. */
+    val questionBytes: Long,
+    /** Of each host. */
+    val replyBytes: Long,
+)
+
+/** How far a benchmark is. */
+public data class BenchmarkStep(
+    /** How many rows are measured. */
+    val done: Long,
+    /** How many rows there will be. */
+    val of: Long,
+    /** What was measured, or is being measured now, for people. */
+    val about: String,
+    /** `null` when its measurement begins. */
+    val row: BenchmarkRow?,
+)
+
 /** What a repair did. */
 public data class Repair(
     /** The hosts that did not have what they should, or could not be asked. */
@@ -258,6 +296,13 @@ internal fun NativeReport.read() =
 
 internal fun NativeOffer.read() =
     HostOffer(host, Tier.of(tier), freeBytes.toLong(), latencyMs, operators, networks, refusal, reason)
+
+internal fun NativeStep.read() = BenchmarkStep(done, of, about, row?.read())
+
+private fun NativeRow.read() = BenchmarkRow(
+    privacy?.let(Privacy::of), hosts, vectors, dimension.toInt(), recall, p50Ms, p99Ms, durableMs, searchableMs, questionBytes,
+    replyBytes,
+)
 
 internal fun NativeRepair.read() = Repair(lost, added)
 

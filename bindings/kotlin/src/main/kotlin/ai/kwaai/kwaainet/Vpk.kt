@@ -83,6 +83,81 @@ public class Vpk internal constructor(private val native: NativeVpk) {
     public suspend fun open(name: String): VectorCollection =
         call { VectorCollection(made { native.open(name.sound("name"), it) }) }
 
+    /**
+     * Measures searches on this machine, at the first of [hosts] and at all of them, one row for each, beginning when it is collected.
+     *
+     * [sizes] are numbers of vectors, 1,000 and 10,000 unless set and 100,000 at most, of 384 dimensions unless set.
+     * [Privacy.SPLIT] needs three hosts; without [privacies] all are measured that are possible. The random vectors of a [seed] are
+     * always the same, and each row asks 100 [questions] unless set. What is made at the hosts is deleted again, also when the
+     * collection of the flow ends early.
+     */
+    public fun benchmark(
+        sizes: List<Int>? = null,
+        dimension: Int? = null,
+        privacies: List<Privacy>? = null,
+        hosts: List<String>? = null,
+        questions: Int? = null,
+        seed: Long? = null,
+    ): EventFlow<BenchmarkStep> {
+        val at = hosts?.map { it.sound("host") }
+        return EventFlow(null) {
+            val stream = call {
+                made {
+                    native.benchmark(
+                        sizes?.map(Int::toLong), dimension?.toLong(), privacies?.map { it.wire() }, at, questions?.toLong(), seed, it,
+                    )
+                }
+            }
+            Source(
+                next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+                stop = { stream.cancel(); stream.destroy() },
+            )
+        }
+    }
+
+    /** What this machine says of itself, so that [VectorCollection.exportKeyTo] can encrypt a key to it. It is no secret. */
+    public suspend fun device(): String = call { native.device(null) }
+
+    /**
+     * The PeerIds of the nodes that say in the DHT that they have a record of a collection. What they have is worth nothing without
+     * the collection's key.
+     */
+    public suspend fun resolve(collectionId: String): List<String> =
+        call { native.resolve(collectionId.sound("collectionId"), null) }
+
+    /**
+     * Makes a collection one of this node, whose key another machine has exported and which that machine may have lost.
+     *
+     * The key opens with the [passphrase], or, when it was exported to this machine, with the DID of the node that did it as
+     * [exportedBy]. What the hosts keep is found, checked, and sealed anew under a key that no other machine has, at the same hosts
+     * or at [hosts]. With [partial] it is recovered without payloads that no host has.
+     */
+    public suspend fun recover(
+        name: String,
+        exported: String,
+        passphrase: String? = null,
+        exportedBy: String? = null,
+        hosts: List<String>? = null,
+        partial: Boolean? = null,
+    ): VectorCollection = call {
+        val at = hosts?.map { it.sound("host") }
+        VectorCollection(
+            made {
+                native.recover(
+                    name.sound("name"), exported.sound("exported"), passphrase?.sound("passphrase"), exportedBy?.sound("exportedBy"),
+                    at, partial, it,
+                )
+            },
+        )
+    }
+
+    /**
+     * Serves a page on loopback for whoever is on this machine: who keeps how much here, and how much room is left. The [port] is
+     * 7432 unless set, and 0 takes any that is free. It ends with what is returned, and with the node.
+     */
+    public suspend fun console(port: Int? = null): HostConsole =
+        call { HostConsole(made { native.console(port?.toLong(), it) }) }
+
     /** The names of the collections of this node. */
     public suspend fun collections(): List<String> = call { native.collections(null) }
 

@@ -82,7 +82,7 @@ class GuideTest {
 
     @Test
     fun `keep vectors at another's machine`() {
-        val text = printed { Swarm.start(2).use { guide.keepVectors(it[0], it[1]) } }
+        val text = printed { Swarm.start(3).use { guide.keepVectors(it[0], it[1], it[2]) } }
         assertContains(text, Regex("^the host learns how many vectors.+\ndumplings: 0\\.9\\d+\n$"))
     }
 

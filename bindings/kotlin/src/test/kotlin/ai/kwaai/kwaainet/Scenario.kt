@@ -100,6 +100,7 @@ class Memory(tmp: Path) {
                 is Node -> mapOf("name" to value.name, "peer_id" to value.peerId, "did" to value.did).getValue(part)
                 is TrustGraph -> mapOf("did" to value.did).getValue(part)
                 is VectorCollection -> mapOf("name" to value.name, "id" to value.id).getValue(part)
+                is HostConsole -> mapOf("url" to value.url).getValue(part)
                 is Model -> mapOf("id" to value.id, "name" to value.name, "blocks" to value.blocks).getValue(part)
                 else -> error("$value has no $part")
             }

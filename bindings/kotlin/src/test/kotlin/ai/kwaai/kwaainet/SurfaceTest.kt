@@ -40,6 +40,7 @@ class SurfaceTest {
         "Model" to Model::class,
         "Vpk" to Vpk::class,
         "VectorCollection" to VectorCollection::class,
+        "HostConsole" to HostConsole::class,
         "Rag" to Rag::class,
         "Library" to KwaaiNet::class,
     )

@@ -6,6 +6,8 @@ import kotlinx.serialization.json.JsonElement
 import kotlinx.serialization.json.JsonNull
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.JsonPrimitive
+import java.net.ConnectException
+import java.net.URI
 import java.time.Instant
 import kotlin.time.Duration.Companion.milliseconds
 
@@ -244,6 +246,20 @@ val VERBS: Map<String, Call> = mapOf(
     },
     "Vpk.audit" to { on, a -> (on as Vpk).audit(a.need("name")) },
     "Vpk.open" to { on, a -> (on as Vpk).open(a.need("name")) },
+    "Vpk.benchmark" to { on, a ->
+        (on as Vpk).benchmark(
+            a.ints("sizes"), a.int("dimension"), a.texts("privacies")?.map(Privacy::of), a.texts("hosts"), a.int("questions"), a.long("seed"),
+        )
+    },
+    "Vpk.device" to { on, _ -> (on as Vpk).device() },
+    "Vpk.resolve" to { on, a -> (on as Vpk).resolve(a.need("collection_id")) },
+    "Vpk.recover" to { on, a ->
+        (on as Vpk).recover(
+            a.need("name"), a.need("exported"), a.text("passphrase"), a.text("exported_by"), a.texts("hosts"),
+            a.maybe<Boolean>("partial"),
+        )
+    },
+    "Vpk.console" to { on, a -> (on as Vpk).console(a.int("port")) },
     "Vpk.collections" to { on, _ -> (on as Vpk).collections() },
     "Vpk.destroy" to { on, a -> (on as Vpk).destroy(a.need("name")) },
     "VectorCollection.name" to { on, _ -> (on as VectorCollection).name },
@@ -268,8 +284,11 @@ val VERBS: Map<String, Call> = mapOf(
     "VectorCollection.repair" to { on, a -> (on as VectorCollection).repair(a.texts("hosts")) },
     "VectorCollection.rotate" to { on, _ -> (on as VectorCollection).rotate() },
     "VectorCollection.export_key" to { on, a -> (on as VectorCollection).exportKey(a.need("passphrase")) },
+    "VectorCollection.export_key_to" to { on, a -> (on as VectorCollection).exportKeyTo(a.need("device")) },
     "VectorCollection.shutdown" to { on, _ -> (on as VectorCollection).shutdown() },
     "VectorCollection.destroy" to { on, _ -> (on as VectorCollection).destroy() },
+    "HostConsole.url" to { on, _ -> (on as HostConsole).url },
+    "HostConsole.shutdown" to { on, _ -> (on as HostConsole).shutdown() },
     "Object.shutdown" to { on, _ -> (on as Handle).shutdown() },
     "Provide.embedder" to { _, a -> letters(a) },
     "Provide.model" to { _, a -> parrot(a) },
@@ -281,8 +300,16 @@ val VERBS: Map<String, Call> = mapOf(
     "Testing.panic" to { _, _ -> Testing.panic() },
     "Testing.hang" to { _, _ -> Testing.hang() },
     "Testing.numbers" to { _, a -> Testing.numbers(a.needLong("count"), a.needLong("capacity"), a.need("open")) },
+    "Testing.page" to { _, a -> page(a.need("url")) },
     "Testing.live_handles" to { _, _ -> System.gc(); Testing.liveHandles() },
 )
+
+/** What a page of this machine answers; `null` where nobody serves one. */
+private fun page(url: String): String? = try {
+    URI(url).toURL().readText()
+} catch (_: ConnectException) {
+    null
+}
 
 private fun numbers(a: Arguments, row: Any?): FloatArray {
     val items = row as? List<*> ?: a.refuse("vector", row)
