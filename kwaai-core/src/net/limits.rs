@@ -74,7 +74,7 @@ impl Default for Limits {
             max_connections_per_peer: 4,
             max_pending_incoming: 100,
             max_pending_outgoing: 100,
-            max_lookup_connections: 20,
+            max_lookup_connections: 32,
             max_memory_share: 0.7,
             idle_connection: Duration::from_secs(10 * 60),
             max_calls_per_peer: 32,

@@ -25,7 +25,7 @@ use tokio::time::{Instant, Sleep};
 use super::driver::Driver;
 
 /// A connection that nothing holds stands for this long after its last stream ended.
-const LINGER: Duration = Duration::from_secs(10);
+const LINGER: Duration = Duration::from_secs(5);
 
 /// For how long `idle_connection` holds a connection, and how long one stands that nothing holds.
 pub(crate) fn divide(idle_connection: Duration) -> (Duration, Duration) {
