@@ -3,7 +3,7 @@
 //!
 //! A file is a head of typed metadata and tensor descriptions, and the tensors after it. The head is read whole and
 //! checked whole, counts, lengths, types, alignment and places, before anything in it is believed; tensors are read later
-//! and one by one. What the metadata means is told by [`model`] and [`vocabulary`].
+//! and one by one. What the metadata means is told by `model` and `vocabulary`.
 
 mod model;
 mod vocabulary;
