@@ -170,9 +170,20 @@ async fn open(dir: &Path) -> Vpk {
     vpk
 }
 
+/// Tries again while the database is not open again after the disk has failed: somebody else may still be reading.
+async fn ready<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match attempt().await {
+            Err(error) if error.code() == ErrorCode::Busy => tokio::task::yield_now().await,
+            other => return other,
+        }
+    }
+}
+
 /// All of these, each with what belongs to it, and nothing else.
 async fn finds(collection: &Collection, count: u64) {
-    let found = collection.search(&[1.0; DIMENSION], 10_000, &serde_json::Map::new()).await.unwrap();
+    let found =
+        ready(async || collection.search(&[1.0; DIMENSION], 10_000, &serde_json::Map::new()).await).await.unwrap();
     let texts: BTreeSet<(u64, Vec<u8>)> = found.hits.into_iter().map(|hit| (hit.id, hit.payload.unwrap())).collect();
     assert_eq!(texts, (0..count).map(|id| (id, format!("text {id}").into_bytes())).collect());
 }
@@ -201,17 +212,17 @@ async fn an_owner_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_room() 
         disk.fill();
         let (mut taken, mut refused) = (2, 0);
         while refused < 3 {
-            match done(put(taken).await) {
+            match done(ready(async || put(taken).await).await) {
                 true => (taken, refused) = (taken + 1, 0),
                 false => refused += 1,
             }
         }
-        assert!(!done(notes.rotate().await), "there is room for all of it once more");
-        done(notes.flush().await);
+        assert!(!done(ready(async || notes.rotate().await).await), "there is room for all of it once more");
+        done(ready(async || notes.flush().await).await);
         finds(&notes, taken * BATCH).await;
         disk.make_room();
-        put(taken).await.unwrap();
-        notes.flush().await.unwrap();
+        ready(async || put(taken).await).await.unwrap();
+        ready(async || notes.flush().await).await.unwrap();
         finds(&notes, (taken + 1) * BATCH).await;
         assert!(notes.verify().await.unwrap().iter().all(|report| report.is_right()));
         notes.rotate().await.unwrap();
