@@ -170,11 +170,14 @@ async fn open(dir: &Path) -> Vpk {
     vpk
 }
 
-/// Tries again while the database is not open again after the disk has failed: somebody else may still be reading.
+/// Tries again while the database is not open again after the disk has failed, since somebody else may still be reading, and while
+/// the host has yet to hear what became of a change that failed.
 async fn ready<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     loop {
         match attempt().await {
-            Err(error) if error.code() == ErrorCode::Busy => tokio::task::yield_now().await,
+            Err(error) if matches!(error.code(), ErrorCode::Busy | ErrorCode::Conflict) => {
+                tokio::task::yield_now().await
+            }
             other => return other,
         }
     }
