@@ -12,6 +12,7 @@ _Batch: TypeAlias = list[tuple[Any] | int]
 __all__ = [
     "Answer",
     "Embedder",
+    "HostConsole",
     "LogQueue",
     "Model",
     "Node",
