@@ -135,7 +135,7 @@ impl Driver {
         let for_the_app = |(kind, _): &(Kind, _)| !matches!(kind, Kind::Hivemind(_));
         let reaching = self.reaching.get(&peer).is_some_and(|reaching| reaching.waiting.iter().any(for_the_app));
         let asked = self.dials.contains_key(&id) || reaching || remembered;
-        let first = {
+        let (first, spare) = {
             let mut directory = self.shared.directory();
             let known = directory.peers.entry(peer).or_default();
             known.bootstrap |= bootstrap;
@@ -145,7 +145,7 @@ impl Driver {
             let stands_on = stands_on(endpoint);
             let own_port = !matches!(endpoint, ConnectedPoint::Dialer { port_use: PortUse::New, .. });
             known.links.push(Link { id, address: address.clone(), direction, stands_on, own_port, spare });
-            known.links.len() == 1
+            (known.links.len() == 1, spare)
         };
         if remembered {
             self.recall();
@@ -165,7 +165,9 @@ impl Driver {
                 self.open_connected(peer, kind, opened);
             }
         }
-        self.release_spares();
+        if spare {
+            self.release_spares();
+        }
     }
 
     pub(crate) fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {

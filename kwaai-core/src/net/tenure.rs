@@ -20,9 +20,10 @@ use libp2p::swarm::{
     NotifyHandler, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use super::driver::Driver;
+use super::limits::deadline_after;
 
 /// A connection that nothing holds stands for this long after its last stream ended.
 const LINGER: Duration = Duration::from_secs(5);
@@ -47,7 +48,10 @@ impl Lease {
 
     /// Begins, or begins anew.
     pub(crate) fn renew(&mut self) {
-        let Some(end) = Instant::now().checked_add(self.duration) else { return };
+        if self.duration.is_zero() {
+            return;
+        }
+        let end = deadline_after(self.duration);
         match &mut self.ends {
             Some(ends) => ends.as_mut().reset(end),
             None => self.ends = Some(Box::pin(tokio::time::sleep_until(end))),
@@ -73,13 +77,15 @@ impl Lease {
 /// Holds every connection for a while, until it is released.
 pub(crate) struct Behaviour {
     duration: Duration,
-    decided: VecDeque<(PeerId, NotifyHandler, Decision)>,
+    decided: VecDeque<(PeerId, ConnectionId, Decision)>,
 }
 
 /// What a connection is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Decision {
+    /// It is held for a while from now on.
     Hold,
+    /// It is held no longer.
     Release,
 }
 
@@ -88,13 +94,8 @@ impl Behaviour {
         Behaviour { duration, decided: VecDeque::new() }
     }
 
-    /// Holds a connection for a while from now on.
-    fn hold(&mut self, peer: PeerId, id: ConnectionId) {
-        self.decided.push_back((peer, NotifyHandler::One(id), Decision::Hold));
-    }
-
-    fn release(&mut self, peer: PeerId, id: ConnectionId) {
-        self.decided.push_back((peer, NotifyHandler::One(id), Decision::Release));
+    fn tell(&mut self, peer: PeerId, id: ConnectionId, decision: Decision) {
+        self.decided.push_back((peer, id, decision));
     }
 
     fn handler(&self) -> Handler {
@@ -137,7 +138,9 @@ impl NetworkBehaviour for Behaviour {
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         match self.decided.pop_front() {
-            Some((peer_id, handler, event)) => Poll::Ready(ToSwarm::NotifyHandler { peer_id, handler, event }),
+            Some((peer_id, id, event)) => {
+                Poll::Ready(ToSwarm::NotifyHandler { peer_id, handler: NotifyHandler::One(id), event })
+            }
             // Decisions are made by the task that polls the swarm afterwards, so no waker is kept.
             None => Poll::Pending,
         }
@@ -199,7 +202,7 @@ impl Driver {
             links.map(|link| (std::mem::take(&mut link.spare), link.id).1).collect()
         };
         for id in ids {
-            self.swarm.behaviour_mut().tenure.hold(peer, id);
+            self.swarm.behaviour_mut().tenure.tell(peer, id, Decision::Hold);
         }
     }
 
@@ -222,7 +225,7 @@ impl Driver {
             spares
         };
         for (id, peer) in released {
-            self.swarm.behaviour_mut().tenure.release(peer, id);
+            self.swarm.behaviour_mut().tenure.tell(peer, id, Decision::Release);
         }
     }
 }

@@ -270,7 +270,7 @@ impl<R: Read> Reader<'_, R> {
         }
         match self.u32()? {
             2 | 3 => {}
-            version if version.swap_bytes() <= 3 => {
+            version if (1..=3).contains(&version.swap_bytes()) => {
                 return Err(Error::unsupported("a big-endian GGUF file is not read by this version"));
             }
             version => {

@@ -15,6 +15,7 @@ use super::split::MAX_HOSTS;
 use super::{HostName, MAX_DIMENSION, Metric, Mode, Placement, Vpk};
 use crate::blocking::blocking;
 use crate::event::{self, Sender, Stream};
+use crate::vector::dot;
 use crate::{Error, Result};
 
 /// What the names of its collections begin with; no other collection's does.
@@ -351,20 +352,6 @@ impl Corpus {
         };
         (nearest, row)
     }
-}
-
-/// In lanes, which a compiler turns into vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut sums = [0.0f32; LANES];
-    let (ours, rest) = a.as_chunks::<LANES>();
-    let (theirs, others) = b.as_chunks::<LANES>();
-    for (a, b) in ours.iter().zip(theirs) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum::<f32>() + rest.iter().zip(others).map(|(a, b)| a * b).sum::<f32>()
 }
 
 async fn ask(collection: &Collection, question: &[f32]) -> Result<Vec<u64>> {
