@@ -203,6 +203,7 @@ impl Network {
             bootstrap: bootstrap.collect(),
             dials: HashMap::new(),
             reaching: BTreeMap::new(),
+            leaving: HashMap::new(),
             queries: HashMap::new(),
             gateway_queries: HashMap::new(),
             hivemind: hivemind.clone(),
@@ -255,12 +256,14 @@ impl Network {
         self.ask(|done| Command::Connect { address, done }).await
     }
 
-    /// Ends every connection with a peer.
+    /// Ends every connection with a peer, and returns when the last one is closed. It waits a second at most: a peer that
+    /// does not take its farewell any more is left by itself.
     ///
     /// # Errors
     /// `not_found` when there is none; `closed`.
     pub async fn disconnect(&self, peer: PeerId) -> Result<()> {
-        self.ask(|done| Command::Disconnect { peer, done: Some(done) }).await
+        let closed = self.ask(|done| Command::Disconnect { peer, done: Some(done) });
+        tokio::time::timeout(CLOSING, closed).await.unwrap_or(Ok(()))
     }
 
     /// Addresses of a peer, from its connection or through the DHT, each ready for [`Network::connect`], sorted.

@@ -184,6 +184,9 @@ impl Driver {
         if gone {
             self.reach.gone(peer);
             self.shared.events.send(NetworkEvent::PeerDisconnected { peer });
+            for done in self.leaving.remove(&peer).unwrap_or_default() {
+                let _ = done.send(Ok(()));
+            }
         } else {
             self.swarm.behaviour_mut().answers_lost(peer, id);
         }

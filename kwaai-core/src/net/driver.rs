@@ -116,6 +116,8 @@ pub(crate) struct Driver {
     pub bootstrap: Vec<Bootstrap>,
     pub dials: HashMap<ConnectionId, Answer<PeerId>>,
     pub reaching: BTreeMap<PeerId, Reaching>,
+    /// Peers whose connections are being closed, with those who wait for the last of them.
+    pub leaving: HashMap<PeerId, Vec<Answer<()>>>,
     pub queries: HashMap<kad::QueryId, Query>,
     pub announced: BTreeSet<Vec<u8>>,
     /// Peers that hivemind's Kademlia network is asked for.
@@ -207,6 +209,7 @@ impl Driver {
         }
         self.dials.clear();
         self.reaching.clear();
+        self.leaving.clear();
         self.queries.clear();
         self.gateway_queries.clear();
         self.deferred = None;
@@ -279,13 +282,13 @@ impl Driver {
         match command {
             Command::Connect { address, done } => self.connect(address, done),
             Command::Open { peer, kind, opened } => self.open(peer, kind, opened),
-            Command::Disconnect { peer, done } => {
-                let was = self.swarm.disconnect_peer_id(peer);
-                if let Some(done) = done {
-                    let _ =
-                        done.send(was.map_err(|()| Error::not_found("the peer is not connected").with("peer", peer)));
+            Command::Disconnect { peer, done } => match self.swarm.disconnect_peer_id(peer) {
+                Ok(()) => self.leaving.entry(peer).or_default().extend(done),
+                Err(()) => {
+                    let error = Error::not_found("the peer is not connected").with("peer", peer);
+                    let _ = done.map(|done| done.send(Err(error)));
                 }
-            }
+            },
             Command::FindPeer { peer, done } => self.find_peer(peer, done),
             Command::Announce { key, done } => self.announce(key, done),
             Command::Withdraw { key, done } => self.withdraw(key, done),
