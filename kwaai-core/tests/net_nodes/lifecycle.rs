@@ -77,6 +77,19 @@ async fn addresses_that_cannot_be_dialled_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_disconnected_is_not_among_the_connected_any_more() {
+    let (network, other) = (node().await, node().await);
+    for _ in 0..20 {
+        network.connect(address(&other)).await.unwrap();
+        network.disconnect(other.local_peer()).await.unwrap();
+        assert!(network.connected().is_empty());
+    }
+    for network in [network, other] {
+        network.shutdown(Duration::ZERO).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bootstrap_with_an_rsa_key_serves_as_any_other() {
     let key = Keypair::from_protobuf(include_bytes!("bootstrap-rsa.key")).unwrap();
     let bootstrap = start(NetworkConfig { keypair: key, ..config(TCP) }).await;
