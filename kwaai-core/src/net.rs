@@ -203,6 +203,7 @@ impl Network {
             bootstrap: bootstrap.collect(),
             dials: HashMap::new(),
             reaching: BTreeMap::new(),
+            asking: HashMap::new(),
             leaving: HashMap::new(),
             queries: HashMap::new(),
             gateway_queries: HashMap::new(),
@@ -266,10 +267,11 @@ impl Network {
         tokio::time::timeout(CLOSING, closed).await.unwrap_or(Ok(()))
     }
 
-    /// Addresses of a peer, from its connection or through the DHT, each ready for [`Network::connect`], sorted.
+    /// Addresses of a peer, as it tells them itself, each ready for [`Network::connect`], sorted. A peer that is not
+    /// connected is looked for in the DHT and dialled.
     ///
     /// # Errors
-    /// `not_found` when nobody knows one; `closed`.
+    /// `not_found` when nobody knows one at which it answers; `closed`.
     pub async fn find_peer(&self, peer: PeerId) -> Result<Vec<Multiaddr>> {
         if peer == self.inner.shared.local {
             return Ok(self.listen_addresses());

@@ -45,10 +45,6 @@ pub(crate) enum Query {
     Reach {
         peer: PeerId,
     },
-    FindPeer {
-        peer: PeerId,
-        done: Answer<Vec<Multiaddr>>,
-    },
     Announce {
         done: Answer<()>,
     },
@@ -75,19 +71,43 @@ fn is_place(bytes: &[u8]) -> bool {
 }
 
 impl Driver {
+    /// Says where a peer is. That it answers there is the proof, so it is dialled; a lookup ends as soon as it was met.
     pub(crate) fn find_peer(&mut self, peer: PeerId, done: Answer<Vec<Multiaddr>>) {
+        match self.whereabouts(peer) {
+            Some(addresses) => drop(done.send(addresses)),
+            None if self.swarm.is_connected(&peer) => self.asking.entry(peer).or_default().push(done),
+            None => {
+                self.reach_for(peer).asking.push(done);
+                self.begin_to_reach(peer);
+            }
+        }
+    }
+
+    /// Where a connected peer can be dialled; `None` before it said who it is.
+    fn whereabouts(&self, peer: PeerId) -> Option<Result<Vec<Multiaddr>>> {
+        let directory = self.shared.directory();
+        let known = directory.peers.get(&peer).filter(|known| known.described)?;
         // Where a peer that called was seen is the end of its connection, and nobody can dial it there.
-        let known = self.shared.directory().peers.get(&peer).map(|known| match known.listens.is_empty() {
+        let addresses = match known.listens.is_empty() {
             true => known.dialled().collect(),
             false => known.listens.clone(),
-        });
-        match known.filter(|addresses: &Vec<Multiaddr>| !addresses.is_empty()) {
-            Some(addresses) => {
-                let _ = done.send(Ok(complete(peer, addresses)));
-            }
-            None => {
-                let query = self.swarm.behaviour_mut().kad.get_closest_peers(peer);
-                self.queries.insert(query, Query::FindPeer { peer, done });
+        };
+        Some(if addresses.is_empty() { Err(nowhere(peer)) } else { Ok(complete(peer, addresses)) })
+    }
+
+    /// Answers those who asked where a peer is that has just said it, or will not say it.
+    pub(crate) fn tell_whereabouts(&mut self, peer: PeerId) {
+        for done in self.asking.remove(&peer).unwrap_or_default() {
+            let _ = done.send(self.whereabouts(peer).unwrap_or_else(|| Err(nowhere(peer))));
+        }
+    }
+
+    /// Ends the lookups for a peer that was met.
+    pub(crate) fn stop_looking_for(&mut self, peer: PeerId) {
+        let looked_for = |query: &mut Query| matches!(query, Query::Reach { peer: other } if *other == peer);
+        for (id, _) in self.queries.extract_if(|_, query| looked_for(query)) {
+            if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&id) {
+                query.finish();
             }
         }
     }
@@ -207,14 +227,6 @@ impl Driver {
                 let addresses = addresses_of(peer, result);
                 self.dial_found(peer, addresses);
             }
-            Query::FindPeer { peer, done } => {
-                let addresses = complete(peer, addresses_of(peer, result));
-                let found = match addresses.is_empty() {
-                    true => Err(Error::not_found("nobody in the DHT knows an address of the peer").with("peer", peer)),
-                    false => Ok(addresses),
-                };
-                let _ = done.send(found);
-            }
             Query::Announce { done } => {
                 let announced = match result {
                     QueryResult::StartProviding(Err(error)) => {
@@ -267,6 +279,10 @@ fn closest(result: QueryResult) -> Vec<kad::PeerInfo> {
 
 fn addresses_of(peer: PeerId, result: QueryResult) -> Vec<Multiaddr> {
     closest(result).into_iter().filter(|info| info.peer_id == peer).flat_map(|info| info.addrs).collect()
+}
+
+pub(crate) fn nowhere(peer: PeerId) -> Error {
+    Error::not_found("nobody in the DHT knows an address at which the peer answers").with("peer", peer)
 }
 
 /// Addresses that can be given to `connect` as they are, in a stable order.

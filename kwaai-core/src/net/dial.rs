@@ -9,7 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::address::peer_of;
 use super::cache::Remembered;
-use super::dht::Query;
+use super::dht::{Query, nowhere};
 use super::dispatch::closed;
 use super::driver::{Answer, Driver, Kind};
 use super::substream::Opened;
@@ -22,6 +22,9 @@ pub(crate) const SILENT: &str = "silent";
 #[derive(Default)]
 pub(crate) struct Reaching {
     pub waiting: Vec<(Kind, Opened)>,
+    /// Those who want to know where it is.
+    pub asking: Vec<Answer<Vec<Multiaddr>>>,
+    pub begun: bool,
     pub looked_up: bool,
     pub gateway_asked: bool,
 }
@@ -76,15 +79,24 @@ impl Driver {
         if self.swarm.is_connected(&peer) {
             return self.open_connected(peer, kind, opened);
         }
-        let first = !self.reaching.contains_key(&peer);
-        self.reaching.entry(peer).or_default().waiting.push((kind, opened));
-        if first {
-            let opts = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
-            match self.swarm.dial(opts) {
-                // Somebody else dials already, and that attempt's end is reported as well.
-                Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
-                Err(error) => self.not_reached(peer, &error),
-            }
+        self.reach_for(peer).waiting.push((kind, opened));
+        self.begin_to_reach(peer);
+    }
+
+    pub(crate) fn reach_for(&mut self, peer: PeerId) -> &mut Reaching {
+        self.reaching.entry(peer).or_default()
+    }
+
+    /// Dials a peer that somebody waits for where it is thought to be, unless that is done already.
+    pub(crate) fn begin_to_reach(&mut self, peer: PeerId) {
+        if std::mem::replace(&mut self.reach_for(peer).begun, true) {
+            return;
+        }
+        let opts = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
+        match self.swarm.dial(opts) {
+            // Somebody else dials already, and that attempt's end is reported as well.
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(error) => self.not_reached(peer, &error),
         }
     }
 
@@ -116,6 +128,9 @@ impl Driver {
         let Some(reaching) = self.reaching.remove(&peer) else { return };
         for (_, opened) in reaching.waiting {
             let _ = opened.send(Err(error.clone().with("peer", peer)));
+        }
+        for done in reaching.asking {
+            let _ = done.send(Err(nowhere(peer)));
         }
     }
 

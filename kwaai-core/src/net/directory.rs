@@ -48,6 +48,8 @@ pub(crate) struct Known {
     pub listens: Vec<Multiaddr>,
     /// Where it was dialled from here, once it said what it speaks and that is of use.
     pub reached: Option<Multiaddr>,
+    /// Whether it said who it is, or could not be brought to say it.
+    pub described: bool,
     /// Whether it said what it speaks, and none of that is ours.
     pub foreign: bool,
     /// Whether it offers itself as a relay.
@@ -164,6 +166,10 @@ impl Driver {
             for (kind, opened) in reaching.waiting {
                 self.open_connected(peer, kind, opened);
             }
+            self.stop_looking_for(peer);
+            for done in reaching.asking {
+                self.find_peer(peer, done);
+            }
         }
         if spare {
             self.release_spares();
@@ -183,6 +189,7 @@ impl Driver {
         };
         if gone {
             self.reach.gone(peer);
+            self.tell_whereabouts(peer);
             self.shared.events.send(NetworkEvent::PeerDisconnected { peer });
             for done in self.leaving.remove(&peer).unwrap_or_default() {
                 let _ = done.send(Ok(()));
@@ -190,6 +197,14 @@ impl Driver {
         } else {
             self.swarm.behaviour_mut().answers_lost(peer, id);
         }
+    }
+
+    /// Goes on without what a peer would not say about itself.
+    pub(crate) fn undescribed(&mut self, peer: PeerId) {
+        if let Some(known) = self.shared.directory().peers.get_mut(&peer) {
+            known.described = true;
+        }
+        self.tell_whereabouts(peer);
     }
 
     pub(crate) fn identified(&mut self, peer: PeerId, id: ConnectionId, info: identify::Info) {
@@ -214,6 +229,7 @@ impl Driver {
                 .collect();
             listens.sort();
             listens.dedup();
+            known.described = true;
             known.agent = agent.clone();
             known.listens = listens.clone();
             known.foreign = ![rpc::PROTOCOL, KAD_PROTOCOL.as_ref()].iter().any(speaks)

@@ -116,6 +116,8 @@ pub(crate) struct Driver {
     pub bootstrap: Vec<Bootstrap>,
     pub dials: HashMap<ConnectionId, Answer<PeerId>>,
     pub reaching: BTreeMap<PeerId, Reaching>,
+    /// Those who want to know where a peer is that is connected and has not said it yet.
+    pub asking: HashMap<PeerId, Vec<Answer<Vec<Multiaddr>>>>,
     /// Peers whose connections are being closed, with those who wait for the last of them.
     pub leaving: HashMap<PeerId, Vec<Answer<()>>>,
     pub queries: HashMap<kad::QueryId, Query>,
@@ -209,6 +211,7 @@ impl Driver {
         }
         self.dials.clear();
         self.reaching.clear();
+        self.asking.clear();
         self.leaving.clear();
         self.queries.clear();
         self.gateway_queries.clear();
@@ -374,7 +377,9 @@ impl Driver {
             },
             BehaviourEvent::Identify(identify::Event::Received { connection_id, peer_id, info }) => {
                 self.identified(peer_id, connection_id, info);
+                self.tell_whereabouts(peer_id);
             }
+            BehaviourEvent::Identify(identify::Event::Error { peer_id, .. }) => self.undescribed(peer_id),
             BehaviourEvent::Kad(event) => self.on_kad(event),
             BehaviourEvent::Hivemind(hivemind::BehaviourEvent::Kad(event)) => self.on_gateway(event),
             BehaviourEvent::Dcutr(dcutr::Event { remote_peer_id, result }) => match result {

@@ -293,17 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_stores_into_a_full_storage_take_no_longer_each_than_the_first() {
+    fn of_a_hundred_thousand_stores_a_full_storage_has_those_that_expire_last() {
         let mut storage = Storage::new(1000, 1 << 24);
-        let began = std::time::Instant::now();
         for i in 0..100_000u32 {
-            storage.store(key(i), vec![1], NOW + f64::from(i) + 1.0, NOW);
+            assert!(storage.store(key(i), vec![1], NOW + f64::from(i) + 1.0, NOW));
         }
         assert_eq!(storage.len(), 1000);
-        assert!(
-            began.elapsed() < std::time::Duration::from_secs(20),
-            "a scan of the storage at each store takes longer"
-        );
+        assert!((99_000..100_000).all(|i| plain(&storage, i).is_some()));
     }
 
     proptest! {
