@@ -50,7 +50,9 @@ async fn nodes_that_know_one_bootstrap_find_each_other() {
     };
     stream::iter(1..count).map(greet).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     let known = nodes.iter().map(|node| node.connected().len()).max();
-    println!("{count} nodes; the busiest has {known:?} connections");
+    let metrics = nodes.iter().flat_map(Network::metrics);
+    let opened = metrics.filter(|metric| metric.name == "kwaainet.connection.opened").map(|metric| metric.value);
+    println!("{count} nodes; the busiest has {known:?} connections; {} ends were opened in all", opened.sum::<f64>());
     futures::future::join_all(nodes.iter().map(end)).await;
 }
 
