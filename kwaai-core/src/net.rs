@@ -26,6 +26,7 @@ pub(crate) mod range;
 mod reach;
 pub(crate) mod relay;
 mod roaming;
+mod routing;
 mod rpc;
 mod stream;
 mod substream;
@@ -70,6 +71,7 @@ use driver::{CLOSING, Command, Driver, Kind, RELEASE, Shared};
 use meter::Side;
 use reach::Reach;
 use relay::Reservations;
+use routing::Routing;
 
 /// How long a message may take, the dial included.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -210,6 +212,7 @@ impl Network {
             hivemind: hivemind.clone(),
             announced: BTreeSet::new(),
             remembered: HashMap::new(),
+            routing: Routing::default(),
             reach: Reach::new(config.reach.clone()),
             reservations: Reservations::new(&config.relays),
             deferred: others.then(Vec::new),

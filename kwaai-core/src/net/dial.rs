@@ -195,6 +195,9 @@ impl Driver {
             self.settle();
         }
         if let Some(peer) = peer.filter(|peer| !self.swarm.is_connected(peer)) {
+            if matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. }) {
+                self.routing.not_reached(&mut self.swarm.behaviour_mut().kad, peer);
+            }
             self.not_reached(peer, error);
         }
     }

@@ -254,9 +254,7 @@ impl Driver {
         }
         // Only peers of our own DHT belong into its routing table.
         if info.protocols.contains(&KAD_PROTOCOL) {
-            for address in listens {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address);
-            }
+            self.routing.met(&mut self.swarm.behaviour_mut().kad, peer, listens);
         }
         self.shared.events.send(NetworkEvent::PeerIdentified { peer, agent });
     }

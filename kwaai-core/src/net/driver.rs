@@ -28,6 +28,7 @@ use super::messages::Message;
 use super::meter::{Meter, Traffic};
 use super::reach::Reach;
 use super::relay::{Reservations, Server, TICK};
+use super::routing::Routing;
 use super::substream::Opened;
 use super::swarm::{Behaviour, BehaviourEvent, listen_error, probe};
 use crate::{Error, Result};
@@ -129,6 +130,7 @@ pub(crate) struct Driver {
     pub remembered: HashMap<PeerId, HashMap<Vec<u8>, std::time::Instant>>,
     /// What waits for the first bootstrap; `None` once it answered, failed or took too long.
     pub deferred: Option<Vec<Command>>,
+    pub routing: Routing,
     pub reach: Reach,
     pub reservations: Reservations,
     /// Peers that are remembered beyond this run; `None` remembers nobody.

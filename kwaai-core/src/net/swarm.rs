@@ -202,7 +202,7 @@ fn connection_limits_of(limits: &Limits) -> connection_limits::ConnectionLimits 
         .with_max_pending_outgoing(Some(limits.max_pending_outgoing))
 }
 
-fn kademlia(local: PeerId, max_provided_keys: usize) -> kad::Behaviour<kad::store::MemoryStore> {
+pub(super) fn kademlia(local: PeerId, max_provided_keys: usize) -> kad::Behaviour<kad::store::MemoryStore> {
     let store = kad::store::MemoryStoreConfig {
         // Values are not stored for anybody; see how inbound records are filtered.
         max_records: 0,
@@ -212,6 +212,8 @@ fn kademlia(local: PeerId, max_provided_keys: usize) -> kad::Behaviour<kad::stor
     let mut config = kad::Config::new(KAD_PROTOCOL);
     config
         .set_record_filtering(kad::StoreInserts::FilterBoth)
+        // `routing` says who comes in.
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_parallelism(PARALLELISM)
         .set_provider_record_ttl(Some(PROVIDER_TTL))
         .set_provider_publication_interval(Some(PROVIDER_TTL / 3))

@@ -65,6 +65,7 @@ async fn connections_that_lookups_opened_end_and_those_that_are_used_stay() {
     let mut events = seeker.events();
     let friend = nodes[0].local_peer();
     seeker.send_message(friend, "hello").await.unwrap();
+    let wanted = seeker.connect(address(&nodes[1])).await.unwrap();
     // A lookup asks everybody.
     assert_eq!(seeker.find_peer(PeerId::random()).await.unwrap_err().code(), ErrorCode::NotFound);
     let ended = |event: &NetworkEvent| match event {
@@ -72,7 +73,7 @@ async fn connections_that_lookups_opened_end_and_those_that_are_used_stay() {
         _ => None,
     };
     let mut left = BTreeSet::new();
-    let stay = BTreeSet::from([hub.local_peer(), friend]);
+    let stay = BTreeSet::from([hub.local_peer(), friend, wanted]);
     let connected = || seeker.connected().iter().map(|peer| peer.peer).collect::<BTreeSet<_>>();
     while left.is_empty() || connected() != stay {
         wait_for(&mut events, |event| ended(event).is_some_and(|peer| left.insert(peer) || connected() == stay)).await;
