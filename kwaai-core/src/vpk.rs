@@ -29,6 +29,7 @@ mod kept;
 mod key;
 mod leakage;
 mod manifest;
+mod minimum;
 mod payload;
 mod placement;
 mod quantize;

@@ -7,23 +7,22 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use bytes::Bytes;
+use depots::{Depots, Fault};
 use killed::{FIRST_STEP, interrupt, points};
+use kwaai_core::TrustGraph;
 use kwaai_core::clock::SystemClock;
-use kwaai_core::identity::{Did, Keypair, PeerId};
-use kwaai_core::net::{PeerStream, Peers, StreamHandler, UnaryHandler};
+use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::store::Store;
-use kwaai_core::trust::Purpose;
 use kwaai_core::vpk::{
     Call, Collection, CollectionConfig, CollectionId, Depot, DepotPolicy, Described, HostName, Item, Metric, Mode,
     Placement, Request, Vpk,
 };
-use kwaai_core::{Error, Result, TrustGraph};
 
+#[path = "support/depots.rs"]
+mod depots;
 #[path = "support/killed.rs"]
 mod killed;
 
@@ -37,102 +36,46 @@ const IDS: u64 = 40;
 /// So many hosts, of which three keep the shared collection.
 const HOSTS: u8 = 4;
 
-/// Other hosts, in this process too, of which one may be away.
-struct Others {
-    owner: Did,
-    depots: BTreeMap<PeerId, Depot>,
-    away: Mutex<Option<PeerId>>,
+/// Other hosts, in this process too.
+fn others(dir: &Path) -> Depots {
+    let depot = |seed: u8| {
+        let pair = Keypair::from_seed([seed; 32]);
+        let store = Store::open(&dir.join(format!("host-{seed}"))).unwrap();
+        let policy = DepotPolicy::of(256 << 20);
+        let depot = Depot::open(store, pair.did().unwrap(), Arc::new(SystemClock), policy).unwrap();
+        (pair.peer_id(), depot)
+    };
+    Depots::new(Keypair::from_seed([1; 32]), (10..10 + HOSTS).map(depot).collect())
 }
 
-impl Others {
-    fn open(dir: &Path, owner: Did) -> Others {
-        let depot = |seed: u8| {
-            let pair = Keypair::from_seed([seed; 32]);
-            let store = Store::open(&dir.join(format!("host-{seed}"))).unwrap();
-            let policy = DepotPolicy::of(256 << 20);
-            let depot = Depot::open(store, pair.did().unwrap(), Arc::new(SystemClock), policy).unwrap();
-            (pair.peer_id(), depot)
-        };
-        Others { owner, depots: (10..10 + HOSTS).map(depot).collect(), away: Mutex::default() }
-    }
-
-    fn names(&self) -> Vec<HostName> {
-        self.depots.keys().map(|peer| HostName::Peer(*peer)).collect()
-    }
-
-    /// The ids of what a host keeps.
-    fn kept(&self, peer: &PeerId) -> Vec<CollectionId> {
-        let request = Request { collection: CollectionId([0; 16]), capability: None, call: Call::List };
-        let listed = Described::read(&self.depots[peer].answer(self.owner, &request).unwrap()).unwrap();
-        listed.into_iter().map(|described| described.collection).collect()
-    }
-}
-
-#[async_trait]
-impl Peers for Others {
-    fn local_peer(&self) -> PeerId {
-        Keypair::from_seed([1; 32]).peer_id()
-    }
-
-    async fn call(&self, peer: PeerId, method: &str, body: Bytes, _: Duration) -> Result<Bytes> {
-        if *self.away.lock().unwrap() == Some(peer) {
-            return Err(Error::unreachable("not now"));
-        }
-        let answer = self.depots[&peer].answer(self.owner, &Request::read(method, &body)?)?;
-        Ok(answer.into())
-    }
-
-    async fn open_stream(&self, _: PeerId, _: &str, _: Duration) -> Result<PeerStream> {
-        Err(Error::unsupported("there are no streams"))
-    }
-
-    fn serve_unary(&self, _: &str, _: Purpose, _: Arc<dyn UnaryHandler>) -> Result<()> {
-        Ok(())
-    }
-
-    fn serve_streams(&self, _: &str, _: Purpose, _: Arc<dyn StreamHandler>) -> Result<()> {
-        Ok(())
-    }
-
-    fn serve_foreign(&self, _: &str, _: Purpose, _: Arc<dyn UnaryHandler>) -> Result<()> {
-        Ok(())
-    }
-
-    fn stop_serving(&self, _: &str) {}
-
-    async fn announce(&self, _: &str) -> Result<()> {
-        Ok(())
-    }
-
-    async fn withdraw(&self, _: &str) -> Result<()> {
-        Ok(())
-    }
-
-    async fn providers(&self, _: &str) -> Result<Vec<PeerId>> {
-        Ok(Vec::new())
-    }
+/// The ids of what a host keeps for the owner.
+fn kept(others: &Depots, peer: &PeerId) -> Vec<CollectionId> {
+    let request = Request { collection: CollectionId([0; 16]), capability: None, call: Call::List };
+    let owner = Keypair::from_seed([1; 32]).did().unwrap();
+    let listed = Described::read(&others.depots[peer].answer(owner, &request).unwrap()).unwrap();
+    listed.into_iter().map(|described| described.collection).collect()
 }
 
 /// Owner and hosts in one process, so that all die at the same moment.
-async fn open(dir: &Path) -> (Vpk, Arc<Others>) {
+async fn open(dir: &Path) -> (Vpk, Arc<Depots>) {
     let store = Store::open(&dir.join("node")).unwrap();
     let pair = Keypair::from_seed([1; 32]);
     let (signer, clock, owner) = (pair.signer().unwrap(), Arc::new(SystemClock), pair.did().unwrap());
     let trust = TrustGraph::open(store.clone(), signer, clock.clone()).unwrap();
-    let others = Arc::new(Others::open(dir, owner));
+    let others = Arc::new(others(dir));
     let vpk = Vpk::new(store, trust, owner, clock, Some(others.clone()));
     vpk.host(DepotPolicy::of(256 << 20)).await.unwrap();
     (vpk, others)
 }
 
 /// Has the host that is named take the place of one that is away, and comes back.
-async fn repair(collection: &Collection, others: &Others, step: usize) {
+async fn repair(collection: &Collection, others: &Depots, step: usize) {
     let hosts = collection.config().hosts;
     let HostName::Peer(away) = hosts[step % hosts.len()] else { panic!("a peer") };
-    *others.away.lock().unwrap() = Some(away);
+    others.set(away, Some(Fault::Away));
     let spare = others.names().into_iter().filter(|host| !hosts.contains(host)).collect();
     collection.repair(spare).await.unwrap();
-    *others.away.lock().unwrap() = None;
+    others.set(away, None);
 }
 
 enum Action {
@@ -172,7 +115,7 @@ fn item(id: u64, step: usize) -> Item {
     Item::new(id, vector).with_payload(format!("step {step}"))
 }
 
-async fn work(collection: &Collection, others: &Others) {
+async fn work(collection: &Collection, others: &Depots) {
     let first: usize = std::env::var(FIRST_STEP).unwrap().parse().unwrap();
     println!("\ndone {first}");
     for step in first..first + STEPS {
@@ -238,10 +181,10 @@ async fn kill_again_and_again(config: CollectionConfig, points: usize) {
                 let expected =
                     if hosts.contains(&HostName::Peer(*peer)) { vec![collection.site()] } else { Vec::new() };
                 let deadline = Instant::now() + Duration::from_secs(20);
-                while others.kept(peer) != expected && Instant::now() < deadline {
+                while kept(&others, peer) != expected && Instant::now() < deadline {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                assert_eq!(others.kept(peer), expected, "point {point}");
+                assert_eq!(kept(&others, peer), expected, "point {point}");
             }
         }
     }

@@ -164,14 +164,7 @@ impl Depot {
         let stamp = tables::check_segment(&record, bytes)?;
         self.with_slot(key, |slot| {
             let room = self.change(key, quotas, |account| account.put_segment(&stamp, bytes))?;
-            if let Some(loaded) = slot.as_mut() {
-                loaded.rows += record.memory_of(stamp.rows(record.mode) as u64);
-                if let Err(error) = loaded.host.store(bytes) {
-                    // It is on the disk, and read from there by who asks next.
-                    tracing::debug!(code = %error.code(), "a segment could not be added to those in memory");
-                    *slot = None;
-                }
-            }
+            self.follow(key, slot, |host| host.store(bytes));
             Ok(room)
         })
     }
@@ -182,22 +175,33 @@ impl Depot {
     }
 
     fn remove_segment(&self, key: &Key, stamp: &SegmentStamp) -> Result<Vec<u8>> {
-        let record = self.store.read(|tx| tables::record(tx, key))?;
         self.with_slot(key, |slot| {
             let room = self.change(key, &Quotas::new(), |account| account.remove_segment(stamp))?;
-            if let Some(loaded) = slot.as_mut() {
-                loaded.rows = loaded.rows.saturating_sub(record.memory_of(stamp.rows(record.mode) as u64));
-                if loaded.host.remove(stamp).is_err() {
-                    *slot = None;
-                }
-            }
+            self.follow(key, slot, |host| host.remove(stamp));
             Ok(room)
         })
+    }
+
+    /// Changes what is in memory as the disk was changed.
+    fn follow(&self, key: &Key, slot: &mut Option<Loaded>, work: impl FnOnce(&mut dyn Host) -> Result<()>) {
+        let Some(loaded) = slot.as_mut() else { return };
+        match work(&mut *loaded.host).and_then(|()| self.store.read(|tx| tables::record(tx, key))) {
+            Ok(record) => loaded.rows = record.memory(),
+            Err(error) => {
+                // It is on the disk, and read from there by who asks next.
+                tracing::debug!(code = %error.code(), "a collection in memory could not follow the disk");
+                *slot = None;
+            }
+        }
     }
 
     fn put_topology(&self, key: &Key, record: &[u8]) -> Result<Vec<u8>> {
         // Checked where nothing waits for it.
         let header = Header::read(record)?;
+        if Key::new(&header.owner, header.site) != *key {
+            // A host of the collection could bring a copy to another one, and take the owner's place there.
+            return Err(Error::permission_denied("the record is about another collection than its sender's"));
+        }
         let room = self.change(key, &Quotas::new(), |account| account.put_topology(&header, record))?;
         self.recorded.notify_one();
         Ok(room)

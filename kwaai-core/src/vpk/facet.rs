@@ -15,13 +15,13 @@ use super::directory::Directory;
 use super::export::{self, Unlock};
 use super::hosts::Hosts;
 use super::placement::{HostOffer, Placement};
-use super::{CollectionId, HostName, benchmark, collection, serve};
+use super::{CollectionId, HostName, benchmark, collection, minimum, serve};
 use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::identity::Did;
 use crate::net::Peers;
 use crate::store::Store;
-use crate::trust::{Minimum, Purpose, TrustGraph};
+use crate::trust::TrustGraph;
 use crate::{Error, Result};
 
 const MAX_NAME: usize = 64;
@@ -45,8 +45,6 @@ struct Inner {
 
 struct Hosting {
     depot: Arc<Depot>,
-    /// The minimum tier before, where the policy named another.
-    before: Option<Minimum>,
     /// Ends the announcements when it is dropped.
     _announcing: DropGuard,
 }
@@ -80,6 +78,9 @@ impl Vpk {
 
     fn over(store: Store, trust: TrustGraph, clock: Arc<dyn Clock>, hosts: Hosts) -> Vpk {
         let (hosting, open, benchmarking) = Default::default();
+        if let Err(error) = minimum::put_back(&store, &trust) {
+            tracing::warn!(code = %error.code(), "the minimum tier of an earlier host could not be taken back");
+        }
         Vpk { inner: Arc::new(Inner { store, trust, clock, hosts: Arc::new(hosts), hosting, open, benchmarking }) }
     }
 
@@ -306,43 +307,39 @@ impl Inner {
         if hosting.is_some() {
             return Err(Error::already_exists("this node hosts already").with_remedy("stop hosting first"));
         }
-        let minimum = policy.min_tier;
+        let min_tier = policy.min_tier;
         let depot = Depot::open(self.store.clone(), self.trust.did(), self.clock.clone(), policy)?;
         let depot = Arc::new(depot);
-        let before = match minimum {
-            Some(tier) => Some(self.set_minimum(tier.into())?),
-            None => None,
-        };
+        if let Some(tier) = min_tier {
+            *self.hosts.minimum() = Some(minimum::replace(&self.store, &self.trust, tier.into())?);
+        }
         if let Some(peers) = self.hosts.peers()
             && let Err(error) = serve::start(&**peers, &depot, &self.clock)
         {
-            if let Some(before) = before {
-                self.set_minimum(before)?;
-            }
+            self.put_minimum_back()?;
             return Err(error);
         }
         *self.hosts.here() = Some(depot.clone());
-        *hosting = Some(Hosting { depot: depot.clone(), before, _announcing: announcing });
+        *hosting = Some(Hosting { depot: depot.clone(), _announcing: announcing });
         Ok(depot)
     }
 
     /// Whether it did.
     fn stop_hosting(&self) -> Result<bool> {
-        let Some(hosting) = self.hosting().take() else { return Ok(false) };
+        if self.hosting().take().is_none() {
+            return Ok(false);
+        }
         *self.hosts.here() = None;
         if let Some(peers) = self.hosts.peers() {
             serve::stop(&**peers);
         }
-        hosting.before.map_or(Ok(()), |before| self.set_minimum(before).map(drop))?;
+        self.put_minimum_back()?;
         Ok(true)
     }
 
-    /// Sets the least that lets a peer keep something here, and returns what it was before.
-    fn set_minimum(&self, minimum: Minimum) -> Result<Minimum> {
-        let policy = self.trust.policy()?;
-        let before = policy.minimum(Purpose::StoreVectors);
-        self.trust.set_policy(policy.with_minimum(Purpose::StoreVectors, minimum)?)?;
-        Ok(before)
+    fn put_minimum_back(&self) -> Result<()> {
+        *self.hosts.minimum() = None;
+        minimum::put_back(&self.store, &self.trust)
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Hosts {
     peers: Option<Arc<dyn Peers>>,
     directory: Option<Arc<dyn Directory>>,
     here: Mutex<Option<Arc<Depot>>>,
+    /// What the policy asked of hosts before this one asked something else of its tenants.
+    minimum: Mutex<Option<Minimum>>,
     /// Of which collections this node says in the DHT that it has a record.
     recorded: tokio::sync::Mutex<BTreeSet<CollectionId>>,
 }
@@ -55,8 +57,8 @@ impl Hosts {
         peers: Option<Arc<dyn Peers>>,
         directory: Option<Arc<dyn Directory>>,
     ) -> Hosts {
-        let (here, recorded) = Default::default();
-        Hosts { owner, trust, peers, directory, here, recorded }
+        let (here, minimum, recorded) = Default::default();
+        Hosts { owner, trust, peers, directory, here, minimum, recorded }
     }
 
     /// Who owns what is made at hosts.
@@ -75,6 +77,10 @@ impl Hosts {
     /// What this node itself keeps things in.
     pub(super) fn here(&self) -> MutexGuard<'_, Option<Arc<Depot>>> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn minimum(&self) -> MutexGuard<'_, Option<Minimum>> {
+        self.minimum.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn keeper(&self, host: HostName) -> Result<Arc<dyn Keeper>> {
@@ -299,10 +305,10 @@ impl Hosts {
 
     /// Where a host stands with this node. Scores and links are read off the async workers.
     async fn standing(&self, host: Did, placement: &Placement) -> Result<Standing> {
-        let (trust, min_tier) = (self.trust.clone(), placement.min_tier);
+        let (trust, wanted) = (self.trust.clone(), placement.min_tier.map(Minimum::from).or(*self.minimum()));
         blocking(move || {
-            let minimum = match min_tier {
-                Some(tier) => Minimum::from(tier),
+            let minimum = match wanted {
+                Some(minimum) => minimum,
                 None => trust.policy()?.minimum(Purpose::StoreVectors),
             };
             let score = trust.score(&host)?;

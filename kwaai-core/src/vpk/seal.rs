@@ -33,7 +33,7 @@ use mask::Masks;
 use ring::Ring;
 
 pub use host::SealHost;
-pub(super) use host::{MAX_SESSIONS, SESSION_BYTES};
+pub(super) use host::{MAX_SESSIONS, SESSION_BYTES, prepared_bytes};
 
 /// The plaintext modulus: the greatest prime below 2²⁴ that is 1 modulo 8,192, so that a stored number has three bytes.
 pub(super) const PRIME: u32 = 16_760_833;
@@ -90,7 +90,7 @@ impl SealOwner {
             Some(session) => Ok(session),
             // Who comes second uses that of the first.
             None => {
-                let made = Session::new(Arc::new(Ring::new()?))?;
+                let made = Session::new(Ring::shared()?)?;
                 Ok(self.session.get_or_init(|| made))
             }
         }

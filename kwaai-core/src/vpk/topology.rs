@@ -1,8 +1,9 @@
 //! Where a collection is now: what its owner's other machine needs to know of it, signed, and readable to nobody else.
 //!
 //! Each host keeps the record of the site that it has a part of, hands it out to whoever knows its author, and says in the DHT that it
-//! does. Hosts see the collection's id, the author's key and two numbers. They order records by them, so that an owner that was
-//! replaced learns it, and a machine that recovers takes the highest of all that hosts hand out.
+//! does. Hosts see the collection's id, the author's key, whose site it is about, and two numbers. They take a record from its site's owner alone,
+//! so that a copy counts nowhere, and order records by the numbers, so that an owner that was replaced learns it, and a machine that
+//! recovers takes the highest of all that hosts hand out.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -32,6 +33,10 @@ pub(super) struct Header {
     pub(super) collection: CollectionId,
     /// The public half of the recovery key.
     pub(super) author: Did,
+    /// Whose the site is at the hosts.
+    pub(super) owner: Did,
+    /// By which id the hosts know the collection.
+    pub(super) site: CollectionId,
     pub(super) epoch: u32,
     /// The number of the manifest that was brought to the hosts before it.
     pub(super) sequence: u64,
@@ -47,6 +52,8 @@ impl Header {
         let mut writer = Writer::new(Kind::Topology, 0, 1024);
         writer.bytes(&self.collection.0);
         writer.bytes(self.author.public_key());
+        writer.bytes(self.owner.public_key());
+        writer.bytes(&self.site.0);
         writer.u32(self.epoch);
         writer.u64(self.sequence);
         writer
@@ -71,10 +78,11 @@ impl Header {
     fn split(signed: &[u8]) -> Result<(Header, &[u8])> {
         let mut reader = Reader::new(Kind::Topology, 0, signed)?;
         let collection = CollectionId(reader.array()?);
-        let author =
-            Did::from_public_key(reader.array()?).map_err(|error| damaged("it has no author").with_source(error))?;
+        let did = |key| Did::from_public_key(key).map_err(|error| damaged("a key in it is none").with_source(error));
+        let (author, owner) = (did(reader.array()?)?, did(reader.array()?)?);
+        let site = CollectionId(reader.array()?);
         let (epoch, sequence) = (reader.u32()?, reader.u64()?);
-        Ok((Header { collection, author, epoch, sequence }, reader.rest()))
+        Ok((Header { collection, author, owner, site, epoch, sequence }, reader.rest()))
     }
 }
 
@@ -92,10 +100,13 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    pub(super) fn seal(&self, recovery: &RecoveryKey) -> Result<Vec<u8>> {
+    /// Seals and signs it, as that of `owner`'s site.
+    pub(super) fn seal(&self, recovery: &RecoveryKey, owner: Did) -> Result<Vec<u8>> {
         let header = Header {
             collection: recovery.collection(),
             author: recovery.author()?,
+            owner,
+            site: self.site,
             epoch: self.key.epoch(),
             sequence: self.anchor.sequence,
         };
@@ -103,7 +114,6 @@ impl Topology {
         let mut clear = Writer::new(Kind::Topology, self.config.mode as u8, 256);
         clear.bytes(self.key.root());
         clear.bytes(&self.anchor.digest);
-        clear.bytes(&self.site.0);
         clear.u32(self.config.dimension as u32);
         clear.u32(u32::from(self.config.metric == Metric::Dot));
         clear.u32(self.config.colluding as u32);
@@ -155,7 +165,6 @@ impl Topology {
         let mut reader = Reader::new(Kind::Topology, mode as u8, clear)?;
         let root = Zeroizing::new(reader.array::<32>()?);
         let digest = reader.array()?;
-        let site = CollectionId(reader.array()?);
         let dimension = reader.u32()? as usize;
         let metric = match reader.u32()? {
             0 => Metric::Cosine,
@@ -174,7 +183,7 @@ impl Topology {
         let key = CollectionKey::from_root(header.collection, header.epoch, &root);
         let anchor = Anchor { sequence: header.sequence, digest };
         let config = CollectionConfig { mode, dimension, metric, hosts, colluding, placement };
-        Ok(Topology { key, anchor, site, config })
+        Ok(Topology { key, anchor, site: header.site, config })
     }
 
     /// Checks that a manifest is not older than this record.
@@ -216,6 +225,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::identity::Keypair;
     use crate::trust::json::unhex;
     use crate::vpk::{Mode, Placement};
 
@@ -224,6 +234,10 @@ mod tests {
 
     fn recovery() -> RecoveryKey {
         RecoveryKey::from_secret(ID, &std::array::from_fn(|at| at as u8))
+    }
+
+    fn owner() -> Did {
+        Keypair::from_seed([0x55; 32]).did().unwrap()
     }
 
     fn topology() -> Topology {
@@ -254,10 +268,11 @@ mod tests {
         let (header, found) = Topology::open(&recovery(), &golden).unwrap();
         assert!(same(&found, &topology()), "{found:?}");
         assert_eq!((header.rank(), header.collection), ((3, 9), ID));
-        let ours = topology().seal(&recovery()).unwrap();
+        assert_eq!((header.owner, header.site), (owner(), CollectionId([0x33; 16])));
+        let ours = topology().seal(&recovery(), owner()).unwrap();
         assert_eq!(ours.len(), golden.len());
         assert!(same(&Topology::open(&recovery(), &ours).unwrap().1, &topology()));
-        assert_ne!(ours, topology().seal(&recovery()).unwrap(), "no nonce is used twice");
+        assert_ne!(ours, topology().seal(&recovery(), owner()).unwrap(), "no nonce is used twice");
         let other = RecoveryKey::generate(ID).unwrap();
         assert_eq!(Topology::open(&other, &golden).unwrap_err().code(), ErrorCode::CorruptData);
         for at in 0..golden.len() {
@@ -284,7 +299,7 @@ mod tests {
     fn sixteen_hosts_fit_a_record() {
         let mut full = topology();
         full.config.hosts = vec![HOST.parse().unwrap(); split::MAX_HOSTS];
-        assert!(full.seal(&recovery()).unwrap().len() < MAX_TOPOLOGY / 2);
+        assert!(full.seal(&recovery(), owner()).unwrap().len() < MAX_TOPOLOGY / 2);
     }
 
     proptest! {
@@ -292,19 +307,20 @@ mod tests {
         fn fuzz_a_topology_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), mode in 0u8..5) {
             let _ = Header::read(&bytes);
             let _ = Header::split(&[&[b'K', b'V', b'P', 10, 1, 0][..], &bytes].concat());
-            let header = Header { collection: ID, author: recovery().author().unwrap(), epoch: 1, sequence: 1 };
+            let (author, site) = (recovery().author().unwrap(), CollectionId([0x33; 16]));
+            let header = Header { collection: ID, author, owner: owner(), site, epoch: 1, sequence: 1 };
             let _ = Topology::read(&header, &[&[b'K', b'V', b'P', 10, 1, mode][..], &bytes].concat());
         }
     }
 
     /// Made by another implementation of HKDF, XChaCha20-Poly1305 and Ed25519.
     const GOLDEN: &str = "4b56500a0100abababababababababababababababab8e04dba4dccca78c5bb329973f3edfc377e0d5ace139f9725b3a00d5\
-        7c95de9a030000000900000000000000444444444444444444444444444444444444444444444444a704a58c33aa361f2fcc\
-        24fd69a3c6fec07c071d29b58aa58370fd444e95d0062baad4ed40513bcced1f16e29287e5ece7fddf56b0a67401f882510c\
-        6d1c32a36fa9f03bf55f21e0c4ed3b84e87a094096ab264bca361c65c6f85c8f8c70fd769392ae4fd9850d3d991459b67f43\
-        857a711eaebb3f5f4635442dbd4faa9af0e8dc09298dc4f89c19c89bfb898e35d533f7fd3b0a75eb1f4cae2a7608a7780ebb\
-        cdaa0719c4b91df1ba07d4b58fcef95541b85fa9d2792ff781fcaa79f9d0674f6698228702b4832b956f61517aa08ea52d62\
-        d814e731ac2a4ddb0129ac05ea32a61f00ad02e3af5ac0efb48f9cc17244ebbc1de0c7acee431fd3e7c9b46d63d422845317\
-        13adc81385d0321b1d54e675b8e186351cc8741f73649a690bcd321ef126b62d37c12d39f71e528e7938b0002731b4884da6\
-        021880cfa047ec3dd33bd007";
+        7c95de9ac6822637c7d310ec57627be00ba259d253749f4aaf644470cffbe53a35f732423333333333333333333333333333\
+        3333030000000900000000000000444444444444444444444444444444444444444444444444a704a58c33aa361f2fcc24fd\
+        69a3c6fec07c071d29b58aa58370fd444e95d0062baad4ed40513bcced1f16e29287e5ece7fddf56b0a67401f882510c6d1c\
+        32a36fa9f03bf55f92d2f7de08b7db493a73a5984578f905e746b49d2ce3e5139c05b1a8903ab5e95a3d8d034cbf49429d7d\
+        3657e2f462055d20156de91cd9dae4f5d7257fde90bc891491dca6d38e35dc33ead6260d73ed6218a52b6d0bf93119f084aa\
+        1c02c2b0439fdf7397dafda5bb453fff66b3d8536a87cbcbdf0ace92013c55f9248e18d2910eed0f63530388af956908a238\
+        d759b13b3de676339a59f21bc1699449932573d78db339934238d9d81ed28e8cd65832ea65dd1d9d0aa3a22992536c80b9da\
+        db771be8c5bb1d237d028390838145ccfd796c71121191b42d1a6ea1039fe33b35b2ede70700d663efb2ee04";
 }

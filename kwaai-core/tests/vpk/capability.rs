@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use kwaai_core::clock::Clock;
 use kwaai_core::vpk::{
-    Call, Capability, CollectionId, Depot, Grant, KeptManifest, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Mode, Request,
-    Right, Room,
+    Call, Capability, CollectionId, Depot, DepotPolicy, Grant, KeptManifest, MAX_CAPABILITY_LIFETIME, MAX_LINKS, Mode,
+    Request, Right, Room,
 };
 use kwaai_core::{Error, ErrorCode};
 
 use proptest::prelude::*;
 
-use crate::desk::{HOST, Tenant, clock, depot, did, send};
+use crate::desk::{HOST, Tenant, clock, depot, depot_within, did, send};
 use crate::statement::{broken, forged, key, rule};
 use crate::world::Random;
 
@@ -147,6 +147,53 @@ async fn revoking_a_line_ends_it_and_what_was_handed_on_also_after_a_restart() {
     assert_eq!(rule(with(&depot, HOLDER, &first, Call::Describe)), revoked);
     assert_eq!(rule(with(&depot, OTHER, &handed_on, Call::Describe)), revoked);
     with(&depot, HOLDER, &other, Call::Describe).unwrap();
+}
+
+#[tokio::test]
+async fn an_owner_can_revoke_when_the_quota_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = DepotPolicy { tenant_bytes: 4096, ..DepotPolicy::of(1 << 20) };
+    let depot = depot_within(dir.path(), policy);
+    let tenant = Tenant::new(OWNER, Mode::Plain);
+    tenant.create(&depot);
+    let append = issue(OWNER, grant(HOLDER, &[Right::Append]), 1).await.unwrap();
+    let mut put = 0;
+    while with(&depot, HOLDER, &append, Call::PutPayload([put; 16], vec![7; 10])).is_ok() {
+        put += 1;
+    }
+    assert!(put > 10, "{put}");
+    let full = tenant.call(&depot, 0, Call::PutPayload([200; 16], vec![7; 10])).unwrap_err();
+    assert_eq!(full.code(), ErrorCode::ResourceExhausted);
+    tenant.call(&depot, 0, Call::Revoke(append.id(), later(30).as_second())).unwrap();
+    tenant.call(&depot, 0, Call::RemovePayload([0; 16])).unwrap();
+    let revoked = broken(ErrorCode::PermissionDenied, "revoked");
+    assert_eq!(rule(with(&depot, HOLDER, &append, Call::PutPayload([0; 16], vec![7; 10]))), revoked);
+}
+
+#[tokio::test]
+async fn a_holder_who_hands_on_again_and_again_can_be_revoked_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let depot = depot(dir.path());
+    let tenant = Tenant::new(OWNER, Mode::Plain);
+    tenant.create(&depot);
+    let append = issue(OWNER, grant(HOLDER, &[Right::Append]), 1).await.unwrap();
+    let mut put = 0u32;
+    let refused = loop {
+        let part = Grant { quota: Some(1 << 20), ..grant(OTHER, &[Right::Append]) };
+        let signer = key(HOLDER).signer().unwrap();
+        let id = std::array::from_fn(|at| (put >> (8 * (at % 4))) as u8 ^ 0x55);
+        let handed_on = append.attenuate(&*signer, part, id, now()).await.unwrap();
+        let mut name = [9; 16];
+        name[..4].copy_from_slice(&put.to_le_bytes());
+        match with(&depot, OTHER, &handed_on, Call::PutPayload(name, Vec::new())) {
+            Ok(_) => put += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((put, refused.code()), (1024, ErrorCode::ResourceExhausted));
+    tenant.call(&depot, 0, Call::Revoke(append.id(), later(30).as_second())).unwrap();
+    let revoked = broken(ErrorCode::PermissionDenied, "revoked");
+    assert_eq!(rule(with(&depot, HOLDER, &append, Call::PutPayload([7; 16], Vec::new()))), revoked);
 }
 
 #[tokio::test]

@@ -254,6 +254,43 @@ fn memory_is_bounded_and_what_had_to_leave_it_is_read_again() {
     assert_eq!(tenants[1].ask(&depot), scores[1], "others are searched");
 }
 
+/// Prepared for the arithmetic, a sealed vector takes as much memory as 4,096 of them.
+#[test]
+fn many_small_sealed_collections_do_not_take_more_memory_than_the_host_gives() {
+    const BLOCK: u64 = 4096 * 128 * 16;
+    let dir = tempfile::tempdir().unwrap();
+    let mut tenants: Vec<Tenant> = (1..4).map(|seed| Tenant::new(seed, Mode::Seal)).collect();
+    {
+        let policy = DepotPolicy { memory_bytes: BLOCK / 2, ..DepotPolicy::of(64 * MIB) };
+        let depot = depot_within(dir.path(), policy);
+        for tenant in &mut tenants {
+            tenant.create(&depot);
+            tenant.put(&depot, 1, 5);
+        }
+        let session = tenants[0].owner.session().unwrap().swap_remove(0);
+        let error = tenants[0].call(&depot, 0, Call::Admit(session)).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ResourceExhausted);
+    }
+    // There is room for two with their keys.
+    let policy = DepotPolicy { memory_bytes: 5 * BLOCK / 2, ..DepotPolicy::of(64 * MIB) };
+    let depot = depot_within(dir.path(), policy);
+    let scores: Vec<_> = tenants.iter().map(|tenant| tenant.ask(&depot)).collect();
+    let asked = |tenant: &Tenant| {
+        let query = tenant.owner.quantizer().quantize(&[1.0; DIMENSION]).unwrap().values;
+        let part = tenant.owner.ask(&query, &tenant.segments).unwrap().parts.swap_remove(0);
+        tenant.call(&depot, 0, Call::Ask(part)).map_err(|error| error.code())
+    };
+    // The keys of a question leave the memory with the collection.
+    assert_eq!(asked(&tenants[0]).unwrap_err(), ErrorCode::NotFound, "it made room");
+    for (tenant, scores) in tenants.iter().zip(&scores).rev() {
+        assert_eq!(&tenant.ask(&depot), scores);
+    }
+    // More vectors in the same block take no more memory.
+    tenants[0].put(&depot, 50, 6);
+    tenants[0].ask(&depot);
+    asked(&tenants[1]).unwrap();
+}
+
 #[test]
 fn tenants_at_the_same_time_do_not_wait_for_ever_or_meet() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,9 +5,12 @@
 mod attack;
 mod capability;
 mod depot;
+#[path = "../support/depots.rs"]
+mod depots;
 mod desk;
 mod exact;
 mod refuse;
+mod reuse;
 #[path = "../support/shapes.rs"]
 mod shapes;
 #[path = "../support/statement.rs"]

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use kwaai_core::identity::PeerId;
 use kwaai_core::net::hivemind::record::keys::{OUR_VPK_NODES, VPK_NODES};
-use kwaai_core::trust::{CredentialType, LinkType, Tier, TrustGraph};
+use kwaai_core::trust::{CredentialType, LinkType, Purpose, Tier, TrustGraph};
 use kwaai_core::vpk::{CollectionConfig, DepotPolicy, HostName, HostOffer, Mode, Placement};
 use kwaai_core::{Config, ErrorCode, Node};
 use serde_json::Map;
 
-use crate::hosts::{GRACE, Random, config, connect, ids, items, nearest, open_policy, until};
+use crate::hosts::{GRACE, Random, config, connect, ids, items, nearest, node, open_policy, until};
 
 /// Everybody who has room, on one machine.
 fn anybody() -> Placement {
@@ -57,6 +57,33 @@ async fn end(nodes: Vec<Node>) {
     for node in nodes {
         node.shutdown(GRACE).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hosts_for_everybody_brings_its_own_vectors_to_nobody_unknown_and_admits_nobody_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let minimum = |node: &Node| node.trust().policy().unwrap().minimum(Purpose::StoreVectors);
+    {
+        let node = node(dir.path()).await;
+        let others = hosting(&node, 1).await;
+        node.vpk().host(open_policy()).await.unwrap();
+        assert_eq!(minimum(&node), Tier::Unknown.into());
+        let strict = Placement { min_tier: None, ..anybody() };
+        let offers = found(&node, &strict, 1).await;
+        assert_eq!(offers[0].refusal.as_ref().map(|error| error.code()), Some(ErrorCode::UntrustedPeer));
+        // It ends without having ended to host.
+        end(others).await;
+        node.shutdown(GRACE).await.unwrap();
+    }
+    let node = node(dir.path()).await;
+    assert_eq!(minimum(&node), Tier::Known.into());
+    node.vpk().host(open_policy()).await.unwrap();
+    // What is set meanwhile stands.
+    let policy = node.trust().policy().unwrap();
+    node.trust().set_policy(policy.with_minimum(Purpose::StoreVectors, Tier::Trusted).unwrap()).unwrap();
+    node.vpk().stop_hosting().await.unwrap();
+    assert_eq!(minimum(&node), Tier::Trusted.into());
+    node.shutdown(GRACE).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

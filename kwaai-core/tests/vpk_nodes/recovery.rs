@@ -253,3 +253,34 @@ async fn an_owner_is_replaced_by_nobody_who_has_no_key() {
         node.shutdown(GRACE).await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_brings_the_owners_record_to_another_host_takes_nobodys_place_there() {
+    let owner = start().await;
+    let hosts = Host::several(2, &owner).await;
+    let (notes, _) = filled(&owner, Mode::Seal, names(&hosts)).await;
+    let exported = notes.export_key("correct horse battery").await.unwrap();
+    // The second host misses a record, which the first brings to it in the owner's place.
+    hosts[1].behave(Conduct::Away);
+    notes.upsert(items(60..70)).await.unwrap();
+    let _ = notes.flush().await;
+    hosts[1].behave(Conduct::Honest);
+    let (copy, thief) = (hosts[0].topology(), start().await);
+    let as_thief =
+        |call| hosts[1].depot.answer(thief.did(), &Request { collection: notes.site(), capability: None, call });
+    as_thief(Call::Create { mode: Mode::Seal, dimension: 8 }).unwrap();
+    assert_eq!(as_thief(Call::PutTopology(copy)).unwrap_err().code(), ErrorCode::PermissionDenied);
+
+    notes.upsert(items(70..80)).await.unwrap();
+    notes.flush().await.unwrap();
+    assert!(notes.verify().await.unwrap().iter().all(|report| report.is_right()));
+    let machine = start().await;
+    introduce(&machine, &hosts[1..]).await;
+    hosts[0].behave(Conduct::Away);
+    let elsewhere = RecoverConfig { hosts: vec![hosts[1].name()], partial: false };
+    let found = machine.vpk().recover("notes", &exported, WORD, elsewhere).await.unwrap();
+    assert_eq!(found.stats().vectors, 79);
+    for node in [owner, thief, machine] {
+        node.shutdown(GRACE).await.unwrap();
+    }
+}

@@ -4,8 +4,8 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::ErrorCode;
 
-const DIMENSION: usize = 48;
-const SMALL: IndexOptions = IndexOptions { metric: Metric::Cosine, seal_at: 200 };
+const DIMENSION: usize = 16;
+const SMALL: IndexOptions = IndexOptions { metric: Metric::Cosine, seal_at: 60 };
 
 fn random(random: &mut StdRng) -> Vec<f32> {
     (0..DIMENSION).map(|_| random.random_range(-1.0f32..1.0)).collect()
@@ -41,13 +41,14 @@ fn ids(found: &[Neighbour]) -> Vec<u64> {
 
 #[test]
 fn a_sealed_index_finds_what_an_exact_scan_finds() {
-    let vectors = clustered(600, 1);
+    // More than a search in the graph keeps, so that it has to find its way.
+    let vectors = clustered(400, 1);
     let exact = exact(&vectors);
     let store = Store::in_memory().unwrap();
     let sealed = index(&store, SMALL);
     sealed.upsert(vectors).unwrap();
     assert!(sealed.seal_if_due().unwrap());
-    assert_eq!(sealed.sealed_len(), 600);
+    assert_eq!(sealed.sealed_len(), 400);
     let (mut found, mut wanted) = (0, 0);
     for (_, query) in
         clustered(100, 1).iter().map(|(id, vector)| (id, vector.iter().map(|v| v + 0.1).collect::<Vec<f32>>()))
@@ -63,7 +64,7 @@ fn a_sealed_index_finds_what_an_exact_scan_finds() {
 
 #[test]
 fn what_is_added_or_deleted_after_sealing_counts_at_once() {
-    let vectors = clustered(240, 2);
+    let vectors = clustered(80, 2);
     let store = Store::in_memory().unwrap();
     let index = index(&store, SMALL);
     index.upsert(vectors.clone()).unwrap();
@@ -74,29 +75,29 @@ fn what_is_added_or_deleted_after_sealing_counts_at_once() {
     assert!(!ids(&index.search(&query, &Search::best(100)).unwrap()).contains(&vectors[5].0));
     index.upsert(vec![(3, query.clone())]).unwrap();
     assert_eq!(index.search(&query, &Search::best(1)).unwrap()[0].id, 3);
-    assert_eq!(index.len(), 240);
+    assert_eq!(index.len(), 80);
 }
 
 #[test]
 fn an_opened_index_answers_as_before_it_was_closed() {
     let dir = tempfile::tempdir().unwrap();
-    let vectors = clustered(280, 3);
+    let vectors = clustered(90, 3);
     let queries: Vec<Vec<f32>> = clustered(20, 4).into_iter().map(|(_, vector)| vector).collect();
     let answers =
         |index: &VectorIndex| queries.iter().map(|q| index.search(q, &Search::best(10)).unwrap()).collect::<Vec<_>>();
     let store = Store::open(dir.path()).unwrap();
     let first = index(&store, SMALL);
-    first.upsert(vectors[..250].to_vec()).unwrap();
+    first.upsert(vectors[..80].to_vec()).unwrap();
     first.seal_if_due().unwrap();
-    first.upsert(vectors[250..].to_vec()).unwrap();
-    first.delete(&[vectors[0].0, vectors[9].0, vectors[279].0]).unwrap();
+    first.upsert(vectors[80..].to_vec()).unwrap();
+    first.delete(&[vectors[0].0, vectors[9].0, vectors[89].0]).unwrap();
     let before = answers(&first);
     let second = index(&store, SMALL);
     assert_eq!(second.sealed_len(), 0, "it is searched by a scan at first");
     assert_eq!(answers(&second), before);
     let written = std::fs::read(dir.path().join("vectors-test.segment")).unwrap();
     assert!(second.seal_if_due().unwrap());
-    assert_eq!(second.sealed_len(), 248);
+    assert_eq!(second.sealed_len(), 78);
     assert!(std::fs::read(dir.path().join("vectors-test.segment")).unwrap() == written, "it was read, not rebuilt");
     assert_eq!(answers(&second), before);
 }
@@ -105,7 +106,7 @@ fn an_opened_index_answers_as_before_it_was_closed() {
 fn a_damaged_missing_or_foreign_graph_is_rebuilt_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let vectors = clustered(220, 5);
+    let vectors = clustered(70, 5);
     let first = index(&store, SMALL);
     first.upsert(vectors.clone()).unwrap();
     first.seal_if_due().unwrap();
@@ -119,7 +120,7 @@ fn a_damaged_missing_or_foreign_graph_is_rebuilt_the_same() {
         std::fs::write(&path, damaged).unwrap();
         let again = index(&store, SMALL);
         assert!(again.seal_if_due().unwrap());
-        assert_eq!(again.sealed_len(), 220);
+        assert_eq!(again.sealed_len(), 70);
         assert_eq!(again.search(&vectors[1].1, &Search::best(20)).unwrap(), answer);
         assert!(std::fs::read(&path).unwrap() == written, "the same graph was written again");
     }
@@ -133,7 +134,7 @@ fn a_damaged_missing_or_foreign_graph_is_rebuilt_the_same() {
 fn a_graph_older_than_the_database_never_brings_back_what_was_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let vectors = clustered(220, 6);
+    let vectors = clustered(70, 6);
     let first = index(&store, SMALL);
     first.upsert(vectors.clone()).unwrap();
     first.seal_if_due().unwrap();

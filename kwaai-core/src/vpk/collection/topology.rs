@@ -75,7 +75,8 @@ impl Inner {
         let recovery = self.recovery().await?;
         let hosts = site.config.hosts.iter().map(|host| self.hosts.seen_from_elsewhere(*host)).collect();
         let config = CollectionConfig { hosts, ..site.config.clone() };
-        let record = Topology { key: key.clone(), anchor, site: site.id, config }.seal(&recovery)?;
+        let record =
+            Topology { key: key.clone(), anchor, site: site.id, config }.seal(&recovery, self.hosts.owner())?;
         let mut all = true;
         for host in 0..site.hosts.len() {
             match site.call(host, Call::PutTopology(record.clone())).await {

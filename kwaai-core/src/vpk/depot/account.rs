@@ -19,7 +19,7 @@ use crate::{Error, ErrorCode, Result};
 const ENTRY: usize = 192;
 const PAGE: u64 = 4096;
 
-/// Lines of capabilities that are remembered for one collection.
+/// Lines of capabilities that are remembered for one collection: so many that were revoked, and so many that have a quota.
 const MAX_REMEMBERED: usize = 1024;
 
 /// Owners who keep a record by one recovery key at one host: every machine that it was recovered on.
@@ -225,7 +225,10 @@ impl<'a> Account<'a> {
         // No capability ends later, so that it need not be remembered for longer.
         let latest = now.saturating_add(MAX_CAPABILITY_LIFETIME.as_secs() as i64);
         let used = self.remembered(id)?.1;
-        self.remember(id, (true, used, until.min(latest)), now)
+        self.remember(id, (true, used, until.min(latest)), now)?;
+        // Whoever has filled the quota must not be safe from this.
+        self.before = self.before.max(self.bytes);
+        Ok(())
     }
 
     /// Counts what was added against the quotas of the capability that allowed it, and refuses one that was revoked meanwhile.
@@ -260,8 +263,13 @@ impl<'a> Account<'a> {
         let all = (&self.key.0, &[0; 16])..=(&self.key.0, &[u8::MAX; 16]);
         let before = table.range(all.clone())?.count();
         table.retain_in(all.clone(), |_, (_, _, expires)| expires > now)?;
-        let after = table.range(all)?.count();
-        if after > MAX_REMEMBERED {
+        let (mut after, mut alike) = (0, 0);
+        for entry in table.range(all)? {
+            after += 1;
+            alike += usize::from(entry?.1.value().0 == row.0);
+        }
+        // Each kind for itself: holders cannot fill the room of what is revoked.
+        if alike > MAX_REMEMBERED {
             return Err(Error::resource_exhausted("too many capabilities of this collection are remembered")
                 .with("limit", MAX_REMEMBERED)
                 .with("left", 0));

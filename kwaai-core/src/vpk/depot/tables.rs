@@ -107,15 +107,11 @@ impl Record {
         Ok(Record { mode: read_mode(mode)?, dimension, bytes, rows, next })
     }
 
-    /// The bytes in memory of these rows.
-    pub(super) fn memory_of(&self, rows: u64) -> u64 {
-        let number = if self.mode == Mode::Seal { 20 } else { 4 };
-        rows * u64::from(self.dimension) * number
-    }
-
     /// The bytes in memory of all its rows, and of what there is without any.
     pub(super) fn memory(&self) -> u64 {
-        4096 + self.memory_of(self.rows)
+        let dimension = u64::from(self.dimension);
+        let prepared = if self.mode == Mode::Seal { seal::prepared_bytes(self.rows, dimension) } else { 0 };
+        4096 + self.rows * dimension * 4 + prepared
     }
 
     /// How many rows an answer has room for: 36,864 bytes for each 4,096 rows under `Seal`, 4 bytes for each row otherwise.

@@ -1,6 +1,7 @@
 //! The host's side: it keeps bytes that look random, and computes on ciphertexts it cannot read.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use fhe::bfv::{Ciphertext, EvaluationKey};
 use fhe_math::rq::Poly;
@@ -21,12 +22,18 @@ pub(in crate::vpk) const MAX_SESSIONS: usize = 8;
 /// What the keys of one session take in memory, about.
 pub(in crate::vpk) const SESSION_BYTES: u64 = 1_600_000;
 
+/// The bytes in memory of so many rows that are prepared for the arithmetic. The last block takes as much as a full one, and
+/// the last coordinates as much as all of a ciphertext's.
+pub(in crate::vpk) fn prepared_bytes(rows: u64, dimension: u64) -> u64 {
+    rows.next_multiple_of(DEGREE as u64) * dimension.next_multiple_of(CHUNK as u64) * 16
+}
+
 /// What one host keeps of one collection.
 ///
 /// Rows lie in blocks of 4,096, each prepared for the arithmetic when its last segment comes: 16 bytes in memory for each
-/// stored number, beside its four.
+/// number of a full block, beside the four of each that is stored.
 pub struct SealHost {
-    ring: Ring,
+    ring: Arc<Ring>,
     rows: Rows,
     blocks: Vec<Block>,
     sessions: VecDeque<([u8; SESSION], EvaluationKey)>,
@@ -42,7 +49,7 @@ impl SealHost {
     /// `invalid_argument` for a dimension of 0 or above [`MAX_DIMENSION`](crate::vpk::MAX_DIMENSION).
     pub fn new(dimension: usize) -> Result<SealHost> {
         let rows = Rows::new(Mode::Seal, dimension, WIDTH, PRIME)?;
-        Ok(SealHost { ring: Ring::new()?, rows, blocks: Vec::new(), sessions: VecDeque::new() })
+        Ok(SealHost { ring: Ring::shared()?, rows, blocks: Vec::new(), sessions: VecDeque::new() })
     }
 
     /// Prepares the blocks from this one on.
@@ -157,5 +164,27 @@ impl Host for SealHost {
             }
         }
         Ok(writer.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vpk::{CollectionKey, Metric, Owner, seal::SealOwner};
+
+    #[test]
+    fn a_host_takes_as_much_memory_as_is_counted_for_it() {
+        for (dimension, vectors) in [(1, 1), (130, 3), (128, 4094), (128, 4095)] {
+            let owner = SealOwner::new(&CollectionKey::generate().unwrap(), dimension, Metric::Cosine).unwrap();
+            let mut host = SealHost::new(dimension).unwrap();
+            host.store(&owner.seal(&vec![vec![1; dimension]; vectors]).unwrap().parts[0]).unwrap();
+            let polynomials = host.blocks.iter().flat_map(|block| block.0.iter().flatten());
+            let bytes: usize = polynomials.map(|polynomial| polynomial.coefficients().len() * 8).sum();
+            assert_eq!(
+                bytes as u64,
+                prepared_bytes(host.rows.len() as u64, dimension as u64),
+                "{vectors} x {dimension}"
+            );
+        }
     }
 }

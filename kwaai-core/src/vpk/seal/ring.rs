@@ -4,7 +4,7 @@
 //! security with a small secret. Questions and sums live below the first two primes, 72 bits; replies are switched down to
 //! the first, 36 bits.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fhe::bfv::{BfvParameters, BfvParametersBuilder, Ciphertext, Encoding, Plaintext};
 use fhe::proto::bfv::Ciphertext as Fields;
@@ -40,7 +40,20 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new() -> Result<Ring> {
+    /// The one of this process. Its tables take about as much memory as the keys of a session, and a host may have
+    /// thousands of small collections.
+    pub(super) fn shared() -> Result<Arc<Ring>> {
+        static SHARED: OnceLock<Arc<Ring>> = OnceLock::new();
+        match SHARED.get() {
+            Some(ring) => Ok(ring.clone()),
+            None => {
+                let made = Arc::new(Ring::new()?);
+                Ok(SHARED.get_or_init(|| made).clone())
+            }
+        }
+    }
+
+    fn new() -> Result<Ring> {
         let parameters = BfvParametersBuilder::new()
             .set_degree(DEGREE)
             .set_plaintext_modulus(u64::from(PRIME))

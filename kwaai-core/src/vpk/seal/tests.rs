@@ -190,7 +190,7 @@ fn the_first_reply_counts_and_a_wrong_one_ends_the_session() {
 /// The packing of coefficients, on which hosts and owners of different versions must agree.
 #[test]
 fn a_polynomial_is_packed_lowest_bit_first_prime_by_prime() {
-    let ring = Ring::new().unwrap();
+    let ring = Ring::shared().unwrap();
     let mut coefficients = vec![0i64; DEGREE];
     coefficients[..3].copy_from_slice(&[1, -1, 0x1_2345_6789]);
     use fhe_math::rq::traits::TryConvertFrom as _;
