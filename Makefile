@@ -31,9 +31,10 @@ judges: ## nodes of ours among those of other implementations, in larger numbers
 	@.ci/setup --test
 	KWAAINET_JUDGES=1 cargo test --workspace --locked --test hivemind_judges --test js_libp2p_judges --test identity_judges --test trust_judges
 
-soak: ## what takes long: 200 nodes that find each other; processes killed at 1,000 points (SOAK_POINTS); 10,000 changed answers
+soak: ## what takes long: 200 nodes that find each other; processes killed at 1,000 points (SOAK_POINTS); 10,000 changed answers; 200 schedules of failing hosts
 	KWAAINET_CROWD=200 cargo test --release --workspace --locked --test net_nodes crowd
 	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test rag_crash --test trust_wallet_crash --test vector_crash --test vpk_crash --test vpk_owner_crash
+	KWAAINET_FAULTS=200 cargo test --workspace --locked --test shard_faults schedules
 	KWAAINET_TAMPER_TRIALS=10000 cargo test --workspace --locked --lib whatever_a_host_changes
 
 parity: ## compare logits with Hugging Face transformers, live (needs torch and transformers)

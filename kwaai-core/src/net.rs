@@ -411,6 +411,10 @@ impl Peers for Network {
         self.judge(peer, outcome).await
     }
 
+    fn round_trip(&self, peer: PeerId) -> Option<Duration> {
+        self.inner.shared.directory().round_trip(peer)
+    }
+
     async fn open_stream(&self, peer: PeerId, protocol: &str, timeout: Duration) -> Result<PeerStream> {
         wire::check_name(protocol)?;
         let work = async {

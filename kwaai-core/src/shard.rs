@@ -14,12 +14,16 @@ pub mod chain;
 pub mod config;
 mod generate;
 pub mod gguf;
+mod hosts;
 pub mod llama;
 mod model;
+mod path;
+pub mod plan;
 mod probe;
 pub mod sampler;
 pub mod serve;
 pub mod session;
+mod sieve;
 pub mod template;
 pub mod tokens;
 pub mod weights;
@@ -32,14 +36,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
-pub use chain::{Coverage, HostPolicy, HostView};
+pub use chain::{HostPolicy, Patience};
 pub use config::{Family, ModelConfig, RopeScaling, SlidingWindow};
 pub use llama::{Ends, Llama, Span};
 pub use model::{Blocks, LoadOptions, Model};
+pub use plan::{Coverage, HostView, Need, Plan, PlannedHop};
 pub use probe::Probed;
-pub use serve::{Announcement, Offer};
+pub use serve::{Announcement, Load, Offer};
 pub use session::ServeLimits;
 pub use wire::Precision;
 
@@ -48,10 +54,12 @@ use crate::event::{self, Stream};
 use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel};
 use crate::net::Peers;
 use crate::trust::Purpose;
-use crate::{Error, ErrorCode, Result};
-use chain::{RemoteHop, provider_key};
-use generate::{Generation, Path, Stage, blocking};
+use crate::{Error, Result};
+use chain::{Wanted, provider_key};
+use generate::{Generation, blocking};
+use hosts::Hosts;
 use model::{Files, Source};
+use path::Path;
 use serve::{Host, INFO, ServedSpan};
 
 /// Where the blocks of a generation are computed.
@@ -73,6 +81,9 @@ struct Inner {
     host: Arc<Host>,
     clock: Arc<dyn Clock>,
     precision: Precision,
+    patience: Patience,
+    /// Milliseconds that each host took for one token and one block lately.
+    measured: Mutex<BTreeMap<PeerId, f64>>,
     /// Hashing gigabytes takes long, so that an id is kept while the files stay as they are.
     ids: Mutex<BTreeMap<PathBuf, (Stamp, String)>>,
     /// Serving starts and ends one at a time, so that handlers and announcements always fit the spans.
@@ -81,6 +92,9 @@ struct Inner {
 
 /// Other nodes, and which of them may compute for this one.
 pub type Access = (Arc<dyn Peers>, Arc<dyn HostPolicy>);
+
+/// Of so many hosts it is kept how fast they were.
+const MAX_MEASURED: usize = 1024;
 
 type Stamp = (String, Vec<(PathBuf, u64, SystemTime)>);
 
@@ -91,13 +105,20 @@ pub struct EngineOptions {
     pub limits: ServeLimits,
     /// How this node sends hidden states.
     pub precision: Precision,
+    /// How long this node waits for its hosts.
+    pub patience: Patience,
     /// Decides when a session has been idle for too long.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { limits: ServeLimits::default(), precision: Precision::default(), clock: Arc::new(SystemClock) }
+        EngineOptions {
+            limits: ServeLimits::default(),
+            precision: Precision::default(),
+            patience: Patience::default(),
+            clock: Arc::new(SystemClock),
+        }
     }
 }
 
@@ -120,6 +141,8 @@ impl ShardEngine {
             host: Host::new(options.limits, options.clock.clone(), policy),
             clock: options.clock,
             precision: options.precision,
+            patience: options.patience,
+            measured: Mutex::default(),
             ids: Mutex::default(),
             serving: tokio::sync::Mutex::default(),
         }))
@@ -203,17 +226,37 @@ impl ShardEngine {
         self.0.host.open_sessions()
     }
 
+    /// How much this node has computed for others since it began: tokens times blocks.
+    pub fn served_block_tokens(&self) -> u64 {
+        self.0.host.computed()
+    }
+
     /// Which blocks of a model are up, from whom, and whom this node would not use.
     pub async fn coverage(&self, model: &Model) -> Result<Coverage> {
         let (peers, policy) = self.network()?;
-        chain::coverage(peers.as_ref(), policy.as_ref(), model.id(), model.config().blocks as u32).await
+        let blocks = model.config().blocks as u32;
+        let mut coverage = chain::coverage(peers.as_ref(), policy.as_ref(), model.id(), blocks, &[]).await?;
+        let measured = self.0.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        for host in &mut coverage.hosts {
+            host.block_ms = measured.get(&host.peer).copied().or(host.block_ms);
+        }
+        Ok(coverage)
+    }
+
+    /// The path that a generation of so many tokens, the prompt included, would take now, and why.
+    ///
+    /// # Errors
+    /// Those of [`Coverage::plan`].
+    pub async fn plan(&self, model: &Model, tokens: u32) -> Result<Plan> {
+        self.coverage(model).await?.plan(&need(model, tokens as usize))
     }
 
     /// Generates an answer. Dropping the stream stops the work, here and at the peers.
     ///
     /// # Errors
     /// Before the stream: `invalid_argument` for a request that cannot be, `unreachable` with the `gap` when blocks are
-    /// missing. In the stream: the failure of a hop, with `peer` and `blocks`; the text before it stays.
+    /// missing. In the stream: when a host fails and nobody can take its blocks over, its failure with `peer` and `blocks`, the
+    /// `gap`, and how many tokens were read and written; the text before it stays.
     pub async fn generate(
         &self,
         model: &Model,
@@ -263,11 +306,24 @@ impl ShardEngine {
     /// Ends the sessions at the peers and tells the policy how the dealings went.
     async fn close(&self, path: Path) {
         let dealings = path.close().await;
-        if let Some((_, policy)) = &self.0.network {
-            for dealing in dealings {
-                policy.observed(dealing.peer, dealing.outcome, dealing.latency_ms).await;
+        let Some((peers, policy)) = &self.0.network else { return };
+        for dealing in dealings {
+            if let Some((ms, blocks)) = dealing.token_ms {
+                let way = peers.round_trip(dealing.peer).map_or(0.0, |way| way.as_secs_f64() * 1000.0);
+                self.measured(dealing.peer, (ms - way).max(0.0) / blocks as f64);
+            }
+            if let Some(outcome) = dealing.outcome {
+                policy.observed(dealing.peer, outcome, dealing.latency_ms).await;
             }
         }
+    }
+
+    fn measured(&self, peer: PeerId, block_ms: f64) {
+        let mut measured = self.0.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if measured.len() >= MAX_MEASURED && !measured.contains_key(&peer) {
+            measured.pop_first();
+        }
+        measured.insert(peer, block_ms);
     }
 
     /// The model as something that continues conversations, for a knowledge base for example.
@@ -308,45 +364,16 @@ impl ShardEngine {
         }
     }
 
-    /// Opens a session at each hop of the best path. A host that refuses or cannot be reached is left out, and the
-    /// path is planned again without it.
     async fn path_over_peers(&self, model: &Model, max_tokens: usize) -> Result<Path> {
-        let (peers, policy) = self.network()?;
-        let mut coverage = self.coverage(model).await?;
-        let size = model.config().hidden_size as u32;
-        loop {
-            let plan = coverage.plan()?;
-            let mut hops = Vec::with_capacity(plan.len());
-            let mut failed = None;
-            for (peer, blocks) in plan {
-                let opened =
-                    RemoteHop::open(peers, peer, model.id(), blocks, max_tokens as u32, size, self.0.precision);
-                match opened.await {
-                    Ok(hop) if hop.max_step_tokens() as usize >= generate::PREFILL.min(max_tokens) => hops.push(hop),
-                    Ok(hop) => {
-                        let error = Error::new(ErrorCode::ResourceExhausted, "the host takes too short steps");
-                        failed = Some((peer, error));
-                        hop.close().await;
-                        break;
-                    }
-                    Err(error) => {
-                        if let Some(outcome) = chain::outcome_of(error.code()) {
-                            policy.observed(peer, outcome, None).await;
-                        }
-                        failed = Some((peer, error));
-                        break;
-                    }
-                }
-            }
-            let Some((peer, error)) = failed else {
-                return Ok(Path::new(hops.into_iter().map(Stage::Remote).collect()));
-            };
-            self.close(Path::new(hops.into_iter().map(Stage::Remote).collect())).await;
-            tracing::debug!(code = %error.code(), "a host is left out of the path");
-            for host in coverage.hosts.iter_mut().filter(|host| host.peer == peer) {
-                host.refused = Some(error.clone());
-            }
-        }
+        let access = self.network()?.clone();
+        let coverage = self.coverage(model).await?;
+        let wanted = Wanted {
+            model: model.id().to_string(),
+            max_tokens: max_tokens as u32,
+            size: model.config().hidden_size as u32,
+            patience: self.0.patience.clone(),
+        };
+        Path::over(Hosts::new(access, wanted, need(model, max_tokens), coverage), self.precision()).await
     }
 
     fn precision(&self) -> Precision {
@@ -377,6 +404,10 @@ impl ShardEngine {
         };
         Ok(Files { source, config, weights, id })
     }
+}
+
+fn need(model: &Model, tokens: usize) -> Need {
+    Need { tokens: tokens as u32, cache_bytes_per_token: model.config().cache_bytes_per_token() as u64 }
 }
 
 /// A model on a route, behind the trait that knowledge bases use.

@@ -104,6 +104,11 @@ impl Directory {
         addresses
     }
 
+    /// The last measured round trip to a peer.
+    pub(crate) fn round_trip(&self, peer: PeerId) -> Option<Duration> {
+        self.peers.get(&peer)?.rtt
+    }
+
     pub(crate) fn connected(&self) -> Vec<ConnectedPeer> {
         let peers = self.peers.iter().filter_map(|(peer, known)| {
             let mut addresses: Vec<_> = known.links.iter().map(|link| link.address.clone()).collect();

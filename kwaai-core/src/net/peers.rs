@@ -45,6 +45,11 @@ pub trait Peers: Send + Sync + 'static {
     /// `unreachable`, `timeout`, or `unsupported` when the peer does not serve the method.
     async fn call(&self, peer: PeerId, method: &str, body: Bytes, timeout: Duration) -> Result<Bytes>;
 
+    /// The last measured round trip to a connected peer; `None` until one is measured.
+    fn round_trip(&self, _peer: PeerId) -> Option<Duration> {
+        None
+    }
+
     /// Opens a raw stream, on which the peer has accepted `protocol` and this node as its caller.
     async fn open_stream(&self, peer: PeerId, protocol: &str, timeout: Duration) -> Result<PeerStream>;
 

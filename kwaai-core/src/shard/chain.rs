@@ -1,23 +1,27 @@
-//! The caller's side: which peers have which blocks, which of them to use, and how to run a step there.
+//! The caller's side: what peers say that they have, and how to run a step at one of them.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use libp2p::PeerId;
+use tokio::io::AsyncWriteExt;
 
+use super::plan::{Coverage, HostView};
 use super::serve::{INFO, read_info};
 use super::wire::{Frame, Hidden, PROTOCOL, Precision, SMALL_FRAME, SessionId, step_limit};
 use crate::net::{PeerStream, Peers};
 use crate::trust::{CredentialDigest, Outcome};
 use crate::{Error, ErrorCode, Result};
 
-/// Waiting for what a host says about itself, or grants.
+/// Waiting for what a host says about itself.
 const SHORT: Duration = Duration::from_secs(10);
-/// Waiting for one step.
-const STEP: Duration = Duration::from_secs(120);
+/// Waiting until a host was told that a session is over.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// A busy host that does not say when to ask again is asked after this long.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// Asking more providers than this for their blocks would be a flood.
 const MAX_PROVIDERS: usize = 64;
 
@@ -44,112 +48,72 @@ pub fn provider_key(model: &str) -> String {
     format!("shard/{model}")
 }
 
-/// A peer that provides a model, as seen from here.
-#[derive(Debug, Clone)]
-pub struct HostView {
-    /// The peer.
-    pub peer: PeerId,
-    /// The blocks it says it serves, ascending.
-    pub spans: Vec<Range<u32>>,
-    /// Why this node does not use it; `None` when it does.
-    pub refused: Option<Error>,
-}
-
-/// Which blocks of a model are up, and from whom.
-#[derive(Debug, Clone)]
-pub struct Coverage {
-    /// Number of blocks of the model.
-    pub blocks: u32,
-    /// Every provider, in the order of their PeerIds.
-    pub hosts: Vec<HostView>,
-}
-
-impl Coverage {
-    /// For each block, how many usable hosts have it.
-    pub fn counts(&self) -> Vec<u32> {
-        let has = |host: &HostView, block: u32| host.spans.iter().any(|span| span.contains(&block));
-        let usable = || self.hosts.iter().filter(|host| host.refused.is_none());
-        (0..self.blocks).map(|block| usable().filter(|host| has(host, block)).count() as u32).collect()
-    }
-
-    /// The runs of blocks that no usable host has.
-    pub fn gaps(&self) -> Vec<Range<u32>> {
-        let mut gaps: Vec<Range<u32>> = Vec::new();
-        for (block, count) in (0..).zip(self.counts()) {
-            match gaps.last_mut() {
-                _ if count > 0 => {}
-                Some(gap) if gap.end == block => gap.end = block + 1,
-                _ => gaps.push(block..block + 1),
-            }
-        }
-        gaps
-    }
-
-    /// A path over the usable hosts that runs every block exactly once, with the fewest hops; of equally good hosts the
-    /// one with the lowest PeerId.
-    ///
-    /// # Errors
-    /// `unreachable` with the blocks that nobody has as `gap`. When hosts have the first of them and all say no for one
-    /// reason, such as `permission_denied` there or `untrusted_peer` here, that reason is the code.
-    pub fn plan(&self) -> Result<Vec<(PeerId, Range<u32>)>> {
-        let mut path = Vec::new();
-        let mut position = 0;
-        while position < self.blocks {
-            // Going as far as possible at each hop gives the fewest hops.
-            let mut best: Option<(PeerId, u32)> = None;
-            for host in self.hosts.iter().filter(|host| host.refused.is_none()) {
-                for span in host.spans.iter().filter(|span| span.contains(&position)) {
-                    if best.is_none_or(|(_, end)| span.end > end) {
-                        best = Some((host.peer, span.end));
-                    }
-                }
-            }
-            let Some((peer, end)) = best else { return Err(self.gap()) };
-            path.push((peer, position..end));
-            position = end;
-        }
-        Ok(path)
-    }
-
-    fn gap(&self) -> Error {
-        let gaps: Vec<String> = self.gaps().iter().map(|gap| format!("{}..{}", gap.start, gap.end)).collect();
-        let gaps = gaps.join(", ");
-        let refused: Vec<String> = self
-            .hosts
-            .iter()
-            .filter_map(|host| host.refused.as_ref().map(|error| format!("{} ({})", host.peer, error.code())))
-            .collect();
-        let first = self.gaps().first().map_or(0, |gap| gap.start);
-        let mut reasons = self
-            .hosts
-            .iter()
-            .filter(|host| host.spans.iter().any(|span| span.contains(&first)))
-            .filter_map(|host| host.refused.as_ref());
-        let message = format!("no usable peer has the blocks {gaps} of {}", self.blocks);
-        let error = match reasons.next() {
-            Some(reason) if reasons.all(|other| other.code() == reason.code()) => {
-                let message = format!("{message}: {}", reason.message());
-                let error = Error::new(reason.code(), message).with_source(reason.clone());
-                reason
-                    .context()
-                    .get("remedy")
-                    .into_iter()
-                    .fold(error, |error, remedy| error.with_remedy(remedy.as_str()))
-            }
-            _ => Error::unreachable(message).with_remedy("connect to peers that serve them, or load the model whole"),
-        };
-        let error = error.with("gap", gaps);
-        if refused.is_empty() { error } else { error.with("refused_hosts", refused.join(", ")) }
-    }
-}
-
 pub(super) fn serves_nothing(peer: PeerId, model: &str) -> Error {
     Error::not_found("the peer serves no block of this model").with("peer", peer).with("model", model)
 }
 
-/// Asks every provider of a model what it serves, and the policy whether to use it.
-pub async fn coverage(peers: &dyn Peers, policy: &dyn HostPolicy, model: &str, blocks: u32) -> Result<Coverage> {
+/// How long a caller waits for its hosts, and how often it looks for others in the place of those that failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Patience {
+    /// For a host to grant a session, the dial included.
+    pub open: Duration,
+    /// A host that works on a step says so twice a second. One that is silent for this long has failed.
+    pub silence: Duration,
+    /// A step may take this many times as long as the longest one of its size before, and never less than `silence`.
+    pub factor: u32,
+    /// A step may take no longer than this, in particular the first one, to which nothing can be compared.
+    pub step: Duration,
+    /// So many hosts may fail in one generation; with the next failure it ends.
+    pub failures: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            open: Duration::from_secs(10),
+            silence: Duration::from_secs(2),
+            factor: 4,
+            step: Duration::from_secs(120),
+            failures: 8,
+        }
+    }
+}
+
+/// The longest steps so far, of one token and of more.
+#[derive(Debug, Clone, Copy, Default)]
+struct Paces {
+    single: Option<Duration>,
+    several: Option<(u32, Duration)>,
+}
+
+impl Paces {
+    fn learn(&mut self, tokens: u32, took: Duration) {
+        match (tokens, self.several) {
+            (1, _) => self.single = self.single.max(Some(took)),
+            // Per token, since steps have many sizes.
+            (_, Some((before, longest))) if longest / before >= took / tokens => {}
+            _ => self.several = Some((tokens, took)),
+        }
+    }
+
+    /// No step of so many tokens should take longer: more tokens take no more than as many times the time of fewer.
+    fn expected(&self, tokens: u32) -> Option<Duration> {
+        let scaled = |(known, took): (u32, Duration)| took * tokens.div_ceil(known).max(1);
+        let single = self.single.map(|took| scaled((1, took)));
+        [single, self.several.map(scaled)].into_iter().flatten().min()
+    }
+}
+
+/// Asks every provider of a model, but for those named, what it serves, and the policy whether to use it.
+pub(super) async fn coverage(
+    peers: &dyn Peers,
+    policy: &dyn HostPolicy,
+    model: &str,
+    blocks: u32,
+    not: &[PeerId],
+) -> Result<Coverage> {
     let mut providers = peers.providers(&provider_key(model)).await?;
+    providers.retain(|peer| !not.contains(peer));
     providers.truncate(MAX_PROVIDERS);
     providers.sort_by_key(|peer| peer.to_bytes());
     providers.dedup();
@@ -166,23 +130,46 @@ pub async fn coverage(peers: &dyn Peers, policy: &dyn HostPolicy, model: &str, b
             .map(|offer| offer.start..offer.end)
             .collect();
         spans.sort_by_key(|span| (span.start, span.end));
-        HostView { peer, spans, refused: usable.err().or(said.err()) }
+        let load = said.as_ref().ok().and_then(|said| said.load);
+        HostView {
+            refused: usable.err().or(said.err()),
+            round_trip_ms: peers.round_trip(peer).map(|way| way.as_secs_f64() * 1000.0),
+            block_ms: load.and_then(|load| load.block_ms),
+            waiting: load.map_or(0, |load| load.waiting),
+            room_bytes: load.map(|load| load.room_bytes),
+            ..HostView::new(peer, spans)
+        }
     };
     let hosts = futures::future::join_all(providers.into_iter().map(ask)).await;
     Ok(Coverage { blocks, hosts })
+}
+
+/// What a session is opened for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub model: String,
+    pub max_tokens: u32,
+    /// Length of one hidden state.
+    pub size: u32,
+    pub patience: Patience,
 }
 
 /// A session at a host.
 pub(super) struct RemoteHop {
     pub peer: PeerId,
     pub blocks: Range<u32>,
+    peers: Arc<dyn Peers>,
     stream: PeerStream,
     session: SessionId,
     precision: Precision,
     size: u32,
     max_step_tokens: u32,
+    patience: Patience,
+    paces: Paces,
     step: u64,
     position: u32,
+    /// Set while an exchange is under way, after which alone the stream stands between two frames.
+    amid: bool,
     failed: Option<ErrorCode>,
 }
 
@@ -197,21 +184,21 @@ pub(super) fn outcome_of(failure: ErrorCode) -> Option<Outcome> {
 }
 
 impl RemoteHop {
-    /// Opens a session for `blocks` and at most `max_tokens` tokens.
+    /// Opens a session for `blocks`.
     pub async fn open(
         peers: &Arc<dyn Peers>,
         peer: PeerId,
-        model: &str,
         blocks: Range<u32>,
-        max_tokens: u32,
-        size: u32,
+        wanted: &Wanted,
         precision: Precision,
     ) -> Result<RemoteHop> {
+        let Wanted { model, max_tokens, size, patience } = wanted;
         let opening = async {
-            let mut stream = peers.open_stream(peer, PROTOCOL, SHORT).await?;
-            Frame::Open { model: model.to_string(), blocks: blocks.clone(), max_tokens }.write(&mut stream).await?;
-            match Frame::read(&mut stream, SMALL_FRAME).await? {
-                Some(Frame::Opened { session, hidden, max_step_tokens }) if hidden == size && max_step_tokens > 0 => {
+            let mut stream = peers.open_stream(peer, PROTOCOL, patience.open).await?;
+            let open = Frame::Open { model: model.clone(), blocks: blocks.clone(), max_tokens: *max_tokens };
+            open.write(&mut stream).await?;
+            match Frame::read_unless_silent(&mut stream, SMALL_FRAME, patience.silence).await? {
+                Some(Frame::Opened { session, hidden, max_step_tokens }) if hidden == *size && max_step_tokens > 0 => {
                     Ok((stream, session, max_step_tokens))
                 }
                 Some(Frame::Opened { hidden, max_step_tokens, .. }) => Err(Error::conflict(format!(
@@ -220,18 +207,22 @@ impl RemoteHop {
                 other => Err(unexpected(other)),
             }
         };
-        let opened = within(SHORT, opening).await;
+        let opened = within(patience.open, opening).await;
         let (stream, session, max_step_tokens) = opened.map_err(|error| named(error, peer, &blocks))?;
         Ok(RemoteHop {
             peer,
             blocks,
+            peers: peers.clone(),
             stream,
             session,
             precision,
-            size,
+            size: *size,
             max_step_tokens,
+            patience: patience.clone(),
+            paces: Paces::default(),
             step: 0,
             position: 0,
+            amid: false,
             failed: None,
         })
     }
@@ -249,63 +240,111 @@ impl RemoteHop {
         self.max_step_tokens
     }
 
-    /// Sends states and waits for those after the last block of the hop.
+    /// How long the next step may take.
+    fn limit(&self, tokens: u32) -> Duration {
+        let expected = self.paces.expected(tokens).map(|expected| expected.saturating_mul(self.patience.factor));
+        expected.map_or(self.patience.step, |limit| limit.clamp(self.patience.silence, self.patience.step))
+    }
+
+    /// Takes an answer for wrong that its form did not show to be.
+    pub fn distrust(&mut self, error: &Error) {
+        self.failed = Some(error.code());
+    }
+
+    /// Sends states and waits for those after the last block of the hop. A host that is busy just now is asked again, while
+    /// there is time.
     pub async fn step(&mut self, hidden: Hidden) -> Result<Hidden> {
         let tokens = hidden.tokens;
-        let (step, position) = (self.step + 1, self.position + tokens);
+        let start = Instant::now();
+        let limit = self.limit(tokens);
         let request = Frame::Step {
             session: self.session,
-            step,
+            epoch: 0,
+            step: self.step + 1,
             position: self.position,
             blocks: self.blocks.clone(),
-            precision: self.precision,
+            deadline_ms: limit.as_millis().try_into().unwrap_or(u32::MAX),
+            precision: hidden.precision(self.precision),
             hidden,
         };
-        let limit = step_limit(tokens, self.size);
-        let answer = within(STEP, async {
-            request.write(&mut self.stream).await?;
-            Frame::read(&mut self.stream, limit).await
-        });
-        let output = match answer.await {
-            Ok(Some(Frame::Output { session, step: answered, position: stands, hidden, .. }))
-                if (session, answered, stands) == (self.session, step, position)
-                    && (hidden.tokens, hidden.size) == (tokens, self.size) =>
-            {
-                Ok(hidden)
+        self.amid = true;
+        let answered = within(limit, async {
+            loop {
+                match self.exchange(&request, tokens).await {
+                    Err(error) if error.code() == ErrorCode::Busy => tokio::time::sleep(retry_after(&error)).await,
+                    answered => return answered,
+                }
             }
-            Ok(other) => Err(unexpected(other)),
-            Err(error) => Err(error),
-        };
-        let output = output.map_err(|error| {
+        });
+        let answered = answered.await;
+        let output = answered.map_err(|error| {
             self.failed = Some(error.code());
             named(error, self.peer, &self.blocks)
         })?;
-        (self.step, self.position) = (step, position);
+        self.amid = false;
+        self.paces.learn(tokens, start.elapsed());
+        (self.step, self.position) = (self.step + 1, self.position + tokens);
         Ok(output)
     }
 
-    /// Tells the host that the session is over; a host that cannot be told lets it expire.
+    async fn exchange(&mut self, request: &Frame, tokens: u32) -> Result<Hidden> {
+        let (step, position) = (self.step + 1, self.position + tokens);
+        let limit = step_limit(tokens, self.size);
+        request.write_unless_stuck(&mut self.stream, self.patience.silence).await?;
+        loop {
+            match Frame::read_unless_silent(&mut self.stream, limit, self.patience.silence).await? {
+                Some(Frame::Working { session, step: on }) if (session, on) == (self.session, step) => {}
+                Some(Frame::Output { session, step: answered, position: stands, hidden, .. })
+                    if (session, answered, stands) == (self.session, step, position)
+                        && (hidden.tokens, hidden.size) == (tokens, self.size) =>
+                {
+                    return Ok(hidden);
+                }
+                other => return Err(unexpected(other)),
+            }
+        }
+    }
+
+    /// Tells the host that the session is over, on a new stream where the old one broke or stands within a frame. A host that
+    /// cannot be told lets the session expire.
     pub async fn close(mut self) {
         let closing = Frame::Close { session: self.session };
-        if let Err(error) = within(Duration::from_secs(1), closing.write(&mut self.stream)).await {
+        let told = within(FAREWELL, async {
+            if self.amid || self.failed.is_some() || closing.write(&mut self.stream).await.is_err() {
+                self.stream = self.peers.open_stream(self.peer, PROTOCOL, FAREWELL).await?;
+                closing.write(&mut self.stream).await?;
+            }
+            // An ended stream is read to its end, where one that is only dropped may be forgotten with what is on it.
+            self.stream.shutdown().await.map_err(|error| Error::unreachable("the stream broke").with_source(error))
+        });
+        if let Err(error) = told.await {
             tracing::debug!(code = %error.code(), "a session is left to expire");
         }
     }
 }
 
+/// When to ask a busy host again.
+pub(super) fn retry_after(busy: &Error) -> Duration {
+    let millis = busy.context().get("retry_after_ms").and_then(|millis| millis.parse().ok());
+    millis.map_or(ASK_AGAIN, Duration::from_millis)
+}
+
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result,
-        Err(_) => Err(Error::timeout(format!("no answer within {} s", limit.as_secs()))),
+        Err(_) => Err(Error::timeout(format!("no answer within {} ms", limit.as_millis()))),
     }
 }
 
 /// What a host sent in place of what it should have sent.
 fn unexpected(frame: Option<Frame>) -> Error {
     match frame {
-        Some(Frame::Refused { code, position, message }) => {
-            let error = Error::new(code, format!("the host refuses: {message}"));
-            position.map_or(error.clone(), |position| error.with("host_position", position))
+        Some(Frame::Refused { code, position, retry_after_ms, message }) => {
+            let mut error = Error::new(code, format!("the host refuses: {message}"));
+            if let Some(position) = position {
+                error = error.with("host_position", position);
+            }
+            retry_after_ms.map_or(error.clone(), |millis| error.with("retry_after_ms", millis))
         }
         Some(_) => Error::new(ErrorCode::CorruptData, "the host answers something that was not asked"),
         None => Error::unreachable("the host ended the stream"),
@@ -319,50 +358,25 @@ fn named(error: Error, peer: PeerId, blocks: &Range<u32>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Keypair;
 
-    /// The seed of its identity, its spans, and whether it may be used.
-    type Seen = (u8, &'static [(u32, u32)], bool);
-
-    fn seen(hosts: &[Seen]) -> Coverage {
-        let mut hosts: Vec<HostView> = hosts
-            .iter()
-            .map(|(seed, spans, usable)| HostView {
-                peer: Keypair::from_seed([*seed; 32]).peer_id(),
-                spans: spans.iter().map(|(start, end)| *start..*end).collect(),
-                refused: (!usable).then(|| Error::untrusted_peer("low")),
-            })
-            .collect();
-        hosts.sort_by_key(|host| host.peer.to_bytes());
-        Coverage { blocks: 8, hosts }
-    }
+    const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn overlapping_spans_run_each_block_once_with_the_fewest_hops() {
-        let coverage = seen(&[(1, &[(0, 5)], true), (2, &[(2, 8)], true), (3, &[(5, 8)], true), (4, &[(0, 2)], true)]);
-        let path: Vec<Range<u32>> = coverage.plan().unwrap().into_iter().map(|(_, blocks)| blocks).collect();
-        assert_eq!(path, [0..5, 5..8]);
-        assert_eq!(coverage.counts(), [2, 2, 2, 2, 2, 2, 2, 2]);
-    }
-
-    #[test]
-    fn a_gap_is_named_and_so_are_the_hosts_that_were_not_used() {
-        let coverage = seen(&[(1, &[(0, 3)], true), (2, &[(3, 5), (4, 6)], false), (3, &[(7, 8)], true)]);
-        let error = coverage.plan().unwrap_err();
+    fn a_step_is_expected_to_take_no_longer_than_others_have_per_token() {
+        let mut paces = Paces::default();
+        assert_eq!(paces.expected(1), None);
+        paces.learn(128, 640 * MS);
         assert_eq!(
-            error.code(),
-            ErrorCode::UntrustedPeer,
-            "the only host of the first missing block was refused for this"
+            (paces.expected(1), paces.expected(128), paces.expected(200)),
+            (Some(640 * MS), Some(640 * MS), Some(1280 * MS))
         );
-        assert_eq!(error.context()["gap"], "3..7");
-        assert!(error.context()["refused_hosts"].contains("untrusted_peer"));
-    }
-
-    #[test]
-    fn the_same_hosts_give_the_same_path() {
-        let hosts: [Seen; 4] = [(1, &[(0, 8)], true), (2, &[(0, 8)], true), (3, &[(0, 8)], true), (4, &[(0, 8)], true)];
-        let mut turned = hosts;
-        turned.reverse();
-        assert_eq!(seen(&hosts).plan().unwrap(), seen(&turned).plan().unwrap());
+        paces.learn(1, 20 * MS);
+        paces.learn(1, 10 * MS);
+        assert_eq!(
+            (paces.expected(1), paces.expected(4), paces.expected(128)),
+            (Some(20 * MS), Some(80 * MS), Some(640 * MS))
+        );
+        paces.learn(2, 60 * MS);
+        assert_eq!(paces.expected(128), Some(128 * 20 * MS), "the slowest step of several tokens counts");
     }
 }

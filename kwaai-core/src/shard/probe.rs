@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::SpanCache;
-use super::chain::RemoteHop;
+use super::chain::{RemoteHop, Wanted};
 use super::generate::blocking;
 use super::llama::Span;
 use super::model::Model;
@@ -55,7 +55,8 @@ impl ShardEngine {
         });
         let mut cache = own.is_some().then(|| SpanCache::new(range.len(), tokens as usize));
         let size = config.hidden_size as u32;
-        let mut hop = RemoteHop::open(peers, peer, id, blocks.clone(), tokens, size, precision).await?;
+        let wanted = Wanted { model: id.to_string(), max_tokens: tokens, size, patience: self.0.patience.clone() };
+        let mut hop = RemoteHop::open(peers, peer, blocks.clone(), &wanted, precision).await?;
         let (mut seconds, mut correct) = (0.0, own.as_ref().map(|_| true));
         for place in 0..tokens {
             let hidden = model.embed(&[token(seed, place, config.vocab_size)])?;

@@ -1,21 +1,24 @@
 //! The host side: blocks that this node computes for others.
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::chain::HostPolicy;
+use super::generate::blocking;
 use super::llama::Span;
 use super::session::{ServeLimits, Sessions, Step};
-use super::wire::{Frame, SessionId, step_limit};
+use super::wire::{BEAT, Frame, SessionId, step_limit};
 use crate::clock::Clock;
 use crate::net::{PeerStream, StreamHandler, UnaryHandler};
 use crate::trust::{CredentialDigest, MAX_ANNOUNCED};
@@ -27,6 +30,10 @@ const INFO_VERSION: u32 = 1;
 const MAX_INFO: usize = 64 * 1024;
 /// Frames that wait on a stream while one is computed.
 const QUEUE: usize = 2;
+/// How much the latest step counts in the pace that a host announces.
+const LATEST_SHARE: f64 = 0.2;
+const SOONEST_MS: u32 = 50;
+const LATEST_MS: u32 = 5000;
 
 /// A span as a host offers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,13 +46,28 @@ pub struct Offer {
     pub end: u32,
 }
 
+/// How busy a host says it is. A caller believes it for the choice of a path alone.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Load {
+    /// Milliseconds that one block took for one token lately; `None` before the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_ms: Option<f64>,
+    /// Steps that wait while others are computed.
+    pub waiting: u32,
+    /// Bytes that are left for keys and values.
+    pub room_bytes: u64,
+}
+
 /// What a host says about itself to anybody who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Announcement {
     /// What it serves.
     pub offers: Vec<Offer>,
     /// The digests of credentials about it, at most [`MAX_ANNOUNCED`]. They count for nothing until fetched and verified.
     pub credentials: Vec<CredentialDigest>,
+    /// How busy it is, if it says so.
+    pub load: Option<Load>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +76,8 @@ struct Info {
     spans: Vec<Offer>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     credentials: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    load: Option<Load>,
 }
 
 /// Reads the answer to [`INFO`]. What is no digest among its credentials is passed over: it decides nothing.
@@ -70,7 +94,11 @@ pub fn read_info(body: &[u8]) -> Result<Announcement> {
         return Err(Error::unsupported(format!("the peer answers {INFO} in version {}", info.version)));
     }
     let credentials = info.credentials.iter().take(MAX_ANNOUNCED).filter_map(|text| text.parse().ok()).collect();
-    Ok(Announcement { offers: info.spans, credentials })
+    let load = info.load;
+    if load.and_then(|load| load.block_ms).is_some_and(|ms| !ms.is_finite() || ms < 0.0) {
+        return Err(Error::corrupt_data(format!("{INFO} was answered with a time that cannot be")));
+    }
+    Ok(Announcement { offers: info.spans, credentials, load })
 }
 
 /// A span that is being served.
@@ -86,7 +114,12 @@ pub(super) struct ServedSpan {
 pub(super) struct Host {
     spans: RwLock<Vec<Arc<ServedSpan>>>,
     sessions: Sessions,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    waiting: AtomicU32,
+    /// Tokens times blocks.
+    computed: AtomicU64,
+    /// What one block takes for one token lately, in milliseconds.
+    block_ms: Mutex<Option<f64>>,
     sweeper: RwLock<Option<AbortOnDropHandle<()>>>,
     /// Knows what credentials this node shows; an engine without a network shows none.
     policy: Option<Arc<dyn HostPolicy>>,
@@ -95,8 +128,16 @@ pub(super) struct Host {
 impl Host {
     pub fn new(limits: ServeLimits, clock: Arc<dyn Clock>, policy: Option<Arc<dyn HostPolicy>>) -> Arc<Host> {
         let permits = Semaphore::new(limits.parallel_steps.clamp(1, Semaphore::MAX_PERMITS));
-        let sessions = Sessions::new(limits, clock);
-        Arc::new(Host { spans: RwLock::default(), sessions, permits, sweeper: RwLock::default(), policy })
+        Arc::new(Host {
+            spans: RwLock::default(),
+            sessions: Sessions::new(limits, clock),
+            permits: Arc::new(permits),
+            waiting: AtomicU32::new(0),
+            computed: AtomicU64::new(0),
+            block_ms: Mutex::default(),
+            sweeper: RwLock::default(),
+            policy,
+        })
     }
 
     /// Adds a span, and starts looking for idle sessions.
@@ -131,6 +172,39 @@ impl Host {
         self.sessions.sweep()
     }
 
+    /// Tokens times blocks, of all steps so far.
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
+    }
+
+    fn load(&self) -> Load {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        Load { block_ms: *self.pace(), waiting, room_bytes: self.sessions.room() as u64 }
+    }
+
+    fn pace(&self) -> std::sync::MutexGuard<'_, Option<f64>> {
+        self.block_ms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a step that was computed. The pace is that of single tokens: a prompt's tokens share the reading of the weights.
+    fn learn(&self, tokens: u32, blocks: u32, took: Duration) {
+        self.computed.fetch_add(u64::from(tokens) * u64::from(blocks), Ordering::Relaxed);
+        if tokens == 1 && blocks > 0 {
+            let ms = took.as_secs_f64() * 1000.0 / f64::from(blocks);
+            let mut pace = self.pace();
+            *pace = Some(pace.map_or(ms, |before| before + (ms - before) * LATEST_SHARE));
+        }
+    }
+
+    /// A refusal with the time in which the steps that wait will have been computed, as far as their pace is known.
+    fn busy(&self) -> Error {
+        let waiting = f64::from(self.waiting.load(Ordering::Relaxed));
+        let blocks = self.served().iter().map(|span| span.offer.end - span.offer.start).max().unwrap_or_default();
+        let ms = waiting * f64::from(blocks) * self.pace().unwrap_or_default();
+        Error::busy("this host computes for others just now")
+            .with("retry_after_ms", (ms as u32).clamp(SOONEST_MS, LATEST_MS))
+    }
+
     fn served(&self) -> Vec<Arc<ServedSpan>> {
         self.spans.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -138,12 +212,21 @@ impl Host {
     async fn answer(&self, caller: PeerId, frame: Frame, cancel: &CancellationToken) -> Result<Frame> {
         match frame {
             Frame::Open { model, blocks, max_tokens } => self.open(caller, &model, blocks, max_tokens),
-            Frame::Step { session, step, position, blocks, precision, hidden } => {
-                self.step(caller, session, Step { step, position, blocks, precision, hidden }, cancel).await
+            Frame::Step { session, epoch, step, position, blocks, deadline_ms, precision, hidden } => {
+                let step = Step { epoch, step, position, blocks, precision, hidden };
+                let deadline = Instant::now() + Duration::from_millis(deadline_ms.into());
+                self.step(caller, session, step, deadline, cancel).await
             }
-            Frame::Close { .. } | Frame::Opened { .. } | Frame::Output { .. } | Frame::Refused { .. } => {
-                Err(Error::invalid_argument("frames of this kind are not answered"))
+            Frame::Truncate { session, epoch, position } => {
+                let session = self.sessions.get(caller, session)?;
+                blocking(move || session.truncate(epoch, position)).await?
             }
+            Frame::Close { .. }
+            | Frame::Opened { .. }
+            | Frame::Output { .. }
+            | Frame::Truncated { .. }
+            | Frame::Working { .. }
+            | Frame::Refused { .. } => Err(Error::invalid_argument("frames of this kind are not answered")),
         }
     }
 
@@ -164,7 +247,16 @@ impl Host {
         })
     }
 
-    async fn step(&self, caller: PeerId, id: SessionId, step: Step, cancel: &CancellationToken) -> Result<Frame> {
+    /// Computes a step until its deadline. A thread that is still busy with it then stops at the next block, and leaves the
+    /// session as it was.
+    async fn step(
+        &self,
+        caller: PeerId,
+        id: SessionId,
+        step: Step,
+        deadline: Instant,
+        cancel: &CancellationToken,
+    ) -> Result<Frame> {
         let session = self.sessions.get(caller, id)?;
         let hidden = self.served().iter().find(|span| session.runs_on(&span.span)).map(|span| span.hidden);
         if hidden != Some(step.hidden.size) || step.hidden.tokens > self.sessions.limits().step_tokens {
@@ -173,11 +265,65 @@ impl Host {
                 step.hidden.tokens, step.hidden.size
             )));
         }
-        let permit = self.permits.acquire().await.map_err(|_| Error::closed("this host has shut down"))?;
-        let cancel = cancel.clone();
-        let result = tokio::task::spawn_blocking(move || session.run(step, &cancel)).await;
-        drop(permit);
-        result.map_err(|error| Error::internal("a step ended unexpectedly").with_source(error))?
+        let permit = self.permit(deadline).await?;
+        let (tokens, blocks) = (step.hidden.tokens, step.blocks.len() as u32);
+        let stop = cancel.child_token();
+        let _stop_in_any_case = stop.clone().drop_guard();
+        let running = blocking(move || {
+            // Held by the thread: it counts for as long as it computes, whoever has stopped waiting for it.
+            let _permit = permit;
+            session.run(step, &stop)
+        });
+        let ran = timeout_at(deadline, running).await;
+        let ran = ran.map_err(|_| Error::timeout("the step took longer than its caller waits"))???;
+        if let Some(took) = ran.computed {
+            self.learn(tokens, blocks, took);
+        }
+        Ok(ran.output)
+    }
+
+    /// Waits for its turn to compute.
+    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+        let closed = |_| Error::closed("this host has shut down");
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = Waiting::begin(&self.waiting, self.sessions.limits().waiting_steps).ok_or_else(|| self.busy())?;
+        match timeout_at(deadline, self.permits.clone().acquire_owned()).await {
+            Ok(permit) => permit.map_err(closed),
+            Err(_) => Err(self.busy()),
+        }
+    }
+}
+
+/// The sessions that were opened on a stream. Of one that has read nothing when the stream ends, the caller may not even have
+/// heard; a caller that comes back with another stream has one that it has used.
+struct Opened<'a> {
+    sessions: &'a Sessions,
+    caller: PeerId,
+    ids: Vec<SessionId>,
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.sessions.close_unread(self.caller, &self.ids);
+    }
+}
+
+/// A place among the steps that wait.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl Waiting<'_> {
+    fn begin(waiting: &AtomicU32, limit: usize) -> Option<Waiting<'_>> {
+        let place = Waiting(waiting);
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        ((before as usize) < limit).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -188,7 +334,7 @@ impl UnaryHandler for Host {
             Some(policy) => policy.announced().await.iter().map(CredentialDigest::to_string).collect(),
             None => Vec::new(),
         };
-        serde_json::to_vec(&Info { version: INFO_VERSION, spans: self.offers(), credentials })
+        serde_json::to_vec(&Info { version: INFO_VERSION, spans: self.offers(), credentials, load: Some(self.load()) })
             .map(Bytes::from)
             .map_err(|error| Error::internal("the offers could not be written").with_source(error))
     }
@@ -200,6 +346,7 @@ impl StreamHandler for Host {
         // Dropped with this future: whatever still computes for the stream stops at the next block.
         let cancel = CancellationToken::new();
         let _cancel_when_dropped = cancel.clone().drop_guard();
+        let mut opened = Opened { sessions: &self.sessions, caller, ids: Vec::new() };
         let (mut input, mut output) = tokio::io::split(stream);
         let (queue, mut frames) = mpsc::channel(QUEUE);
         let idle = self.sessions.limits().idle;
@@ -218,10 +365,29 @@ impl StreamHandler for Host {
         };
         let worker = async {
             while let Ok(Some(frame)) = timeout(idle, frames.recv()).await {
-                let reply = self.answer(caller, frame, &cancel).await.unwrap_or_else(|error| Frame::refusal(&error));
+                let working = match frame {
+                    Frame::Step { session, step, .. } => Some(Frame::Working { session, step }),
+                    _ => None,
+                };
+                let answer = self.answer(caller, frame, &cancel);
+                tokio::pin!(answer);
+                let mut beats = interval_at(Instant::now() + BEAT, BEAT);
+                beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let reply = loop {
+                    tokio::select! {
+                        reply = &mut answer => break reply.unwrap_or_else(|error| Frame::refusal(&error)),
+                        _ = beats.tick() => {
+                            if let Some(working) = &working {
+                                working.write_unless_stuck(&mut output, idle).await?;
+                            }
+                        }
+                    }
+                };
+                if let Frame::Opened { session, .. } = reply {
+                    opened.ids.push(session);
+                }
                 // A caller that sends but never reads would hold its answers here for ever.
-                let written = timeout(idle, reply.write(&mut output)).await;
-                written.map_err(|_| Error::timeout("the caller does not read its answers"))??;
+                reply.write_unless_stuck(&mut output, idle).await?;
             }
             Ok(())
         };
@@ -254,9 +420,14 @@ mod tests {
         let spans = r#""version":1,"spans":[{"model":"m","start":0,"end":2}]"#;
         let offers = vec![Offer { model: "m".into(), start: 0, end: 2 }];
         let read = |text: String| read_info(text.as_bytes()).unwrap();
-        assert_eq!(read(format!("{{{spans}}}")), Announcement { offers: offers.clone(), credentials: Vec::new() });
+        let plain = Announcement { offers: offers.clone(), credentials: Vec::new(), load: None };
+        assert_eq!(read(format!("{{{spans}}}")), plain);
         let with = read(format!(r#"{{{spans},"credentials":["nonsense","{digest}"]}}"#));
-        assert_eq!(with, Announcement { offers, credentials: vec![digest.parse().unwrap()] });
+        assert_eq!(with, Announcement { offers, credentials: vec![digest.parse().unwrap()], load: None });
+        let load = Load { block_ms: Some(1.5), waiting: 2, room_bytes: 300 };
+        let busy = read(format!(r#"{{{spans},"load":{{"block_ms":1.5,"waiting":2,"room_bytes":300,"later":1}}}}"#));
+        assert_eq!(busy.load, Some(load));
+        assert!(read_info(format!(r#"{{{spans},"load":{{"block_ms":-1}}}}"#).as_bytes()).is_err());
         let many = vec![digest; MAX_ANNOUNCED + 1];
         let many = read(format!(r#"{{{spans},"credentials":{}}}"#, serde_json::to_string(&many).unwrap()));
         assert_eq!(many.credentials.len(), MAX_ANNOUNCED);
@@ -267,12 +438,17 @@ mod tests {
     #[test]
     fn the_bytes_of_an_announcement_are_fixed() {
         let offer = Offer { model: "m".into(), start: 0, end: 2 };
-        let info = |credentials| Info { version: INFO_VERSION, spans: vec![offer.clone()], credentials };
+        let info = |credentials| Info { version: INFO_VERSION, spans: vec![offer.clone()], credentials, load: None };
         let text = |info: Info| serde_json::to_string(&info).unwrap();
         assert_eq!(text(info(Vec::new())), r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}]}"#);
         assert_eq!(
             text(info(vec!["urn:kwaai:vc:ab".into()])),
             r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],"credentials":["urn:kwaai:vc:ab"]}"#
+        );
+        let load = Some(Load { block_ms: Some(1.5), waiting: 2, room_bytes: 300 });
+        assert_eq!(
+            text(Info { load, ..info(Vec::new()) }),
+            r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],"load":{"block_ms":1.5,"waiting":2,"room_bytes":300}}"#
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use jiff::Timestamp;
@@ -31,6 +31,8 @@ pub struct ServeLimits {
     pub idle: Duration,
     /// Steps computed at the same time; others wait.
     pub parallel_steps: usize,
+    /// Steps that wait at the same time; a caller with another one is told when to ask again.
+    pub waiting_steps: usize,
 }
 
 impl Default for ServeLimits {
@@ -42,13 +44,21 @@ impl Default for ServeLimits {
             step_tokens: 512,
             idle: Duration::from_secs(120),
             parallel_steps: 2,
+            waiting_steps: 64,
         }
     }
 }
 
+/// Asking again sooner than this would only be traffic.
+const SOONEST_MS: i128 = 100;
+/// A session may be closed at any moment, so that nobody is told to wait for longer.
+const LATEST_MS: i128 = 5000;
+
 /// A step as it arrives.
 #[derive(Debug)]
 pub struct Step {
+    /// How often the caller believes the session was taken back.
+    pub epoch: u32,
     /// Its number, from 1.
     pub step: u64,
     /// How many tokens the caller believes the session has read.
@@ -59,6 +69,14 @@ pub struct Step {
     pub precision: Precision,
     /// The states before the first block.
     pub hidden: Hidden,
+}
+
+/// A step that was answered.
+pub struct Ran {
+    /// The answer.
+    pub output: Frame,
+    /// How long the blocks took; `None` when the answer was remembered.
+    pub computed: Option<Duration>,
 }
 
 /// One session.
@@ -73,11 +91,13 @@ pub struct Session {
 
 struct State {
     cache: SpanCache,
+    epoch: u32,
+    /// The highest step answered.
+    step: u64,
     last: Option<Answered>,
 }
 
 struct Answered {
-    step: u64,
     position: u32,
     output: Frame,
 }
@@ -96,8 +116,8 @@ impl Session {
     /// Runs a step, or answers a repeated one from memory. Blocks the thread while it computes, until `cancel` comes.
     ///
     /// # Errors
-    /// `conflict` with `host_position` for a wrong position or step number; the session stays as it was.
-    pub fn run(&self, step: Step, cancel: &CancellationToken) -> Result<Frame> {
+    /// `conflict` with `host_position` for a wrong epoch, position or step number; the session stays as it was.
+    pub fn run(&self, step: Step, cancel: &CancellationToken) -> Result<Ran> {
         // Two streams of one caller may meet here; the later one waits, on a thread that is made for waiting.
         let mut state = self.state.blocking_lock();
         let position = state.cache.length() as u32;
@@ -108,13 +128,16 @@ impl Session {
                 self.blocks, step.blocks
             )));
         }
-        if let Some(last) = &state.last {
-            if step.step == last.step && step.position == last.position {
-                return Ok(last.output.clone());
-            }
-            if step.step <= last.step {
-                return Err(conflict(format!("step {} came after step {}", step.step, last.step)));
-            }
+        if step.epoch != state.epoch {
+            return Err(conflict(format!("a step of epoch {} came in epoch {}", step.epoch, state.epoch)));
+        }
+        if step.step <= state.step {
+            return match &state.last {
+                Some(last) if step.step == state.step && step.position == last.position => {
+                    Ok(Ran { output: last.output.clone(), computed: None })
+                }
+                _ => Err(conflict(format!("step {} came after step {}", step.step, state.step))),
+            };
         }
         if step.position != position {
             return Err(conflict(format!("the session stands at position {position}, not {}", step.position)));
@@ -123,18 +146,45 @@ impl Session {
             position.checked_add(step.hidden.tokens).filter(|next| *next <= self.max_tokens).ok_or_else(|| {
                 Error::resource_exhausted(format!("the session was opened for {} tokens", self.max_tokens))
             })?;
+        if cancel.is_cancelled() {
+            return Err(Error::cancelled("the step was cancelled"));
+        }
         let (tokens, size) = (step.hidden.tokens, step.hidden.size);
         let range = self.blocks.start as usize..self.blocks.end as usize;
+        let start = Instant::now();
         let values = compute(&self.span, range, step.hidden, &mut state.cache, cancel)?;
-        let output = Frame::Output {
-            session: self.id,
-            step: step.step,
-            position: next,
-            precision: step.precision,
-            hidden: Hidden { tokens, size, values },
-        };
-        state.last = Some(Answered { step: step.step, position, output: output.clone() });
-        Ok(output)
+        let computed = Some(start.elapsed());
+        let hidden = Hidden { tokens, size, values };
+        let precision = hidden.precision(step.precision);
+        let output = Frame::Output { session: self.id, step: step.step, position: next, precision, hidden };
+        state.step = step.step;
+        state.last = Some(Answered { position, output: output.clone() });
+        Ok(Ran { output, computed })
+    }
+
+    /// Takes the session back to an earlier position, with which `epoch` begins, or answers a repeated request from memory.
+    /// Steps of earlier epochs that are still on their way are refused from then on. Blocks the thread while a step is
+    /// computed.
+    ///
+    /// # Errors
+    /// `conflict` with `host_position` for an epoch that is not the next one, or a position that the session has not reached;
+    /// the session stays as it was.
+    pub fn truncate(&self, epoch: u32, position: u32) -> Result<Frame> {
+        let mut state = self.state.blocking_lock();
+        let stands = state.cache.length() as u32;
+        let repeated = epoch == state.epoch && epoch > 0 && position == stands && state.last.is_none();
+        if !repeated {
+            if Some(epoch) != state.epoch.checked_add(1) || position > stands {
+                return Err(Error::conflict(format!(
+                    "the session stands at position {stands} in epoch {}; it cannot go to {position} in epoch {epoch}",
+                    state.epoch
+                ))
+                .with("host_position", stands));
+            }
+            state.cache.truncate(position as usize);
+            (state.epoch, state.last) = (epoch, None);
+        }
+        Ok(Frame::Truncated { session: self.id, epoch, position })
     }
 }
 
@@ -188,7 +238,8 @@ impl Sessions {
     /// Opens a session for a caller and reserves its memory.
     ///
     /// # Errors
-    /// `resource_exhausted` when a limit is reached, `invalid_argument` for no blocks or no tokens.
+    /// `busy` with `retry_after_ms` while others hold the room, `resource_exhausted` for more than a session may have,
+    /// `invalid_argument` for no blocks or no tokens.
     pub fn open(
         &self,
         caller: PeerId,
@@ -215,11 +266,13 @@ impl Sessions {
         let held: usize = open.values().map(|entry| entry.session.reserved).sum();
         let own = open.keys().filter(|(peer, _)| *peer == caller).count();
         if open.len() >= self.limits.sessions || own >= self.limits.sessions_per_caller {
-            return Err(Error::resource_exhausted("this host has no room for another session")
+            return Err(self
+                .busy(&open, "this host has no room for another session")
                 .with_remedy("close a session, or try again later"));
         }
         if held.saturating_add(reserved) > self.limits.cache_bytes {
-            return Err(Error::resource_exhausted("this host's memory for sessions is taken")
+            return Err(self
+                .busy(&open, "this host's memory for sessions is taken")
                 .with_remedy("ask for fewer tokens, or try again later"));
         }
         let cache = SpanCache::new(blocks.len(), max_tokens as usize);
@@ -229,10 +282,25 @@ impl Sessions {
             blocks,
             max_tokens,
             reserved,
-            state: tokio::sync::Mutex::new(State { cache, last: None }),
+            state: tokio::sync::Mutex::new(State { cache, epoch: 0, step: 0, last: None }),
         });
         open.insert((caller, session.id), Entry { session: session.clone(), used: self.clock.now() });
         Ok(session)
+    }
+
+    /// How many bytes are left for keys and values.
+    pub fn room(&self) -> usize {
+        let mut open = self.lock();
+        self.expire(&mut open);
+        self.limits.cache_bytes.saturating_sub(open.values().map(|entry| entry.session.reserved).sum())
+    }
+
+    /// A refusal with the time after which a session would have expired, unless it is used or closed before.
+    fn busy(&self, open: &BTreeMap<(PeerId, SessionId), Entry>, what: &str) -> Error {
+        let now = self.clock.now();
+        let left = |entry: &Entry| (idle(&self.limits) - now.duration_since(entry.used)).as_millis().max(0);
+        let soonest = open.values().map(left).min().unwrap_or(0);
+        Error::busy(what).with("retry_after_ms", soonest.clamp(SOONEST_MS, LATEST_MS))
     }
 
     /// A caller's own session. Another caller's is answered like one that does not exist.
@@ -249,6 +317,17 @@ impl Sessions {
     /// Closes a caller's own session.
     pub fn close(&self, caller: PeerId, id: SessionId) {
         self.lock().remove(&(caller, id));
+    }
+
+    /// Closes those of a caller's sessions that have never read anything.
+    pub fn close_unread(&self, caller: PeerId, ids: &[SessionId]) {
+        let mut open = self.lock();
+        let unread = |entry: &Entry| entry.session.state.try_lock().is_ok_and(|state| state.step == 0);
+        for id in ids {
+            if open.get(&(caller, *id)).is_some_and(unread) {
+                open.remove(&(caller, *id));
+            }
+        }
     }
 
     /// Closes every session on a span.

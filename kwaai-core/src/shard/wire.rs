@@ -1,13 +1,16 @@
 //! The frames of `/kwaainet/shard/1.0.0`, the protocol by which a caller runs blocks at a host.
 //!
 //! A frame is its length (u32, little-endian, not counting itself), a kind (u8) and a body. Numbers are little-endian,
-//! texts are a u16 length and UTF-8. The caller opens a session for a range of blocks; each step carries session, step
+//! texts are a u16 length and UTF-8. The caller opens a session for a range of blocks; each step carries session, epoch, step
 //! number, position, block range and hidden states, and is answered by the hidden states after the last block of the
-//! range. Every length is checked before anything of that length is allocated, and hidden states must be finite.
+//! range. A host that computes for long says so every [`BEAT`], so that silence means that it is gone. Every length is checked
+//! before anything of that length is allocated, and hidden states must be finite.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::{Error, ErrorCode, Result};
 
@@ -17,12 +20,16 @@ pub const PROTOCOL: &str = "/kwaainet/shard/1.0.0";
 pub const SMALL_FRAME: usize = 4096;
 /// More than this is never accepted: 1024 tokens of a hidden size of 65536 in f32.
 pub const LARGEST_FRAME: usize = 1024 * 65536 * 4 + SMALL_FRAME;
+/// How often a host says that it still works on a step.
+pub const BEAT: Duration = Duration::from_millis(500);
 const MAX_MODEL_ID: usize = 256;
 const MAX_MESSAGE: usize = 1024;
 const MAX_TOKENS: u32 = 1024;
 const MAX_HIDDEN: u32 = 65536;
-/// What `position` holds in a refusal that is not about a position.
-const NO_POSITION: u32 = u32::MAX;
+/// What stands for a number that a refusal does not have.
+const NONE: u32 = u32::MAX;
+/// Bytes that are written at once, so that a reader who takes them slowly is told from one who takes none.
+const PIECE: usize = 64 * 1024;
 
 /// The name of a session: random, chosen by the host, valid for the caller that opened it alone.
 pub type SessionId = [u8; 16];
@@ -33,7 +40,7 @@ pub enum Precision {
     /// Four bytes each, exact.
     #[default]
     F32,
-    /// Two bytes each, rounded; a value beyond f16's range is refused by the sender.
+    /// Two bytes each, rounded. States with a value beyond f16's range travel as [`F32`](Precision::F32) instead.
     F16,
 }
 
@@ -55,6 +62,25 @@ pub struct Hidden {
     pub size: u32,
     /// `tokens * size` values.
     pub values: Vec<f32>,
+}
+
+impl Hidden {
+    /// The precision in which these states can travel where `wanted` was asked for.
+    pub fn precision(&self, wanted: Precision) -> Precision {
+        let overflows = |value: &f32| !half::f16::from_f32(*value).is_finite();
+        match wanted == Precision::F16 && self.values.iter().any(overflows) {
+            true => Precision::F32,
+            false => wanted,
+        }
+    }
+
+    /// These states as they arrive after a way on which `wanted` was asked for.
+    pub fn carried(mut self, wanted: Precision) -> Hidden {
+        if self.precision(wanted) == Precision::F16 {
+            self.values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
+        }
+        self
+    }
 }
 
 /// One message.
@@ -82,12 +108,16 @@ pub enum Frame {
     Step {
         /// The session.
         session: SessionId,
+        /// How often the session was taken back to an earlier position.
+        epoch: u32,
         /// Counts the steps of the session from 1; a repeated number is answered from memory.
         step: u64,
         /// How many tokens the session has read before.
         position: u32,
         /// The blocks to run, those of the session.
         blocks: Range<u32>,
+        /// The caller waits for so many milliseconds; nobody needs an answer that comes later.
+        deadline_ms: u32,
         /// How the states travel, this way and back.
         precision: Precision,
         /// The states before the first block.
@@ -106,6 +136,31 @@ pub enum Frame {
         /// The states after the last block.
         hidden: Hidden,
     },
+    /// The caller takes the session back to an earlier position.
+    Truncate {
+        /// The session.
+        session: SessionId,
+        /// The epoch that begins with this, one more than the session's. A repeated number is answered from memory.
+        epoch: u32,
+        /// The session then has read so many tokens; at most as many as it has read before.
+        position: u32,
+    },
+    /// The host did that.
+    Truncated {
+        /// The session.
+        session: SessionId,
+        /// The epoch that began.
+        epoch: u32,
+        /// How many tokens the session has read now.
+        position: u32,
+    },
+    /// The host works on a step.
+    Working {
+        /// The session.
+        session: SessionId,
+        /// The step.
+        step: u64,
+    },
     /// The caller ends the session.
     Close {
         /// The session.
@@ -117,6 +172,8 @@ pub enum Frame {
         code: ErrorCode,
         /// The host's own position, where the caller's was wrong.
         position: Option<u32>,
+        /// After so many milliseconds it is worth asking again, where the host is only busy.
+        retry_after_ms: Option<u32>,
         /// For people.
         message: String,
     },
@@ -128,6 +185,9 @@ const STEP: u8 = 3;
 const OUTPUT: u8 = 4;
 const CLOSE: u8 = 5;
 const REFUSED: u8 = 6;
+const TRUNCATE: u8 = 7;
+const TRUNCATED: u8 = 8;
+const WORKING: u8 = 9;
 
 impl Frame {
     /// A refusal that carries an error's code, message and position.
@@ -138,8 +198,9 @@ impl Frame {
             end -= 1;
         }
         message.truncate(end);
-        let position = error.context().get("host_position").and_then(|position| position.parse().ok());
-        Frame::Refused { code: error.code(), position, message }
+        let number = |name| error.context().get(name).and_then(|number| number.parse().ok());
+        let (position, retry_after_ms) = (number("host_position"), number("retry_after_ms"));
+        Frame::Refused { code: error.code(), position, retry_after_ms, message }
     }
 
     /// The frame with its length in front.
@@ -160,11 +221,12 @@ impl Frame {
                 out.extend_from_slice(session);
                 put_u32s(&mut out, &[*hidden, *max_step_tokens]);
             }
-            Frame::Step { session, step, position, blocks, precision, hidden } => {
+            Frame::Step { session, epoch, step, position, blocks, deadline_ms, precision, hidden } => {
                 out.push(STEP);
                 out.extend_from_slice(session);
+                put_u32s(&mut out, &[*epoch]);
                 out.extend_from_slice(&step.to_le_bytes());
-                put_u32s(&mut out, &[*position, blocks.start, blocks.end]);
+                put_u32s(&mut out, &[*position, blocks.start, blocks.end, *deadline_ms]);
                 put_hidden(&mut out, *precision, hidden)?;
             }
             Frame::Output { session, step, position, precision, hidden } => {
@@ -178,11 +240,26 @@ impl Frame {
                 out.push(CLOSE);
                 out.extend_from_slice(session);
             }
-            Frame::Refused { code, position, message } => {
+            Frame::Refused { code, position, retry_after_ms, message } => {
                 out.push(REFUSED);
                 out.extend_from_slice(&code.number().to_le_bytes());
-                put_u32s(&mut out, &[position.unwrap_or(NO_POSITION)]);
+                put_u32s(&mut out, &[position.unwrap_or(NONE), retry_after_ms.unwrap_or(NONE)]);
                 put_text(&mut out, message, MAX_MESSAGE)?;
+            }
+            Frame::Truncate { session, epoch, position } => {
+                out.push(TRUNCATE);
+                out.extend_from_slice(session);
+                put_u32s(&mut out, &[*epoch, *position]);
+            }
+            Frame::Truncated { session, epoch, position } => {
+                out.push(TRUNCATED);
+                out.extend_from_slice(session);
+                put_u32s(&mut out, &[*epoch, *position]);
+            }
+            Frame::Working { session, step } => {
+                out.push(WORKING);
+                out.extend_from_slice(session);
+                out.extend_from_slice(&step.to_le_bytes());
             }
         }
         let length = out.len() - 4;
@@ -204,10 +281,11 @@ impl Frame {
             },
             OPENED => Frame::Opened { session: reader.array()?, hidden: reader.u32()?, max_step_tokens: reader.u32()? },
             STEP => {
-                let (session, step) = (reader.array()?, reader.u64()?);
+                let (session, epoch, step) = (reader.array()?, reader.u32()?, reader.u64()?);
                 let (position, blocks) = (reader.u32()?, reader.u32()?..reader.u32()?);
+                let deadline_ms = reader.u32()?;
                 let (precision, hidden) = reader.hidden()?;
-                Frame::Step { session, step, position, blocks, precision, hidden }
+                Frame::Step { session, epoch, step, position, blocks, deadline_ms, precision, hidden }
             }
             OUTPUT => {
                 let (session, step, position) = (reader.array()?, reader.u64()?, reader.u32()?);
@@ -218,9 +296,13 @@ impl Frame {
             REFUSED => {
                 let number = u16::from_le_bytes(reader.array()?);
                 let code = ErrorCode::from_number(number).ok_or_else(|| corrupt("an unknown error code"))?;
-                let position = Some(reader.u32()?).filter(|position| *position != NO_POSITION);
-                Frame::Refused { code, position, message: reader.text(MAX_MESSAGE)? }
+                let mut number = || reader.u32().map(|number| Some(number).filter(|number| *number != NONE));
+                let (position, retry_after_ms) = (number()?, number()?);
+                Frame::Refused { code, position, retry_after_ms, message: reader.text(MAX_MESSAGE)? }
             }
+            TRUNCATE => Frame::Truncate { session: reader.array()?, epoch: reader.u32()?, position: reader.u32()? },
+            TRUNCATED => Frame::Truncated { session: reader.array()?, epoch: reader.u32()?, position: reader.u32()? },
+            WORKING => Frame::Working { session: reader.array()?, step: reader.u64()? },
             _ => return Err(corrupt("an unknown kind")),
         };
         match reader.0 {
@@ -234,29 +316,63 @@ impl Frame {
     /// # Errors
     /// `corrupt_data` for a frame that is too long or broken, `unreachable` when the stream breaks.
     pub async fn read(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<Option<Frame>> {
-        let mut length = [0; 4];
-        let first = stream.read(&mut length).await.map_err(broken_stream)?;
-        if first == 0 {
-            return Ok(None);
-        }
-        stream.read_exact(&mut length[first..]).await.map_err(broken_stream)?;
-        let length = u32::from_le_bytes(length) as usize;
-        if length == 0 || length > limit.min(LARGEST_FRAME) {
-            return Err(corrupt(&format!("a length of {length} bytes, where 1 to {limit} are allowed")));
-        }
+        Frame::read_unless_silent(stream, limit, Duration::MAX).await
+    }
+
+    /// Reads the next frame, as [`read`](Frame::read) does.
+    ///
+    /// # Errors
+    /// Those, and `timeout` when no further byte comes for as long as `silence`.
+    pub async fn read_unless_silent(
+        stream: &mut (impl AsyncRead + Unpin),
+        limit: usize,
+        silence: Duration,
+    ) -> Result<Option<Frame>> {
         // Memory follows what really arrives, not what the length promises.
-        let mut body = Vec::with_capacity(length.min(64 * 1024));
-        stream.take(length as u64).read_to_end(&mut body).await.map_err(broken_stream)?;
-        if body.len() < length {
-            return Err(Error::unreachable("the stream ended inside a frame"));
+        let mut received = Vec::new();
+        let mut wanted = 4;
+        while received.len() < wanted {
+            let mut next = (&mut *stream).take((wanted - received.len()).min(PIECE) as u64);
+            let count = match timeout(silence, next.read_buf(&mut received)).await {
+                Ok(count) => count.map_err(broken_stream)?,
+                Err(_) => return Err(Error::timeout(format!("not a word for {} ms", silence.as_millis()))),
+            };
+            if count == 0 {
+                return match received.is_empty() {
+                    true => Ok(None),
+                    false => Err(Error::unreachable("the stream ended inside a frame")),
+                };
+            }
+            if let Ok(length) = <[u8; 4]>::try_from(&received[..]) {
+                let length = u32::from_le_bytes(length) as usize;
+                if length == 0 || length > limit.min(LARGEST_FRAME) {
+                    return Err(corrupt(&format!("a length of {length} bytes, where 1 to {limit} are allowed")));
+                }
+                wanted += length;
+            }
         }
-        Frame::decode(&body).map(Some)
+        Frame::decode(&received[4..]).map(Some)
     }
 
     /// Writes the frame.
+    ///
+    /// # Errors
+    /// Those of [`encode`](Frame::encode), and `unreachable` when the stream breaks.
     pub async fn write(&self, stream: &mut (impl AsyncWrite + Unpin)) -> Result<()> {
-        stream.write_all(&self.encode()?).await.map_err(broken_stream)?;
-        stream.flush().await.map_err(broken_stream)
+        self.write_unless_stuck(stream, Duration::MAX).await
+    }
+
+    /// Writes the frame, as [`write`](Frame::write) does.
+    ///
+    /// # Errors
+    /// Those, and `timeout` when no further byte is taken for as long as `silence`.
+    pub async fn write_unless_stuck(&self, stream: &mut (impl AsyncWrite + Unpin), silence: Duration) -> Result<()> {
+        let bytes = self.encode()?;
+        let stuck = |_| Error::timeout(format!("nothing was taken for {} ms", silence.as_millis()));
+        for piece in bytes.chunks(PIECE) {
+            timeout(silence, stream.write_all(piece)).await.map_err(stuck)?.map_err(broken_stream)?;
+        }
+        timeout(silence, stream.flush()).await.map_err(stuck)?.map_err(broken_stream)
     }
 }
 
@@ -384,7 +500,8 @@ mod tests {
 
     fn step(values: Vec<f32>, precision: Precision) -> Frame {
         let hidden = Hidden { tokens: 1, size: values.len() as u32, values };
-        Frame::Step { session: [7; 16], step: 2, position: 5, blocks: 1..3, precision, hidden }
+        let (session, epoch, deadline_ms) = ([7; 16], 1, 9000);
+        Frame::Step { session, epoch, step: 2, position: 5, blocks: 1..3, deadline_ms, precision, hidden }
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -398,25 +515,34 @@ mod tests {
         let hidden = Hidden { tokens: 1, size: 1, values: vec![-2.0] };
         let open = Frame::Open { model: "m".to_string(), blocks: 1..3, max_tokens: 9 };
         let output = Frame::Output { session, step: 2, position: 6, precision: Precision::F32, hidden };
-        let refused = Frame::Refused { code: ErrorCode::Conflict, position: Some(5), message: "no".to_string() };
+        let code = ErrorCode::Conflict;
+        let refused = Frame::Refused { code, position: Some(5), retry_after_ms: None, message: "no".to_string() };
+        let (code, retry_after_ms) = (ErrorCode::Busy, Some(250));
+        let busy = Frame::Refused { code, position: None, retry_after_ms, message: String::new() };
         for (frame, bytes) in [
             (open, "100000000101006d010000000300000009000000".to_string()),
             (Frame::Opened { session, hidden: 64, max_step_tokens: 512 }, format!("1900000002{seven}4000000000020000")),
             (
                 step(vec![1.0, -0.5], Precision::F32),
                 format!(
-                    "360000000 3{seven}0200000000000000050000000100000003000000010000000200000000 0000803f000000bf"
-                )
-                .replace(' ', ""),
+                    "3e00000003{seven}01000000020000000000000005000000010000000300000028230000\
+                     0100000002000000000000803f000000bf"
+                ),
             ),
             (
                 step(vec![1.0, -0.5], Precision::F16),
-                format!("3200000003{seven}02000000000000000500000001000000030000000100000002000000 01003c00b8")
-                    .replace(' ', ""),
+                format!(
+                    "3a00000003{seven}01000000020000000000000005000000010000000300000028230000\
+                     010000000200000001003c00b8"
+                ),
             ),
             (output, format!("2a00000004{seven}020000000000000006000000010000000100000000000000c0")),
             (Frame::Close { session }, format!("1100000005{seven}")),
-            (refused, "0b000000060e000500000002006e6f".to_string()),
+            (refused, "0f000000060e0005000000ffffffff02006e6f".to_string()),
+            (busy, "0d000000060a00fffffffffa0000000000".to_string()),
+            (Frame::Truncate { session, epoch: 2, position: 5 }, format!("1900000007{seven}0200000005000000")),
+            (Frame::Truncated { session, epoch: 2, position: 5 }, format!("1900000008{seven}0200000005000000")),
+            (Frame::Working { session, step: 2 }, format!("1900000009{seven}0200000000000000")),
         ] {
             let encoded = frame.encode().unwrap();
             assert_eq!(hex(&encoded), bytes, "{frame:?}");
@@ -440,13 +566,44 @@ mod tests {
     #[test]
     fn shapes_that_lie_are_refused_before_memory_is_taken() {
         let good = step(vec![1.0, 2.0], Precision::F32).encode().unwrap();
-        let shape = 4 + 1 + 16 + 8 + 12;
+        let shape = 4 + 1 + 16 + 4 + 8 + 16;
         for lie in [[0, 2], [1, 0], [u32::MAX, u32::MAX], [1025, 1], [1, 65537], [2, 2], [1, 1]] {
             let mut bytes = good.clone();
             bytes[shape..shape + 4].copy_from_slice(&u32::to_le_bytes(lie[0]));
             bytes[shape + 4..shape + 8].copy_from_slice(&u32::to_le_bytes(lie[1]));
             assert_eq!(Frame::decode(&bytes[4..]).unwrap_err().code(), ErrorCode::CorruptData, "{lie:?}");
         }
+    }
+
+    #[test]
+    fn states_beyond_f16_travel_whole_and_others_rounded() {
+        let hidden = |values: [f32; 2]| Hidden { tokens: 1, size: 2, values: values.to_vec() };
+        assert_eq!(hidden([0.1, 70_000.0]).precision(Precision::F16), Precision::F32);
+        assert_eq!(hidden([0.1, 70_000.0]).carried(Precision::F16), hidden([0.1, 70_000.0]));
+        assert_eq!(hidden([0.1, 7.0]).carried(Precision::F16), hidden([0.099_975_586, 7.0]));
+        assert_eq!(hidden([0.1, 7.0]).carried(Precision::F32), hidden([0.1, 7.0]));
+        let carried = hidden([0.1, 7.0]).carried(Precision::F16);
+        assert_eq!(carried.clone().carried(Precision::F16), carried, "a second way changes nothing");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_the_reading_and_a_slow_trickle_does_not() {
+        // The frame takes longer than the silence allowed, each of its bytes a tenth of it.
+        let silence = Duration::from_millis(400);
+        let bytes = Frame::Close { session: [7; 16] }.encode().unwrap();
+        let (mut near, mut far) = tokio::io::duplex(4);
+        let trickle = async {
+            for byte in &bytes {
+                tokio::time::sleep(silence / 10).await;
+                near.write_u8(*byte).await.unwrap();
+            }
+        };
+        let (frame, ()) = tokio::join!(Frame::read_unless_silent(&mut far, SMALL_FRAME, silence), trickle);
+        assert_eq!(frame.unwrap(), Some(Frame::Close { session: [7; 16] }));
+        let error = Frame::read_unless_silent(&mut far, SMALL_FRAME, silence).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Timeout);
+        let large = Frame::Close { session: [7; 16] };
+        assert_eq!(large.write_unless_stuck(&mut near, silence).await.unwrap_err().code(), ErrorCode::Timeout);
     }
 
     #[tokio::test]

@@ -1,0 +1,153 @@
+//! The hosts that one generation may use: sessions are opened along the cheapest path, and a host that failed is not used again.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::PeerId;
+
+use super::chain::{self, HostPolicy, RemoteHop, Wanted, outcome_of, retry_after};
+use super::generate::PREFILL;
+use super::plan::{Coverage, Need};
+use super::wire::Precision;
+use crate::net::Peers;
+use crate::{Error, ErrorCode, Result};
+
+/// Looking for hosts once more, in the middle of an answer, takes no longer than this.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+/// A host that is busy for longer than this is no better than one that is gone.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Where the sessions of a generation are opened.
+pub(super) struct Hosts {
+    peers: Arc<dyn Peers>,
+    policy: Arc<dyn HostPolicy>,
+    wanted: Wanted,
+    need: Need,
+    coverage: Coverage,
+    failed: BTreeMap<PeerId, Error>,
+}
+
+impl Hosts {
+    pub fn new(
+        (peers, policy): (Arc<dyn Peers>, Arc<dyn HostPolicy>),
+        wanted: Wanted,
+        need: Need,
+        coverage: Coverage,
+    ) -> Hosts {
+        Hosts { peers, policy, wanted, need, coverage, failed: BTreeMap::new() }
+    }
+
+    /// How many blocks the model has.
+    pub fn blocks(&self) -> u32 {
+        self.coverage.blocks
+    }
+
+    /// Leaves a host out from now on.
+    ///
+    /// # Errors
+    /// The failure itself when it is one too many.
+    pub fn failed(&mut self, peer: PeerId, error: &Error) -> Result<()> {
+        tracing::debug!(%peer, code = %error.code(), "a host is left out of the path");
+        self.failed.insert(peer, error.clone());
+        self.leave_out_failed();
+        // A host that says no costs little, and is not counted.
+        let failures = self.failed.values().filter(|error| outcome_of(error.code()).is_some()).count();
+        match failures > self.wanted.patience.failures as usize {
+            true => Err(error.clone().with("failed_hosts", failures)),
+            false => Ok(()),
+        }
+    }
+
+    /// Opens sessions that together run `blocks`. A host that refuses or cannot be reached is left out, and the path is planned
+    /// again without it.
+    ///
+    /// # Errors
+    /// Those of [`Coverage::plan`] when nobody is left for a block, also after asking once more who is there.
+    pub async fn open(&mut self, blocks: Range<u32>, precision: Precision) -> Result<Vec<RemoteHop>> {
+        let mut may_look = !self.failed.is_empty();
+        let mut may_wait = true;
+        loop {
+            let path = match self.coverage.path(&blocks, &self.need) {
+                Ok(path) => path,
+                Err(_) if may_wait && self.busy().is_some() => {
+                    may_wait = false;
+                    tokio::time::sleep(self.busy().unwrap_or_default()).await;
+                    self.failed.retain(|_, error| error.code() != ErrorCode::Busy);
+                    self.look_again().await;
+                    continue;
+                }
+                Err(_) if may_look => {
+                    may_look = false;
+                    self.look_again().await;
+                    continue;
+                }
+                Err(gap) => return Err(gap),
+            };
+            let opening = path.into_iter().map(|(peer, blocks)| self.session(peer, blocks, precision));
+            let mut hops = Vec::new();
+            let mut failures = Vec::new();
+            for (peer, opened) in futures::future::join_all(opening).await {
+                match opened {
+                    Ok(hop) => hops.push(hop),
+                    Err(error) => failures.push((peer, error)),
+                }
+            }
+            if failures.is_empty() {
+                return Ok(hops);
+            }
+            futures::future::join_all(hops.into_iter().map(RemoteHop::close)).await;
+            for (peer, error) in failures {
+                if let Some(outcome) = outcome_of(error.code()) {
+                    self.policy.observed(peer, outcome, None).await;
+                }
+                self.failed(peer, &error)?;
+            }
+        }
+    }
+
+    async fn session(&self, peer: PeerId, blocks: Range<u32>, precision: Precision) -> (PeerId, Result<RemoteHop>) {
+        let opened = RemoteHop::open(&self.peers, peer, blocks, &self.wanted, precision).await;
+        (
+            peer,
+            match opened {
+                Ok(hop) if (hop.max_step_tokens() as usize) < PREFILL.min(self.wanted.max_tokens as usize) => {
+                    hop.close().await;
+                    Err(Error::resource_exhausted("the host takes too short steps").with("peer", peer))
+                }
+                opened => opened,
+            },
+        )
+    }
+
+    /// How long until the first of the hosts that are only busy is worth asking again.
+    fn busy(&self) -> Option<Duration> {
+        let busy = self.failed.values().filter(|error| error.code() == ErrorCode::Busy);
+        busy.map(retry_after).filter(|pause| *pause <= BUSY).min()
+    }
+
+    /// Asks once more who provides the model: somebody may have come. Those that failed are not asked.
+    async fn look_again(&mut self) {
+        let failed: Vec<PeerId> = self.failed.keys().copied().collect();
+        let (model, blocks) = (&self.wanted.model, self.coverage.blocks);
+        let looking = chain::coverage(self.peers.as_ref(), self.policy.as_ref(), model, blocks, &failed);
+        // Without an answer in time, what was known stays: the gap is then named with it.
+        let Ok(Ok(mut coverage)) = tokio::time::timeout(LOOK_AGAIN, looking).await else { return };
+        let known = std::mem::take(&mut self.coverage.hosts);
+        let gone = known.into_iter().filter(|host| coverage.hosts.iter().all(|other| other.peer != host.peer));
+        let gone: Vec<_> = gone.filter(|host| failed.contains(&host.peer)).collect();
+        coverage.hosts.extend(gone);
+        coverage.hosts.sort_by_key(|host| host.peer.to_bytes());
+        self.coverage = coverage;
+        self.leave_out_failed();
+    }
+
+    fn leave_out_failed(&mut self) {
+        for host in &mut self.coverage.hosts {
+            if let Some(error) = self.failed.get(&host.peer) {
+                host.refused = Some(error.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! All blocks of a model in order, with the state of one text, over hosts that may fail.
+//!
+//! What went into each stage is kept. When a stage fails, others take over its blocks and read what it had read, in the same
+//! steps: a step's result depends on its shape, so that only equal steps give equal bits. The stages before and after it stand
+//! where they stood, and the text goes on as if nothing had happened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::PeerId;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::SpanCache;
+use super::chain::RemoteHop;
+use super::generate::blocking;
+use super::hosts::Hosts;
+use super::llama::Span;
+use super::model::Model;
+use super::session::compute;
+use super::sieve::Sieve;
+use super::wire::{Hidden, Precision};
+use crate::llm::Hop;
+use crate::trust::Outcome;
+use crate::{Error, Result};
+
+/// Where a run of blocks is computed.
+enum Place {
+    /// Here, where nothing fails for which another place would help. The cache is away while a thread computes with it.
+    Local { span: Arc<Span>, cache: Option<SpanCache> },
+    /// At a peer.
+    Remote(Box<RemoteHop>),
+}
+
+struct Stage {
+    place: Place,
+    /// What the stage is to read, step by step: all of it, so that another can read it again.
+    inputs: Vec<Hidden>,
+    /// How many of the steps this place has computed, and how long each took in milliseconds.
+    times: Vec<f64>,
+    /// What the states lose before and after the stage. Stages that share the work of one that failed send whole states to each
+    /// other, so that the text stays the same.
+    before: Precision,
+    after: Precision,
+}
+
+/// All blocks of a model, in order, with the state of one text.
+pub(super) struct Path {
+    stages: Vec<Stage>,
+    /// Whom to ask when a stage fails; `None` for a path on this machine.
+    hosts: Option<Hosts>,
+    /// Dealings that are over, one for each stage that failed.
+    dealings: Vec<Dealing>,
+    closing: JoinSet<()>,
+    /// By the block after which the states came.
+    sieves: BTreeMap<u32, Sieve>,
+    suspects: Vec<Suspect>,
+}
+
+/// How a dealing with a peer on the path ended.
+pub(super) struct Dealing {
+    pub peer: PeerId,
+    pub outcome: Option<Outcome>,
+    pub latency_ms: Option<f64>,
+    /// Milliseconds for one token through the blocks, the way there and back included, and how many blocks these were.
+    pub token_ms: Option<(f64, usize)>,
+}
+
+/// An answer out of the range of those before it. If another host gives the same one, it was right after all.
+struct Suspect {
+    peer: PeerId,
+    block: u32,
+    step: usize,
+    values: Vec<f32>,
+}
+
+impl Path {
+    /// A path on this machine.
+    ///
+    /// # Errors
+    /// `invalid_argument` when the model does not hold all its blocks.
+    pub fn local(model: &Model, max_tokens: usize) -> Result<Path> {
+        let blocks = model.config().blocks;
+        let span = model.span().filter(|span| span.range() == (0..blocks)).ok_or_else(|| {
+            Error::invalid_argument(format!("not all of the {blocks} blocks of this model are loaded here"))
+                .with_remedy("load the model with all its blocks, or generate over peers")
+        })?;
+        let place = Place::Local { cache: Some(SpanCache::new(blocks, max_tokens)), span };
+        Ok(Path::new(vec![Stage::new(place, Precision::F32, Precision::F32)], None))
+    }
+
+    /// A path over peers.
+    ///
+    /// # Errors
+    /// Those of [`Hosts::open`].
+    pub async fn over(mut hosts: Hosts, precision: Precision) -> Result<Path> {
+        let hops = hosts.open(0..hosts.blocks(), precision).await?;
+        let stage = |hop| Stage::new(Place::Remote(Box::new(hop)), precision, precision);
+        Ok(Path::new(hops.into_iter().map(stage).collect(), Some(hosts)))
+    }
+
+    fn new(stages: Vec<Stage>, hosts: Option<Hosts>) -> Path {
+        Path {
+            stages,
+            hosts,
+            dealings: Vec::new(),
+            closing: JoinSet::new(),
+            sieves: BTreeMap::new(),
+            suspects: Vec::new(),
+        }
+    }
+
+    /// The next tokens of the text: their states before the first block to those after the last.
+    ///
+    /// # Errors
+    /// The failure of a stage that nobody can take over, with `peer` and `blocks`.
+    pub async fn step(&mut self, hidden: Hidden, cancel: &CancellationToken) -> Result<Hidden> {
+        let Some(first) = self.stages.first_mut() else { return Ok(hidden) };
+        first.inputs.push(hidden.carried(first.before));
+        let mut result = None;
+        while let Some(at) = self.pending() {
+            let outcome = self.stages[at].compute(cancel).await;
+            match outcome.and_then(|output| self.accept(at, output)) {
+                Ok(output) => result = output.or(result),
+                Err(error) => self.replace(at, error).await?,
+            }
+        }
+        result.ok_or_else(|| Error::internal("a step went through all blocks without a result"))
+    }
+
+    /// The last stage that has something to read. One that was put in the place of another has all that came before, and the
+    /// stages after it wait until it has caught up.
+    fn pending(&self) -> Option<usize> {
+        self.stages.iter().rposition(|stage| stage.times.len() < stage.inputs.len())
+    }
+
+    /// Takes what a stage computed for the next one, or for the caller after the last.
+    fn accept(&mut self, at: usize, output: Hidden) -> Result<Option<Hidden>> {
+        let stage = &mut self.stages[at];
+        let step = stage.times.len() - 1;
+        let Place::Remote(hop) = &mut stage.place else {
+            // Nobody takes over from this machine.
+            stage.inputs[step].values = Vec::new();
+            return Ok(self.hand_on(at, step, output));
+        };
+        let (peer, block) = (hop.peer, hop.blocks.end);
+        let output = output.carried(stage.after);
+        let sieve = self.sieves.entry(block).or_default();
+        if !sieve.fits(&stage.inputs[step], &output) {
+            let same = |suspect: &&Suspect| {
+                (suspect.block, suspect.step) == (block, step)
+                    && suspect.peer != peer
+                    && suspect.values == output.values
+            };
+            let Some(honest) = self.suspects.iter().find(same) else {
+                let error = Error::corrupt_data("the host's states are far out of the range of those before them")
+                    .with("peer", peer)
+                    .with("blocks", format!("{}..{}", hop.blocks.start, hop.blocks.end));
+                hop.distrust(&error);
+                self.suspects.push(Suspect { peer, block, step, values: output.values });
+                return Err(error);
+            };
+            let cleared = self.dealings.iter_mut().filter(|dealing| dealing.peer == honest.peer);
+            cleared.for_each(|dealing| dealing.outcome = Some(Outcome::Good));
+        }
+        sieve.learn(&output);
+        Ok(self.hand_on(at, step, output))
+    }
+
+    fn hand_on(&mut self, at: usize, step: usize, output: Hidden) -> Option<Hidden> {
+        let Some(next) = self.stages.get_mut(at + 1) else { return Some(output) };
+        // A stage that does its predecessor's work again repeats what the next one has read already.
+        if step == next.inputs.len() {
+            next.inputs.push(output);
+        }
+        None
+    }
+
+    /// Puts others in the place of a stage that failed.
+    async fn replace(&mut self, at: usize, error: Error) -> Result<()> {
+        let Some(hosts) = &mut self.hosts else { return Err(error) };
+        let stage = self.stages.remove(at);
+        let dealing = stage.dealing();
+        let Stage { place: Place::Remote(hop), inputs, before, after, .. } = stage else { return Err(error) };
+        let (peer, blocks) = (hop.peer, hop.blocks.clone());
+        self.dealings.extend(dealing);
+        self.closing.spawn(hop.close());
+        hosts.failed(peer, &error)?;
+        let hops = hosts.open(blocks.clone(), Precision::F32).await.map_err(|gap| {
+            gap.with("peer", peer).with("blocks", format!("{}..{}", blocks.start, blocks.end)).with_source(error)
+        })?;
+        let last = hops.len().saturating_sub(1);
+        let stages = hops.into_iter().enumerate().map(|(number, hop)| {
+            let before = if number == 0 { before } else { Precision::F32 };
+            let after = if number == last { after } else { Precision::F32 };
+            Stage::new(Place::Remote(Box::new(hop)), before, after)
+        });
+        self.stages.splice(at..at, stages);
+        self.stages[at].inputs = inputs;
+        Ok(())
+    }
+
+    /// The stations with their times, the median of those after the first `prefill` steps (of all, if there are none).
+    pub fn hops(&self, prefill: usize) -> Vec<Hop> {
+        let hop = |stage: &Stage| {
+            let (peer, blocks) = match &stage.place {
+                Place::Local { span, .. } => (None, span.range().start as u32..span.range().end as u32),
+                Place::Remote(hop) => (Some(hop.peer.to_string()), hop.blocks.clone()),
+            };
+            let times = &stage.times;
+            let ms = median(if times.len() > prefill { &times[prefill..] } else { times });
+            Hop { peer, start_block: blocks.start, end_block: blocks.end, ms }
+        };
+        self.stages.iter().map(hop).collect()
+    }
+
+    /// Ends the sessions at the peers, and says how the dealing with each ended.
+    pub async fn close(mut self) -> Vec<Dealing> {
+        for stage in self.stages {
+            self.dealings.extend(stage.dealing());
+            if let Place::Remote(hop) = stage.place {
+                self.closing.spawn(hop.close());
+            }
+        }
+        while self.closing.join_next().await.is_some() {}
+        self.dealings
+    }
+}
+
+impl Stage {
+    fn new(place: Place, before: Precision, after: Precision) -> Stage {
+        Stage { place, inputs: Vec::new(), times: Vec::new(), before, after }
+    }
+
+    /// Computes the next step.
+    async fn compute(&mut self, cancel: &CancellationToken) -> Result<Hidden> {
+        let start = Instant::now();
+        let hidden = self.inputs[self.times.len()].clone();
+        let output = match &mut self.place {
+            Place::Remote(hop) => hop.step(hidden).await?,
+            Place::Local { span, cache } => {
+                let Some(mut taken) = cache.take() else {
+                    return Err(Error::cancelled("the step before was cancelled"));
+                };
+                let (span, cancel) = (span.clone(), cancel.clone());
+                let (tokens, size) = (hidden.tokens, hidden.size);
+                let (values, taken) = blocking(move || {
+                    let values = compute(&span, span.range(), hidden, &mut taken, &cancel);
+                    (values, taken)
+                })
+                .await?;
+                *cache = Some(taken);
+                Hidden { tokens, size, values: values? }
+            }
+        };
+        self.times.push(start.elapsed().as_secs_f64() * 1000.0);
+        Ok(output)
+    }
+
+    /// How the dealing with the stage's host stands; `None` for a stage on this machine.
+    fn dealing(&self) -> Option<Dealing> {
+        let Place::Remote(hop) = &self.place else { return None };
+        let singles = self.inputs.iter().zip(&self.times).filter(|(input, _)| input.tokens == 1);
+        let singles: Vec<f64> = singles.map(|(_, ms)| *ms).collect();
+        Some(Dealing {
+            peer: hop.peer,
+            outcome: hop.outcome(),
+            latency_ms: (!self.times.is_empty()).then(|| median(&self.times)),
+            token_ms: (!singles.is_empty()).then(|| (median(&singles), hop.blocks.len().max(1))),
+        })
+    }
+}
+
+fn median(times: &[f64]) -> f64 {
+    let mut times = times.to_vec();
+    times.sort_by(f64::total_cmp);
+    match times.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => times[odd / 2],
+        even => (times[even / 2 - 1] + times[even / 2]) / 2.0,
+    }
+}
