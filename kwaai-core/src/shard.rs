@@ -5,14 +5,17 @@
 //! caller keeps token embedding, final normalisation and output head; only hidden states travel. A host can still infer
 //! much of a text from its hidden states, which is why hosts are chosen by trust.
 //!
-//! The same text gives bit-identical logits whole and over any path of blocks on machines with the same processor
-//! features, since each block is computed by the same code on the same shapes.
+//! The same text gives bit-identical logits whole and over any path of blocks on machines with the same [`Backend`] and the
+//! same processor features, since each block is computed by the same code on the same shapes.
 
+pub mod backend;
 pub mod block;
 pub mod cache;
 pub mod chain;
 pub mod config;
 mod generate;
+#[cfg(feature = "ggml")]
+mod ggml;
 pub mod gguf;
 pub mod llama;
 mod model;
@@ -34,6 +37,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use backend::{Arithmetic, Backend, Compute, SpanState};
 pub use chain::{Coverage, HostPolicy, HostView};
 pub use config::{Family, ModelConfig, RopeScaling, SlidingWindow};
 pub use llama::{Ends, Llama, Span};
@@ -73,6 +77,7 @@ struct Inner {
     host: Arc<Host>,
     clock: Arc<dyn Clock>,
     precision: Precision,
+    compute: Compute,
     /// Hashing gigabytes takes long, so that an id is kept while the files stay as they are.
     ids: Mutex<BTreeMap<PathBuf, (Stamp, String)>>,
     /// Serving starts and ends one at a time, so that handlers and announcements always fit the spans.
@@ -93,11 +98,18 @@ pub struct EngineOptions {
     pub precision: Precision,
     /// Decides when a session has been idle for too long.
     pub clock: Arc<dyn Clock>,
+    /// How the blocks that it serves are computed.
+    pub compute: Compute,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { limits: ServeLimits::default(), precision: Precision::default(), clock: Arc::new(SystemClock) }
+        EngineOptions {
+            limits: ServeLimits::default(),
+            precision: Precision::default(),
+            clock: Arc::new(SystemClock),
+            compute: Compute::default(),
+        }
     }
 }
 
@@ -120,6 +132,7 @@ impl ShardEngine {
             host: Host::new(options.limits, options.clock.clone(), policy),
             clock: options.clock,
             precision: options.precision,
+            compute: options.compute,
             ids: Mutex::default(),
             serving: tokio::sync::Mutex::default(),
         }))
@@ -130,8 +143,8 @@ impl ShardEngine {
     /// # Errors
     /// `not_found` for a missing file, `corrupt_data` for a broken one or one that does not fit the others,
     /// `unsupported` for a model that this version cannot compute; each names the file and what to do.
-    pub async fn load(&self, path: impl AsRef<FilePath>, options: LoadOptions) -> Result<Model> {
-        let (engine, path) = (self.clone(), path.as_ref().to_path_buf());
+    pub async fn load(&self, path: impl AsRef<FilePath>, options: impl Into<LoadOptions>) -> Result<Model> {
+        let (engine, path, options) = (self.clone(), path.as_ref().to_path_buf(), options.into());
         blocking(move || Model::load(&options, &engine.files(&path)?)).await?
     }
 
@@ -146,12 +159,14 @@ impl ShardEngine {
         let (engine, path) = (self.clone(), path.as_ref().to_path_buf());
         let span = blocking(move || -> Result<ServedSpan> {
             let files = engine.files(&path)?;
+            let span = files.load_span(&blocks, &engine.0.compute)?;
+            let backend = Some(span.backend());
             Ok(ServedSpan {
-                offer: Offer { model: files.id.clone(), start: blocks.start, end: blocks.end },
-                span: Arc::new(files.load_span(&blocks)?),
+                offer: Offer { model: files.id.clone(), start: blocks.start, end: blocks.end, backend },
                 hidden: files.config.hidden_size as u32,
                 max_context: files.config.max_context as u32,
-                cache_bytes_per_token: files.config.cache_bytes_per_token(),
+                cache_bytes_per_token: span.cache_bytes_per_token(),
+                span,
             })
         })
         .await??;

@@ -6,12 +6,10 @@ use std::time::Instant;
 use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
-use super::cache::SpanCache;
+use super::backend::{BlockSpan, SpanState, compute};
 use super::chain::RemoteHop;
-use super::llama::Span;
 use super::model::Model;
 use super::sampler::Sampler;
-use super::session::compute;
 use super::tokens::StopTexts;
 use super::wire::Hidden;
 use crate::event::Sender;
@@ -26,7 +24,7 @@ pub(super) const PREFILL: usize = 128;
 /// Where a run of blocks is computed.
 pub(super) enum Stage {
     /// Here. The cache is away while a thread computes with it.
-    Local { span: Arc<Span>, cache: Option<SpanCache> },
+    Local { span: Arc<dyn BlockSpan>, cache: Option<Box<dyn SpanState>> },
     /// At a peer.
     Remote(RemoteHop),
 }
@@ -60,7 +58,8 @@ impl Path {
             Error::invalid_argument(format!("not all of the {blocks} blocks of this model are loaded here"))
                 .with_remedy("load the model with all its blocks, or generate over peers")
         })?;
-        Ok(Path::new(vec![Stage::Local { cache: Some(SpanCache::new(blocks, max_tokens)), span }]))
+        let cache = span.clone().open(0..blocks, max_tokens)?;
+        Ok(Path::new(vec![Stage::Local { cache: Some(cache), span }]))
     }
 
     /// The next tokens of the text: their states before the first block to those after the last.
@@ -69,14 +68,14 @@ impl Path {
             let start = Instant::now();
             hidden = match stage {
                 Stage::Remote(hop) => hop.step(hidden).await?,
-                Stage::Local { span, cache } => {
+                Stage::Local { cache, .. } => {
                     let Some(mut taken) = cache.take() else {
                         return Err(Error::cancelled("the step before was cancelled"));
                     };
-                    let (span, cancel) = (span.clone(), cancel.clone());
+                    let cancel = cancel.clone();
                     let (tokens, size) = (hidden.tokens, hidden.size);
                     let (values, taken) = blocking(move || {
-                        let values = compute(&span, span.range(), hidden, &mut taken, &cancel);
+                        let values = compute(taken.as_mut(), hidden, &cancel);
                         (values, taken)
                     })
                     .await?;

@@ -6,14 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use async_trait::async_trait;
 use bytes::Bytes;
 use libp2p::PeerId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::backend::{Backend, BlockSpan};
 use super::chain::HostPolicy;
-use super::llama::Span;
 use super::session::{ServeLimits, Sessions, Step};
 use super::wire::{Frame, SessionId, step_limit};
 use crate::clock::Clock;
@@ -37,6 +37,21 @@ pub struct Offer {
     pub start: u32,
     /// One past the last block.
     pub end: u32,
+    /// What computes them; `None` for something that this version does not know. Hosts that do not say compute with candle.
+    #[serde(default = "candle", skip_serializing_if = "is_candle", deserialize_with = "known")]
+    pub backend: Option<Backend>,
+}
+
+fn candle() -> Option<Backend> {
+    Some(Backend::Candle)
+}
+
+fn is_candle(backend: &Option<Backend>) -> bool {
+    *backend == candle()
+}
+
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Backend>, D::Error> {
+    Ok(Backend::named(&String::deserialize(deserializer)?))
 }
 
 /// What a host says about itself to anybody who asks.
@@ -76,7 +91,7 @@ pub fn read_info(body: &[u8]) -> Result<Announcement> {
 /// A span that is being served.
 pub(super) struct ServedSpan {
     pub offer: Offer,
-    pub span: Arc<Span>,
+    pub span: Arc<dyn BlockSpan>,
     pub hidden: u32,
     pub max_context: u32,
     pub cache_bytes_per_token: usize,
@@ -252,7 +267,7 @@ mod tests {
     fn an_announcement_of_either_age_is_read_and_what_is_no_digest_in_it_is_passed_over() {
         let digest = format!("urn:kwaai:vc:{}", "ab".repeat(32));
         let spans = r#""version":1,"spans":[{"model":"m","start":0,"end":2}]"#;
-        let offers = vec![Offer { model: "m".into(), start: 0, end: 2 }];
+        let offers = vec![Offer { model: "m".into(), start: 0, end: 2, backend: candle() }];
         let read = |text: String| read_info(text.as_bytes()).unwrap();
         assert_eq!(read(format!("{{{spans}}}")), Announcement { offers: offers.clone(), credentials: Vec::new() });
         let with = read(format!(r#"{{{spans},"credentials":["nonsense","{digest}"]}}"#));
@@ -260,13 +275,18 @@ mod tests {
         let many = vec![digest; MAX_ANNOUNCED + 1];
         let many = read(format!(r#"{{{spans},"credentials":{}}}"#, serde_json::to_string(&many).unwrap()));
         assert_eq!(many.credentials.len(), MAX_ANNOUNCED);
+        let computed = |by: &str| {
+            let spans = format!(r#""version":1,"spans":[{{"model":"m","start":0,"end":2,"backend":"{by}"}}]"#);
+            read(format!("{{{spans}}}")).offers[0].backend
+        };
+        assert_eq!(["candle", "ggml", "other"].map(computed), [candle(), Some(Backend::Ggml), None]);
         let wrong = read_info(format!(r#"{{{spans},"credentials":5}}"#).as_bytes());
         assert_eq!(wrong.unwrap_err().code(), ErrorCode::CorruptData);
     }
 
     #[test]
     fn the_bytes_of_an_announcement_are_fixed() {
-        let offer = Offer { model: "m".into(), start: 0, end: 2 };
+        let offer = Offer { model: "m".into(), start: 0, end: 2, backend: candle() };
         let info = |credentials| Info { version: INFO_VERSION, spans: vec![offer.clone()], credentials };
         let text = |info: Info| serde_json::to_string(&info).unwrap();
         assert_eq!(text(info(Vec::new())), r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}]}"#);
@@ -274,5 +294,7 @@ mod tests {
             text(info(vec!["urn:kwaai:vc:ab".into()])),
             r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],"credentials":["urn:kwaai:vc:ab"]}"#
         );
+        let by_ggml = Offer { backend: Some(Backend::Ggml), ..offer.clone() };
+        assert_eq!(serde_json::to_string(&by_ggml).unwrap(), r#"{"model":"m","start":0,"end":2,"backend":"ggml"}"#);
     }
 }
