@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz judges soak parity docs guide header bench-ffi nat-lab bench-net bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz judges soak parity ggml docs guide header bench-ffi nat-lab bench-net bench-shard bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ parity: ## compare logits with Hugging Face transformers, live (needs torch and 
 	@.ci/setup
 	@tests/parity/run
 
+ggml: ## the blocks by ggml, tested against llama.cpp (compiles it, some minutes the first time)
+	@.ci/ggml cargo test --workspace --locked --features kwaai-core/ggml --test shard_ggml
+
 package-python: ## the wheel and the sources of the Python package in target/package, tried in an empty environment
 	@.ci/package-python
 
@@ -69,6 +72,10 @@ nat-lab: ## two nodes behind routers of every kind, in network namespaces (Linux
 bench-net: ## the network beside hivemind's nodes and plain libp2p, and its memory (release build; NN1 needs `.ci/setup --test`)
 	@.ci/setup
 	@$(PYTHON) tests/bench/net.py
+
+bench-shard: ## blocks by ggml beside llama.cpp, for this machine's processor (release build, 2.8 GB of models)
+	@.ci/setup
+	@KWAAI_GGML=native .ci/ggml $(PYTHON) tests/bench/shard.py
 
 bench-trust: ## threat simulations beside EigenTrust, and the speed of trust beside OpenSSL (release build)
 	@.ci/setup

@@ -5,14 +5,17 @@
 //! caller keeps token embedding, final normalisation and output head; only hidden states travel. A host can still infer
 //! much of a text from its hidden states, which is why hosts are chosen by trust.
 //!
-//! The same text gives bit-identical logits whole and over any path of blocks on machines with the same processor
-//! features, since each block is computed by the same code on the same shapes.
+//! The same text gives bit-identical logits whole and over any path of blocks on machines with the same [`Backend`] and the
+//! same processor features, since each block is computed by the same code on the same shapes.
 
+pub mod backend;
 pub mod block;
 pub mod cache;
 pub mod chain;
 pub mod config;
 mod generate;
+#[cfg(feature = "ggml")]
+mod ggml;
 pub mod gguf;
 mod hosts;
 pub mod llama;
@@ -39,6 +42,7 @@ use async_trait::async_trait;
 use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
+pub use backend::{Arithmetic, Backend, Compute, SpanState};
 pub use chain::{HostPolicy, Patience};
 pub use config::{Family, ModelConfig, RopeScaling, SlidingWindow};
 pub use llama::{Ends, Llama, Span};
@@ -84,6 +88,7 @@ struct Inner {
     patience: Patience,
     /// Milliseconds that each host took for one token and one block lately.
     measured: Mutex<BTreeMap<PeerId, f64>>,
+    compute: Compute,
     /// Hashing gigabytes takes long, so that an id is kept while the files stay as they are.
     ids: Mutex<BTreeMap<PathBuf, (Stamp, String)>>,
     /// Serving starts and ends one at a time, so that handlers and announcements always fit the spans.
@@ -109,6 +114,8 @@ pub struct EngineOptions {
     pub patience: Patience,
     /// Decides when a session has been idle for too long.
     pub clock: Arc<dyn Clock>,
+    /// How the blocks that it serves are computed.
+    pub compute: Compute,
 }
 
 impl Default for EngineOptions {
@@ -118,6 +125,7 @@ impl Default for EngineOptions {
             precision: Precision::default(),
             patience: Patience::default(),
             clock: Arc::new(SystemClock),
+            compute: Compute::default(),
         }
     }
 }
@@ -143,6 +151,7 @@ impl ShardEngine {
             precision: options.precision,
             patience: options.patience,
             measured: Mutex::default(),
+            compute: options.compute,
             ids: Mutex::default(),
             serving: tokio::sync::Mutex::default(),
         }))
@@ -153,8 +162,8 @@ impl ShardEngine {
     /// # Errors
     /// `not_found` for a missing file, `corrupt_data` for a broken one or one that does not fit the others,
     /// `unsupported` for a model that this version cannot compute; each names the file and what to do.
-    pub async fn load(&self, path: impl AsRef<FilePath>, options: LoadOptions) -> Result<Model> {
-        let (engine, path) = (self.clone(), path.as_ref().to_path_buf());
+    pub async fn load(&self, path: impl AsRef<FilePath>, options: impl Into<LoadOptions>) -> Result<Model> {
+        let (engine, path, options) = (self.clone(), path.as_ref().to_path_buf(), options.into());
         blocking(move || Model::load(&options, &engine.files(&path)?)).await?
     }
 
@@ -169,12 +178,14 @@ impl ShardEngine {
         let (engine, path) = (self.clone(), path.as_ref().to_path_buf());
         let span = blocking(move || -> Result<ServedSpan> {
             let files = engine.files(&path)?;
+            let span = files.load_span(&blocks, &engine.0.compute)?;
+            let backend = Some(span.backend());
             Ok(ServedSpan {
-                offer: Offer { model: files.id.clone(), start: blocks.start, end: blocks.end },
-                span: Arc::new(files.load_span(&blocks)?),
+                offer: Offer { model: files.id.clone(), start: blocks.start, end: blocks.end, backend },
                 hidden: files.config.hidden_size as u32,
                 max_context: files.config.max_context as u32,
-                cache_bytes_per_token: files.config.cache_bytes_per_token(),
+                cache_bytes_per_token: span.cache_bytes_per_token(),
+                span,
             })
         })
         .await??;

@@ -12,7 +12,7 @@ use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::llm::{ChatMessage, Embedder, GenerateEvent, Text};
 use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
-use kwaai_core::shard::{Blocks, LoadOptions, Route};
+use kwaai_core::shard::{Blocks, Route};
 use kwaai_core::trust::{CredentialType, Disclosure, Disclosures, Purpose, Status, Tier, TrustAnswer, TrustGraph};
 use kwaai_core::vpk::{
     CollectionConfig, DepotPolicy, Found, HostName, Item as VectorItem, Metric, Mode, Placement, RecoverConfig, Unlock,
@@ -133,7 +133,7 @@ async fn share_blocks(host: &Node, model: &Path) -> Result<()> {
 // anchor: chat
 async fn chat(node: &Node, model: &Path) -> Result<String> {
     let shards = node.shards();
-    let model = shards.load(model, LoadOptions { blocks: Blocks::None }).await?;
+    let model = shards.load(model, Blocks::None).await?;
     let question = ChatMessage::user("What is KwaaiNet?");
     let mut answer = shards.chat(&model, vec![question], Route::Peers).await?;
 
@@ -176,7 +176,7 @@ async fn a_model_answers_from_blocks_on_two_hosts() -> Done {
         app.connect(&host.info()?.addresses[0].to_string()).await?;
     }
     share_blocks(left, &model).await?;
-    let blocks = app.shards().load(&model, LoadOptions { blocks: Blocks::None }).await?.config().blocks as u32;
+    let blocks = app.shards().load(&model, Blocks::None).await?.config().blocks as u32;
     right.shards().serve(&model, 2..blocks).await?;
     assert!(chat(app, &model).await?.len() > 20);
     for node in &nodes {

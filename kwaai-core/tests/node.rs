@@ -13,7 +13,7 @@ use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::llm::{ChatMessage, GenerateEvent, GenerateRequest};
 use kwaai_core::net::{Cause, Diagnosis, Message, Verdict};
 use kwaai_core::node::{BlockShare, Contribution};
-use kwaai_core::shard::{Blocks, LoadOptions, Route};
+use kwaai_core::shard::{Blocks, Route};
 use kwaai_core::trust::{CredentialType, Purpose, Tier};
 use kwaai_core::{Config, ErrorCode, Node, TrustGraph};
 
@@ -242,7 +242,7 @@ async fn after_a_shutdown_everything_answers_closed() {
     assert_eq!(node.peers().await.unwrap_err().code(), ErrorCode::Closed);
     assert_eq!(node.rag("notes", Default::default()).await.err().unwrap().code(), ErrorCode::Closed);
     assert_eq!(rag.stats().await.unwrap_err().code(), ErrorCode::Closed);
-    let model = shards.load(tiny_model(), LoadOptions { blocks: Blocks::None }).await.unwrap();
+    let model = shards.load(tiny_model(), Blocks::None).await.unwrap();
     assert_eq!(shards.coverage(&model).await.unwrap_err().code(), ErrorCode::Closed);
     other.shutdown(GRACE).await.unwrap();
 }
@@ -287,8 +287,8 @@ async fn blocks_over_two_hosts_give_the_same_bits_as_the_model_whole_and_a_stran
     foundation.vouch(&wren, &[VERIFIED]).await;
     foundation.vouch(&app, &[VERIFIED]).await;
 
-    let whole = app.shards().load(tiny_model(), LoadOptions { blocks: Blocks::All }).await.unwrap();
-    let ends = app.shards().load(tiny_model(), LoadOptions { blocks: Blocks::None }).await.unwrap();
+    let whole = app.shards().load(tiny_model(), Blocks::All).await.unwrap();
+    let ends = app.shards().load(tiny_model(), Blocks::None).await.unwrap();
     let blocks = ends.config().blocks as u32;
     share(&stranger, 0..blocks).await;
     let tokens: Vec<u32> = (5..25).collect();
@@ -323,7 +323,7 @@ async fn the_host_refuses_a_caller_below_its_minimum_tier_whatever_the_caller_ch
     let foundation = Foundation::new();
     foundation.trusted_by(&[&host, &caller]);
     foundation.vouch(&host, &[PLEDGE, VERIFIED]).await;
-    let model = caller.shards().load(tiny_model(), LoadOptions { blocks: Blocks::None }).await.unwrap();
+    let model = caller.shards().load(tiny_model(), Blocks::None).await.unwrap();
     share(&host, 0..model.config().blocks as u32).await;
 
     let refused = caller.shards().logits(&model, &[1, 2, 3], Route::Peers).await.unwrap_err();
@@ -368,7 +368,7 @@ async fn peers_show_their_credentials_and_the_app_shows_its_arithmetic() {
 async fn nothing_is_served_until_the_node_contributes_and_nothing_after_it_stops() {
     let host = node("host").await;
     let caller = joined("caller", &host).await;
-    let model = caller.shards().load(tiny_model(), LoadOptions { blocks: Blocks::None }).await.unwrap();
+    let model = caller.shards().load(tiny_model(), Blocks::None).await.unwrap();
     assert!(caller.shards().coverage(&model).await.unwrap().hosts.is_empty());
     share(&host, 0..2).await;
     assert_eq!(caller.shards().coverage(&model).await.unwrap().hosts.len(), 1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::Keypair;
 use kwaai_core::node::{BlockShare, Contribution};
-use kwaai_core::shard::{Blocks, LoadOptions, Route};
+use kwaai_core::shard::{Blocks, Route};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{Credential, CredentialType, DEFAULT_TTL, Minimum, Purpose, Status, Tier, TrustGraph};
 use kwaai_core::{Config, Node};
@@ -135,7 +135,7 @@ async fn what_a_host_computed_is_remembered_after_a_restart() {
     let policy = app.trust().policy().unwrap().with_minimum(Purpose::UseBlocks, Tier::Unknown).unwrap();
     app.trust().set_policy(policy).unwrap();
     let folder = std::env::current_dir().unwrap().join("../examples/models/tiny-kwaai");
-    let model = app.shards().load(folder.clone(), LoadOptions { blocks: Blocks::None }).await.unwrap();
+    let model = app.shards().load(folder.clone(), Blocks::None).await.unwrap();
     let blocks = vec![BlockShare { model: folder, blocks: 0..model.config().blocks as u32 }];
     host.contribute(Contribution { min_tier: Some(Tier::Unknown), blocks }).await.unwrap();
     let tokens: Vec<u32> = (5..25).collect();

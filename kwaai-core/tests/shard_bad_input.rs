@@ -158,10 +158,10 @@ async fn requests_that_cannot_be_are_refused_before_anything_is_computed() {
     assert_eq!(engine.logits(&model, &[262], Route::Local).await.unwrap_err().code(), ErrorCode::InvalidArgument);
     assert_eq!(engine.logits(&model, &[], Route::Local).await.unwrap_err().code(), ErrorCode::InvalidArgument);
     assert_eq!(engine.logits(&model, &[1], Route::Peers).await.unwrap_err().code(), ErrorCode::Unsupported);
-    let part = engine.load(dir.path(), LoadOptions { blocks: Blocks::Span(0..1) }).await.unwrap();
+    let part = engine.load(dir.path(), Blocks::Span(0..1)).await.unwrap();
     assert_eq!(part.held_blocks(), Some(0..1));
     assert_eq!(engine.logits(&part, &[1], Route::Local).await.unwrap_err().code(), ErrorCode::InvalidArgument);
-    let beyond = engine.load(dir.path(), LoadOptions { blocks: Blocks::Span(1..3) }).await.unwrap_err();
+    let beyond = engine.load(dir.path(), Blocks::Span(1..3)).await.unwrap_err();
     assert_eq!(beyond.code(), ErrorCode::InvalidArgument);
     std::fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
     let mute = engine.load(dir.path(), LoadOptions::default()).await.unwrap();

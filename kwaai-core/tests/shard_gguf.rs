@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use kwaai_core::event::Item;
 use kwaai_core::llm::{ChatMessage, GenerateEvent};
-use kwaai_core::shard::{Blocks, Family, LoadOptions, Model, RopeScaling, Route, ShardEngine, SlidingWindow};
+use kwaai_core::shard::{
+    Backend, Blocks, Compute, Family, LoadOptions, Model, RopeScaling, Route, ShardEngine, SlidingWindow,
+};
 use kwaai_core::{Error, ErrorCode};
 use shard_support::{AllBut, TcpNode, Town};
 use written::{File, Meta, Tensor};
@@ -44,7 +46,7 @@ async fn a_file_is_served_in_blocks_and_chats_like_a_directory() {
     let nodes = [TcpNode::start(&town, 1).await, TcpNode::start(&town, 2).await];
     let [host, app] = nodes.each_ref().map(|node| ShardEngine::over(node.clone(), Arc::new(AllBut::default())));
     let offer = host.serve(&path, 0..1).await.unwrap();
-    let model = app.load(&path, LoadOptions { blocks: Blocks::None }).await.unwrap();
+    let model = app.load(&path, Blocks::None).await.unwrap();
     assert_eq!((model.id(), model.name()), (offer.model.as_str(), "small"));
     assert!(model.id().starts_with("qwen3-1x8-"));
     // Token 258 ends a text though the file does not name it.
@@ -77,6 +79,20 @@ async fn the_id_of_a_file_follows_its_content_and_not_its_name() {
     let changed = file.changed("blk.0.ffn_up.weight", |tensor| tensor.bytes[2] ^= 1);
     std::fs::write(&other, changed.bytes()).unwrap();
     assert_ne!(load(&other).await.unwrap().id(), id);
+}
+
+#[cfg(not(feature = "ggml"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn ggml_is_asked_for_in_vain_where_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("small.gguf");
+    std::fs::write(&path, File::model("llama").bytes()).unwrap();
+    let compute = Compute { backend: Some(Backend::Ggml), ..Compute::default() };
+    let options = LoadOptions { compute, ..LoadOptions::default() };
+    let error = ShardEngine::local().load(&path, options).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unsupported);
+    assert!(error.context()["remedy"].contains("feature ggml"), "{error}");
+    assert_eq!(load(&path).await.unwrap().backend(), Backend::Candle);
 }
 
 #[tokio::test(flavor = "multi_thread")]

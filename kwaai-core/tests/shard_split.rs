@@ -24,7 +24,7 @@ fn bits(rows: &[Vec<f32>]) -> Vec<u32> {
 }
 
 async fn without_blocks(engine: &ShardEngine, dir: &std::path::Path) -> Model {
-    engine.load(dir, LoadOptions { blocks: Blocks::None }).await.unwrap()
+    engine.load(dir, Blocks::None).await.unwrap()
 }
 
 async fn read(mut stream: Stream<GenerateEvent>) -> (String, FinishReason, Usage, Vec<Hop>) {

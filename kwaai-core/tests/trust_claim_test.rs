@@ -7,7 +7,7 @@ use std::time::Duration;
 use kwaai_core::clock::{ManualClock, SystemClock};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::node::{BlockShare, Contribution, TestOptions};
-use kwaai_core::shard::{Blocks, LoadOptions, Model};
+use kwaai_core::shard::{Blocks, Model};
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
     CredentialType, MAX_TESTS, Measurement, PROBE_LIFETIME, Probe, Purpose, Tier, TrustGraph, Verdict,
@@ -224,7 +224,7 @@ async fn a_host_is_tested_with_tokens_that_it_computes() {
     let host = Node::start(Config { bootstrap, ..Config::default() }).await.unwrap();
     let policy = app.trust().policy().unwrap().with_minimum(Purpose::UseBlocks, Tier::Unknown).unwrap();
     app.trust().set_policy(policy).unwrap();
-    let model: Model = app.shards().load(tiny_model(), LoadOptions { blocks: Blocks::All }).await.unwrap();
+    let model: Model = app.shards().load(tiny_model(), Blocks::All).await.unwrap();
     let claims = |rate: f64| json!({"model": model.id(), "tokensPerSecond": rate});
     let modest = vouched(&app, CredentialType::Throughput, &host, claims(0.01)).await;
     let boastful = vouched(&app, CredentialType::Throughput, &host, claims(1e8)).await;

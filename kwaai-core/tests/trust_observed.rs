@@ -276,7 +276,7 @@ async fn a_node_issues_what_it_saw_and_measured_of_another_over_sockets() {
 
     let policy = app.trust().policy().unwrap().with_minimum(Purpose::UseBlocks, Tier::Unknown).unwrap();
     app.trust().set_policy(policy).unwrap();
-    let model = app.shards().load(tiny_model(), LoadOptions { blocks: Blocks::All }).await.unwrap();
+    let model = app.shards().load(tiny_model(), Blocks::All).await.unwrap();
     let options = || RateOptions { tokens: 8, runs: 2, seed: Some(3), valid_for: Some(HOUR) };
     let idle = app.issue_throughput(host.peer_id(), &model, options()).await.unwrap_err();
     assert_eq!(idle.code(), ErrorCode::NotFound, "it serves nothing yet");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kwaai_core::Error;
 use kwaai_core::llm::{BertEmbedder, Embedder, GenerateEvent, GenerateRequest, Text, hub, model_cache};
-use kwaai_core::shard::{self, Blocks, LoadOptions, Route};
+use kwaai_core::shard::{self, Blocks, Route};
 use serde::{Deserialize, Serialize};
 
 use crate::fork::MODELS;
@@ -145,7 +145,7 @@ impl ShardEngine {
             BlockChoice::None => Blocks::None,
             BlockChoice::Span(start, end) => Blocks::Span(start..end),
         };
-        rt::run(&cancel, async move { engine.load(dir, LoadOptions { blocks }).await }).await.map(Model::new)
+        rt::run(&cancel, async move { engine.load(dir, blocks).await }).await.map(Model::new)
     }
 
     /// Loads a run of blocks and serves them to peers that are trusted enough.

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-
+#[cfg(not(feature = "ggml"))]
+use super::backend::without_ggml;
+use super::backend::{Backend, BlockSpan, CandleEnds, CandleSpan, Compute, ModelEnds, SpanState};
 use super::config::ModelConfig;
 use super::gguf::Gguf;
 use super::llama::{Ends, Span};
@@ -33,6 +34,14 @@ pub enum Blocks {
 pub struct LoadOptions {
     /// Which blocks to hold.
     pub blocks: Blocks,
+    /// How they are computed.
+    pub compute: Compute,
+}
+
+impl From<Blocks> for LoadOptions {
+    fn from(blocks: Blocks) -> LoadOptions {
+        LoadOptions { blocks, ..LoadOptions::default() }
+    }
 }
 
 /// A loaded model. Clones share the weights.
@@ -43,8 +52,9 @@ struct Inner {
     id: String,
     name: String,
     config: ModelConfig,
-    ends: Ends,
-    span: Option<Arc<Span>>,
+    backend: Backend,
+    ends: Arc<dyn ModelEnds>,
+    span: Option<Arc<dyn BlockSpan>>,
     tokens: Option<Tokens>,
     template: ChatTemplate,
     end_of_text: Vec<u32>,
@@ -65,14 +75,15 @@ impl Model {
             Blocks::None => None,
             Blocks::Span(range) => Some(block_range(range, &files.config)?),
         };
-        let parts = Parts { blocks: blocks.clone().unwrap_or(0..0), ends: true };
-        let weights = files.weights.load(&files.config, &parts)?;
-        let span = blocks.map(|range| Span::new(&files.config, range, &weights)).transpose().map_err(assembled)?;
+        let backend = files.backend(&options.compute)?;
+        let ends = files.ends(&options.compute)?;
+        let span = blocks.map(|range| files.span(range, &options.compute)).transpose()?;
         Ok(Model(Arc::new(Inner {
             id: files.id.clone(),
             name: files.source.name().unwrap_or_else(|| files.id.clone()),
-            ends: Ends::new(&files.config, &weights).map_err(assembled)?,
-            span: span.map(Arc::new),
+            backend,
+            ends,
+            span,
             tokens: files.source.tokens(&files.config)?,
             template: files.source.template()?,
             end_of_text: files.source.end_of_text(&files.config)?,
@@ -122,12 +133,37 @@ impl Model {
         &self.0.end_of_text
     }
 
-    pub(super) fn span(&self) -> Option<Arc<Span>> {
+    /// What computes the ends, and the blocks held here.
+    pub fn backend(&self) -> Backend {
+        self.0.backend
+    }
+
+    pub(super) fn span(&self) -> Option<Arc<dyn BlockSpan>> {
         self.0.span.clone()
     }
 
+    /// Begins a text of at most `max_tokens` tokens on the blocks held here, whichever these are: what a caller of its own
+    /// transport needs, beside [`embed`](Self::embed) and [`head`](Self::head).
+    ///
+    /// # Errors
+    /// `invalid_argument` when no blocks are held, for no tokens, and for more than the model's context.
+    pub fn begin(&self, max_tokens: usize) -> Result<Box<dyn SpanState>> {
+        let span = self.span().ok_or_else(|| {
+            Error::invalid_argument("no blocks of this model are loaded here").with_remedy("load some of them")
+        })?;
+        let context = self.0.config.max_context;
+        if !(1..=context).contains(&max_tokens) {
+            return Err(Error::invalid_argument(format!("{max_tokens} tokens, where 1 to {context} fit the model")));
+        }
+        let held = span.range();
+        span.open(held, max_tokens)
+    }
+
     /// Checks the ids of a text and looks their states up.
-    pub(super) fn embed(&self, tokens: &[u32]) -> Result<Hidden> {
+    ///
+    /// # Errors
+    /// `invalid_argument` for an id outside of the vocabulary.
+    pub fn embed(&self, tokens: &[u32]) -> Result<Hidden> {
         let config = &self.0.config;
         if let Some(token) = tokens.iter().find(|token| **token as usize >= config.vocab_size) {
             return Err(Error::invalid_argument(format!(
@@ -135,18 +171,21 @@ impl Model {
                 config.vocab_size
             )));
         }
-        let values = Tensor::from_slice(tokens, (1, tokens.len()), &Device::Cpu)
-            .and_then(|tokens| self.0.ends.embed(&tokens)?.flatten_all()?.to_vec1::<f32>());
-        let values = values.map_err(|error| Error::internal("tokens could not be embedded").with_source(error))?;
+        let values = self.0.ends.embed(tokens)?;
         Ok(Hidden { tokens: tokens.len() as u32, size: config.hidden_size as u32, values })
     }
 
-    /// The logits of each token, row by row.
-    pub(super) fn head(&self, hidden: Hidden) -> Result<Vec<Vec<f32>>> {
-        let shape = (1, hidden.tokens as usize, hidden.size as usize);
-        let logits = Tensor::from_vec(hidden.values, shape, &Device::Cpu)
-            .and_then(|hidden| self.0.ends.logits(&hidden)?.squeeze(0)?.to_vec2::<f32>());
-        logits.map_err(|error| Error::internal("logits could not be computed").with_source(error))
+    /// The logits of each token, row by row, from the states after the last block. Blocks the thread.
+    ///
+    /// # Errors
+    /// `invalid_argument` for states that are not of the model's length.
+    pub fn head(&self, hidden: Hidden) -> Result<Vec<Vec<f32>>> {
+        let size = self.0.config.hidden_size;
+        if hidden.tokens == 0 || hidden.values.len() != hidden.tokens as usize * size {
+            let (values, tokens) = (hidden.values.len(), hidden.tokens);
+            return Err(Error::invalid_argument(format!("{values} values are not {tokens} states of length {size}")));
+        }
+        self.0.ends.logits(hidden.values)
     }
 }
 
@@ -223,10 +262,47 @@ impl Files {
     }
 
     /// Reads a span of blocks for serving; blocks the thread.
-    pub fn load_span(&self, blocks: &Range<u32>) -> Result<Span> {
+    pub fn load_span(&self, blocks: &Range<u32>, compute: &Compute) -> Result<Arc<dyn BlockSpan>> {
         let range = block_range(blocks, &self.config)?;
-        let weights = self.weights.load(&self.config, &Parts { blocks: range.clone(), ends: false })?;
-        Span::new(&self.config, range, &weights).map_err(assembled)
+        self.span(range, compute)
+    }
+
+    fn backend(&self, compute: &Compute) -> Result<Backend> {
+        compute.choose(self.weights.are_quantised())
+    }
+
+    fn span(&self, range: Range<usize>, compute: &Compute) -> Result<Arc<dyn BlockSpan>> {
+        match self.backend(compute)? {
+            Backend::Candle => {
+                let weights = self.weights.load(&self.config, &Parts { blocks: range.clone(), ends: false })?;
+                let span = Span::new(&self.config, range, &weights).map_err(assembled)?;
+                Ok(Arc::new(CandleSpan::new(&self.config, span)))
+            }
+            #[cfg(feature = "ggml")]
+            Backend::Ggml => {
+                let span = super::ggml::GgmlSpan::load(&self.config, &self.weights, range, compute)?;
+                Ok(Arc::new(span))
+            }
+            #[cfg(not(feature = "ggml"))]
+            Backend::Ggml => Err(without_ggml()),
+        }
+    }
+
+    fn ends(&self, compute: &Compute) -> Result<Arc<dyn ModelEnds>> {
+        match self.backend(compute)? {
+            Backend::Candle => {
+                let weights = self.weights.load(&self.config, &Parts { blocks: 0..0, ends: true })?;
+                let ends = Ends::new(&self.config, &weights).map_err(assembled)?;
+                Ok(Arc::new(CandleEnds::new(&self.config, ends)))
+            }
+            #[cfg(feature = "ggml")]
+            Backend::Ggml => {
+                let ends = super::ggml::GgmlEnds::load(&self.config, &self.weights, compute)?;
+                Ok(Arc::new(ends))
+            }
+            #[cfg(not(feature = "ggml"))]
+            Backend::Ggml => Err(without_ggml()),
+        }
     }
 }
 

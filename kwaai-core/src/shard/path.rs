@@ -12,13 +12,11 @@ use libp2p::PeerId;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cache::SpanCache;
+use super::backend::{BlockSpan, SpanState, compute};
 use super::chain::RemoteHop;
 use super::generate::blocking;
 use super::hosts::Hosts;
-use super::llama::Span;
 use super::model::Model;
-use super::session::compute;
 use super::sieve::Sieve;
 use super::wire::{Hidden, Precision};
 use crate::llm::Hop;
@@ -28,7 +26,7 @@ use crate::{Error, Result};
 /// Where a run of blocks is computed.
 enum Place {
     /// Here, where nothing fails for which another place would help. The cache is away while a thread computes with it.
-    Local { span: Arc<Span>, cache: Option<SpanCache> },
+    Local { span: Arc<dyn BlockSpan>, cache: Option<Box<dyn SpanState>> },
     /// At a peer.
     Remote(Box<RemoteHop>),
 }
@@ -86,7 +84,8 @@ impl Path {
             Error::invalid_argument(format!("not all of the {blocks} blocks of this model are loaded here"))
                 .with_remedy("load the model with all its blocks, or generate over peers")
         })?;
-        let place = Place::Local { cache: Some(SpanCache::new(blocks, max_tokens)), span };
+        let cache = span.clone().open(0..blocks, max_tokens)?;
+        let place = Place::Local { cache: Some(cache), span };
         Ok(Path::new(vec![Stage::new(place, Precision::F32, Precision::F32)], None))
     }
 
@@ -239,14 +238,14 @@ impl Stage {
         let hidden = self.inputs[self.times.len()].clone();
         let output = match &mut self.place {
             Place::Remote(hop) => hop.step(hidden).await?,
-            Place::Local { span, cache } => {
+            Place::Local { cache, .. } => {
                 let Some(mut taken) = cache.take() else {
                     return Err(Error::cancelled("the step before was cancelled"));
                 };
-                let (span, cancel) = (span.clone(), cancel.clone());
+                let cancel = cancel.clone();
                 let (tokens, size) = (hidden.tokens, hidden.size);
                 let (values, taken) = blocking(move || {
-                    let values = compute(&span, span.range(), hidden, &mut taken, &cancel);
+                    let values = compute(taken.as_mut(), hidden, &cancel);
                     (values, taken)
                 })
                 .await?;

@@ -8,15 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use libp2p::PeerId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::backend::{Backend, BlockSpan};
 use super::chain::HostPolicy;
 use super::generate::blocking;
-use super::llama::Span;
 use super::session::{ServeLimits, Sessions, Step};
 use super::wire::{BEAT, Frame, SessionId, step_limit};
 use crate::clock::Clock;
@@ -44,6 +44,21 @@ pub struct Offer {
     pub start: u32,
     /// One past the last block.
     pub end: u32,
+    /// What computes them; `None` for something that this version does not know. Hosts that do not say compute with candle.
+    #[serde(default = "candle", skip_serializing_if = "is_candle", deserialize_with = "known")]
+    pub backend: Option<Backend>,
+}
+
+fn candle() -> Option<Backend> {
+    Some(Backend::Candle)
+}
+
+fn is_candle(backend: &Option<Backend>) -> bool {
+    *backend == candle()
+}
+
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Backend>, D::Error> {
+    Ok(Backend::named(&String::deserialize(deserializer)?))
 }
 
 /// How busy a host says it is. A caller believes it for the choice of a path alone.
@@ -104,7 +119,7 @@ pub fn read_info(body: &[u8]) -> Result<Announcement> {
 /// A span that is being served.
 pub(super) struct ServedSpan {
     pub offer: Offer,
-    pub span: Arc<Span>,
+    pub span: Arc<dyn BlockSpan>,
     pub hidden: u32,
     pub max_context: u32,
     pub cache_bytes_per_token: usize,
@@ -418,7 +433,7 @@ mod tests {
     fn an_announcement_of_either_age_is_read_and_what_is_no_digest_in_it_is_passed_over() {
         let digest = format!("urn:kwaai:vc:{}", "ab".repeat(32));
         let spans = r#""version":1,"spans":[{"model":"m","start":0,"end":2}]"#;
-        let offers = vec![Offer { model: "m".into(), start: 0, end: 2 }];
+        let offers = vec![Offer { model: "m".into(), start: 0, end: 2, backend: candle() }];
         let read = |text: String| read_info(text.as_bytes()).unwrap();
         let plain = Announcement { offers: offers.clone(), credentials: Vec::new(), load: None };
         assert_eq!(read(format!("{{{spans}}}")), plain);
@@ -431,13 +446,18 @@ mod tests {
         let many = vec![digest; MAX_ANNOUNCED + 1];
         let many = read(format!(r#"{{{spans},"credentials":{}}}"#, serde_json::to_string(&many).unwrap()));
         assert_eq!(many.credentials.len(), MAX_ANNOUNCED);
+        let computed = |by: &str| {
+            let spans = format!(r#""version":1,"spans":[{{"model":"m","start":0,"end":2,"backend":"{by}"}}]"#);
+            read(format!("{{{spans}}}")).offers[0].backend
+        };
+        assert_eq!(["candle", "ggml", "other"].map(computed), [candle(), Some(Backend::Ggml), None]);
         let wrong = read_info(format!(r#"{{{spans},"credentials":5}}"#).as_bytes());
         assert_eq!(wrong.unwrap_err().code(), ErrorCode::CorruptData);
     }
 
     #[test]
     fn the_bytes_of_an_announcement_are_fixed() {
-        let offer = Offer { model: "m".into(), start: 0, end: 2 };
+        let offer = Offer { model: "m".into(), start: 0, end: 2, backend: candle() };
         let info = |credentials| Info { version: INFO_VERSION, spans: vec![offer.clone()], credentials, load: None };
         let text = |info: Info| serde_json::to_string(&info).unwrap();
         assert_eq!(text(info(Vec::new())), r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}]}"#);
@@ -450,5 +470,7 @@ mod tests {
             text(Info { load, ..info(Vec::new()) }),
             r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],"load":{"block_ms":1.5,"waiting":2,"room_bytes":300}}"#
         );
+        let by_ggml = Offer { backend: Some(Backend::Ggml), ..offer.clone() };
+        assert_eq!(serde_json::to_string(&by_ggml).unwrap(), r#"{"model":"m","start":0,"end":2,"backend":"ggml"}"#);
     }
 }

@@ -5,13 +5,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor};
 use jiff::Timestamp;
 use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
-use super::cache::SpanCache;
-use super::llama::Span;
+use super::backend::{BlockSpan, SpanState, compute};
 use super::wire::{Frame, Hidden, Precision, SessionId};
 use crate::clock::Clock;
 use crate::{Error, Result};
@@ -82,7 +80,7 @@ pub struct Ran {
 /// One session.
 pub struct Session {
     id: SessionId,
-    span: Arc<Span>,
+    span: Arc<dyn BlockSpan>,
     blocks: Range<u32>,
     max_tokens: u32,
     reserved: usize,
@@ -90,7 +88,7 @@ pub struct Session {
 }
 
 struct State {
-    cache: SpanCache,
+    cache: Box<dyn SpanState>,
     epoch: u32,
     /// The highest step answered.
     step: u64,
@@ -109,7 +107,7 @@ impl Session {
     }
 
     /// Whether the session computes on this span.
-    pub fn runs_on(&self, span: &Arc<Span>) -> bool {
+    pub fn runs_on(&self, span: &Arc<dyn BlockSpan>) -> bool {
         Arc::ptr_eq(&self.span, span)
     }
 
@@ -150,9 +148,8 @@ impl Session {
             return Err(Error::cancelled("the step was cancelled"));
         }
         let (tokens, size) = (step.hidden.tokens, step.hidden.size);
-        let range = self.blocks.start as usize..self.blocks.end as usize;
         let start = Instant::now();
-        let values = compute(&self.span, range, step.hidden, &mut state.cache, cancel)?;
+        let values = compute(state.cache.as_mut(), step.hidden, cancel)?;
         let computed = Some(start.elapsed());
         let hidden = Hidden { tokens, size, values };
         let precision = hidden.precision(step.precision);
@@ -188,30 +185,6 @@ impl Session {
     }
 }
 
-/// Runs hidden states through blocks; the one way in which both a host and the caller's own machine compute.
-pub(super) fn compute(
-    span: &Span,
-    range: Range<usize>,
-    hidden: Hidden,
-    cache: &mut SpanCache,
-    cancel: &CancellationToken,
-) -> Result<Vec<f32>> {
-    let shape = (1, hidden.tokens as usize, hidden.size as usize);
-    let position = cache.length();
-    let output = Tensor::from_vec(hidden.values, shape, &Device::Cpu)
-        .and_then(|hidden| span.step(range, &hidden, cache, cancel))
-        .and_then(|output| output.flatten_all()?.to_vec1::<f32>());
-    let values = output.map_err(|error| match cancel.is_cancelled() {
-        true => Error::cancelled("the step was cancelled"),
-        false => Error::internal("the blocks could not be computed").with_source(error),
-    })?;
-    if values.iter().any(|value| !value.is_finite()) {
-        cache.truncate(position);
-        return Err(Error::corrupt_data("the blocks computed states that are not finite"));
-    }
-    Ok(values)
-}
-
 /// All sessions of a host.
 pub struct Sessions {
     limits: ServeLimits,
@@ -243,7 +216,7 @@ impl Sessions {
     pub fn open(
         &self,
         caller: PeerId,
-        span: Arc<Span>,
+        span: Arc<dyn BlockSpan>,
         blocks: Range<u32>,
         max_tokens: u32,
         bytes_per_token_and_block: usize,
@@ -275,7 +248,7 @@ impl Sessions {
                 .busy(&open, "this host's memory for sessions is taken")
                 .with_remedy("ask for fewer tokens, or try again later"));
         }
-        let cache = SpanCache::new(blocks.len(), max_tokens as usize);
+        let cache = span.clone().open(blocks.start as usize..blocks.end as usize, max_tokens as usize)?;
         let session = Arc::new(Session {
             id: rand::random(),
             span,
@@ -331,7 +304,7 @@ impl Sessions {
     }
 
     /// Closes every session on a span.
-    pub fn close_span(&self, span: &Arc<Span>) {
+    pub fn close_span(&self, span: &Arc<dyn BlockSpan>) {
         self.lock().retain(|_, entry| !Arc::ptr_eq(&entry.session.span, span));
     }
 

@@ -158,6 +158,22 @@ impl Weights {
         Ok(VarBuilder::from_tensors(loaded, DType::F32, &Device::Cpu))
     }
 
+    /// Whether any tensor is written in blocks with scales.
+    pub(super) fn are_quantised(&self) -> bool {
+        self.tensors.values().any(|place| place.encoding.as_ref().is_ok_and(|encoding| encoding.values() > 1))
+    }
+
+    /// Where the tensors of `parts` are, each compared with the configuration; nothing is read.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) that come from headers alone.
+    #[cfg(feature = "ggml")]
+    pub(super) fn places(&self, config: &ModelConfig, parts: &Parts) -> Result<Vec<(String, &Place)>> {
+        self.refuse_others(config)?;
+        let wanted = expected(config, parts).into_iter();
+        wanted.map(|(name, shape)| self.check(&name, &shape).map(|place| (name, place))).collect()
+    }
+
     /// The sha256 of everything that decides what the model computes: the configuration, and name, type, shape and
     /// bytes of each tensor, in the order of their names. How the tensors are spread over files does not count.
     pub fn digest(&self, config: &ModelConfig) -> Result<String> {

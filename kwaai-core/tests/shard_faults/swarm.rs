@@ -91,7 +91,7 @@ impl Swarm {
         let whole = local.load(dir.path(), LoadOptions::default()).await.unwrap();
         let (whole, ended) = read(local.generate(&whole, request(), Route::Local).await.unwrap()).await;
         ended.unwrap();
-        let model = app.load(dir.path(), LoadOptions { blocks: Blocks::None }).await.unwrap();
+        let model = app.load(dir.path(), LoadOptions { blocks: Blocks::None, ..LoadOptions::default() }).await.unwrap();
         let mut swarm =
             Swarm { dir, network, app, model, policy, schedule, hosts: Vec::new(), spans: spans.to_vec(), whole };
         for span in spans {

@@ -1,0 +1,150 @@
+//! The seam between what a span of blocks is and the code that computes it.
+//!
+//! Hosts, generations and probes know these traits alone. `candle` computes in f32, whatever the weights are written in: it
+//! is the reference, and the code that trains. `ggml` computes with the weights as a GGUF file has them, with the kernels of
+//! llama.cpp, and is there with the feature of that name.
+
+mod candle;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+pub(super) use candle::{CandleEnds, CandleSpan};
+
+use super::wire::Hidden;
+use crate::{Error, Result};
+
+/// The code that computes blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Backend {
+    /// Everything in f32, by candle.
+    Candle,
+    /// Quantised weights as they are written, by ggml, which llama.cpp is built on. Needs the feature `ggml`.
+    Ggml,
+}
+
+impl Backend {
+    /// `candle` or `ggml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Candle => "candle",
+            Backend::Ggml => "ggml",
+        }
+    }
+
+    /// The backend of that name, if this version knows it.
+    pub fn named(name: &str) -> Option<Backend> {
+        [Backend::Candle, Backend::Ggml].into_iter().find(|backend| backend.name() == name)
+    }
+}
+
+/// What ggml is to keep to. candle has one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Arithmetic {
+    /// As llama.cpp computes by itself, to the bit. What a token becomes depends, in its last bits, on how many tokens are
+    /// computed together with it; steps of the same lengths always give the same bits.
+    #[default]
+    Fastest,
+    /// What a token becomes depends on the tokens before it alone, however they were cut into steps. Attention is products
+    /// and a softmax in place of flash attention, and weights that are not quantised are multiplied with one token at a time.
+    Invariant,
+}
+
+/// How a model's blocks are computed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Compute {
+    /// What computes. By itself: ggml for quantised weights, where it is there, and candle for all else.
+    pub backend: Option<Backend>,
+    /// Threads for one step, with ggml. By itself: one for each core that this process may use.
+    pub threads: Option<NonZeroUsize>,
+    /// What ggml keeps to.
+    pub arithmetic: Arithmetic,
+}
+
+impl Compute {
+    /// What computes weights that are quantised, or are not.
+    ///
+    /// # Errors
+    /// `unsupported` for a backend that this build does not have.
+    pub(super) fn choose(&self, quantised: bool) -> Result<Backend> {
+        let has_ggml = cfg!(feature = "ggml");
+        match self.backend {
+            Some(Backend::Ggml) if !has_ggml => Err(without_ggml()),
+            Some(backend) => Ok(backend),
+            None if quantised && has_ggml => Ok(Backend::Ggml),
+            None => Ok(Backend::Candle),
+        }
+    }
+}
+
+/// What asking for ggml is answered with where it is not.
+pub(super) fn without_ggml() -> Error {
+    Error::unsupported("this build computes without ggml")
+        .with_remedy("build kwaai-core with its feature ggml, or leave the choice of the backend to it")
+}
+
+/// A run of consecutive blocks, ready to compute.
+pub trait BlockSpan: fmt::Debug + Send + Sync {
+    /// What computes.
+    fn backend(&self) -> Backend;
+
+    /// The numbers of the blocks held.
+    fn range(&self) -> Range<usize>;
+
+    /// Bytes that one block keeps for one token.
+    fn cache_bytes_per_token(&self) -> usize;
+
+    /// Begins a text of at most `max_tokens` tokens on some of the blocks. Memory is taken when the first tokens come.
+    ///
+    /// # Errors
+    /// `internal` for blocks that are not held, or none.
+    fn open(self: Arc<Self>, blocks: Range<usize>, max_tokens: usize) -> Result<Box<dyn SpanState>>;
+}
+
+/// One text on its way through some blocks: the keys and values of the tokens that were read.
+pub trait SpanState: Send {
+    /// How many tokens were read.
+    fn length(&self) -> usize;
+
+    /// Forgets all but the first `length` tokens.
+    fn truncate(&mut self, length: usize);
+
+    /// Computes the next tokens of the text: one state after the other, as they go into the first block, to those that come
+    /// out of the last. Blocks the thread. After an error the text is as it was.
+    ///
+    /// # Errors
+    /// `cancelled` once `cancel` has come; `invalid_argument` for states that are not of the model's length, and for more
+    /// tokens than the text was begun for.
+    fn forward(&mut self, hidden: Vec<f32>, cancel: &CancellationToken) -> Result<Vec<f32>>;
+}
+
+/// What stands before the first and after the last block.
+pub trait ModelEnds: fmt::Debug + Send + Sync {
+    /// The states of tokens, one after the other. The ids are within the vocabulary.
+    fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>>;
+
+    /// The logits that follow from each state, row by row. Blocks the thread.
+    fn logits(&self, hidden: Vec<f32>) -> Result<Vec<Vec<f32>>>;
+}
+
+/// Runs hidden states through blocks; the one way in which both a host and the caller's own machine compute.
+///
+/// # Errors
+/// Those of [`SpanState::forward`]; `corrupt_data` for states that are not finite, after which the text is as it was.
+pub(super) fn compute(state: &mut dyn SpanState, hidden: Hidden, cancel: &CancellationToken) -> Result<Vec<f32>> {
+    let position = state.length();
+    let values = state.forward(hidden.values, cancel)?;
+    if values.iter().any(|value| !value.is_finite()) {
+        state.truncate(position);
+        return Err(Error::corrupt_data("the blocks computed states that are not finite"));
+    }
+    Ok(values)
+}
