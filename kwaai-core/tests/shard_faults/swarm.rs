@@ -1,6 +1,6 @@
 //! A swarm of hosts around one caller, and what an answer through it should be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -145,14 +145,17 @@ impl Swarm {
 
     /// Waits until no host has a session. Those of hosts that could not be told expire.
     pub async fn until_no_session_is_left(&self) {
-        let untold: Vec<PeerId> =
-            self.schedule.fired().iter().filter(|fired| fired.at == At::Close).map(|fired| fired.peer).collect();
-        for host in &self.hosts {
-            if host.wake() || untold.contains(&host.peer()) {
-                host.clock.advance(Duration::from_secs(121));
-            }
-        }
+        let mut late: BTreeSet<PeerId> = self.hosts.iter().filter(|host| host.wake()).map(Host::peer).collect();
+        let mut expired = BTreeSet::new();
         while self.hosts.iter().any(|host| !host.is_dead() && host.engine.open_sessions() > 0) {
+            // A host hears the farewell, or fails at it, after the answer has ended.
+            let fired = self.schedule.fired();
+            late.extend(fired.iter().filter(|fired| fired.at == At::Close).map(|fired| fired.peer));
+            for host in self.hosts.iter().filter(|host| late.contains(&host.peer())) {
+                if expired.insert(host.peer()) {
+                    host.clock.advance(Duration::from_secs(121));
+                }
+            }
             tokio::task::yield_now().await;
         }
     }
