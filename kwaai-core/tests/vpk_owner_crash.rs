@@ -49,7 +49,7 @@ fn others(dir: &Path) -> Depots {
 }
 
 /// The ids of what a host keeps for the owner.
-fn kept(others: &Depots, peer: &PeerId) -> Vec<CollectionId> {
+fn kept_by(others: &Depots, peer: &PeerId) -> Vec<CollectionId> {
     let request = Request { collection: CollectionId([0; 16]), capability: None, call: Call::List };
     let owner = Keypair::from_seed([1; 32]).did().unwrap();
     let listed = Described::read(&others.depots[peer].answer(owner, &request).unwrap()).unwrap();
@@ -181,10 +181,10 @@ async fn kill_again_and_again(config: CollectionConfig, points: usize) {
                 let expected =
                     if hosts.contains(&HostName::Peer(*peer)) { vec![collection.site()] } else { Vec::new() };
                 let deadline = Instant::now() + Duration::from_secs(20);
-                while kept(&others, peer) != expected && Instant::now() < deadline {
+                while kept_by(&others, peer) != expected && Instant::now() < deadline {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                assert_eq!(kept(&others, peer), expected, "point {point}");
+                assert_eq!(kept_by(&others, peer), expected, "point {point}");
             }
         }
     }
