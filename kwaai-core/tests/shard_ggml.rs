@@ -92,7 +92,15 @@ async fn every_family_in_every_encoding_is_close_to_what_f32_computes() {
                 let logits = engine.logits(&model, &tokens, Route::Local).await.unwrap();
                 let (divergence, others) = divergence(&logits, &expected);
                 println!("{family} {encoding} {arithmetic:?}: {divergence:.1e} nats, {others} of 100 other tokens");
-                assert!(divergence <= 1e-3, "{family} {encoding} {arithmetic:?}: {divergence}");
+                // ggml keeps keys and values in f16, and rounds what it multiplies with quantised weights to 8 bits: to BF16 with
+                // those. Random models amplify it.
+                let allowed = match encoding {
+                    "F32" | "F16" => 2e-5,
+                    "BF16" => 5e-4,
+                    "Q8_0" | "Q4_0" => 4e-3,
+                    _ => 2.5e-2,
+                };
+                assert!(divergence <= allowed, "{family} {encoding} {arithmetic:?}: {divergence}");
             }
         }
     }
@@ -198,7 +206,7 @@ async fn steps_of_any_length_give_the_same_bits_where_arithmetic_is_invariant() 
                 state.truncate(0);
                 let rows: Vec<_> =
                     tokens.chunks(length).flat_map(|chunk| read(&model, state.as_mut(), chunk)).collect();
-                println!("{family} {encoding} in steps of {length}: {}", bits(&rows) == at_once);
+                assert!(bits(&rows) == at_once, "{family} {encoding} in steps of {length}");
             }
         }
     }
@@ -301,7 +309,7 @@ async fn files_that_ggml_would_end_the_process_over_are_refused_by_what_is_wrong
     let exact = load(&path, Blocks::All, Backend::Candle, Arithmetic::Fastest).await.unwrap();
     let expected = engine.logits(&exact, &text(20, 1), Route::Local).await.unwrap();
     let logits = engine.logits(&by_ggml(&path).await, &text(20, 1), Route::Local).await.unwrap();
-    assert!(divergence(&logits, &expected).0 < 1e-3);
+    assert!(divergence(&logits, &expected).0 < 4e-3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -545,12 +545,6 @@ impl Node<'_> {
         // SAFETY: the tensor is alive as long as the graph is being built; its shape is only read.
         unsafe { self.0.0.as_ref() }.ne.map(|size| size as usize)
     }
-
-    /// Whether its values are in blocks with scales.
-    pub fn is_quantised(self) -> bool {
-        // SAFETY: as above.
-        unsafe { sys::ggml_is_quantized(self.0.0.as_ref().type_) }
-    }
 }
 
 /// How tokens are rotated.
