@@ -54,7 +54,8 @@ pub enum Arithmetic {
     #[default]
     Fastest,
     /// What a token becomes depends on the tokens before it alone, however they were cut into steps. Attention is products
-    /// and a softmax in place of flash attention, and weights that are not quantised are multiplied with one token at a time.
+    /// and a softmax in place of flash attention, and weights are multiplied with one token at a time, so that a prompt is
+    /// read hardly faster than an answer is written.
     Invariant,
 }
 

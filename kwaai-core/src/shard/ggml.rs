@@ -291,14 +291,7 @@ impl GgmlState {
             Arithmetic::Fastest => inputs.extend(halves.iter().map(|mask| Input::F16(mask))),
             Arithmetic::Invariant => inputs.extend(masks.iter().map(|mask| Input::F32(mask))),
         }
-        let result = {
-            let mut engine = lock(&self.span.engine);
-            // Whoever waited for another text may have been left alone meanwhile.
-            match cancel.is_cancelled() {
-                true => Err(Error::cancelled("the step was cancelled")),
-                false => graph.run(&mut engine, &inputs, cancel),
-            }
-        };
+        let result = graph.run(&mut lock(&self.span.engine), &inputs, cancel);
         self.keep(step, graph);
         result
     }

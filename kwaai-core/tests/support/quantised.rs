@@ -50,9 +50,10 @@ pub fn model(family: &str, kind: u32, seed: u64) -> File {
         let bytes = random.encoded(kind, rows * columns, spread / (columns as f32).sqrt());
         tensors.push(Tensor { name, shape: vec![rows as u64, columns as u64], kind, offset: None, bytes });
     };
-    matrix("token_embd.weight".into(), VOCABULARY, HIDDEN, kind, 16.0);
-    // A head of its own for some, the embedding for others.
-    if family != "qwen2" {
+    // A head of its own for some, the embedding for others: then with the spread of a head, so that logits stay moderate.
+    let tied = family == "qwen2";
+    matrix("token_embd.weight".into(), VOCABULARY, HIDDEN, kind, if tied { 2.0 } else { 16.0 });
+    if !tied {
         matrix("output.weight".into(), VOCABULARY, HIDDEN, kind, 2.0);
     }
     for block in 0..BLOCKS {

@@ -472,7 +472,7 @@ impl Memory {
 /// Runs graphs, one at a time.
 pub struct Engine {
     backend: NonNull<sys::ggml_backend>,
-    set_abort: Option<SetAbort>,
+    set_abort: SetAbort,
 }
 
 type SetThreads = unsafe extern "C" fn(sys::ggml_backend_t, c_int);
@@ -484,35 +484,32 @@ unsafe impl Send for Engine {}
 impl Engine {
     /// An engine with so many threads.
     pub fn new(device: Device, threads: usize) -> Result<Engine> {
+        let (threads_of, abort_of) =
+            (device.function(c"ggml_backend_set_n_threads"), device.function(c"ggml_backend_set_abort_callback"));
+        if threads_of.is_null() || abort_of.is_null() {
+            return Err(Error::unsupported("this build of ggml cannot be told how many threads to use, or to stop"));
+        }
         // SAFETY: the device is alive, and without parameters it takes its own.
         let backend = unsafe { sys::ggml_backend_dev_init(device.device, null()) };
         let backend = NonNull::new(backend).ok_or_else(|| out_of_memory("a backend of ggml"))?;
-        let (threads_of, abort_of) =
-            (device.function(c"ggml_backend_set_n_threads"), device.function(c"ggml_backend_set_abort_callback"));
-        if !threads_of.is_null() {
-            // SAFETY: under this name ggml registers a function of this type (`ggml_backend_set_n_threads_t`).
-            let function = unsafe { std::mem::transmute::<*mut c_void, SetThreads>(threads_of) };
-            // SAFETY: the backend was just made by this device.
-            unsafe { function(backend.as_ptr(), threads as c_int) };
-        }
+        // SAFETY: under this name ggml registers a function of this type (`ggml_backend_set_n_threads_t`).
+        let set_threads = unsafe { std::mem::transmute::<*mut c_void, SetThreads>(threads_of) };
+        // SAFETY: the backend was just made by this device.
+        unsafe { set_threads(backend.as_ptr(), threads as c_int) };
         // SAFETY: under this name ggml registers a function of this type (`ggml_backend_set_abort_callback_t`).
-        let set_abort =
-            (!abort_of.is_null()).then(|| unsafe { std::mem::transmute::<*mut c_void, SetAbort>(abort_of) });
+        let set_abort = unsafe { std::mem::transmute::<*mut c_void, SetAbort>(abort_of) };
         Ok(Engine { backend, set_abort })
     }
 
     fn compute(&mut self, graph: *mut sys::ggml_cgraph, cancel: &CancellationToken) -> Result<()> {
-        if let Some(set) = self.set_abort {
-            // SAFETY: the token outlives the computation, after which the callback is taken away again.
-            unsafe { set(self.backend.as_ptr(), Some(is_cancelled), std::ptr::from_ref(cancel).cast_mut().cast()) };
-        }
+        let token = std::ptr::from_ref(cancel).cast_mut().cast();
+        // SAFETY: the token outlives the computation, after which the callback is taken away again.
+        unsafe { (self.set_abort)(self.backend.as_ptr(), Some(is_cancelled), token) };
         // SAFETY: the graph and everything it points to are alive, all its inputs were written, and the engine is borrowed
         // exclusively.
         let status = unsafe { sys::ggml_backend_graph_compute(self.backend.as_ptr(), graph) };
-        if let Some(set) = self.set_abort {
-            // SAFETY: as above.
-            unsafe { set(self.backend.as_ptr(), None, null_mut()) };
-        }
+        // SAFETY: as above.
+        unsafe { (self.set_abort)(self.backend.as_ptr(), None, null_mut()) };
         match status {
             sys::GGML_STATUS_SUCCESS => Ok(()),
             sys::GGML_STATUS_ABORTED => Err(Error::cancelled("the step was cancelled")),
@@ -544,12 +541,6 @@ impl Node<'_> {
     pub fn sizes(self) -> [usize; 4] {
         // SAFETY: the tensor is alive as long as the graph is being built; its shape is only read.
         unsafe { self.0.0.as_ref() }.ne.map(|size| size as usize)
-    }
-
-    /// Whether its values are in blocks with scales.
-    pub fn is_quantised(self) -> bool {
-        // SAFETY: as above.
-        unsafe { sys::ggml_is_quantized(self.0.0.as_ref().type_) }
     }
 }
 

@@ -123,8 +123,8 @@ pub fn head<'g>(builder: &'g Builder, shape: &Shape, tokens: usize, arithmetic: 
     product(builder, builder.weight(HEAD)?, normed, tokens, arithmetic)
 }
 
-/// States times a matrix. Several at once go through other kernels than a single one; those for quantised weights add up in
-/// the same order. In the third dimension each state is a product of its own.
+/// States times a matrix. Several at once go through other kernels than a single one, which add up in another order. In the
+/// third dimension each state is a product of its own.
 fn product<'g>(
     builder: &'g Builder,
     matrix: Node<'g>,
@@ -132,7 +132,7 @@ fn product<'g>(
     tokens: usize,
     arithmetic: Arithmetic,
 ) -> Result<Node<'g>> {
-    if arithmetic == Arithmetic::Fastest || matrix.is_quantised() {
+    if arithmetic == Arithmetic::Fastest {
         return builder.mul_mat(matrix, x);
     }
     let each = builder.reshape_3d(x, x.sizes()[0], 1, tokens)?;
