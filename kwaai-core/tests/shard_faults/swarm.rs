@@ -145,14 +145,16 @@ impl Swarm {
 
     /// Waits until no host has a session. Those of hosts that could not be told expire.
     pub async fn until_no_session_is_left(&self) {
-        let untold: Vec<PeerId> =
-            self.schedule.fired().iter().filter(|fired| fired.at == At::Close).map(|fired| fired.peer).collect();
-        for host in &self.hosts {
-            if host.wake() || untold.contains(&host.peer()) {
-                host.clock.advance(Duration::from_secs(121));
-            }
-        }
+        let expire = |host: &Host| host.clock.advance(Duration::from_secs(121));
+        self.hosts.iter().filter(|host| host.wake()).for_each(expire);
         while self.hosts.iter().any(|host| !host.is_dead() && host.engine.open_sessions() > 0) {
+            // The last frame of a session may be read, and lost, at any time after the answer.
+            let fired = self.schedule.fired();
+            let is_untold = |host: &&Host| fired.iter().any(|fired| fired.at == At::Close && fired.peer == host.peer());
+            self.hosts.iter().filter(is_untold).for_each(|host| {
+                host.wake();
+                expire(host);
+            });
             tokio::task::yield_now().await;
         }
     }
