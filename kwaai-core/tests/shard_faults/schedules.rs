@@ -188,11 +188,14 @@ async fn a_host_that_comes_while_the_answer_runs_takes_over_from_the_last_that_h
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_only_busy_is_asked_again() {
     let swarm = Swarm::start(&[0..4]).await;
+    let once = 4 * (u64::from(swarm.whole.end.as_ref().unwrap().1.prompt_tokens) + 23);
     for at in [At::Open, At::Step(0), At::Step(7)] {
+        let before = swarm.hosts[0].engine.served_block_tokens();
         swarm.schedule.set(vec![Planned { block: 0, round: 0, at, fault: Fault::Busy }]);
         let (answer, ended) = swarm.generate().await;
         ended.unwrap();
         assert_eq!((answer.said(), swarm.schedule.fired().len()), (swarm.whole.said(), 1), "{at:?}");
+        assert_eq!(swarm.hosts[0].engine.served_block_tokens() - before, once, "{at:?}");
     }
     assert!(swarm.policy.take().iter().all(|(_, seen)| *seen == Outcome::Good));
     swarm.until_no_session_is_left().await;
