@@ -144,9 +144,6 @@ impl Session {
             position.checked_add(step.hidden.tokens).filter(|next| *next <= self.max_tokens).ok_or_else(|| {
                 Error::resource_exhausted(format!("the session was opened for {} tokens", self.max_tokens))
             })?;
-        if cancel.is_cancelled() {
-            return Err(Error::cancelled("the step was cancelled"));
-        }
         let (tokens, size) = (step.hidden.tokens, step.hidden.size);
         let start = Instant::now();
         let values = compute(state.cache.as_mut(), step.hidden, cancel)?;

@@ -349,7 +349,7 @@ struct Relay {
 impl Relay {
     async fn run(mut self) -> Result<()> {
         let mut before = None;
-        let mut computed = 0;
+        let (mut computed, mut own) = (0, Vec::new());
         while let Some(request) = Frame::read(&mut self.outer, LARGEST_FRAME).await? {
             self.state.hang_while_hung().await;
             let (at, session, size) = match &request {
@@ -367,9 +367,10 @@ impl Relay {
             let due = self.faults.extract_if(.., |planned| planned.at == at).next().map(|planned| planned.fault);
             if let Some(fault) = due {
                 let fired = Fired { peer: self.state.peer, fault, at, computed };
-                self.state.schedule.fired.lock().unwrap().push(fired);
+                let mut all = self.state.schedule.fired.lock().unwrap();
+                own.push(all.len());
+                all.push(fired);
             }
-            let fired = self.state.schedule.fired.lock().unwrap().len();
             match due {
                 Some(Fault::Kill) => {
                     self.state.kill();
@@ -405,9 +406,9 @@ impl Relay {
             };
             if matches!(reply, Frame::Output { .. }) {
                 computed += size;
-                if due.is_some() {
-                    self.state.schedule.fired.lock().unwrap()[fired - 1].computed = computed;
-                }
+                // A caller that was answered twice learns of it when it has asked for the next step.
+                let mut all = self.state.schedule.fired.lock().unwrap();
+                own.iter().for_each(|place| all[*place].computed = computed);
             }
             let good = reply.encode()?;
             let sent = match due {
@@ -455,7 +456,7 @@ fn damaged(reply: Frame, fault: Fault) -> Result<Vec<u8>> {
                     values.extend(vec![0.25; size as usize]);
                 }
                 Fault::WrongPosition => position += 1,
-                Fault::Scaled => values.iter_mut().for_each(|value| *value *= if step == 1 { 1e9 } else { 1e6 }),
+                Fault::Scaled => values.iter_mut().for_each(|value| *value *= if step == 1 { 1e9 } else { 1e4 }),
                 Fault::Flipped => {
                     let small = |value: &&mut f32| (0.01..1.0).contains(&value.abs());
                     let value = values.iter_mut().find(small).expect("a state of common size");

@@ -1,13 +1,11 @@
 //! Seeded schedules of faults, and some that are told apart.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwaai_core::ErrorCode;
 use kwaai_core::shard::{LoadOptions, Route, ShardEngine};
 use kwaai_core::trust::Outcome;
-use libp2p::PeerId;
 
 use super::host::{At, Fault, Host, Planned, caller};
 use super::shard_support::{config, write_model};
@@ -82,12 +80,11 @@ async fn answers_are_the_same_token_for_token_whatever_hosts_do_while_others_hav
         assert!(ended.is_ok(), "{context}");
         assert_eq!(answer.said(), swarm.whole.said(), "{context}");
 
-        // Every block was computed once for every token, and beyond that only what the hosts that failed had computed.
+        // Every block was computed once for every token, and beyond that only what the failed sessions had computed.
         let after = swarm.computed();
-        let of = |peer: &PeerId| after[peer] - before[peer];
-        let computed: u64 = after.keys().map(of).sum();
-        let failed = fired.iter().filter(|fired| !fired.fault.is_borne() && fired.at != At::Close);
-        let lost: u64 = failed.map(|fired| fired.peer).collect::<BTreeSet<_>>().iter().map(of).sum();
+        let computed: u64 = after.iter().map(|(peer, now)| now - before[peer]).sum();
+        let left = fired.iter().filter(|fired| !fired.fault.is_borne() && fired.at != At::Close);
+        let lost: u64 = left.map(|fired| fired.computed).sum();
         assert!(
             (undisturbed..=undisturbed + lost).contains(&computed),
             "{computed} of {undisturbed} + {lost}; {context}"
@@ -95,12 +92,7 @@ async fn answers_are_the_same_token_for_token_whatever_hosts_do_while_others_hav
 
         let dealings = swarm.policy.take();
         for fired in fired.iter().filter(|fired| !fired.fault.is_borne() && fired.at != At::Close) {
-            assert!(
-                answer.path().iter().all(|(peer, _)| *peer != fired.peer),
-                "{:?}, {:?}, {context}",
-                fired.fault,
-                answer.path()
-            );
+            assert!(answer.path().iter().all(|(peer, _)| *peer != fired.peer), "{context}");
             let seen: Vec<_> = dealings.iter().filter(|(peer, _)| *peer == fired.peer).map(|(_, seen)| *seen).collect();
             if fired.fault.is_a_lie() && fired.at != At::Open {
                 assert!(seen.contains(&Outcome::Bad), "{seen:?}, {context}");
@@ -197,11 +189,14 @@ async fn a_host_that_comes_while_the_answer_runs_takes_over_from_the_last_that_h
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_only_busy_is_asked_again() {
     let swarm = Swarm::start(&[0..4]).await;
+    let once = 4 * (u64::from(swarm.whole.end.as_ref().unwrap().1.prompt_tokens) + 23);
     for at in [At::Open, At::Step(0), At::Step(7)] {
+        let before = swarm.hosts[0].engine.served_block_tokens();
         swarm.schedule.set(vec![Planned { block: 0, round: 0, at, fault: Fault::Busy }]);
         let (answer, ended) = swarm.generate().await;
         ended.unwrap();
         assert_eq!((answer.said(), swarm.schedule.fired().len()), (swarm.whole.said(), 1), "{at:?}");
+        assert_eq!(swarm.hosts[0].engine.served_block_tokens() - before, once, "{at:?}");
     }
     assert!(swarm.policy.take().iter().all(|(_, seen)| *seen == Outcome::Good));
     swarm.until_no_session_is_left().await;

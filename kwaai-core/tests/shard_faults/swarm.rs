@@ -1,6 +1,6 @@
 //! A swarm of hosts around one caller, and what an answer through it should be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -145,17 +145,16 @@ impl Swarm {
 
     /// Waits until no host has a session. Those of hosts that could not be told expire.
     pub async fn until_no_session_is_left(&self) {
-        let mut late: BTreeSet<PeerId> = self.hosts.iter().filter(|host| host.wake()).map(Host::peer).collect();
-        let mut expired = BTreeSet::new();
+        let expire = |host: &Host| host.clock.advance(Duration::from_secs(121));
+        self.hosts.iter().filter(|host| host.wake()).for_each(expire);
         while self.hosts.iter().any(|host| !host.is_dead() && host.engine.open_sessions() > 0) {
-            // A host hears the farewell, or fails at it, after the answer has ended.
+            // The last frame of a session may be read, and lost, at any time after the answer.
             let fired = self.schedule.fired();
-            late.extend(fired.iter().filter(|fired| fired.at == At::Close).map(|fired| fired.peer));
-            for host in self.hosts.iter().filter(|host| late.contains(&host.peer())) {
-                if expired.insert(host.peer()) {
-                    host.clock.advance(Duration::from_secs(121));
-                }
-            }
+            let is_untold = |host: &&Host| fired.iter().any(|fired| fired.at == At::Close && fired.peer == host.peer());
+            self.hosts.iter().filter(is_untold).for_each(|host| {
+                host.wake();
+                expire(host);
+            });
             tokio::task::yield_now().await;
         }
     }

@@ -157,11 +157,14 @@ fn vpk(dir: &Path, hosts: Arc<Depots>) -> Vpk {
     Vpk::new(store, trust, pair.did().unwrap(), clock, Some(hosts))
 }
 
-/// Random things by what they are for; those of one message may come again with the whole message.
+/// What a random thing is for, the host where each has its own, and the thing.
+type Thing = (&'static str, Option<PeerId>, Vec<u8>);
+
+/// Random things with the message that had them; those of one message may come again with the whole message.
 #[derive(Default)]
 struct Seen {
     messages: BTreeSet<(PeerId, Vec<u8>)>,
-    things: BTreeMap<(&'static str, Option<PeerId>, Vec<u8>), Vec<u8>>,
+    things: BTreeMap<Thing, Vec<u8>>,
     counted: BTreeMap<&'static str, usize>,
 }
 
