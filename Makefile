@@ -29,7 +29,7 @@ fuzz: ## the fuzz targets for longer: FUZZ_CASES=1000000 make fuzz
 
 judges: ## nodes of ours among those of other implementations, in larger numbers: ten of each and 1,000 keys in hivemind's DHT
 	@.ci/setup --test
-	KWAAINET_JUDGES=1 cargo test --workspace --locked --test hivemind_judges --test js_libp2p_judges --test identity_judges --test trust_judges
+	KWAAINET_JUDGES=1 cargo test --workspace --locked --test hivemind_judges --test http_judges --test js_libp2p_judges --test identity_judges --test trust_judges
 
 soak: ## what takes long: 200 nodes that find each other; processes killed at 1,000 points (SOAK_POINTS); 10,000 changed answers; 200 schedules of failing hosts
 	KWAAINET_CROWD=200 cargo test --release --workspace --locked --test net_nodes crowd

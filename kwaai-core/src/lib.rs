@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod http;
 pub mod identity;
 pub mod llm;
 pub mod metric;

@@ -8,6 +8,7 @@ mod openai;
 
 pub use bert::BertEmbedder;
 pub use model::{
-    ChatMessage, Embedder, FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, Role, Text, Usage,
+    ChatMessage, ChosenToken, Embedder, FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, OutputFormat,
+    Prompt, Role, Text, TokenLogprob, Tool, ToolCall, ToolChoice, Usage,
 };
 pub use openai::{OpenAiConfig, OpenAiModel};

@@ -3,6 +3,7 @@
 mod contribution;
 mod diagnosis;
 mod gate;
+mod http;
 mod info;
 mod knowledge;
 mod metrics;
@@ -15,7 +16,7 @@ mod vpk;
 mod word;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -67,6 +68,7 @@ struct Inner {
     gate: Arc<TrustGate>,
     contribution: Contributing,
     knowledge: KnowledgeBases,
+    servers: Mutex<Vec<Weak<crate::http::Running>>>,
     closed: CancellationToken,
 }
 
@@ -140,6 +142,7 @@ impl Node {
                 gate,
                 contribution: Contributing::default(),
                 knowledge: KnowledgeBases::new(config.data_dir),
+                servers: Mutex::default(),
                 closed: CancellationToken::new(),
             }),
         };
@@ -229,13 +232,17 @@ impl Node {
     }
 
     /// Stops the node: what is under way may finish within `grace`, then it is aborted. Idempotent; returns when the
-    /// sockets are closed, its knowledge bases are free and what it saw of its peers is written, at most about six seconds
+    /// sockets are closed, its servers and knowledge bases are free and what it saw of its peers is written, at most about six seconds
     /// after `grace`.
     ///
     /// # Errors
     /// `timeout` when a handler blocks its thread so that it could not be ended; failures of the disk.
     pub async fn shutdown(&self, grace: Duration) -> Result<()> {
         self.inner.closed.cancel();
+        // What is being answered may need the network.
+        let began = Instant::now();
+        self.close_servers(grace).await;
+        let grace = grace.saturating_sub(began.elapsed());
         let ended = self.inner.network.shutdown(grace).await;
         self.inner.knowledge.shutdown().await;
         let trust = self.inner.trust.clone();

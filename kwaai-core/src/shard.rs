@@ -11,7 +11,9 @@
 pub mod backend;
 pub mod block;
 pub mod cache;
+mod calls;
 pub mod chain;
+mod choice;
 pub mod config;
 mod generate;
 #[cfg(feature = "ggml")]
@@ -27,6 +29,7 @@ pub mod sampler;
 pub mod serve;
 pub mod session;
 mod sieve;
+mod speech;
 pub mod template;
 pub mod tokens;
 pub mod weights;
@@ -55,16 +58,19 @@ pub use wire::Precision;
 
 use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Stream};
-use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel};
+use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel, Prompt, ToolChoice};
 use crate::net::Peers;
 use crate::trust::Purpose;
 use crate::{Error, Result};
+use calls::Format;
 use chain::{Wanted, provider_key};
+use choice::Chooser;
 use generate::{Generation, blocking};
 use hosts::Hosts;
 use model::{Files, Source};
 use path::Path;
 use serve::{Host, INFO, ServedSpan};
+use speech::Speech;
 
 /// Where the blocks of a generation are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -346,8 +352,13 @@ impl ShardEngine {
         if request.max_tokens == 0 {
             return Err(Error::invalid_argument("max_tokens is 0; at least one token is generated"));
         }
-        let prompt = model.template().render(&request.messages, self.0.clock.now())?;
-        let prompt = model.tokens()?.encode(&prompt.text, prompt.add_special_tokens)?;
+        if request.format.is_some() {
+            return Err(Error::unsupported("the text of a model in blocks cannot be held to a format yet")
+                .with("param", "format")
+                .with_remedy("ask for the format in words, and check what comes"));
+        }
+        let format = self.call_format(model, request)?;
+        let prompt = self.prompt(model, request)?;
         let context = model.config().max_context;
         if prompt.is_empty() {
             return Err(Error::invalid_argument("the prompt has no tokens"));
@@ -357,15 +368,48 @@ impl ShardEngine {
                 "the prompt has {} tokens; with the answer, {context} fit the model",
                 prompt.len()
             ))
+            .with("max_context", context)
             .with_remedy("shorten the conversation"));
         }
         Ok(Generation {
             max_new: (request.max_tokens as usize).min(context - prompt.len()),
+            chooser: Chooser::new(model, request, &prompt)?,
+            speech: Speech::new(model.tokens()?, request, format),
             prompt,
             model: model.clone(),
-            sampler: sampler::Sampler::new(request)?,
-            stops: tokens::StopTexts::new(&request.stop),
         })
+    }
+
+    /// The tokens to continue.
+    fn prompt(&self, model: &Model, request: &GenerateRequest) -> Result<Vec<u32>> {
+        match &request.prompt {
+            Some(_) if !request.messages.is_empty() => {
+                Err(Error::invalid_argument("there are both messages and a prompt, of which one can be continued"))
+            }
+            Some(Prompt::Text(text)) => model.tokens()?.encode(text, true),
+            Some(Prompt::Tokens(tokens)) => Ok(tokens.clone()),
+            None => {
+                let prompt = model.template().render_with(&request.messages, &request.tools, self.0.clock.now())?;
+                model.tokens()?.encode(&prompt.text, prompt.add_special_tokens)
+            }
+        }
+    }
+
+    /// How the model writes calls, if it may make any.
+    fn call_format(&self, model: &Model, request: &GenerateRequest) -> Result<Option<Format>> {
+        if request.tools.is_empty() {
+            return Ok(None);
+        }
+        let unsupported = |why: &str| Error::unsupported(format!("{} {why}", model.name())).with("param", "tools");
+        let format = model.template().calls().ok_or_else(|| {
+            unsupported("has a chat template that describes no calls of functions, or in a way that is not known")
+                .with_remedy("use a model that was trained to call functions, or leave the tools out")
+        })?;
+        if request.tool_choice != ToolChoice::Auto {
+            return Err(unsupported("decides by itself whether it calls a function, and cannot be made to")
+                .with("param", "tool_choice"));
+        }
+        Ok(Some(format))
     }
 
     async fn path(&self, model: &Model, route: Route, max_tokens: usize) -> Result<Path> {

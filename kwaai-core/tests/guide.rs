@@ -140,7 +140,7 @@ async fn chat(node: &Node, model: &Path) -> Result<String> {
     let mut text = String::new();
     while let Some(Item::Value(event)) = answer.next().await? {
         match event {
-            GenerateEvent::Token { text: piece } => text += &piece,
+            GenerateEvent::Token { text: piece, .. } => text += &piece,
             GenerateEvent::Done { path, .. } => {
                 for hop in path {
                     println!("blocks {} to {} at {:?}: {:.1} ms", hop.start_block, hop.end_block, hop.peer, hop.ms);

@@ -69,7 +69,7 @@ async fn all(mut stream: Stream<GenerateEvent>) -> (String, Option<GenerateEvent
     let (mut text, mut done) = (String::new(), None);
     loop {
         match stream.next().await {
-            Ok(Some(Item::Value(GenerateEvent::Token { text: piece }))) => text.push_str(&piece),
+            Ok(Some(Item::Value(GenerateEvent::Token { text: piece, .. }))) => text.push_str(&piece),
             Ok(Some(Item::Value(end))) => done = Some(end),
             Ok(Some(Item::Lagged { missed })) => panic!("{missed} events were lost"),
             Ok(None) => return (text, done, None),
@@ -101,7 +101,7 @@ async fn an_answer_is_read_however_the_network_cuts_it() {
         assert!(error.is_none(), "{error:?}");
         assert_eq!(text, "Grüße 🙂");
         let usage = Usage { prompt_tokens: 5, completion_tokens: 2 };
-        assert_eq!(done, Some(GenerateEvent::Done { finish_reason: FinishReason::Length, usage, path: Vec::new() }));
+        assert_eq!(done, Some(GenerateEvent::done(FinishReason::Length, usage, Vec::new())));
     }
 }
 

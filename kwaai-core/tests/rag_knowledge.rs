@@ -345,13 +345,9 @@ impl LanguageModel for Scripted {
         self.asked.lock().unwrap().push(request);
         let (sender, stream) = channel(1024);
         for piece in self.reply.split_inclusive(' ') {
-            sender.send(GenerateEvent::Token { text: piece.into() });
+            sender.send(GenerateEvent::text(piece));
         }
-        sender.send(GenerateEvent::Done {
-            finish_reason: FinishReason::Stop,
-            usage: Usage::default(),
-            path: Vec::new(),
-        });
+        sender.send(GenerateEvent::done(FinishReason::Stop, Usage::default(), Vec::new()));
         sender.finish(Ok(()));
         Ok(stream)
     }

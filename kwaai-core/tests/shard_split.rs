@@ -31,8 +31,8 @@ async fn read(mut stream: Stream<GenerateEvent>) -> (String, FinishReason, Usage
     let mut text = String::new();
     while let Some(item) = stream.next().await.unwrap() {
         match item {
-            Item::Value(GenerateEvent::Token { text: piece }) => text.push_str(&piece),
-            Item::Value(GenerateEvent::Done { finish_reason, usage, path }) => {
+            Item::Value(GenerateEvent::Token { text: piece, .. }) => text.push_str(&piece),
+            Item::Value(GenerateEvent::Done { finish_reason, usage, path, .. }) => {
                 assert_eq!(stream.next().await.unwrap(), None, "nothing comes after the end");
                 return (text, finish_reason, usage, path);
             }

@@ -34,7 +34,7 @@ pub use provide::{
     NativeWriter, ReaderCode, SignerCode, SinkCode,
 };
 pub use rag::NativeRag;
-pub use record::Span;
+pub use record::{ChatMessage, GenerateEvent, GenerateRequest, Role, Span};
 pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{
     AskBatch, BenchmarkBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeBenchmark, NativeEvents,

@@ -76,7 +76,7 @@ impl Pieces {
             return false;
         }
         self.pieces += 1;
-        sender.send(GenerateEvent::Token { text });
+        sender.send(GenerateEvent::text(text));
         true
     }
 
@@ -88,7 +88,7 @@ impl Pieces {
     fn end(&mut self, finish_reason: FinishReason, usage: Option<Usage>) {
         let Some(sender) = self.sender.take() else { return };
         let usage = usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: self.pieces });
-        sender.send(GenerateEvent::Done { finish_reason, usage, path: Vec::new() });
+        sender.send(GenerateEvent::done(finish_reason, usage, Vec::new()));
         sender.finish(Ok(()));
     }
 
@@ -337,6 +337,7 @@ impl LanguageModel for ModelOf {
     }
 
     async fn generate(&self, request: GenerateRequest) -> kwaai_core::Result<event::Stream<GenerateEvent>> {
+        request.require_plain(&self.name)?;
         let (written, mut pieces) = event::channel(PIECES);
         let (sender, stream) = event::channel(PIECES);
         let (code, deadline) = (self.code.clone(), self.deadline);

@@ -99,7 +99,7 @@ pub async fn evaluate(model: &Path, questions: &Questions, examples: &[Example])
         let mut said = String::new();
         while let Some(item) = stream.next().await? {
             match item {
-                Item::Value(GenerateEvent::Token { text }) => said.push_str(&text),
+                Item::Value(GenerateEvent::Token { text, .. }) => said.push_str(&text),
                 Item::Value(GenerateEvent::Done { .. }) => {}
                 Item::Lagged { missed } => return Err(format!("{missed} pieces of an answer were lost").into()),
             }

@@ -259,6 +259,12 @@ impl Embedder for BertEmbedder {
         let inner = self.0.clone();
         tokio::task::spawn_blocking(move || inner.embed(&texts)).await.map_err(stopped)?
     }
+
+    fn count_tokens(&self, texts: &[Text]) -> usize {
+        let tokens =
+            |text: &Text| self.0.tokenizer.encode_fast(text.as_str(), true).map_or(0, |encoding| encoding.len());
+        texts.iter().map(tokens).sum()
+    }
 }
 
 /// How many tokens of a text are read.

@@ -1,10 +1,13 @@
 //! The two traits, and the records that cross them.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::Result;
 use crate::event::Stream;
+use crate::{Error, Result};
 
 /// Who speaks in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// A function, which the model called.
+    Tool,
 }
 
 /// One turn of a conversation.
@@ -25,31 +30,107 @@ pub struct ChatMessage {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Of a turn of the model: the functions that it called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// Of a function's turn: the call that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
 }
 
 impl ChatMessage {
     /// A turn of the person.
     pub fn user(content: impl Into<String>) -> ChatMessage {
-        ChatMessage { role: Role::User, content: content.into() }
+        ChatMessage::new(Role::User, content)
     }
 
     /// A turn that sets the rules.
     pub fn system(content: impl Into<String>) -> ChatMessage {
-        ChatMessage { role: Role::System, content: content.into() }
+        ChatMessage::new(Role::System, content)
     }
 
     /// A turn of the model.
     pub fn assistant(content: impl Into<String>) -> ChatMessage {
-        ChatMessage { role: Role::Assistant, content: content.into() }
+        ChatMessage::new(Role::Assistant, content)
+    }
+
+    /// A turn without calls of functions.
+    pub fn new(role: Role, content: impl Into<String>) -> ChatMessage {
+        ChatMessage { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None }
     }
 }
 
-/// What to generate, and how.
+/// A function that a model may call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its arguments: the JSON schema of an object. Without one it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Value>,
+}
+
+/// Which functions a model calls.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    /// It decides by itself.
+    #[default]
+    Auto,
+    /// It calls at least one.
+    Required,
+    /// It calls the one of this name.
+    Named(String),
+}
+
+/// A call of a function, which the app carries out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// What the answer refers to.
+    pub id: String,
+    /// The function.
+    pub name: String,
+    /// Its arguments, a JSON object as text.
+    pub arguments: String,
+}
+
+/// A text to continue as it stands, in place of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    /// As text; the tokenizer adds the special tokens that begin one.
+    Text(String),
+    /// As the ids of its tokens.
+    Tokens(Vec<u32>),
+}
+
+/// What the generated text is held to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputFormat {
+    /// A JSON object, of any members.
+    JsonObject,
+    /// What this JSON schema allows.
+    JsonSchema(Value),
+    /// What this regular expression matches.
+    Regex(String),
+    /// What this grammar describes, in the dialect of Lark that llguidance reads.
+    Lark(String),
+}
+
+/// What to generate, and how. Where [`Sampler`](crate::shard::sampler::Sampler) samples, its documentation has the order in
+/// which the settings are applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateRequest {
     /// The conversation so far, ending with the turn to answer.
     pub messages: Vec<ChatMessage>,
+    /// A text to continue, in place of `messages`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
     /// At most this many tokens are generated.
     pub max_tokens: u32,
     /// 0 takes the likeliest token each time; higher values sample more freely.
@@ -58,22 +139,96 @@ pub struct GenerateRequest {
     pub top_p: f32,
     /// Samples among this many likeliest tokens; 0 is all of them.
     pub top_k: u32,
+    /// Samples among the tokens that are at least this share as probable as the likeliest; 0 is all of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_p: f32,
+    /// Above 1, tokens that the prompt or the answer has are less likely, below 1 more; 1 changes nothing.
+    #[serde(skip_serializing_if = "is_one")]
+    pub repetition_penalty: f32,
+    /// Taken from a token's logit for each time that the answer has it; 0 changes nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frequency_penalty: f32,
+    /// Taken once from the logit of each token that the answer has; 0 changes nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub presence_penalty: f32,
+    /// Added to the logits of these tokens.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub logit_bias: BTreeMap<u32, f32>,
     /// Makes sampling repeatable.
     pub seed: u64,
     /// The text ends before the first of these.
     pub stop: Vec<String>,
+    /// How many of the likeliest tokens come with each token and its log-probability; none come unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<u32>,
+    /// Functions that the model may call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool>,
+    /// Which of them it calls.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tool_choice: ToolChoice,
+    /// What the text is held to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<OutputFormat>,
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
+fn is_one(value: &f32) -> bool {
+    *value == 1.0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl GenerateRequest {
+    /// Refuses what a model does not know that takes conversations and the settings that every endpoint has.
+    ///
+    /// # Errors
+    /// `unsupported`, naming the first setting that it would have to leave out.
+    pub fn require_plain(&self, model: &str) -> Result<()> {
+        let with_calls = |message: &ChatMessage| message.role == Role::Tool || !message.tool_calls.is_empty();
+        let beyond = [
+            ("prompt", self.prompt.is_some()),
+            ("min_p", !is_zero(&self.min_p)),
+            ("repetition_penalty", !is_one(&self.repetition_penalty)),
+            ("frequency_penalty", !is_zero(&self.frequency_penalty)),
+            ("presence_penalty", !is_zero(&self.presence_penalty)),
+            ("logit_bias", !self.logit_bias.is_empty()),
+            ("top_logprobs", self.top_logprobs.is_some()),
+            ("tools", !self.tools.is_empty() || self.messages.iter().any(with_calls)),
+            ("format", self.format.is_some()),
+        ];
+        match beyond.iter().find(|(_, asked)| *asked) {
+            Some((name, _)) => Err(Error::unsupported(format!("{model} cannot be given {name}")).with("param", name)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Default for GenerateRequest {
     fn default() -> GenerateRequest {
         GenerateRequest {
             messages: Vec::new(),
+            prompt: None,
             max_tokens: 256,
             temperature: 0.0,
             top_p: 1.0,
             top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            logit_bias: BTreeMap::new(),
             seed: 0,
             stop: Vec::new(),
+            top_logprobs: None,
+            tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
+            format: None,
         }
     }
 }
@@ -110,6 +265,27 @@ pub struct Hop {
     pub ms: f64,
 }
 
+/// A token and how likely the model found it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// Its text; U+FFFD stands for bytes that are no character by themselves.
+    pub text: String,
+    /// Its bytes, none for a special token.
+    pub bytes: Vec<u8>,
+    /// The natural logarithm of its probability.
+    pub logprob: f32,
+}
+
+/// A token that was generated, with the likeliest tokens at its place. Probabilities are the model's own, before any
+/// setting of the request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChosenToken {
+    /// The token.
+    pub chosen: TokenLogprob,
+    /// The likeliest tokens, the likeliest first.
+    pub top: Vec<TokenLogprob>,
+}
+
 /// What a generation yields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -118,6 +294,10 @@ pub enum GenerateEvent {
     Token {
         /// The text.
         text: String,
+        /// The tokens that it was decoded from, if the request asked for them. A token whose text is held back comes with the
+        /// text that follows.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tokens: Vec<ChosenToken>,
     },
     /// The end of the generation.
     Done {
@@ -127,7 +307,22 @@ pub enum GenerateEvent {
         usage: Usage,
         /// Where the blocks were computed, in order; empty for a model behind an endpoint.
         path: Vec<Hop>,
+        /// The functions that the model calls, after its text.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<ToolCall>,
     },
+}
+
+impl GenerateEvent {
+    /// A piece of text without its tokens.
+    pub fn text(text: impl Into<String>) -> GenerateEvent {
+        GenerateEvent::Token { text: text.into(), tokens: Vec::new() }
+    }
+
+    /// The end of a generation that called no function.
+    pub fn done(finish_reason: FinishReason, usage: Usage, path: Vec<Hop>) -> GenerateEvent {
+        GenerateEvent::Done { finish_reason, usage, path, tool_calls: Vec::new() }
+    }
 }
 
 /// Something that continues a conversation.
@@ -169,4 +364,9 @@ pub trait Embedder: Send + Sync + 'static {
 
     /// A unit vector for each text, in order.
     async fn embed(&self, texts: Vec<Text>) -> Result<Vec<Vec<f32>>>;
+
+    /// How many tokens it reads of the texts together; 0 where it does not say.
+    fn count_tokens(&self, _texts: &[Text]) -> usize {
+        0
+    }
 }

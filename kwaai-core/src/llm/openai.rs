@@ -271,7 +271,7 @@ impl OpenAiModel {
                 }
                 for choice in chunk.choices.into_iter().take(1) {
                     if let Some(text) = choice.delta.and_then(|delta| delta.content).filter(|text| !text.is_empty()) {
-                        sender.send(GenerateEvent::Token { text });
+                        sender.send(GenerateEvent::text(text));
                     }
                     if let Some(reason) = choice.finish_reason {
                         finish = Some(if reason == "length" { FinishReason::Length } else { FinishReason::Stop });
@@ -284,7 +284,7 @@ impl OpenAiModel {
         }
         match finish {
             Some(finish_reason) => {
-                sender.send(GenerateEvent::Done { finish_reason, usage, path: Vec::new() });
+                sender.send(GenerateEvent::done(finish_reason, usage, Vec::new()));
                 Ok(())
             }
             None => Err(Error::unreachable(format!("{} broke off in the middle of its answer", self.name()))
@@ -300,7 +300,11 @@ impl LanguageModel for OpenAiModel {
     }
 
     /// `top_k` is not part of this protocol and is not sent.
+    ///
+    /// # Errors
+    /// `unsupported` for what is beyond a conversation and its usual settings, see [`GenerateRequest::require_plain`].
     async fn generate(&self, request: GenerateRequest) -> Result<Stream<GenerateEvent>> {
+        request.require_plain(&self.name())?;
         let response = self.send(&request).await?;
         let (sender, stream) = event::channel(UNREAD);
         let model = self.clone();

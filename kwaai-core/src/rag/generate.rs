@@ -56,7 +56,7 @@ async fn write(model: &dyn LanguageModel, request: GenerateRequest, events: &Sen
             () = cancelled.cancelled() => return Err(Error::cancelled("the question was withdrawn")),
         };
         match item {
-            Some(Item::Value(GenerateEvent::Token { text: piece })) => {
+            Some(Item::Value(GenerateEvent::Token { text: piece, .. })) => {
                 text.push_str(&piece);
                 events.send(AskEvent::Text { text: piece });
             }

@@ -2,10 +2,10 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::choice::Chooser;
 use super::model::Model;
 use super::path::Path;
-use super::sampler::Sampler;
-use super::tokens::StopTexts;
+use super::speech::Speech;
 use super::wire::Hidden;
 use crate::event::Sender;
 use crate::llm::{FinishReason, GenerateEvent, Usage};
@@ -42,8 +42,8 @@ pub(super) struct Generation {
     pub model: Model,
     pub prompt: Vec<u32>,
     pub max_new: usize,
-    pub sampler: Sampler,
-    pub stops: StopTexts,
+    pub chooser: Chooser,
+    pub speech: Speech,
 }
 
 impl Generation {
@@ -51,13 +51,7 @@ impl Generation {
     /// error stays with the reader.
     pub async fn run(mut self, path: &mut Path, events: &Sender<GenerateEvent>) -> Result<()> {
         let cancel = events.cancellation();
-        let show = |text: String| {
-            if !text.is_empty() {
-                events.send(GenerateEvent::Token { text });
-            }
-        };
         let prefill = self.prompt.len().div_ceil(PREFILL);
-        let mut decoder = self.model.tokens()?.decoder();
         let mut next = std::mem::take(&mut self.prompt);
         let mut usage = Usage { prompt_tokens: next.len() as u32, completion_tokens: 0 };
         let finish_reason = loop {
@@ -67,10 +61,8 @@ impl Generation {
                     Ok(hidden) => Some(hidden),
                     Err(error) => {
                         // What was held back is part of the text so far.
-                        let (text, stopped) = self.stops.push(&decoder.finish()?);
-                        show(text);
-                        if !stopped {
-                            show(self.stops.finish());
+                        if let Ok((rest, ..)) = self.speech.finish(false) {
+                            rest.into_iter().for_each(|event| events.send(event));
                         }
                         return Err(error
                             .with("prompt_tokens", usage.prompt_tokens)
@@ -81,46 +73,36 @@ impl Generation {
             let Some(hidden) = last else {
                 return Err(Error::invalid_argument("the prompt has no tokens"));
             };
-            let (model, mut sampler) = (self.model.clone(), self.sampler);
-            let (token, sampler) = blocking(move || {
+            let (model, mut chooser) = (self.model.clone(), self.chooser);
+            let (choice, chooser) = blocking(move || {
                 let row = model.head(last_row(hidden)).map(|mut rows| rows.pop().unwrap_or_default());
-                (row.and_then(|row| sampler.pick(&row)), sampler)
+                (row.and_then(|row| chooser.choose(model.tokens()?, &row)), chooser)
             })
             .await?;
-            let token = token?;
-            self.sampler = sampler;
-            if self.model.end_of_text().contains(&token) {
-                break FinishReason::Stop;
+            let choice = choice?;
+            self.chooser = chooser;
+            if self.model.end_of_text().contains(&choice.token) {
+                break None;
             }
             usage.completion_tokens += 1;
-            let (text, stopped) = self.stops.push(&decoder.push(token)?);
-            show(text);
+            let (event, stopped) = self.speech.push(choice.token, choice.chosen)?;
+            if let Some(event) = event {
+                events.send(event);
+            }
             if stopped {
-                return self.done(path, events, prefill, FinishReason::Stop, usage);
+                break Some(FinishReason::Stop);
             }
             if usage.completion_tokens as usize == self.max_new {
-                break FinishReason::Length;
+                break Some(FinishReason::Length);
             }
-            next = vec![token];
+            next = vec![choice.token];
         };
-        // What was held back is text after all, unless it completes a stop text at the last moment.
-        let (text, stopped) = self.stops.push(&decoder.finish()?);
-        show(text);
-        if !stopped {
-            show(self.stops.finish());
+        let (rest, stopped, tool_calls) = self.speech.finish(finish_reason == Some(FinishReason::Stop))?;
+        for event in rest {
+            events.send(event);
         }
-        self.done(path, events, prefill, if stopped { FinishReason::Stop } else { finish_reason }, usage)
-    }
-
-    fn done(
-        &self,
-        path: &Path,
-        events: &Sender<GenerateEvent>,
-        prefill: usize,
-        finish_reason: FinishReason,
-        usage: Usage,
-    ) -> Result<()> {
-        events.send(GenerateEvent::Done { finish_reason, usage, path: path.hops(prefill) });
+        let finish_reason = if stopped { FinishReason::Stop } else { finish_reason.unwrap_or(FinishReason::Stop) };
+        events.send(GenerateEvent::Done { finish_reason, usage, path: path.hops(prefill), tool_calls });
         Ok(())
     }
 }

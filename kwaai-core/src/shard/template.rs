@@ -1,15 +1,19 @@
 //! Chat templates: Jinja, as `tokenizer_config.json` or `chat_template.jinja` carries it.
 
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value as Jinja, from_args};
+use minijinja::value::{Kwargs, Serde, Value as Jinja, from_args};
 use minijinja::{Environment, ErrorKind, State, context};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::ser::Formatter;
+use serde_json::{Map, Value, json};
 
+use super::calls::Format;
 use super::config::read_bounded;
-use crate::llm::{ChatMessage, Role};
+use crate::llm::{ChatMessage, Role, Tool};
 use crate::{Error, Result};
 
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -24,6 +28,8 @@ pub struct ChatTemplate {
     bos: String,
     eos: String,
     file: std::path::PathBuf,
+    /// How calls of functions are written, where the template describes them.
+    calls: Option<Format>,
 }
 
 /// The text of a conversation.
@@ -78,13 +84,14 @@ impl ChatTemplate {
 
     /// A template that came from `file`, with the texts of the tokens that begin and end a text.
     pub(super) fn new(source: Option<String>, bos: String, eos: String, file: &Path) -> Result<ChatTemplate> {
+        let calls = source.as_deref().and_then(Format::of);
         let environment = source.map(environment).transpose().map_err(|error| {
             Error::corrupt_data(format!("the chat template is broken: {error:#}"))
                 .with_file(file)
                 .with_remedy("fetch the file again")
                 .with_source(error)
         })?;
-        Ok(ChatTemplate { environment, bos, eos, file: file.to_path_buf() })
+        Ok(ChatTemplate { environment, bos, eos, file: file.to_path_buf(), calls })
     }
 
     /// The text of a conversation, ending where the model's turn begins; `now` is what `strftime_now` writes.
@@ -95,6 +102,16 @@ impl ChatTemplate {
     /// `invalid_argument` when the template refuses the conversation, `unsupported` for more than one turn without a
     /// template.
     pub fn render(&self, messages: &[ChatMessage], now: Timestamp) -> Result<Prompt> {
+        self.render_with(messages, &[], now)
+    }
+
+    /// How the model writes calls of functions, if the template describes any.
+    pub(super) fn calls(&self) -> Option<Format> {
+        self.calls
+    }
+
+    /// [`render`](Self::render), with functions that the model may call.
+    pub fn render_with(&self, messages: &[ChatMessage], tools: &[Tool], now: Timestamp) -> Result<Prompt> {
         if messages.is_empty() {
             return Err(Error::invalid_argument("there is no message to answer"));
         }
@@ -115,10 +132,13 @@ impl ChatTemplate {
                 .with_source(error)
         };
         let template = environment.get_template(NAME).map_err(refused)?;
-        let turn = |message: &ChatMessage| context! { role => role(message.role), content => message.content.as_str() };
+        let turns = messages.iter().map(turn).collect::<Result<Vec<Jinja>>>()?;
+        // Templates ask whether there are tools by whether the variable has a value.
+        let tools = (!tools.is_empty()).then(|| tools.iter().map(described).collect::<Vec<Jinja>>());
         let text = template
             .render(context! {
-                messages => messages.iter().map(turn).collect::<Vec<Jinja>>(),
+                messages => turns,
+                tools => tools,
                 add_generation_prompt => true,
                 bos_token => self.bos.as_str(),
                 eos_token => self.eos.as_str(),
@@ -129,11 +149,46 @@ impl ChatTemplate {
     }
 }
 
+/// A turn as transformers hands it to a template: what is not there is no member.
+fn turn(message: &ChatMessage) -> Result<Jinja> {
+    let mut turn = Map::new();
+    turn.insert("role".into(), role(message.role).into());
+    turn.insert("content".into(), message.content.as_str().into());
+    if !message.tool_calls.is_empty() {
+        let calls = message.tool_calls.iter().map(|call| {
+            let arguments: Map<String, Value> = serde_json::from_str(&call.arguments).map_err(|error| {
+                Error::invalid_argument(format!("the arguments of a call of {} are no JSON object", call.name))
+                    .with_source(error)
+            })?;
+            let function = json!({"name": call.name, "arguments": arguments});
+            Ok(json!({"id": call.id, "type": "function", "function": function}))
+        });
+        turn.insert("tool_calls".into(), calls.collect::<Result<Vec<Value>>>()?.into());
+    }
+    if let Some(id) = &message.tool_call_id {
+        turn.insert("tool_call_id".into(), id.as_str().into());
+    }
+    Ok(Jinja::from(Serde(turn)))
+}
+
+/// A function as transformers hands it to a template.
+fn described(tool: &Tool) -> Jinja {
+    let mut function = Map::new();
+    function.insert("name".into(), tool.name.as_str().into());
+    if let Some(description) = &tool.description {
+        function.insert("description".into(), description.as_str().into());
+    }
+    let none = || json!({"type": "object", "properties": {}});
+    function.insert("parameters".into(), tool.parameters.clone().unwrap_or_else(none));
+    Jinja::from(Serde(json!({"type": "function", "function": function})))
+}
+
 fn role(role: Role) -> &'static str {
     match role {
         Role::System => "system",
         Role::User => "user",
         Role::Assistant => "assistant",
+        Role::Tool => "tool",
     }
 }
 
@@ -152,8 +207,52 @@ fn environment(source: String) -> std::result::Result<Environment<'static>, mini
         jiff::fmt::strtime::format(format, now)
             .map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
     });
+    environment.add_filter("tojson", python_json);
     environment.add_template_owned(NAME, source)?;
     Ok(environment)
+}
+
+/// `json.dumps` as transformers calls it for templates: with spaces after commas and colons, letters as they are, and nothing
+/// escaped for HTML. Members are in the order of their names.
+fn python_json(value: &Jinja, indent: Option<usize>, options: Kwargs) -> std::result::Result<Jinja, minijinja::Error> {
+    let failed = |error: serde_json::Error| {
+        minijinja::Error::new(ErrorKind::InvalidOperation, "a value that is no JSON").with_source(error)
+    };
+    let indent = indent.or(options.get("indent")?);
+    for known in ["ensure_ascii", "sort_keys"] {
+        let _: Option<bool> = options.get(known)?;
+    }
+    options.assert_all_used()?;
+    if value.is_undefined() {
+        return Err(minijinja::Error::new(ErrorKind::UndefinedError, "a value that is not there has no JSON"));
+    }
+    let mut bytes = Vec::new();
+    match indent {
+        Some(width) => {
+            let indent = " ".repeat(width.min(16));
+            let pretty = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty)).map_err(failed)?;
+        }
+        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Spaced)).map_err(failed)?,
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned().into())
+}
+
+/// JSON on one line, with a space after each comma and colon.
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
 }
 
 /// The methods of Python's `str` and `dict` that published templates call.
@@ -219,7 +318,6 @@ fn python_method(
 mod tests {
     use super::*;
     use crate::ErrorCode;
-    use serde_json::json;
 
     fn template(config: Value) -> Result<ChatTemplate> {
         let dir = tempfile::tempdir().unwrap();
@@ -299,6 +397,35 @@ mod tests {
             "user" => ChatMessage::user(content),
             _ => ChatMessage::assistant(content),
         }
+    }
+
+    #[test]
+    fn functions_and_their_calls_are_written_as_python_writes_them() {
+        let source = "{% if tools %}{% for t in tools %}{{ t | tojson }}\n{{ t.function.parameters | tojson(indent=2) }}\n\
+            {% endfor %}{% endif %}{% for m in messages %}<{{ m.role }}>{% if m.tool_calls is defined %}\
+            {% for c in m.tool_calls %}<tool_call>{{ c.function.arguments | tojson }}</tool_call>{% endfor %}{% endif %}\
+            {{ m.content }}{% if m.tool_call_id is defined %}[{{ m.tool_call_id }}]{% endif %}{{ '\\n' }}{% endfor %}";
+        let template = template(json!({"chat_template": source})).unwrap();
+        assert_eq!(template.calls(), Some(Format::Tagged));
+        let call =
+            crate::llm::ToolCall { id: "c1".into(), name: "f".into(), arguments: r#"{"a":"<ü>","b":[1,2]}"#.into() };
+        let mut answer = ChatMessage::assistant("");
+        answer.tool_calls.push(call);
+        let mut result = ChatMessage::new(Role::Tool, "3");
+        result.tool_call_id = Some("c1".into());
+        let messages = [ChatMessage::user("x"), answer, result];
+        let parameters = json!({"type": "object", "properties": {}});
+        let tool = Tool { name: "f".into(), description: Some("it's <b>".into()), parameters: Some(parameters) };
+        let prompt = template.render_with(&messages, &[tool], Timestamp::UNIX_EPOCH).unwrap();
+        // Python 3.11: json.dumps(tool, ensure_ascii=False, sort_keys=True), and with indent=2.
+        assert_eq!(
+            prompt.text,
+            "{\"function\": {\"description\": \"it's <b>\", \"name\": \"f\", \"parameters\": {\"properties\": {}, \
+             \"type\": \"object\"}}, \"type\": \"function\"}\n{\n  \"properties\": {},\n  \"type\": \"object\"\n}\n\
+             <user>x\n<assistant><tool_call>{\"a\": \"<ü>\", \"b\": [1, 2]}</tool_call>\n<tool>3[c1]\n"
+        );
+        let plain = template.render(&[ChatMessage::user("x")], Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(plain.text, "<user>x\n");
     }
 
     #[test]

@@ -103,8 +103,16 @@ impl Tokens {
         Decoder { tokens: self.clone(), ids: Vec::new(), start: 0, shown: 0, bytes: Vec::new(), begun: false }
     }
 
+    /// How a token is written in a list of tokens: its text, a special one by its name.
+    pub(super) fn name_of(&self, id: u32) -> String {
+        match self.0.special.contains(&id) {
+            true => self.0.tokenizer.id_to_token(id).unwrap_or_default(),
+            false => String::from_utf8_lossy(&self.bytes(id)).into_owned(),
+        }
+    }
+
     /// The bytes that a token stands for; none for a special one and for an unknown id.
-    fn bytes(&self, id: u32) -> Vec<u8> {
+    pub(super) fn bytes(&self, id: u32) -> Vec<u8> {
         if self.0.special.contains(&id) {
             return Vec::new();
         }
@@ -276,6 +284,18 @@ impl StopTexts {
             .unwrap_or(self.held.len());
         let rest = self.held.split_off(keep_from);
         (std::mem::replace(&mut self.held, rest), false)
+    }
+
+    /// Takes a piece of text as [`push`](Self::push) does; when a stop text came, returns what follows it as well.
+    pub(super) fn push_split(&mut self, piece: &str) -> (String, Option<String>) {
+        let all = format!("{}{piece}", self.held);
+        let (text, stopped) = self.push(piece);
+        if !stopped {
+            return (text, None);
+        }
+        let after = &all[text.len()..];
+        let stop = self.stops.iter().find(|stop| after.starts_with(stop.as_str())).map_or(0, String::len);
+        (text, Some(after[stop..].to_owned()))
     }
 
     /// What was held back, when the text ends otherwise.

@@ -42,8 +42,8 @@ pub async fn read(mut stream: Stream<GenerateEvent>) -> (Answer, Result<()>) {
     let mut answer = Answer { text: String::new(), end: None };
     loop {
         match stream.next().await {
-            Ok(Some(Item::Value(GenerateEvent::Token { text }))) => answer.text.push_str(&text),
-            Ok(Some(Item::Value(GenerateEvent::Done { finish_reason, usage, path }))) => {
+            Ok(Some(Item::Value(GenerateEvent::Token { text, .. }))) => answer.text.push_str(&text),
+            Ok(Some(Item::Value(GenerateEvent::Done { finish_reason, usage, path, .. }))) => {
                 answer.end = Some((finish_reason, usage, path));
             }
             Ok(Some(Item::Lagged { .. })) => panic!("no token may be lost"),

@@ -70,7 +70,8 @@ impl ChatOptions {
             top_p: self.top_p.unwrap_or(usual.top_p),
             top_k: self.top_k.unwrap_or(usual.top_k),
             seed: self.seed.unwrap_or(usual.seed),
-            stop: self.stop.unwrap_or(usual.stop),
+            stop: self.stop.unwrap_or_default(),
+            ..usual
         };
         (request, self.route)
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use kwaai_core::llm::{ChatMessage, GenerateRequest};
+use kwaai_core::llm::GenerateRequest;
 use kwaai_core::rag::{AskOptions, Mode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::number::{maybe, whole};
+use super::record::ChatMessage;
 use super::{NativeEmbedder, NativeReader, NativeWriter};
 use crate::node::{BlockShare, LimitOptions, NodeConfig, RelayOptions};
 use crate::provide::Supplies;
@@ -225,13 +226,14 @@ impl ChatOptions {
     pub(super) fn request(self) -> Result<(GenerateRequest, Option<String>)> {
         let usual = GenerateRequest::default();
         let request = GenerateRequest {
-            messages: self.messages,
+            messages: self.messages.into_iter().map(Into::into).collect(),
             max_tokens: maybe("max_tokens", self.max_tokens)?.unwrap_or(usual.max_tokens),
             temperature: self.temperature.map_or(usual.temperature, |value| value as f32),
             top_p: self.top_p.map_or(usual.top_p, |value| value as f32),
             top_k: maybe("top_k", self.top_k)?.unwrap_or(usual.top_k),
             seed: maybe("seed", self.seed)?.unwrap_or(usual.seed),
             stop: self.stop,
+            ..usual
         };
         Ok((request, self.route))
     }

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kwaai_core::Error;
-use kwaai_core::llm::{FinishReason, GenerateRequest, Usage};
+use kwaai_core::llm::{self, FinishReason, Usage};
 
 use super::number::{maybe, whole};
+use super::record::GenerateRequest;
 use super::{NativeError, Result};
 use crate::provide::{
     Answer, Embedder, ForeignEmbedder, ForeignModel, ForeignReader, ForeignSigner, Pieces, Reader, Signer, Writer,
@@ -184,7 +185,8 @@ impl ForeignSigner for Foreign<dyn SignerCode> {
 }
 
 impl ForeignModel for Foreign<dyn ModelCode> {
-    fn generate(&self, request: GenerateRequest, pieces: Pieces) {
+    fn generate(&self, request: llm::GenerateRequest, pieces: Pieces) {
+        let request = GenerateRequest::from(request);
         let (code, unwanted) = (self.0.clone(), pieces.unwanted());
         let written = Arc::new(NativePieces(Mutex::new(Some(pieces))));
         tokio::spawn(async move {

@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use kwaai_core::llm;
 use kwaai_core::rag::document;
 use serde_json::{Map, Value};
 
 use crate::to_json;
 
-type Role = kwaai_core::llm::Role;
-type ChatMessage = kwaai_core::llm::ChatMessage;
-type GenerateRequest = kwaai_core::llm::GenerateRequest;
 type FinishReason = kwaai_core::llm::FinishReason;
 type Usage = kwaai_core::llm::Usage;
 type Hop = kwaai_core::llm::Hop;
-type GenerateEvent = kwaai_core::llm::GenerateEvent;
 type Mode = kwaai_core::rag::Mode;
 type Rank = kwaai_core::rag::Rank;
 type Hit = kwaai_core::rag::Hit;
@@ -90,7 +87,7 @@ uniffi::custom_type!(Format, String, {
 });
 
 /// Who speaks in a conversation.
-#[uniffi::remote(Enum)]
+#[derive(Debug, Clone, Copy, uniffi::Enum)]
 pub enum Role {
     /// Sets the rules.
     System,
@@ -101,7 +98,7 @@ pub enum Role {
 }
 
 /// One turn of a conversation.
-#[uniffi::remote(Record)]
+#[derive(Debug, Clone, uniffi::Record)]
 pub struct ChatMessage {
     /// Who speaks.
     pub role: Role,
@@ -109,8 +106,19 @@ pub struct ChatMessage {
     pub content: String,
 }
 
-/// What to generate, and how.
-#[uniffi::remote(Record)]
+impl From<ChatMessage> for llm::ChatMessage {
+    fn from(message: ChatMessage) -> llm::ChatMessage {
+        let role = match message.role {
+            Role::System => llm::Role::System,
+            Role::User => llm::Role::User,
+            Role::Assistant => llm::Role::Assistant,
+        };
+        llm::ChatMessage::new(role, message.content)
+    }
+}
+
+/// What a model of the app is asked: the part of the core's request that is not refused before it gets there.
+#[derive(Debug, Clone, uniffi::Record)]
 pub struct GenerateRequest {
     /// The conversation so far, ending with the turn to answer.
     pub messages: Vec<ChatMessage>,
@@ -126,6 +134,28 @@ pub struct GenerateRequest {
     pub seed: u64,
     /// The text ends before the first of these.
     pub stop: Vec<String>,
+}
+
+impl From<llm::GenerateRequest> for GenerateRequest {
+    fn from(request: llm::GenerateRequest) -> GenerateRequest {
+        let turn = |message: llm::ChatMessage| {
+            let role = match message.role {
+                llm::Role::System => Role::System,
+                llm::Role::Assistant => Role::Assistant,
+                llm::Role::User | llm::Role::Tool => Role::User,
+            };
+            ChatMessage { role, content: message.content }
+        };
+        GenerateRequest {
+            messages: request.messages.into_iter().map(turn).collect(),
+            max_tokens: request.max_tokens,
+            temperature: request.temperature,
+            top_p: request.top_p,
+            top_k: request.top_k,
+            seed: request.seed,
+            stop: request.stop,
+        }
+    }
 }
 
 /// Why a generation ended.
@@ -160,7 +190,7 @@ pub struct Hop {
 }
 
 /// What a generation yields.
-#[uniffi::remote(Enum)]
+#[derive(Debug, Clone, uniffi::Enum)]
 pub enum GenerateEvent {
     /// A piece of text, always whole characters.
     Token {
@@ -176,6 +206,17 @@ pub enum GenerateEvent {
         /// Where the blocks were computed, in order; empty for a model behind an endpoint.
         path: Vec<Hop>,
     },
+}
+
+impl From<llm::GenerateEvent> for GenerateEvent {
+    fn from(event: llm::GenerateEvent) -> GenerateEvent {
+        match event {
+            llm::GenerateEvent::Token { text, .. } => GenerateEvent::Token { text },
+            llm::GenerateEvent::Done { finish_reason, usage, path, .. } => {
+                GenerateEvent::Done { finish_reason, usage, path }
+            }
+        }
+    }
 }
 
 /// How passages are found.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use kwaai_core::llm::GenerateEvent;
+use kwaai_core::llm;
 use kwaai_core::rag::{AskEvent, IngestEvent};
 
 use super::number::whole;
+use super::record::GenerateEvent;
 use super::{Cancel, Result, token};
 use crate::node::{MessageRecord, NodeEvent};
 use crate::vpk::BenchmarkStep;
 use crate::{Item, Stream};
 
 macro_rules! stream {
-    ($(#[$doc:meta])* $name:ident, $batch:ident of $value:ty) => {
+    ($(#[$doc:meta])* $name:ident, $batch:ident of $value:ty as $shown:ty) => {
         $(#[$doc])*
         #[derive(uniffi::Object)]
         pub struct $name(Stream<$value>);
@@ -21,7 +22,7 @@ macro_rules! stream {
         #[derive(Debug, uniffi::Record)]
         pub struct $batch {
             /// The values, oldest first.
-            pub values: Vec<$value>,
+            pub values: Vec<$shown>,
             /// How many were dropped since the last batch, because nobody read them in time.
             pub missed: i64,
         }
@@ -43,7 +44,7 @@ macro_rules! stream {
                 let mut batch = $batch { values: Vec::with_capacity(items.len()), missed: 0 };
                 for item in items {
                     match item {
-                        Item::Value(value) => batch.values.push(value),
+                        Item::Value(value) => batch.values.push(value.into()),
                         Item::Lagged { missed } => batch.missed += i64::try_from(missed).unwrap_or(i64::MAX),
                     }
                 }
@@ -60,30 +61,30 @@ macro_rules! stream {
 
 stream!(
     /// Messages as they arrive.
-    NativeMessages, MessageBatch of MessageRecord
+    NativeMessages, MessageBatch of MessageRecord as MessageRecord
 );
 stream!(
     /// What happens on the network.
-    NativeEvents, NodeEventBatch of NodeEvent
+    NativeEvents, NodeEventBatch of NodeEvent as NodeEvent
 );
 stream!(
     /// Tokens as they are made.
-    NativeGeneration, GenerateBatch of GenerateEvent
+    NativeGeneration, GenerateBatch of llm::GenerateEvent as GenerateEvent
 );
 stream!(
     /// How an ingestion gets on.
-    NativeIngestion, IngestBatch of IngestEvent
+    NativeIngestion, IngestBatch of IngestEvent as IngestEvent
 );
 stream!(
     /// An answer as it is written.
-    NativeAnswer, AskBatch of AskEvent
+    NativeAnswer, AskBatch of AskEvent as AskEvent
 );
 stream!(
     /// How a benchmark gets on.
-    NativeBenchmark, BenchmarkBatch of BenchmarkStep
+    NativeBenchmark, BenchmarkBatch of BenchmarkStep as BenchmarkStep
 );
 #[cfg(feature = "testing")]
 stream!(
     /// Numbers on demand.
-    NativeNumbers, NumberBatch of u32
+    NativeNumbers, NumberBatch of u32 as u32
 );

@@ -585,7 +585,7 @@ mod tests {
         assert_eq!(snake::<Options>(r#"{"endpoint": {"base_url": "x"}}"#), "endpoint.model is missing");
         assert_eq!(
             snake::<GenerateRequest>(r#"{"messages": [{"role": "wizard", "content": ""}]}"#),
-            r#"messages[0].role must be one of "system", "user", "assistant", not "wizard""#
+            r#"messages[0].role must be one of "system", "user", "assistant", "tool", not "wizard""#
         );
         assert_eq!(
             said::<Contribution>("", r#"{"blocks": [{"model": "m", "end_block": 2}]}"#, Spelling::Camel),
