@@ -49,7 +49,7 @@ impl Backend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Arithmetic {
-    /// As llama.cpp computes by itself, to the bit. What a token becomes depends, in its last bits, on how many tokens are
+    /// As llama.cpp computes by itself. What a token becomes depends, in its last bits, on how many tokens are
     /// computed together with it; steps of the same lengths always give the same bits.
     #[default]
     Fastest,
