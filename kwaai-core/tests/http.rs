@@ -112,7 +112,7 @@ async fn streamed(server: &HttpServer, path: &str, body: &Value) -> Vec<Value> {
 fn said(events: &[Value], index: usize) -> (String, Value) {
     let of_it = || events.iter().flat_map(|event| event["choices"].as_array().unwrap()).filter(|c| c["index"] == index);
     let text = of_it().filter_map(|choice| choice["delta"]["content"].as_str()).collect();
-    (text, of_it().last().unwrap()["finish_reason"].clone())
+    (text, of_it().next_back().unwrap()["finish_reason"].clone())
 }
 
 fn asking(more: Value) -> Value {

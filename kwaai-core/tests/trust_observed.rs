@@ -7,7 +7,7 @@ use std::time::Duration;
 use kwaai_core::clock::{Clock, ManualClock};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::node::{BlockShare, Contribution, RateOptions};
-use kwaai_core::shard::{Blocks, LoadOptions};
+use kwaai_core::shard::Blocks;
 use kwaai_core::store::Store;
 use kwaai_core::trust::{
     BindingClaims, Claims, Credential, CredentialFilter, CredentialType, LinkType, MAX_SHOWN_ENDORSEMENTS, Observation,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use graphs::{alone, did, on_clock};
 use kwaai_core::clock::ManualClock;
 use kwaai_core::node::{BlockShare, Contribution};
-use kwaai_core::shard::{Blocks, LoadOptions};
+use kwaai_core::shard::Blocks;
 use kwaai_core::trust::{
     Credential, CredentialFilter, CredentialType, DEFAULT_TTL, MAX_ANNOUNCED, PLEDGE_NAME, PLEDGE_REQUEST_LIFETIME,
     Pledge, PledgeRequest, PledgeWithdrawal, TrustGraph,

@@ -23,10 +23,11 @@ impl Node {
         };
         let backing = Backing { metrics: Box::new(metrics), clock: self.inner.clock.clone() };
         let server = HttpServer::start_for(config, backing).await?;
-        let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        servers.retain(|server| server.strong_count() > 0);
-        servers.push(server.downgrade());
-        drop(servers);
+        {
+            let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            servers.retain(|server| server.strong_count() > 0);
+            servers.push(server.downgrade());
+        }
         // A shutdown that came in between has not seen it.
         match self.open() {
             Ok(()) => Ok(server),

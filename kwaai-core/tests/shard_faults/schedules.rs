@@ -188,7 +188,7 @@ async fn a_host_that_comes_while_the_answer_runs_takes_over_from_the_last_that_h
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_only_busy_is_asked_again() {
-    let swarm = Swarm::start(&[0..4]).await;
+    let swarm = Swarm::start(std::slice::from_ref(&(0..4))).await;
     let once = 4 * (u64::from(swarm.whole.end.as_ref().unwrap().1.prompt_tokens) + 23);
     for at in [At::Open, At::Step(0), At::Step(7)] {
         let before = swarm.hosts[0].engine.served_block_tokens();
