@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{BlockSpan, SpanState, compute};
-use super::chain::RemoteHop;
+use super::chain::{RemoteHop, outcome_of};
 use super::generate::blocking;
 use super::hosts::Hosts;
 use super::model::Model;
@@ -122,10 +122,21 @@ impl Path {
             let outcome = self.stages[at].compute(cancel).await;
             match outcome.and_then(|output| self.accept(at, output)) {
                 Ok(output) => result = output.or(result),
-                Err(error) => self.replace(at, error).await?,
+                Err(error) => {
+                    let liar = self.stages[at].peer().filter(|_| outcome_of(error.code()) == Some(Outcome::Bad));
+                    self.replace(at, error.clone()).await?;
+                    // Whoever gave a wrong answer is not asked for its other blocks either.
+                    while let Some(other) = liar.and_then(|liar| self.stage_of(liar)) {
+                        self.replace(other, error.clone()).await?;
+                    }
+                }
             }
         }
         result.ok_or_else(|| Error::internal("a step went through all blocks without a result"))
+    }
+
+    fn stage_of(&self, peer: PeerId) -> Option<usize> {
+        self.stages.iter().position(|stage| stage.peer() == Some(peer))
     }
 
     /// The last stage that has something to read. One that was put in the place of another has all that came before, and the
@@ -230,6 +241,13 @@ impl Path {
 impl Stage {
     fn new(place: Place, before: Precision, after: Precision) -> Stage {
         Stage { place, inputs: Vec::new(), times: Vec::new(), before, after }
+    }
+
+    fn peer(&self) -> Option<PeerId> {
+        match &self.place {
+            Place::Remote(hop) => Some(hop.peer),
+            Place::Local { .. } => None,
+        }
     }
 
     /// Computes the next step.

@@ -456,7 +456,7 @@ fn damaged(reply: Frame, fault: Fault) -> Result<Vec<u8>> {
                     values.extend(vec![0.25; size as usize]);
                 }
                 Fault::WrongPosition => position += 1,
-                Fault::Scaled => values.iter_mut().for_each(|value| *value *= if step == 1 { 1e9 } else { 1e4 }),
+                Fault::Scaled => values.iter_mut().for_each(|value| *value *= if step == 1 { 1e9 } else { 1e6 }),
                 Fault::Flipped => {
                     let small = |value: &&mut f32| (0.01..1.0).contains(&value.abs());
                     let value = values.iter_mut().find(small).expect("a state of common size");

@@ -1,11 +1,13 @@
 //! Seeded schedules of faults, and some that are told apart.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kwaai_core::ErrorCode;
 use kwaai_core::shard::{LoadOptions, Route, ShardEngine};
 use kwaai_core::trust::Outcome;
+use libp2p::PeerId;
 
 use super::host::{At, Fault, Host, Planned, caller};
 use super::shard_support::{config, write_model};
@@ -80,11 +82,12 @@ async fn answers_are_the_same_token_for_token_whatever_hosts_do_while_others_hav
         assert!(ended.is_ok(), "{context}");
         assert_eq!(answer.said(), swarm.whole.said(), "{context}");
 
-        // Every block was computed once for every token, and beyond that only what the failed sessions had computed.
+        // Every block was computed once for every token, and beyond that only what the hosts that were left had computed.
         let after = swarm.computed();
-        let computed: u64 = after.iter().map(|(peer, now)| now - before[peer]).sum();
+        let of = |peer: &PeerId| after[peer] - before[peer];
+        let computed: u64 = after.keys().map(of).sum();
         let left = fired.iter().filter(|fired| !fired.fault.is_borne() && fired.at != At::Close);
-        let lost: u64 = left.map(|fired| fired.computed).sum();
+        let lost: u64 = left.map(|fired| fired.peer).collect::<BTreeSet<_>>().iter().map(of).sum();
         assert!(
             (undisturbed..=undisturbed + lost).contains(&computed),
             "{computed} of {undisturbed} + {lost}; {context}"
@@ -92,7 +95,7 @@ async fn answers_are_the_same_token_for_token_whatever_hosts_do_while_others_hav
 
         let dealings = swarm.policy.take();
         for fired in fired.iter().filter(|fired| !fired.fault.is_borne() && fired.at != At::Close) {
-            assert!(answer.path().iter().all(|(peer, _)| *peer != fired.peer), "{context}");
+            assert!(answer.path().iter().all(|(peer, _)| *peer != fired.peer), "{fired:?}, {context}");
             let seen: Vec<_> = dealings.iter().filter(|(peer, _)| *peer == fired.peer).map(|(_, seen)| *seen).collect();
             if fired.fault.is_a_lie() && fired.at != At::Open {
                 assert!(seen.contains(&Outcome::Bad), "{seen:?}, {context}");
