@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{BlockSpan, SpanState, compute};
-use super::chain::{RemoteHop, outcome_of};
+use super::chain::RemoteHop;
 use super::generate::blocking;
 use super::hosts::Hosts;
 use super::model::Model;
@@ -123,10 +123,10 @@ impl Path {
             match outcome.and_then(|output| self.accept(at, output)) {
                 Ok(output) => result = output.or(result),
                 Err(error) => {
-                    let liar = self.stages[at].peer().filter(|_| outcome_of(error.code()) == Some(Outcome::Bad));
+                    let failed = self.stages[at].peer();
                     self.replace(at, error.clone()).await?;
-                    // Whoever gave a wrong answer is not asked for its other blocks either.
-                    while let Some(other) = liar.and_then(|liar| self.stage_of(liar)) {
+                    // Whoever failed at some blocks is not asked for its others either.
+                    while let Some(other) = failed.and_then(|failed| self.stage_of(failed)) {
                         self.replace(other, error.clone()).await?;
                     }
                 }
