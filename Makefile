@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz judges soak parity ggml docs guide header bench-ffi nat-lab bench-net bench-shard bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz judges soak parity ggml docs guide header bench-crowd bench-ffi nat-lab bench-net bench-shard bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,8 +31,10 @@ judges: ## nodes of ours among those of other implementations, in larger numbers
 	@.ci/setup --test
 	KWAAINET_JUDGES=1 cargo test --workspace --locked --test hivemind_judges --test http_judges --test js_libp2p_judges --test identity_judges --test trust_judges
 
-soak: ## what takes long: 200 nodes that find each other; processes killed at 1,000 points (SOAK_POINTS); 10,000 changed answers; 200 schedules of failing hosts
-	KWAAINET_CROWD=200 cargo test --release --workspace --locked --test net_nodes crowd
+bench-crowd: ## 200 nodes that find each other, and how many connections that takes (release build)
+	KWAAINET_CROWD=200 cargo test --release --workspace --locked --test net_nodes crowd -- --nocapture
+
+soak: bench-crowd ## what takes long: 200 nodes that find each other; processes killed at 1,000 points (SOAK_POINTS); 10,000 changed answers; 200 schedules of failing hosts
 	KWAAINET_CRASH_POINTS=$(or $(SOAK_POINTS),1000) cargo test --workspace --locked --test rag_crash --test trust_wallet_crash --test vector_crash --test vpk_crash --test vpk_owner_crash
 	KWAAINET_FAULTS=200 cargo test --workspace --locked --test shard_faults schedules
 	KWAAINET_TAMPER_TRIALS=10000 cargo test --workspace --locked --lib whatever_a_host_changes
