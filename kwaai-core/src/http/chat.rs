@@ -6,7 +6,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use super::choices::{Choices, End, Said, Writer, logprob, path, streamed};
+use super::choices::{Choices, End, Said, Whole, Writer, logprob, path, streamed};
 use super::fields::Fields;
 use super::reply::{Body, Failure, json as reply};
 use super::route::turn;
@@ -149,19 +149,9 @@ impl Writer for ChatWriter {
 
 /// The whole answer at once.
 async fn whole(mut choices: Choices, writer: ChatWriter) -> Result<Response<Body>, Failure> {
-    let mut texts = vec![(String::new(), Vec::new(), None); writer.choices as usize];
-    while let Some(next) = choices.next().await {
-        match next? {
-            (index, Said::Piece(GenerateEvent::Token { text, tokens })) => {
-                texts[index].0.push_str(&text);
-                texts[index].1.extend(tokens);
-            }
-            (_, Said::Piece(GenerateEvent::Done { .. })) => {}
-            (index, Said::End(end)) => texts[index].2 = Some(writer.calls(end)),
-        }
-    }
-    let all = texts.into_iter().enumerate().map(|(index, (text, tokens, end))| {
-        let (calls, reason) = end.unwrap_or_default();
+    let texts = choices.whole(writer.choices as usize).await?;
+    let all = texts.into_iter().enumerate().map(|(index, Whole { text, tokens, end })| {
+        let (calls, reason) = writer.calls(end);
         let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});
         if !calls.is_empty() {

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use super::meter::Generating;
 use super::reply::{Body, Failure, event, response};
 use crate::event::Item;
-use crate::llm::{FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, TokenLogprob, ToolCall, Usage};
+use crate::llm::{
+    ChosenToken, FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, TokenLogprob, ToolCall, Usage,
+};
 use crate::{Error, Result};
 
 /// Generations that run side by side. Dropping them stops the work behind them.
@@ -30,9 +32,18 @@ pub(super) struct Choices {
 }
 
 /// How a choice ended.
+#[derive(Default)]
 pub(super) struct End {
     pub reason: &'static str,
     pub tool_calls: Vec<ToolCall>,
+}
+
+/// A choice from its beginning to its end.
+#[derive(Default)]
+pub(super) struct Whole {
+    pub text: String,
+    pub tokens: Vec<ChosenToken>,
+    pub end: End,
 }
 
 /// What a choice yields.
@@ -42,6 +53,22 @@ pub(super) enum Said {
 }
 
 impl Choices {
+    /// The rest of all `count` choices at once.
+    pub async fn whole(&mut self, count: usize) -> std::result::Result<Vec<Whole>, Failure> {
+        let mut all: Vec<Whole> = std::iter::repeat_with(Whole::default).take(count).collect();
+        while let Some(next) = self.next().await {
+            match next? {
+                (index, Said::Piece(GenerateEvent::Token { text, tokens })) => {
+                    all[index].text.push_str(&text);
+                    all[index].tokens.extend(tokens);
+                }
+                (_, Said::Piece(GenerateEvent::Done { .. })) => {}
+                (index, Said::End(end)) => all[index].end = end,
+            }
+        }
+        Ok(all)
+    }
+
     /// Starts `each` generations of every request, which differ by their seeds alone, and waits for the first word: what fails
     /// before it still has a status of its own.
     pub async fn start(

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use super::chat::{Head, model};
-use super::choices::{Choices, Said, Writer, logprob, path, streamed};
+use super::choices::{Choices, End, Said, Whole, Writer, logprob, path, streamed};
 use super::fields::Fields;
 use super::reply::{Body, Failure, json as reply};
 use super::route::turn;
@@ -122,18 +122,8 @@ impl Writer for TextWriter {
 }
 
 async fn whole(mut choices: Choices, mut writer: TextWriter) -> Result<Response<Body>, Failure> {
-    let mut texts = vec![(String::new(), Vec::new(), ""); writer.offsets.len()];
-    while let Some(next) = choices.next().await {
-        match next? {
-            (index, Said::Piece(GenerateEvent::Token { text, tokens })) => {
-                texts[index].0.push_str(&text);
-                texts[index].1.extend(tokens);
-            }
-            (_, Said::Piece(GenerateEvent::Done { .. })) => {}
-            (index, Said::End(end)) => texts[index].2 = end.reason,
-        }
-    }
-    let all = texts.into_iter().enumerate().map(|(index, (text, tokens, reason))| {
+    let texts = choices.whole(writer.offsets.len()).await?;
+    let all = texts.into_iter().enumerate().map(|(index, Whole { text, tokens, end: End { reason, .. } })| {
         let logprobs = writer.logprobs(index, &tokens);
         json!({"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason})
     });
