@@ -39,7 +39,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChunkingOptions {
-    /// Where passages may end: `sentence`, `paragraph` or `fixed`.
+    /// Where passages may end: `sentence`, `paragraph`, `fixed` or `heading`.
     pub strategy: Strategy,
     /// The longest passage.
     pub size: Option<usize>,
@@ -164,6 +164,7 @@ impl ChunkingOptions {
             size: self.size.unwrap_or(usual.size),
             overlap: self.overlap.unwrap_or(usual.overlap),
             min: self.min.unwrap_or(usual.min),
+            ..usual
         }
     }
 }

@@ -35,7 +35,7 @@ export interface Endpoint {
 
 /** How documents are cut; sizes count characters. */
 export interface Chunking {
-  strategy?: 'sentence' | 'paragraph' | 'fixed' | undefined;
+  strategy?: 'sentence' | 'paragraph' | 'fixed' | 'heading' | undefined;
   size?: number | undefined;
   overlap?: number | undefined;
   min?: number | undefined;
@@ -74,6 +74,8 @@ export interface Hit {
   span: Span;
   /** Where it stands, for people: `page 3`, or a heading. */
   section: string | null;
+  /** Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`. */
+  locator: string | null;
   score: number;
   lexical: Rank | null;
   dense: Rank | null;
@@ -94,6 +96,8 @@ export interface Citation {
   document: string;
   chunkId: string;
   section: string | null;
+  /** Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`. */
+  locator: string | null;
   span: Span;
   quote: string;
 }
@@ -205,6 +209,7 @@ const hit: Shape<Hit> = {
   text: plain,
   span: one(span),
   section: plain,
+  locator: plain,
   score: plain,
   lexical: one(rank),
   dense: one(rank),
@@ -216,6 +221,7 @@ const citation: Shape<Citation> = {
   document: plain,
   chunkId: plain,
   section: plain,
+  locator: plain,
   span: one(span),
   quote: plain,
 };

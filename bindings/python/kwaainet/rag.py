@@ -69,6 +69,8 @@ class Hit:
     """The bytes of the document's text, in UTF-8, that it covers."""
     section: str | None
     """Where it stands, for people: ``page 3``, or a heading."""
+    locator: str | None
+    """Where it stands as exactly as the format allows: ``page 12, table 3``, ``Installation > Linux``, ``rows 7-9``."""
     score: float
     lexical: Rank | None
     dense: Rank | None
@@ -93,6 +95,8 @@ class Citation:
     document: str
     chunk_id: str
     section: str | None
+    locator: str | None
+    """Where the quote stands, as exactly as the format allows: ``page 12, table 3``, ``Installation > Linux``, ``row 7``."""
     span: Span
     quote: str
 
@@ -354,7 +358,7 @@ class Rag:
         all-MiniLM-L6-v2 is taken when it has been fetched. ``model`` writes the answers; without one they are made of
         the best sentences. ``readers`` read formats that the library does not: a list of them, or functions of a file's
         name and bytes by the ending of the file. Embedder, model and readers may be the app's own, see
-        ``kwaainet.provide``. ``chunking`` has ``strategy`` (``sentence``, ``paragraph``, ``fixed``), ``size``, ``overlap``
+        ``kwaainet.provide``. ``chunking`` has ``strategy`` (``sentence``, ``paragraph``, ``fixed``, ``heading``), ``size``, ``overlap``
         and ``min``, in characters; ``language`` is the one whose word forms are brought together, ``english`` unless set.
         """
         options = rag_options(embedder, model, chunking, language)

@@ -4,7 +4,7 @@
 //! brought to that generation afterwards, by the same code whether the transaction was committed a moment ago or before
 //! the machine lost power: it applies the changes that it has missed, or is rebuilt.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::rag::document::Format;
+use crate::rag::document::{Format, Places};
 use crate::rag::lexical::{Entry, Lexical};
 use crate::rag::terms::Language;
 use crate::store::Store;
@@ -92,9 +92,17 @@ pub(crate) struct Passage {
     /// The heading above it, where the passage itself does not contain it.
     pub context: Option<String>,
     pub text: String,
+    /// What a locator is made of; passages of earlier versions have none.
+    #[serde(default)]
+    pub places: Places,
 }
 
 impl Passage {
+    /// Names the place of a span of the document that lies in this passage.
+    pub fn locator(&self, span: &Range<usize>) -> Option<String> {
+        self.places.locator(span, &self.text, self.range.start).or_else(|| self.section.clone())
+    }
+
     /// What is embedded and indexed: the text below its heading.
     pub fn indexed(&self) -> String {
         match &self.context {
@@ -365,6 +373,12 @@ impl KnowledgeStore {
         })
     }
 
+    /// The passages of hits, by the ids that hits have.
+    pub fn passages_of(&self, ids: Vec<String>) -> Result<BTreeMap<String, Passage>> {
+        let ids: Vec<u64> = ids.iter().filter_map(|id| u64::from_str_radix(id, 16).ok()).collect();
+        Ok(self.passages(&ids)?.into_iter().map(|(id, passage)| (format!("{id:016x}"), passage)).collect())
+    }
+
     /// How much there is.
     pub fn sizes(&self) -> Result<Sizes> {
         self.store.read(|transaction| {
@@ -416,9 +430,10 @@ fn missed(transaction: &ReadTransaction, after: u64, upto: u64) -> Result<Option
 
 fn chunk_id(passage: &Passage) -> u64 {
     let mut hash = Sha256::new();
+    // Of what it says and not of where it stands, so that text which stays keeps its id when other text changes.
     hash.update(passage.document.as_bytes());
-    hash.update((passage.range.start as u64).to_le_bytes());
-    hash.update(passage.text.as_bytes());
+    hash.update([0]);
+    hash.update(passage.indexed().as_bytes());
     let digest = hash.finalize();
     digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

@@ -297,7 +297,7 @@ pub struct EndpointOptions {
 /// How documents are cut; sizes count characters.
 #[derive(uniffi::Record)]
 pub struct ChunkingSizes {
-    /// `sentence`, `paragraph` or `fixed`.
+    /// `sentence`, `paragraph`, `fixed` or `heading`.
     pub strategy: Option<String>,
     /// The longest passage.
     pub size: Option<i64>,

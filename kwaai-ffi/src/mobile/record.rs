@@ -254,6 +254,8 @@ pub struct Hit {
     pub span: Range<usize>,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
+    /// Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `rows 7-9`, `lines 10-24`.
+    pub locator: Option<String>,
     /// What the hits are ordered by: the BM25 score, the cosine, or the fused score. Comparable within one search only.
     pub score: f64,
     /// Its place in the search by words, unless it was not among the first.
@@ -286,6 +288,8 @@ pub struct Citation {
     pub chunk_id: String,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
+    /// Where the cited bytes stand, as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`.
+    pub locator: Option<String>,
     /// The bytes of the document's text that are cited.
     pub span: Range<usize>,
     /// Those bytes: a sentence where the answer quotes, the passage where a model wrote it.

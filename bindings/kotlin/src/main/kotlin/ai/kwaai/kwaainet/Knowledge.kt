@@ -45,6 +45,8 @@ public data class Hit(
     val span: Span,
     /** Where it stands, for people: `page 3`, or a heading. */
     val section: String?,
+    /** Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `rows 7-9`. */
+    val locator: String?,
     /** What the hits are ordered by. Comparable within one search only. */
     val score: Double,
     val lexical: Rank?,
@@ -66,6 +68,8 @@ public data class Citation(
     val document: String,
     val chunkId: String,
     val section: String?,
+    /** Where the quote stands, as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`. */
+    val locator: String?,
     /** The bytes of the document's text, in UTF-8, that are cited. */
     val span: Span,
     val quote: String,
@@ -150,7 +154,7 @@ public data class DocumentInfo(
     val name: String,
     /** The file it came from, unless it was given as bytes. */
     val source: String?,
-    /** `text`, `markdown`, `pdf`, `docx` or `custom`. */
+    /** `text`, `markdown`, `rst`, `html`, `pdf`, `docx`, `doc`, `csv`, `json`, `yaml`, `toml`, `code` or `custom`. */
     val format: String,
     /** SHA-256 of the file's bytes. */
     val contentHash: String,
@@ -200,13 +204,13 @@ internal fun NativeMode.read(): Mode = when (this) {
 internal fun NativeRank.read() = Rank(rank.toInt(), score)
 
 internal fun NativeHit.read() = Hit(
-    documentId, document, chunkId, text, span.read(), section, score, lexical?.read(), dense?.read(),
+    documentId, document, chunkId, text, span.read(), section, locator, score, lexical?.read(), dense?.read(),
 )
 
 internal fun NativeSearchResult.read() = SearchResult(hits.map { it.read() }, mode.read(), note)
 
 internal fun NativeCitation.read() =
-    Citation(number.toInt(), documentId, document, chunkId, section, span.read(), quote)
+    Citation(number.toInt(), documentId, document, chunkId, section, locator, span.read(), quote)
 
 internal fun NativeEvidence.read() = Evidence(
     nearestPassage, nearestSentence, passageCoverage, jointCoverage, matched, sentenceCoverage, unknown, lexicalLead,

@@ -18,7 +18,10 @@ public enum class Strategy {
     PARAGRAPH,
 
     /** After windows of one size. */
-    FIXED;
+    FIXED,
+
+    /** After what stands under a heading where it fits, else after whole paragraphs of it. */
+    HEADING;
 
     public companion object {
         /** The strategy of a name such as `paragraph`. */
