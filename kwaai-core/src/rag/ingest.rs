@@ -122,6 +122,9 @@ pub(super) struct Loaded {
     pub manner: String,
 }
 
+/// Hears the name of a document, how many of its passages are embedded, and how many it has.
+pub(super) type Tell<'t> = dyn Fn(&str, usize, usize) + Send + Sync + 't;
+
 /// What makes documents of files: everything but where they come from and who is told.
 pub(super) struct Preparer {
     pub knowledge: Arc<KnowledgeStore>,
@@ -229,9 +232,10 @@ impl Ingestion {
         let (embedding, now) = (self.preparer.embedder.is_some(), self.preparer.now());
         let loaded = blocking(move || load(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
         let Some(loaded) = loaded else { return Ok(None) };
-        let tell =
-            |name: &str, done, total| self.events.send(IngestEvent::Embedded { name: name.to_owned(), done, total });
-        self.preparer.prepare(loaded, tell).await.map(Some)
+        let tell = |name: &str, done: usize, total: usize| {
+            self.events.send(IngestEvent::Embedded { name: name.to_owned(), done, total })
+        };
+        self.preparer.prepare(loaded, &tell).await.map(Some)
     }
 }
 
@@ -254,8 +258,8 @@ impl Preparer {
         self.unread.is_cancelled() || self.closing.is_cancelled()
     }
 
-    /// Reads, cuts and embeds a file. `tell` hears the document's name, how many passages are embedded, and how many it has.
-    pub async fn prepare(&self, mut loaded: Loaded, tell: impl Fn(&str, usize, usize)) -> Result<NewDocument> {
+    /// Reads, cuts and embeds a file.
+    pub async fn prepare(&self, mut loaded: Loaded, tell: &Tell<'_>) -> Result<NewDocument> {
         let (chunking, limits) = (self.chunking, self.limits);
         let own = self.readers.iter().find(|reader| document::reads(reader.as_ref(), &loaded.info.name));
         let read = match own {
@@ -273,12 +277,7 @@ impl Preparer {
         Ok(document)
     }
 
-    async fn embed(
-        &self,
-        embedder: &dyn Embedder,
-        document: &mut NewDocument,
-        tell: impl Fn(&str, usize, usize),
-    ) -> Result<()> {
+    async fn embed(&self, embedder: &dyn Embedder, document: &mut NewDocument, tell: &Tell<'_>) -> Result<()> {
         let texts: Vec<String> = document.passages.iter().map(|(passage, _)| passage.indexed()).collect();
         let knowledge = self.knowledge.clone();
         let known = {

@@ -235,6 +235,8 @@ struct Plan {
     pending: Vec<Pending>,
     gone: Vec<DocumentInfo>,
     failed: Vec<(String, Error)>,
+    /// Files that are stored as they are, by their looks.
+    settled: Vec<(PathBuf, Look)>,
     files: usize,
     unchanged: usize,
 }
@@ -342,6 +344,7 @@ impl Sync {
     async fn pass(&self, folder: &Path, memory: &mut Memory) -> Result<()> {
         let _turn = self.changing.lock().await;
         let plan = self.plan(folder, memory).await?;
+        memory.settled.extend(plan.settled);
         let mut tally = Tally::default();
         let gone: Vec<DocumentInfo> = match self.options.delete {
             true => plan.gone.clone(),
@@ -406,7 +409,14 @@ impl Sync {
             let mut stored = documents_of(&knowledge, &folder, &given)?;
             let named = |path: &Path| path.strip_prefix(&folder).unwrap_or(path).display().to_string();
             let failed = folders.into_iter().map(|(path, error)| (named(&path), error)).collect();
-            let mut plan = Plan { pending: Vec::new(), gone: Vec::new(), failed, files: found.len(), unchanged: 0 };
+            let mut plan = Plan {
+                pending: Vec::new(),
+                gone: Vec::new(),
+                failed,
+                settled: Vec::new(),
+                files: found.len(),
+                unchanged: 0,
+            };
             for found in found {
                 if unread.is_cancelled() || closing.is_cancelled() {
                     return Err(Error::cancelled("the synchronisation was cancelled"));
@@ -433,6 +443,7 @@ impl Sync {
                     && let Standing::Unchanged = knowledge.standing(&known.id, &hash, &manner, embedding)?
                 {
                     plan.unchanged += 1;
+                    plan.settled.extend(look.filter(Look::is_old).map(|look| (found.path, look)));
                     continue;
                 }
                 plan.pending.push(Pending { found, hash, look, known, moved: false });
@@ -495,6 +506,7 @@ impl Sync {
             let passages: usize = ready.iter().map(|ready| ready.document.passages.len()).sum();
             if ready.len() >= COMMIT_DOCUMENTS || passages >= COMMIT_PASSAGES {
                 self.commit(&mut ready, memory, tally).await?;
+                taken.clear();
             }
         }
         // What was prepared is whole, so it is kept even when the reader has gone.
@@ -525,9 +537,10 @@ impl Sync {
         });
         let file = file.await?;
         let id = file.info.id.clone();
-        let tell =
-            |name: &str, done, total| self.events.send(SyncEvent::Embedded { name: name.to_owned(), done, total });
-        let document = self.preparer.prepare(file, tell).await?;
+        let tell = |name: &str, done: usize, total: usize| {
+            self.events.send(SyncEvent::Embedded { name: name.to_owned(), done, total })
+        };
+        let document = self.preparer.prepare(file, &tell).await?;
         taken.insert(id);
         Ok(document)
     }

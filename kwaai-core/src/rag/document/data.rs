@@ -72,7 +72,8 @@ fn yaml(source: &str, out: &mut Out<'_>) -> Read {
     let several = documents.len() > 1;
     for (number, document) in documents.into_iter().enumerate() {
         out.path = if several { format!("document {}", number + 1) } else { String::new() };
-        let read = |parser: serde_saphyr::Deserializer<'_, '_>| Value { out: &mut *out, list: None }.deserialize(parser);
+        let read =
+            |parser: serde_saphyr::Deserializer<'_, '_>| Value { out: &mut *out, list: None }.deserialize(parser);
         serde_saphyr::with_deserializer_from_str(document, read).map_err(|error| first_line(&error.to_string()))?;
         out.list = None;
     }

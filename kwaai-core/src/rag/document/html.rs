@@ -3,8 +3,6 @@
 //! The tokenizer follows the WHATWG standard; this keeps the stack of open elements, as far as reading text needs one. Nothing is
 //! fetched, run or followed, and nothing recurses, so that neither depth nor size costs more than its bytes.
 
-use std::borrow::Cow;
-
 use encoding_rs::Encoding;
 use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
 
@@ -80,7 +78,7 @@ pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<Extracted> {
     let mut emitter = DefaultEmitter::default();
     emitter.naively_switch_states(true);
     let mut page = Page::new(limits);
-    for token in Tokenizer::new_with_emitter(&*source, emitter) {
+    for token in Tokenizer::new_with_emitter(source.as_str(), emitter) {
         match token {
             Ok(Token::StartTag(tag)) => page.open(&tag)?,
             Ok(Token::EndTag(tag)) => page.close(&tag.name)?,
@@ -100,14 +98,11 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 }
 
 /// The text in the encoding that the page itself names, where nothing surer is known.
-fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Ok(Cow::Borrowed(text.trim_start_matches('\u{feff}')));
-    }
-    let marked = Encoding::for_bom(bytes).is_some() || bytes.contains(&0);
-    match named(bytes).filter(|_| !marked) {
-        Some(encoding) => Ok(encoding.decode_without_bom_handling(bytes).0),
-        None => text::decode(bytes).map(Cow::Owned),
+fn decode(bytes: &[u8]) -> Result<String> {
+    let sure = std::str::from_utf8(bytes).is_ok() || Encoding::for_bom(bytes).is_some() || bytes.contains(&0);
+    match named(bytes).filter(|_| !sure) {
+        Some(encoding) => Ok(encoding.decode_without_bom_handling(bytes).0.into_owned()),
+        None => text::decode(bytes),
     }
 }
 

@@ -19,9 +19,8 @@ pub(super) fn separated(source: &str, tabs: bool, limits: &Limits) -> Result<Ext
     let mut rows = Rows::new(source, separator);
     let mut out = Rendered::default();
     let first = rows.next();
-    let header =
-        first.as_ref().filter(|cells| is_header(cells)).map(|cells| cells.iter().map(|cell| short(cell)).collect());
-    let header: Option<Vec<String>> = header;
+    let names = |cells: &Vec<String>| cells.iter().map(|cell| short(cell)).collect::<Vec<String>>();
+    let header = first.as_ref().filter(|cells| is_header(cells)).map(names);
     if let Some(cells) = &first {
         out.row(&cells.join(" | "), limits)?;
     }
