@@ -82,11 +82,6 @@ impl Rendered {
         limits.check_places(self.rows.len())
     }
 
-    /// Rows that a file leaves out are counted all the same.
-    pub(super) fn skip_to(&mut self, number: u32) {
-        self.number = self.number.max(number.saturating_sub(1));
-    }
-
     pub(super) fn finish(self, label: String) -> (String, Table) {
         let range = 0..self.text.len();
         (self.text, Table { label, range, rows: self.rows })
