@@ -123,7 +123,7 @@ test('serve_openai', async () => {
   const [lines, print] = printing();
   await (await guide).serveOpenai(MODEL, print);
   assert.match(lines[0] ?? '', /^OPENAI_BASE_URL=http:\/\/127\.0\.0\.1:\d+\/v1$/);
-  assert.match(lines[1] ?? '', /Kwaainet is a library/);
+  assert.match(lines[1] ?? '', /KwaaiNet's node does/);
 });
 
 test('the server answers with sources, and a client that leaves cancels its answer', async () => {
