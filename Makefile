@@ -68,6 +68,7 @@ semver: ## what would break users of the crates since SEMVER_BASELINE, a commit 
 	cargo semver-checks -p kwaai-core -p kwaai-ffi --baseline-rev $(or $(SEMVER_BASELINE),$(shell cat tests/public-api/baseline))
 
 nat-lab: ## two nodes behind routers of every kind, in network namespaces (Linux, root, iproute2, nftables)
+	@for tool in ip nft; do command -v $$tool >/dev/null || { apt-get update -qq && apt-get install -y -qq iproute2 nftables >/dev/null; } || true; done
 	cargo build --workspace --locked --example nat_node
 	@$(PYTHON) tests/nat/lab.py $(or $(CARGO_TARGET_DIR),target)/debug/examples/nat_node
 

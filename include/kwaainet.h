@@ -92,6 +92,9 @@ typedef struct kwaai_embedder_t kwaai_embedder_t;
 // What went wrong, in detail. Freed with `kwaai_error_free`.
 typedef struct kwaai_error_t kwaai_error_t;
 
+// A server that answers programs which speak OpenAI's HTTP API.
+typedef struct kwaai_http_server_t kwaai_http_server_t;
+
 // A loaded model.
 typedef struct kwaai_model_t kwaai_model_t;
 
@@ -166,6 +169,24 @@ typedef struct kwaai_supplies_t {
   // How many readers there are.
   size_t reader_count;
 } kwaai_supplies_t;
+
+// What a server answers with, beside what its options name. Set everything to zero, then `size`, then what there is.
+typedef struct kwaai_served_t {
+  // `sizeof(kwaai_served_t)`, so that later versions can add to it.
+  size_t size;
+  // The names that requests call the models by, in the order of `models`. May be NULL when there are none.
+  const char *const *model_names;
+  // Language models, of a shard engine or of the program. May be NULL when there are none.
+  const struct kwaai_writer_t *const *models;
+  // How many models there are.
+  size_t model_count;
+  // The names that requests call the embedders by, in the order of `embedders`. May be NULL when there are none.
+  const char *const *embedder_names;
+  // Embedders of the program. May be NULL when there are none.
+  const struct kwaai_embedder_t *const *embedders;
+  // How many embedders there are.
+  size_t embedder_count;
+} kwaai_served_t;
 
 // A function that is told when an operation has ended.
 typedef struct kwaai_done_t {
@@ -599,6 +620,54 @@ enum kwaai_status_t kwaai_console_shutdown(const struct kwaai_console_t *console
 // Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
 // `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_console_free(struct kwaai_console_t *console);
+
+// Ends a server: it takes no further request, what is under way may finish within `grace_ms`, and the rest is ended;
+// `KWAAI_UNSET` gives five seconds. Returns when every connection is closed and the port is free. Calling it again is fine.
+//
+// Ownership: the handle stays to be freed. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not
+// have been freed.
+enum kwaai_status_t kwaai_http_server_shutdown(const struct kwaai_http_server_t *server,
+                                               uint64_t grace_ms,
+                                               uint32_t timeout_ms,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_http_server_shutdown` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_http_server_shutdown`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_http_server_shutdown_async(const struct kwaai_http_server_t *server,
+                                                     uint64_t grace_ms,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// Where a server listens, such as `127.0.0.1:11435`. It stays readable after the end.
+//
+// Ownership: the caller frees `*out_address` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_http_server_address(const struct kwaai_http_server_t *server,
+                                              char **out_address,
+                                              struct kwaai_error_t **error);
+
+// The port of that address. It stays readable after the end.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_http_server_port(const struct kwaai_http_server_t *server,
+                                           uint32_t *out_port,
+                                           struct kwaai_error_t **error);
+
+// What clients take for their base address, such as `http://127.0.0.1:11435/v1`. It stays readable after the end.
+//
+// Ownership: the caller frees `*out_base_url` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_http_server_base_url(const struct kwaai_http_server_t *server,
+                                               char **out_base_url,
+                                               struct kwaai_error_t **error);
+
+// Frees the handle and ends the server, with what is under way.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_http_server_free(struct kwaai_http_server_t *server);
 
 // The version of the library, for example "0.1.0".
 //
@@ -1123,6 +1192,33 @@ enum kwaai_status_t kwaai_node_rag_async(const struct kwaai_node_t *node,
                                          const struct kwaai_supplies_t *supplies,
                                          struct kwaai_op_t **out_op,
                                          struct kwaai_error_t **error);
+
+// Serves models by OpenAI's HTTP API, on port 11435 of this machine alone unless the options say otherwise. Handles of
+// models and embedders are in `served`; `options_json` is a JSON object with any of `models`, an object of endpoints by their
+// names, each with `base_url`, `model` and `api_key`; `embedders`, an object with the folders or hub ids of BERT models by
+// their names; `host`, an IP address; `port`, of which 0 takes any that is free; `token`, which every request then carries as
+// its bearer token, and without which only loopback is listened on; `max_requests` at the same time, 8; and
+// `max_body_bytes`, 4 MiB. `KWAAI_BUSY` when the port is taken.
+//
+// Ownership: the caller frees `*out_server` with `kwaai_http_server_free`; `*served` is read and stays the caller's.
+// Threads: any. NULL: `options_json`, `served` and `error` may be NULL. Lifetime: the server runs until it is shut down or
+// freed, and ends with the node.
+enum kwaai_status_t kwaai_node_serve_http(const struct kwaai_node_t *node,
+                                          const char *options_json,
+                                          const struct kwaai_served_t *served,
+                                          uint32_t timeout_ms,
+                                          struct kwaai_http_server_t **out_server,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_serve_http` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_serve_http`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_serve_http_async(const struct kwaai_node_t *node,
+                                                const char *options_json,
+                                                const struct kwaai_served_t *served,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
 
 // Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an
 // array of objects with `model`, `start_block` and `end_block`, and `min_tier`; NULL ends sharing. `*out_json` is
@@ -2113,6 +2209,14 @@ enum kwaai_status_t kwaai_op_take_collection(const struct kwaai_op_t *op,
 enum kwaai_status_t kwaai_op_take_console(const struct kwaai_op_t *op,
                                           struct kwaai_console_t **out_console,
                                           struct kwaai_error_t **error);
+
+// Takes the HTTP server that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_server` with `kwaai_http_server_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_http_server(const struct kwaai_op_t *op,
+                                              struct kwaai_http_server_t **out_server,
+                                              struct kwaai_error_t **error);
 
 // Takes the number that an operation answered; the statuses are those of `kwaai_op_take_text`.
 //

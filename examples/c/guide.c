@@ -1,4 +1,4 @@
-/* The guide in C: eleven tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
+/* The guide in C: thirteen tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
 
    A call is made within 30 seconds or given up. KWAAI_OK is 0, so that calls are chained with `||`. */
 
@@ -331,6 +331,34 @@ static bool keep_vectors(kwaai_node_t *owner, kwaai_node_t *host, kwaai_node_t *
 }
 /* end: keep_vectors */
 
+/* anchor: serve_openai */
+static bool serve_openai(kwaai_node_t *node, const char *model_dir, kwaai_http_server_t **server, kwaai_error_t **error)
+{
+    static const char *const names[] = {"tiny"};
+    kwaai_shards_t *shards = NULL;
+    kwaai_model_t *model = NULL;
+    kwaai_writer_t *writer = NULL;
+    char *base_url = NULL;
+    bool failed = kwaai_node_shards(node, &shards, error) ||
+                  kwaai_shards_load(shards, model_dir, NULL, WAIT, &model, error) ||
+                  kwaai_shards_writer(shards, model, NULL, &writer, error);
+    if (!failed) {
+        const kwaai_writer_t *models[] = {writer};
+        kwaai_served_t served = {.size = sizeof served, .model_names = names, .models = models, .model_count = 1};
+        failed = kwaai_node_serve_http(node, "{\"port\": 0}", &served, WAIT, server, error) ||
+                 kwaai_http_server_base_url(*server, &base_url, error);
+    }
+    if (!failed) {
+        printf("OPENAI_BASE_URL=%s\n", base_url);
+    }
+    kwaai_string_free(base_url);
+    kwaai_writer_free(writer); /* the server keeps the model */
+    kwaai_model_free(model);
+    kwaai_shards_free(shards);
+    return !failed;
+}
+/* end: serve_openai */
+
 static kwaai_error_t *failure;
 
 static void must(bool held, const char *what)
@@ -414,6 +442,10 @@ int main(int count, char **arguments)
         must(share_blocks(hosts[i], model, 2 * i, 2 * i + 2, &failure), "share_blocks");
     }
     must(chat(alice, model, &failure), "chat");
+    kwaai_http_server_t *server = NULL;
+    must(serve_openai(alice, model, &server, &failure), "serve_openai");
+    must(kwaai_http_server_shutdown(server, KWAAI_UNSET, WAIT, &failure) == KWAAI_OK, "ending the server");
+    kwaai_http_server_free(server);
     must(atomic_load(&records) > 0, "the log sink got records");
 
     kwaai_node_t *nodes[] = {alice, bob, stranger};

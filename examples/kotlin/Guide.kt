@@ -6,10 +6,12 @@ import ai.kwaai.kwaainet.Blocks
 import ai.kwaai.kwaainet.Disclosure
 import ai.kwaai.kwaainet.Embedder
 import ai.kwaai.kwaainet.GenerateEvent
+import ai.kwaai.kwaainet.HttpServer
 import ai.kwaai.kwaainet.IngestEvent
 import ai.kwaai.kwaainet.KwaaiException
 import ai.kwaai.kwaainet.KwaaiNet
 import ai.kwaai.kwaainet.Matrix
+import ai.kwaai.kwaainet.ModelWriter
 import ai.kwaai.kwaainet.Node
 import ai.kwaai.kwaainet.Preset
 import ai.kwaai.kwaainet.Privacy
@@ -188,3 +190,13 @@ suspend fun keepVectors(owner: Node, host: Node, other: Node) {
     println("${hit.payload?.decodeToString()}: ${hit.score}")
 }
 // end: keep_vectors
+
+// anchor: serve_openai
+suspend fun serveOpenai(node: Node, folder: Path): HttpServer {
+    val engine = node.shards()
+    val model = engine.load(folder)
+    val server = node.serveHttp(models = mapOf("tiny" to ModelWriter(engine, model)), port = 0)
+    println("OPENAI_BASE_URL=${server.baseUrl}")
+    return server
+}
+// end: serve_openai

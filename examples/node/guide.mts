@@ -180,3 +180,21 @@ export async function keepVectors(print: Print = console.log): Promise<void> {
   for (const { payload, score } of hits) print(Buffer.from(payload!).toString(), score);
   // end: keep_vectors
 }
+
+export async function serveOpenai(modelDir: string, print: Print = console.log): Promise<void> {
+  // anchor: serve_openai
+  await using node = await Node.start({ preset: 'ephemeral' });
+  const engine = node.shards();
+  const model = await engine.load(modelDir);
+  await using server = await node.serveHttp({ models: { tiny: { engine, model } }, port: 0 });
+  print(`OPENAI_BASE_URL=${server.baseUrl}`);
+
+  const messages = [{ role: 'user', content: 'What is KwaaiNet?' }];
+  const reply = await fetch(`${server.baseUrl}/chat/completions`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ model: 'tiny', messages, temperature: 0 }),
+  });
+  print(((await reply.json()) as { choices: [{ message: { content: string } }] }).choices[0].message.content);
+  // end: serve_openai
+}

@@ -185,3 +185,13 @@ async def keep_vectors(owner: Node, host: Node, other: Node) -> kwaainet.FoundVe
     print(found.hits[0].payload, found.hits[0].score)
     return found
 # end: keep_vectors
+
+
+# anchor: serve_openai
+async def serve_openai(node: Node, model: str | os.PathLike[str]) -> kwaainet.HttpServer:
+    engine = node.shards()
+    tiny = kwaainet.ModelWriter(engine, await engine.load(model))
+    server = await node.serve_http(models={"tiny": tiny}, port=0)
+    print(f"OPENAI_BASE_URL={server.base_url}")
+    return server
+# end: serve_openai

@@ -192,3 +192,13 @@ func keepVectors(owner: Node, host: Node, other: Node) async throws {
     print(found.hits.map { String(decoding: $0.payload ?? Data(), as: UTF8.self) })
 }
 // end: keep_vectors
+
+// anchor: serve_openai
+func serveOpenai(node: Node, folder: URL) async throws -> HttpServer {
+    let engine = node.shards()
+    let model = try await engine.load(model: folder)
+    let server = try await node.serveHttp(models: ["tiny": .model(engine, model)], port: 0)
+    print("OPENAI_BASE_URL=\(server.baseUrl)")
+    return server
+}
+// end: serve_openai

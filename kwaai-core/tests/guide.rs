@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kwaai_core::event::Item;
+use kwaai_core::http::{HttpConfig, HttpServer};
 use kwaai_core::identity::{Did, Keypair};
-use kwaai_core::llm::{ChatMessage, Embedder, GenerateEvent, Text};
+use kwaai_core::llm::{ChatMessage, Embedder, GenerateEvent, LanguageModel, Text};
 use kwaai_core::node::{BlockShare, Contribution};
 use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
 use kwaai_core::shard::{Blocks, Route};
@@ -361,5 +362,30 @@ async fn a_host_finds_what_it_cannot_read() -> Done {
     for node in [owner, host, other] {
         node.shutdown(Duration::ZERO).await?;
     }
+    Ok(())
+}
+
+// anchor: serve_openai
+async fn serve_openai(node: &Node, model: &Path) -> Result<HttpServer> {
+    let shards = node.shards();
+    let model = shards.load(model, Blocks::All).await?;
+    let tiny: Arc<dyn LanguageModel> = Arc::new(shards.language_model(&model, Route::Local));
+    let config = HttpConfig { models: vec![("tiny".into(), tiny)], port: 0, ..HttpConfig::default() };
+    let server = node.serve_http(config).await?;
+    println!("OPENAI_BASE_URL={}", server.base_url());
+    Ok(server)
+}
+// end: serve_openai
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_speaks_openais_api_is_answered() -> Done {
+    let node = Node::start(Config::default()).await?;
+    let server = serve_openai(&node, &root().join("examples/models/tiny-kwaai")).await?;
+    let asked = serde_json::json!({"model": "tiny", "messages": [{"role": "user", "content": "What is KwaaiNet?"}]});
+    let url = format!("{}/chat/completions", server.base_url());
+    let answer: serde_json::Value = reqwest::Client::new().post(url).json(&asked).send().await?.json().await?;
+    assert!(answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| !text.is_empty()), "{answer}");
+    node.shutdown(Duration::ZERO).await?;
+    assert!(!server.is_open());
     Ok(())
 }

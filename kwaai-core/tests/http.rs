@@ -484,6 +484,11 @@ async fn a_failure_before_the_first_word_has_its_status_and_one_after_it_ends_th
     }
 }
 
+/// What does not come within a minute does not come.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("it takes too long")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_goes_away_stops_the_work() {
     let (silent, mut silent_seen) = Scripted::new(&[], Then::Wait);
@@ -508,12 +513,12 @@ async fn whoever_goes_away_stops_the_work() {
     }
     assert_eq!(*begun_seen.borrow(), (2, 0));
     drop(socket);
-    begun_seen.wait_for(|seen| *seen == (2, 2)).await.unwrap();
+    patiently(begun_seen.wait_for(|seen| *seen == (2, 2))).await.unwrap();
     for (stream, count) in [(false, 1), (true, 2)] {
         let socket = send(&asking(json!({"model": "silent", "stream": stream}))).await;
-        silent_seen.wait_for(|seen| seen.0 == count).await.unwrap();
+        patiently(silent_seen.wait_for(|seen| seen.0 == count)).await.unwrap();
         drop(socket);
-        silent_seen.wait_for(|seen| seen.1 == count).await.unwrap();
+        patiently(silent_seen.wait_for(|seen| seen.1 == count)).await.unwrap();
     }
 }
 

@@ -12,6 +12,7 @@ mod clock;
 mod error;
 mod fork;
 mod handle;
+pub mod http;
 mod identity;
 pub mod log;
 mod matrix;
@@ -33,6 +34,7 @@ pub mod vpk;
 
 pub use cancel::CancelToken;
 pub use error::{KwaaiError, Result};
+pub use http::HttpServer;
 pub use identity::{ResolvedDid, resolve_did};
 pub use kwaai_core::ErrorCode;
 pub use kwaai_core::event::Item;

@@ -8,6 +8,7 @@
 //! UniFFI's own tokio support is not used: [`crate::rt::run`] spawns, so the futures may be polled anywhere.
 
 mod error;
+mod http;
 mod library;
 mod node;
 mod number;
@@ -23,6 +24,7 @@ mod trust;
 mod vpk;
 
 pub use error::NativeError;
+pub use http::{NamedBert, NamedEmbedder, NamedEndpoint, NamedWriter, NativeHttpServer, ServerOptions};
 pub use library::{ErrorCodeInfo, error_codes, init_native_logging, native_version};
 pub use node::NativeNode;
 pub use options::{

@@ -5,17 +5,17 @@ mod observation;
 mod record;
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use kwaai_core::Error;
 use kwaai_core::net::Target;
-use kwaai_core::node;
 use kwaai_core::trust::Tier;
+use kwaai_core::{Error, http, node};
 use serde::Deserialize;
 
 use crate::clock::SetClock;
 use crate::fork::{MODELS, NETWORK};
 use crate::handle::Handle;
+use crate::http::{HttpOptions, HttpServer, Served, close_all};
 use crate::provide::Supplies;
 use crate::rag::Options;
 use crate::shard::Offer;
@@ -35,6 +35,8 @@ pub struct Node {
     trust: Arc<TrustGraph>,
     shards: Arc<ShardEngine>,
     vpk: Arc<Vpk>,
+    /// The handles of its servers that were given out, so that they end with the node.
+    servers: Mutex<Vec<Weak<Handle<http::HttpServer>>>>,
 }
 
 /// What stays known of a node after its end.
@@ -88,6 +90,7 @@ impl Node {
             clock,
             shards: Arc::new(ShardEngine::of_node(started.shards())),
             vpk: Arc::new(Vpk::of_node(started.vpk())),
+            servers: Mutex::default(),
             handle: Handle::new("node", started),
         })
     }
@@ -238,6 +241,26 @@ impl Node {
         rt::run(&cancel, async move { node.rag(&name, options.config(supplies).await?).await }).await.map(Rag::new)
     }
 
+    /// Serves models by OpenAI's HTTP API. The server ends when it is dropped, and with the node.
+    ///
+    /// # Errors
+    /// `invalid_argument` for what is no IP address and for a port above 65535, beside what the core says.
+    pub async fn serve_http(&self, served: Served, options: HttpOptions, cancel: CancelToken) -> Result<HttpServer> {
+        let (node, config) = (self.handle.get()?, options.into_core()?);
+        served.claim()?;
+        let started = rt::run(&cancel, async move { node.serve_http(served.fill(config).await?).await }).await?;
+        let made = HttpServer::new(started);
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|server| server.strong_count() > 0);
+        servers.push(made.watched());
+        drop(servers);
+        if !self.handle.is_open() {
+            // The node ended meanwhile.
+            made.close();
+        }
+        Ok(made)
+    }
+
     /// Shares exactly this, and no longer what was shared before.
     pub async fn contribute(&self, contribution: Contribution, cancel: CancelToken) -> Result<Vec<Offer>> {
         let node = self.handle.get()?;
@@ -284,6 +307,18 @@ impl Node {
         self.shards.close();
         self.vpk.close();
         self.handle.close();
+        self.close_servers();
         ended
+    }
+
+    fn close_servers(&self) {
+        close_all(&mut self.servers.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Their models would keep the network up.
+        self.close_servers();
     }
 }

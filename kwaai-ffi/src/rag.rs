@@ -67,6 +67,14 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The language model behind it.
+    pub(crate) fn model(self) -> kwaai_core::Result<Arc<dyn LanguageModel>> {
+        let config = OpenAiConfig { api_key: self.api_key, ..OpenAiConfig::new(self.base_url, self.model) };
+        Ok(Arc::new(OpenAiModel::new(config)?))
+    }
+}
+
 impl Rag {
     pub(crate) fn new(rag: rag::Rag) -> Rag {
         Rag(Handle::new("knowledge base", rag))
@@ -186,11 +194,7 @@ impl Options {
                 return Err(Error::invalid_argument("a knowledge base has one language model, an endpoint or a model"));
             }
             (Some(writer), None) => Some(writer.0),
-            (None, Some(endpoint)) => {
-                let config =
-                    OpenAiConfig { api_key: endpoint.api_key, ..OpenAiConfig::new(endpoint.base_url, endpoint.model) };
-                Some(Arc::new(OpenAiModel::new(config)?))
-            }
+            (None, Some(endpoint)) => Some(endpoint.model()?),
             (None, None) => None,
         };
         let embedder = match (supplies.embedder, self.embedder.as_deref()) {
@@ -203,7 +207,7 @@ impl Options {
                 Some(folder) => Some(open_embedder(folder).await?),
                 None => None,
             },
-            (None, Some(name)) => Some(open_embedder(hub::embedding_model(name).await?).await?),
+            (None, Some(name)) => Some(named_embedder(name).await?),
         };
         Ok(RagConfig {
             embedder,
@@ -214,6 +218,11 @@ impl Options {
             ..RagConfig::default()
         })
     }
+}
+
+/// The embedder of a folder or a hub id, from where it is fetched the first time.
+pub(crate) async fn named_embedder(name: &str) -> kwaai_core::Result<Arc<dyn Embedder>> {
+    open_embedder(hub::embedding_model(name).await?).await
 }
 
 async fn open_embedder(folder: std::path::PathBuf) -> kwaai_core::Result<Arc<dyn Embedder>> {

@@ -243,13 +243,13 @@ fn the_guide_does_what_it_says() {
         "the credential is {\"as_of\":null,\"state\":\"revoked\",\"why\":null} and the host says {",
         "invalid_argument, worth another try: no",
         "the slow call ended: cancelled",
+        "OPENAI_BASE_URL=http://127.0.0.1:",
         "node started",
     ] {
         assert!(text.contains(expected), "the guide does not say {expected:?}:\n{text}");
     }
     let guide = std::fs::read_to_string(root().join("examples/c/guide.c")).expect("the guide");
-    let tasks =
-        "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors";
+    let tasks = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai";
     for anchor in tasks.split(' ') {
         assert_eq!(guide.matches(&format!("/* anchor: {anchor} */\n")).count(), 1, "{anchor}");
         assert_eq!(guide.matches(&format!("/* end: {anchor} */\n")).count(), 1, "{anchor}");

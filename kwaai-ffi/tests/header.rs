@@ -227,7 +227,7 @@ fn declared(header: &str) -> BTreeMap<String, Function> {
 }
 
 /// What only C needs: errors, texts, versions, operations, what a program brings.
-const HOUSEKEEPING: [&str; 49] = [
+const HOUSEKEEPING: [&str; 50] = [
     "kwaai_abi_version",
     "kwaai_answer_fail",
     "kwaai_answer_finish",
@@ -257,6 +257,7 @@ const HOUSEKEEPING: [&str; 49] = [
     "kwaai_op_take_console",
     "kwaai_op_take_count",
     "kwaai_op_take_floats",
+    "kwaai_op_take_http_server",
     "kwaai_op_take_item",
     "kwaai_op_take_model",
     "kwaai_op_take_node",

@@ -1,8 +1,8 @@
 """The local index beside those of others: VP1, VP2 and VP3.
 
 Every index is a program of its own that holds the same vectors and is asked in turn, run after run. What others need is built in
-`peers`, a workspace of its own; one that cannot be built here is written with its reason. Those that have a breadth of search
-use the smallest with which they find 99 of 100.
+`peers`, a workspace of its own; one that cannot be built here is written with its reason, and so is a Qdrant unless `QDRANT_URL` says
+where one runs. `BENCH_PEERS` chooses among them. Those that have a breadth of search use the smallest with which they find 99 of 100.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from typing import Any
 
 import texts
 from measure import ROOT, RUNS, line
+from qdrant import Qdrant
 
 PEERS = ROOT / "tests" / "bench" / "peers"
 #: Embedding takes minutes, so that its result outlives a checkout.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kwaainet" / "bench"
 OURS = "kwaainet"
+#: The programs that are built; `qdrant_edge` takes long.
+WANTED = os.environ.get("BENCH_PEERS", "hnsw_rs,usearch,qdrant_edge").split(",")
 #: By how many efforts a program can search; ours are fast and exact.
 EFFORTS = {OURS: 2}
 BREADTHS = 11
@@ -82,6 +85,9 @@ def built() -> tuple[dict[str, str], dict[str, str]]:
     for program in ["hnsw_rs", "usearch", "qdrant_edge"]:
         package = program if program in versions else program.replace("_", "-")
         name = f"{package} {versions[package]}"
+        if program not in WANTED:
+            missing[name] = "BENCH_PEERS leaves it out"
+            continue
         done = subprocess.run(
             ["cargo", "build", "--locked", "--release", "--features", program, "--bin", program, "--target-dir", str(target)],
             cwd=PEERS, stderr=subprocess.PIPE, text=True,
@@ -98,7 +104,7 @@ def recall(found: list[list[int]], truth: list[list[int]]) -> float:
     return sum(len(set(ours) & set(best)) for ours, best in zip(found, truth)) / sum(map(len, truth))
 
 
-def tuned(index: Index, truth: list[list[int]]) -> tuple[int, float]:
+def tuned(index: Index | Qdrant, truth: list[list[int]]) -> tuple[int, float]:
     """The least effort that finds enough, and what it finds; the most there is where none does."""
     for effort in range(EFFORTS.get(index.name, BREADTHS)):
         found = recall(index.ask(f"search {effort}")["found"], truth)
@@ -115,9 +121,16 @@ def measure(bench: str, vectors: Path, questions: Path, dimension: int) -> dict[
     """For each index its times, in run after run."""
     programs, missing = built()
     place = (vectors, questions, dimension)
-    indexes = [Index(OURS, [bench, "index"], *place), *(Index(name, [program], *place) for name, program in programs.items())]
+    indexes: list[Index | Qdrant] = [
+        Index(OURS, [bench, "index"], *place), *(Index(name, [program], *place) for name, program in programs.items())
+    ]
     times: dict[str, dict[str, Any]] = {name: {"skipped": reason} for name, reason in missing.items()}
+    local = list(indexes)
     try:
+        if url := os.environ.get("QDRANT_URL"):
+            indexes.append(Qdrant(url, *place))
+        else:
+            times["qdrant by URL"] = {"skipped": "QDRANT_URL names none"}
         ours = indexes[0]
         truth = ours.ask("truth")["found"]
         memory = [ours.ask("bandwidth")["gb_s"]]
@@ -139,7 +152,7 @@ def measure(bench: str, vectors: Path, questions: Path, dimension: int) -> dict[
             times[OURS]["exact_ms"].append(done["p50_ms"])
             times[OURS]["exact_recall"] = recall(done["found"], truth)
         for _ in range(RUNS):
-            for index in indexes:
+            for index in local:
                 done = index.ask("reopen")
                 times[index.name]["reopen_ms"].append(done["ms"])
                 times[index.name]["first_ms"].append(done["first_ms"])
@@ -218,14 +231,16 @@ def plot(medians: dict[str, dict[str, Any]]) -> str:
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{height}" font-family="sans-serif" font-size="12">']
     for column, (kind, title) in enumerate(kinds):
         left = 160 + 250 * column
-        most = max(medians[name][kind] for name in names)
+        most = max(medians[name].get(kind, 0) for name in names)
         parts.append(f'<text x="{left}" y="20">{title}</text>')
         for row, name in enumerate(names):
             y = 30 + 24 * row
+            if column == 0:
+                parts.append(f'<text x="150" y="{y + 13}" text-anchor="end">{name}</text>')
+            if kind not in medians[name]:
+                continue
             wide = max(1.0, 150 * medians[name][kind] / most)
             colour = "#1f6f4a" if name == OURS else "#7a9fd0"
             parts.append(f'<rect x="{left}" y="{y}" width="{wide:.1f}" height="16" fill="{colour}"/>')
             parts.append(f'<text x="{left + wide + 5:.1f}" y="{y + 13}">{medians[name][kind]:.3g}</text>')
-            if column == 0:
-                parts.append(f'<text x="150" y="{y + 13}" text-anchor="end">{name}</text>')
     return "\n".join([*parts, "</svg>\n"])

@@ -65,9 +65,12 @@ def server(found: dict[str, Any]) -> list[dict[str, Any]]:
 def others(bench: str) -> list[dict[str, Any]]:
     slow, streams, memory = run(bench, "line"), run(bench, "streams", str(RUNS)), run(bench, "memory")
     calls, round_trips = slow["calls"], slow["round_trips"]
+    call = line("NN3", 1, "a call on a warm connection / a round trip of 100 ms", median(calls) / median(round_trips), "ratio", 1.1, "lower",
+                peer="an echo over bare TCP on the same line", peer_value=median(round_trips), own_value=median(calls), runs=len(calls), spread=spread(calls))
+    if min(calls) < 0.9 * min(round_trips):
+        call["skipped"] = "a call went past the slow line"
     return [
-        line("NN3", 1, "a call on a warm connection / a round trip of 100 ms", median(calls) / median(round_trips), "ratio", 1.1, "lower",
-             peer="an echo over bare TCP on the same line", peer_value=median(round_trips), own_value=median(calls), runs=len(calls), spread=spread(calls)),
+        call,
         line("NN4", 1, "raw stream / libp2p-stream, TCP, noise, yamux", median(streams["ours"]) / median(streams["plain"]), "ratio", 0.9, "higher",
              peer="libp2p-stream 0.5, MiB/s", peer_value=median(streams["plain"]), own_value=median(streams["ours"]), spread=spread(streams["ours"])),
         line("NN5", 1, "memory of an idle node", memory["idle_mib"], "MiB", 25, "lower", runs=1),

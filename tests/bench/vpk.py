@@ -1,7 +1,8 @@
 """What private knowledge costs: VP1 to VP11, and a plot of the times.
 
-`BENCH_VECTORS` are searched in dimension 384, 50,000 unless set, and `BENCH_PARTS` chooses among `index` and `private`. Writes
-`target/bench/vpk.jsonl`, with a plot of each part beside it.
+`BENCH_VECTORS` are searched in dimension 384, 50,000 unless set, and `BENCH_PARTS` chooses among `index`, `private` and `nodes`. Writes
+`target/bench/vpk.jsonl`, with a plot of each part beside it. `nodes` is each mode at 1 to 11 hosts, near and far, for each of the
+`BENCH_SIZES`; it has no measures of its own, and writes `vpk-nodes.jsonl`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import subprocess
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import index
@@ -18,6 +20,7 @@ import measure
 from measure import ROOT, program, results
 
 VECTORS = int(os.environ.get("BENCH_VECTORS", "50000"))
+SIZES = [int(size) for size in os.environ.get("BENCH_SIZES", "1000,10000").split(",")]
 DIMENSION = 384
 #: Each figure is a median of so many questions, as in `kwaai-core/benches/vpk.rs`.
 QUESTIONS = 20
@@ -89,9 +92,43 @@ def plot(full: dict[str, dict[str, Any]]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
+def plot_of_nodes(rows: list[dict[str, Any]]) -> str:
+    """Bars of the searches of the largest size, those of far hosts behind those of near ones."""
+    rows = [row for row in rows if row["vectors"] == max(SIZES)]
+    far = {(row["mode"], row["hosts"], row["colluding"]): row for row in rows if row["round_trip_ms"]}
+    near = {(row["mode"], row["hosts"], row["colluding"]): row for row in rows if not row["round_trip_ms"]}
+    most = max(row["p50_ms"] for row in rows)
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{30 + 24 * len(far)}" font-family="sans-serif" font-size="12">']
+    for at, (case, row) in enumerate(far.items()):
+        mode, hosts, colluding = case
+        y = 14 + 24 * at
+        title = f"{mode}, {hosts} hosts" + (f", t = {colluding}" if colluding else "")
+        parts.append(f'<text x="170" y="{y + 13}" text-anchor="end">{title}</text>')
+        for kept, colour in [(row, "#7a9fd0"), (near[case], "#1f6f4a")]:
+            parts.append(f'<rect x="180" y="{y}" width="{400 * kept["p50_ms"] / most:.1f}" height="16" fill="{colour}"/>')
+        wide = 400 * max(row["p50_ms"], near[case]["p50_ms"]) / most
+        parts.append(f'<text x="{186 + wide:.1f}" y="{y + 13}">{near[case]["p50_ms"]:.0f} and {row["p50_ms"]:.0f} ms</text>')
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def nodes(bench: str, out: Path) -> None:
+    """Each mode at several hosts, near and far, as a table and a plot."""
+    found = [row for size in SIZES for row in results(bench, "nodes", str(size), str(DIMENSION))]
+    short = [row for row in found if row["p50_ms"] < 0.9 * row["round_trip_ms"]]
+    if short:
+        raise SystemExit(f"some questions went past the slow lines: {short}")
+    (out / "vpk-nodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
+    (out / "vpk-nodes.svg").write_text(plot_of_nodes(found))
+    print(f"{'mode':6} {'hosts':>5} {'t':>2} {'vectors':>8} {'round trip':>10} {'p50':>8} {'p99':>8} {'recall':>7} {'durable':>9} {'searchable':>10}")
+    for row in found:
+        times = [f"{row[kind]:.1f}" for kind in ("round_trip_ms", "p50_ms", "p99_ms")]
+        print(f"{row['mode']:6} {row['hosts']:5} {row['colluding']:2} {row['vectors']:8,} {times[0]:>10} {times[1]:>8} {times[2]:>8} "
+              f"{row['recall_at_10']:7.3f} {row['durable_ms'] / 1000:8.2f}s {row['searchable_ms'] / 1000:9.2f}s")
+
+
 def main() -> None:
     bench = program("vpk", "--features", "vpk")
-    parts = os.environ.get("BENCH_PARTS", "index,private").split(",")
+    parts = os.environ.get("BENCH_PARTS", "index,private,nodes").split(",")
     out = ROOT / "target" / "bench"
     out.mkdir(parents=True, exist_ok=True)
     found = []
@@ -104,6 +141,10 @@ def main() -> None:
         small, full = run(bench, VECTORS // 5), run(bench, VECTORS)
         found += rows(small, full)
         (out / "vpk.svg").write_text(plot(full))
+    if "nodes" in parts:
+        nodes(bench, out)
+    if not found:
+        return
     (out / "vpk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
     print(f"{'id':4} {'what':88} {'value':>10} {'unit':6} {'bar':>6}")
     for row in found:

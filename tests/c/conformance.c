@@ -231,6 +231,14 @@ static kwaai_status_t as_handle(call *made, kwaai_status_t status, handle_kind k
     } else if (kind == CONSOLE) {
         MUST(kwaai_console_url(handle, &text, &error));
         json_add(fields, "url", took(text));
+    } else if (kind == SERVER) {
+        uint32_t port = 0;
+        MUST(kwaai_http_server_address(handle, &text, &error));
+        json_add(fields, "address", took(text));
+        MUST(kwaai_http_server_port(handle, &port, &error));
+        json_add(fields, "port", json_real(port));
+        MUST(kwaai_http_server_base_url(handle, &text, &error));
+        json_add(fields, "base_url", took(text));
     }
     made->out = (result){kind, handle, fields};
     return status;
@@ -305,6 +313,65 @@ static kwaai_status_t gather(call *made, supplies *all)
         all->given.writer = all->own_writer;
         return status;
     }
+    return KWAAI_OK;
+}
+
+/* What a server answers with; what has no handle goes into the options. */
+typedef struct {
+    kwaai_served_t given;
+    const char *model_names[8], *embedder_names[8];
+    const kwaai_writer_t *models[8];
+    const kwaai_embedder_t *embedders[8];
+    kwaai_writer_t *own[8];
+    size_t own_count;
+} served;
+
+static kwaai_status_t gather_served(call *made, served *all, json *chosen)
+{
+    json *models = json_get(made->args, "models"), *embedders = json_get(made->args, "embedders");
+    json *endpoints = json_new(JSON_OBJECT), *named = json_new(JSON_OBJECT);
+    *all = (served){{.size = sizeof all->given}, {NULL}, {NULL}, {NULL}, {NULL}, {NULL}, 0};
+    all->given.model_names = all->model_names;
+    all->given.models = all->models;
+    all->given.embedder_names = all->embedder_names;
+    all->given.embedders = all->embedders;
+    for (size_t i = 0; models != NULL && models->kind == JSON_OBJECT && i < models->count; i++) {
+        json *model = models->items[i], *engine = model->kind == JSON_OBJECT ? json_get(model, "engine") : NULL;
+        const kwaai_writer_t *writer = handle_named(model, WRITER);
+        if (engine != NULL) {
+            kwaai_writer_t **own = &all->own[all->own_count];
+            kwaai_status_t status = kwaai_shards_writer(handle_named(engine, SHARDS),
+                                                        handle_named(json_get(model, "model"), MODEL), NULL, own, &made->error);
+            if (status != KWAAI_OK) {
+                return status;
+            }
+            all->own_count++;
+            writer = *own;
+        }
+        if (writer == NULL) {
+            json_add(endpoints, models->keys[i], model);
+        } else {
+            all->model_names[all->given.model_count] = models->keys[i];
+            all->models[all->given.model_count++] = writer;
+        }
+    }
+    for (size_t i = 0; embedders != NULL && embedders->kind == JSON_OBJECT && i < embedders->count; i++) {
+        const kwaai_embedder_t *embedder = handle_named(embedders->items[i], EMBEDDER);
+        if (embedder == NULL) {
+            json_add(named, embedders->keys[i], embedders->items[i]);
+        } else {
+            all->embedder_names[all->given.embedder_count] = embedders->keys[i];
+            all->embedders[all->given.embedder_count++] = embedder;
+        }
+    }
+    for (size_t i = 0; i < made->args->count; i++) {
+        const char *key = made->args->keys[i];
+        if (is_among("host port token max_requests max_body_bytes", key)) {
+            json_add(chosen, key, made->args->items[i]);
+        }
+    }
+    json_add(chosen, "models", models != NULL && models->kind != JSON_OBJECT ? models : endpoints);
+    json_add(chosen, "embedders", embedders != NULL && embedders->kind != JSON_OBJECT ? embedders : named);
     return KWAAI_OK;
 }
 
@@ -420,6 +487,16 @@ static kwaai_status_t call_node(call *made)
         }
         kwaai_writer_free(all.own_writer);
         return as_handle(made, status, RAG, handle);
+    } else if (IS("Node.serve_http")) {
+        served all;
+        json *chosen = json_new(JSON_OBJECT);
+        if ((status = gather_served(made, &all, chosen)) == KWAAI_OK) {
+            status = kwaai_node_serve_http(H, json_write(chosen), &all.given, T, (kwaai_http_server_t **)&handle, E);
+        }
+        for (size_t i = 0; i < all.own_count; i++) {
+            kwaai_writer_free(all.own[i]);
+        }
+        return as_handle(made, status, SERVER, handle);
     }
     return KWAAI_UNSUPPORTED;
 }
@@ -893,10 +970,30 @@ static kwaai_status_t call_console(call *made)
     return KWAAI_UNSUPPORTED;
 }
 
-/* What a page of this machine answers; null where nobody serves one. */
-static json *page(const char *url)
+static kwaai_status_t call_http_server(call *made)
 {
-    char host[64], path[256], request[512], reply[1 << 16];
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    uint32_t port = 0;
+    if (IS("HttpServer.address")) {
+        return TEXT_OF(kwaai_http_server_address(H, &text, E));
+    } else if (IS("HttpServer.port")) {
+        status = kwaai_http_server_port(H, &port, E);
+        made->out.data = json_real(port);
+        return status;
+    } else if (IS("HttpServer.base_url")) {
+        return TEXT_OF(kwaai_http_server_base_url(H, &text, E));
+    } else if (IS("HttpServer.shutdown")) {
+        return kwaai_http_server_shutdown(H, ms_of(made, "grace_ms"), T, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+/* Asks a server of this machine and gives what it sends back, which is overwritten the next time; NULL where nobody listens. */
+static const char *exchange(const char *url, const char *method, const char *headers, const char *body)
+{
+    static char reply[1 << 16];
+    char host[64], path[256], request[1 << 14];
     unsigned port = 0;
     REQUIRE(sscanf(url, "http://%63[^:]:%u%255s", host, &port, path) == 3);
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -905,19 +1002,55 @@ static json *page(const char *url)
     REQUIRE(peer >= 0);
     if (connect(peer, (struct sockaddr *)&at, sizeof at) != 0) {
         close(peer);
-        return json_new(JSON_NULL);
+        return NULL;
     }
-    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%u\r\n\r\n", path, host, port);
-    REQUIRE(send(peer, request, (size_t)length, 0) == length);
+    int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n%s\r\n%s", method, path,
+                          host, port, headers, body);
+    REQUIRE(length > 0 && (size_t)length < sizeof request && send(peer, request, (size_t)length, 0) == length);
     size_t had = 0;
     for (ssize_t got; (got = recv(peer, reply + had, sizeof reply - 1 - had, 0)) > 0;) {
         had += (size_t)got;
     }
     close(peer);
     reply[had] = '\0';
+    return reply;
+}
+
+static const char *body_of(const char *reply)
+{
     const char *body = strstr(reply, "\r\n\r\n");
     REQUIRE(body != NULL);
-    return json_string(body + 4);
+    return body + 4;
+}
+
+/* What a page of this machine answers; null where nobody serves one. */
+static json *page(const char *url)
+{
+    const char *reply = exchange(url, "GET", "", "");
+    return reply == NULL ? json_new(JSON_NULL) : json_string(body_of(reply));
+}
+
+/* The status and the body that a request gets; null where nobody listens. */
+static json *answered(const char *url, const char *token, const char *body)
+{
+    char headers[512] = "";
+    size_t had = 0;
+    if (token != NULL) {
+        had = (size_t)snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", token);
+    }
+    if (body != NULL) {
+        snprintf(headers + had, sizeof headers - had, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+                 strlen(body));
+    }
+    const char *reply = exchange(url, body == NULL ? "GET" : "POST", headers, body == NULL ? "" : body);
+    if (reply == NULL) {
+        return json_new(JSON_NULL);
+    }
+    json *answer = json_new(JSON_OBJECT);
+    json_add(answer, "status", json_real(strtod(reply + strlen("HTTP/1.1 "), NULL)));
+    json_add(answer, "body", json_parse(body_of(reply)));
+    REQUIRE(json_get(answer, "body") != NULL);
+    return answer;
 }
 
 static kwaai_status_t call_provide(call *made)
@@ -987,6 +1120,8 @@ static kwaai_status_t shut_down(call *made)
         return kwaai_collection_shutdown(H, E);
     case CONSOLE:
         return kwaai_console_shutdown(H, E);
+    case SERVER:
+        return kwaai_http_server_shutdown(H, KWAAI_UNSET, T, E);
     case STREAM:
         return kwaai_stream_cancel(H);
     default:
@@ -1022,6 +1157,9 @@ static kwaai_status_t call_other(call *made)
     } else if (IS("Testing.page")) {
         made->out.data = page(text_of(made, "url"));
         return KWAAI_OK;
+    } else if (IS("Testing.request")) {
+        made->out.data = answered(text_of(made, "url"), text_of(made, "token"), written(made, "body"));
+        return KWAAI_OK;
     } else if (IS("Testing.live_handles")) {
         return JSON_OF(kwaai_testing_live_handles(&text, E));
     } else if (IS("Testing.seed_did")) {
@@ -1039,7 +1177,7 @@ static kwaai_status_t dispatch(call *made)
     } rooms[] = {{"Node.", call_node},     {"TrustGraph.", call_trust}, {"ShardEngine.", call_shards},
                  {"Model.", call_shards},  {"Rag.", call_rag},          {"Provide.", call_provide},
                  {"Library.", call_provide}, {"Vpk.", call_vpk},        {"VectorCollection.", call_collection},
-                 {"HostConsole.", call_console}};
+                 {"HostConsole.", call_console}, {"HttpServer.", call_http_server}};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         if (strncmp(made->name, rooms[i].prefix, strlen(rooms[i].prefix)) == 0) {
             kwaai_status_t status = rooms[i].make(made);
@@ -1114,6 +1252,9 @@ static void let_go(result *value)
         break;
     case CONSOLE:
         kwaai_console_free(handle);
+        break;
+    case SERVER:
+        kwaai_http_server_free(handle);
         break;
     case STREAM:
         kwaai_stream_free(handle);

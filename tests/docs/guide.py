@@ -79,6 +79,11 @@ A host keeps vectors that it cannot read, and finds the nearest all the same; wh
 itself. The owner of the host decides how much it keeps and for whom. Vectors, here three numbers long, are usually those of
 an embedder; what was put in is found at once, and `flush` brings it to the host. With the exported key another machine of the
 owner takes everything over, also when the first one is lost. [Private vectors](../vpk.md) has the modes."""),
+    Task("serve_openai", "Serve programs that speak OpenAI's API", """\
+Programs that know OpenAI's API and no other use a model of this node when their base address points at it. It listens on loopback,
+on port 11435 unless another is named, and 0 takes any that is free; elsewhere only with a token. Models of an engine, of the app
+or behind another endpoint go by the names that `model` takes, and embedders beside them. [The HTTP server](../http.md) says what
+it answers and whom."""),
 ]
 
 
@@ -106,7 +111,7 @@ def contents() -> str:
     rows = "\n".join(f"{at}. [{task.title}]({number(task)})" for at, task in enumerate(TASKS, 1))
     return f"""# Guide
 
-Twelve tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
+Thirteen tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
 but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in the Node.js blocks needs
 TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
 

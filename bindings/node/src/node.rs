@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use kwaai_ffi::http::HttpOptions;
 use kwaai_ffi::rag::Options;
 use napi_derive::napi;
 
 use crate::error::{Result, json, parse, thrown, whole};
+use crate::http::{HttpServer, Served};
 use crate::operation::Operation;
 use crate::provide::Supplies;
 use crate::rag::Rag;
@@ -176,6 +178,15 @@ impl Node {
         let options: Options = parse("", &options)?;
         let (node, supplies) = (self.0.clone(), supplies.take());
         Ok(Operation::new(move |cancel| async move { node.rag(name, options, supplies, cancel).await.map(Rag::from) }))
+    }
+
+    #[napi]
+    pub fn serve_http(&self, options: String, served: &Served) -> Result<Operation> {
+        let options: HttpOptions = parse("", &options)?;
+        let (node, served) = (self.0.clone(), served.take());
+        Ok(Operation::new(
+            move |cancel| async move { node.serve_http(served, options, cancel).await.map(HttpServer::from) },
+        ))
     }
 
     #[napi]

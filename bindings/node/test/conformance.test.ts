@@ -30,7 +30,7 @@ const FOLDER = process.env.KWAAI_SCENARIOS ?? path.join(ROOT, 'tests', 'conforma
 const SURFACE = toml(readFileSync(path.join(ROOT, 'tests', 'surface.toml'), 'utf8'));
 
 /** Arguments that hold the app's own keys, which are not spelled anew. */
-const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document', 'metadata', 'filter', 'endorsement', 'witnessed']);
+const OWN_KEYS = new Set(['claims', 'policy', 'fields', 'document', 'metadata', 'filter', 'endorsement', 'witnessed', 'body']);
 /** Instants that the object layer writes as milliseconds since 1970; `at` in a log record alone. */
 const EPOCH: Record<string, string> = { ingestedAt: 'ingested_at_ms', at: 'at_ms' };
 
@@ -169,6 +169,12 @@ const TESTING: Record<string, (args: any, options: { signal?: AbortSignal }) => 
   hang: (_, options) => testing.hang(options),
   numbers: ({ count, capacity, open }) => testing.numbers(count, capacity, open),
   page: async ({ url }) => new Kept(await fetch(url).then((reply) => reply.text(), () => null)),
+  request: async ({ url, token, body }) => {
+    const headers = { 'Content-Type': 'application/json', ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }) };
+    const sent = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
+    const reply = await fetch(url, { headers, ...sent }).catch(() => null);
+    return new Kept(reply && { status: reply.status, body: await reply.json() });
+  },
   live_handles: async () => {
     gc();
     await turn();

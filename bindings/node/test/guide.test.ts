@@ -102,7 +102,7 @@ test('bring_your_own', async () => {
 test('every anchor of the guide is there once, and opens and closes', () => {
   const source = readFileSync(path.join(ROOT, 'examples', 'node', 'guide.mts'), 'utf8');
   const anchors = [...source.matchAll(/\/\/ anchor: (\w+)/g)].map(([, name]) => name as string);
-  assert.deepEqual(anchors, ['start', 'messages', 'trust', 'policy', 'share_blocks', 'chat', 'documents', 'ask', 'errors', 'bring_your_own', 'ask_others', 'keep_vectors']);
+  assert.deepEqual(anchors, ['start', 'messages', 'trust', 'policy', 'share_blocks', 'chat', 'documents', 'ask', 'errors', 'bring_your_own', 'ask_others', 'keep_vectors', 'serve_openai']);
   for (const name of anchors) assert.equal(source.split(`// end: ${name}\n`).length, 2, name);
 });
 
@@ -117,6 +117,13 @@ test('keep_vectors', async () => {
   const [lines, print] = printing();
   await (await guide).keepVectors(print);
   assert.match(lines.join('\n'), /^the host learns how many vectors[^\n]+\ndumplings 0\.9\d+$/);
+});
+
+test('serve_openai', async () => {
+  const [lines, print] = printing();
+  await (await guide).serveOpenai(MODEL, print);
+  assert.match(lines[0] ?? '', /^OPENAI_BASE_URL=http:\/\/127\.0\.0\.1:\d+\/v1$/);
+  assert.match(lines[1] ?? '', /KwaaiNet's node does/);
 });
 
 test('the server answers with sources, and a client that leaves cancels its answer', async () => {

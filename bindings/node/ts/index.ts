@@ -14,6 +14,7 @@ export const version: string = module.version();
 
 export type { CallOptions } from './bridge.js';
 export * from './errors.js';
+export { HttpServer, type ServeHttpOptions } from './http.js';
 export { type ResolvedDid, resolveDid } from './identity.js';
 export { type LogRecord, type LogSink, initLogging } from './logging.js';
 export {

@@ -38,6 +38,12 @@ export interface NativeSupplies {
   reader(extensions: string[], deadline: Deadline, code: (owing: NativeOwing, name: string, bytes: Uint8Array) => void): void;
 }
 
+export interface NativeServed {
+  supplied(name: string, supplies: NativeSupplies): void;
+  endpoint(name: string, endpoint: string): void;
+  bert(name: string, model: string): void;
+}
+
 export interface NativeSigner {
   readonly brand?: 'signer';
 }
@@ -68,6 +74,7 @@ export interface NativeNode {
   shards(): NativeShardEngine;
   vpk(): NativeVpk;
   rag(name: string, options: string, supplies: NativeSupplies): NativeOperation;
+  serveHttp(options: string, served: NativeServed): NativeOperation;
   contribute(contribution: string): NativeOperation;
   advanceClock(byMs: number): void;
   shutdown(graceMs: number | undefined): NativeOperation;
@@ -215,6 +222,13 @@ export interface NativeConsole {
   shutdown(): void;
 }
 
+export interface NativeHttpServer {
+  address(): string;
+  port(): number;
+  baseUrl(): string;
+  shutdown(graceMs: number | undefined): NativeOperation;
+}
+
 /** Failures on demand, which only a checkout has. */
 export interface NativeTesting {
   raiseError(number: number): NativeOperation;
@@ -238,8 +252,10 @@ export interface Native extends Partial<NativeTesting> {
   ShardEngine: { open(): NativeOperation };
   Vpk: object;
   HostConsole: object;
+  HttpServer: object;
   Rag: { open(dir: string, options: string, supplies: NativeSupplies): NativeOperation };
   Supplies: new () => NativeSupplies;
+  Served: new () => NativeServed;
   Signer: new (did: string, deadline: Deadline, code: (owing: NativeOwing, message: Uint8Array) => void) => NativeSigner;
 }
 

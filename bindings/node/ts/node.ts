@@ -2,6 +2,7 @@
 
 import { type CallOptions, finished, held } from './bridge.js';
 import { native } from './errors.js';
+import { HttpServer, type ServeHttpOptions, serveHttpOptions } from './http.js';
 import { module, type NativeModel, type NativeNode } from './native.js';
 import { Rag, type RagOptions, ragOptions } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
@@ -541,6 +542,16 @@ export class Node implements AsyncDisposable {
     const [config, supplies] = ragOptions(options);
     const operation = native(() => this.#native.rag(text('name', name), config, supplies));
     return Rag.of(await finished(operation, options));
+  }
+
+  /**
+   * Answers programs that speak OpenAI's HTTP API, on port 11435 of this machine alone unless the options say otherwise. It ends with
+   * what it resolves to, and with the node. Rejects with `BusyError` when the port is taken.
+   */
+  async serveHttp(options?: ServeHttpOptions): Promise<HttpServer> {
+    const [config, served] = serveHttpOptions(options);
+    const operation = native(() => this.#native.serveHttp(config, served));
+    return HttpServer.of(await finished(operation, options));
   }
 
   /** Shares exactly this, and no longer what was shared before; without blocks nothing is shared. */

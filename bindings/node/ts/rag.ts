@@ -397,16 +397,20 @@ export function ragOptions(options: RagOptions | undefined): [string, NativeSupp
   const config: Record<string, unknown> = {};
   if (typeof embedder === 'string' || embedder instanceof URL) config['embedder'] = path('embedder', embedder);
   else if (embedder !== undefined && embedder !== null) supplyEmbedder(supplies, embedder);
-  if (model !== undefined && model !== null) config['endpoint'] = writer(supplies, model);
+  if (model !== undefined && model !== null) config['endpoint'] = supplyWriter(supplies, model);
   if (chunking !== undefined && chunking !== null) config['chunking'] = chunking;
   if (language !== undefined && language !== null) config['language'] = language;
   for (const reader of list('readers', readers ?? [])) supplyReader(supplies, reader as DocumentReader);
   return [recordJson(config), supplies];
 }
 
-/** The endpoint that writes the answers; any other writer goes into the supplies. */
-function writer(supplies: NativeSupplies, model: ModelWriter | Endpoint | LanguageModel): unknown {
-  if (typeof model !== 'object') throw wrong('model', 'a LanguageModel, a ModelWriter or an Endpoint', model);
+/** @internal The endpoint that writes; any other writer goes into the supplies. */
+export function supplyWriter(
+  supplies: NativeSupplies,
+  model: ModelWriter | Endpoint | LanguageModel,
+  what = 'model',
+): Endpoint | undefined {
+  if (typeof model !== 'object' || model === null) throw wrong(what, 'a LanguageModel, a ModelWriter or an Endpoint', model);
   if ('engine' in model) {
     const route = optional(model.route, (route) => text('route', route));
     native(() => supplies.writer(held('ShardEngine', model.engine), held('Model', model.model), route));
@@ -415,7 +419,7 @@ function writer(supplies: NativeSupplies, model: ModelWriter | Endpoint | Langua
   } else if ('generate' in model) {
     supplyModel(supplies, model);
   } else {
-    throw new InvalidArgumentError('model is neither a LanguageModel nor a ModelWriter nor an Endpoint');
+    throw new InvalidArgumentError(`${what} is neither a LanguageModel nor a ModelWriter nor an Endpoint`);
   }
   return undefined;
 }

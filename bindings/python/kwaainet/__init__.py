@@ -31,6 +31,7 @@ from .errors import (
     UnsupportedError,
     UntrustedPeerError,
 )
+from .http import HttpServer
 from .identity import ResolvedDid, resolve_did
 from .node import (
     BlockShare,
@@ -223,6 +224,7 @@ __all__ = [
     "HostConsole",
     "HostOffer",
     "HostReport",
+    "HttpServer",
     "HostedVectors",
     "IdentityBinding",
     "ImportedCredentials",

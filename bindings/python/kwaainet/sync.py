@@ -21,6 +21,7 @@ from . import _native
 from ._checks import checked, milliseconds, real_milliseconds, rule, to_json
 from ._records import Floats, maybe_record, record, records
 from .errors import InvalidArgumentError, KwaaiTimeoutError
+from .http import served, server_options, shown_server
 from .node import (
     BlockShare,
     Diagnosis,
@@ -776,6 +777,32 @@ class HostConsole(_Closing):
 
 
 @checked
+class HttpServer(_Closing):
+    """Answers programs that speak OpenAI's HTTP API. See ``kwaainet.HttpServer``."""
+
+    def __init__(self, native: _native.HttpServer) -> None:
+        self._native = native
+
+    @property
+    def address(self) -> str:
+        return self._native.address
+
+    @property
+    def port(self) -> int:
+        return self._native.port
+
+    @property
+    def base_url(self) -> str:
+        return self._native.base_url
+
+    def shutdown(self, *, grace: timedelta | None = None) -> None:
+        waited(self._native.shutdown(grace_ms(grace)))
+
+    def __repr__(self) -> str:
+        return shown_server(self)
+
+
+@checked
 class Vpk:
     """What a node keeps for others, and others for it. See ``kwaainet.Vpk``."""
 
@@ -1030,6 +1057,21 @@ class Node(_Closing):
         options = rag_options(embedder, model, chunking, language)
         brought = supplies(embedder, model, readers, PRIVATE_HOST)
         return Rag(waited(self._native.rag(name, options, *brought)))
+
+    def serve_http(
+        self,
+        *,
+        models: Mapping[str, ModelWriter | Endpoint | LanguageModel] | None = None,
+        embedders: Mapping[str, Path | Embedder] | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        token: str | None = None,
+        max_requests: int | None = None,
+        max_body_bytes: int | None = None,
+    ) -> HttpServer:
+        options = server_options(host, port, token, max_requests, max_body_bytes)
+        brought = served(models, embedders, PRIVATE_HOST)
+        return HttpServer(waited(self._native.serve_http(*brought, options)))
 
     def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
         return records(Offer, waited(self._native.contribute(contribution(blocks, min_tier))))

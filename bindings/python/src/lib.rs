@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod array;
 mod delivery;
 mod error;
+mod http;
 mod identity;
 mod log;
 mod node;
@@ -26,6 +27,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::delivery::shutdown;
+    #[pymodule_export]
+    use crate::http::HttpServer;
     #[pymodule_export]
     use crate::identity::resolve_did;
     #[pymodule_export]

@@ -7,6 +7,7 @@ use kwaai_ffi::trust::{Rate, TestOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
+use crate::http::{Embedding, HttpServer, Model as ServedModel, served};
 use crate::operation::Operation;
 use crate::provide::{Embedder, Reader, Writer, supplies};
 use crate::rag::Rag;
@@ -180,6 +181,20 @@ impl Node {
         let (node, supplies) = (self.0.clone(), supplies(embedder, writer, &readers));
         Ok(Operation::new(move |cancel| async move {
             node.rag(name, options, supplies, cancel).await.map(|rag| Object(Rag::from(rag)))
+        }))
+    }
+
+    fn serve_http(
+        &self,
+        py: Python<'_>,
+        models: Vec<(String, ServedModel<'_>)>,
+        embedders: Vec<(String, Embedding<'_>)>,
+        options: &str,
+    ) -> PyResult<Operation> {
+        let (node, options) = (self.0.clone(), parse(py, "", options)?);
+        let served = served(py, models, embedders)?;
+        Ok(Operation::new(move |cancel| async move {
+            node.serve_http(served, options, cancel).await.map(|server| Object(HttpServer::from(server)))
         }))
     }
 

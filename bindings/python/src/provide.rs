@@ -21,11 +21,11 @@ use crate::shard::{Model, ShardEngine};
 
 /// An embedder of the app.
 #[pyclass(frozen, module = "kwaainet._native")]
-pub(crate) struct Embedder(provide::Embedder);
+pub(crate) struct Embedder(pub(crate) provide::Embedder);
 
 /// What writes the answers of a knowledge base: a language model of the app, or a model of a shard engine.
 #[pyclass(frozen, module = "kwaainet._native")]
-pub(crate) struct Writer(provide::Writer);
+pub(crate) struct Writer(pub(crate) provide::Writer);
 
 /// A document reader of the app.
 #[pyclass(frozen, module = "kwaainet._native")]

@@ -145,6 +145,8 @@ class Scenario:
                 return [kwaainet.BlockShare(**share) for share in value]
             if name == "thresholds" and isinstance(value, dict):
                 return kwaainet.Thresholds(**value)
+            if name == "models" and isinstance(value, dict):
+                return {called: self.rich("model", model) for called, model in value.items()}
             if name == "model" and isinstance(value, dict):
                 return self.module.ModelWriter(**value) if "engine" in value else kwaainet.Endpoint(**value)
         except TypeError as error:
@@ -321,6 +323,22 @@ class Scenario:
             try:
                 with urllib.request.urlopen(url, timeout=10) as reply:
                     return str(reply.read(), "utf-8")
+            except urllib.error.URLError:
+                return None
+
+        return await asyncio.to_thread(read)
+
+    async def testing_request(self, url: str, token: str | None = None, body: Any = None) -> Any:
+        def read() -> Any:
+            request = urllib.request.Request(url, None if body is None else json.dumps(body).encode())
+            request.add_header("Content-Type", "application/json")
+            if token is not None:
+                request.add_header("Authorization", f"Bearer {token}")
+            try:
+                with urllib.request.urlopen(request, timeout=10) as reply:
+                    return {"status": reply.status, "body": json.load(reply)}
+            except urllib.error.HTTPError as refusal:
+                return {"status": refusal.code, "body": json.load(refusal)}
             except urllib.error.URLError:
                 return None
 

@@ -46,6 +46,11 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
         (lambda: sync.Rag.open("x", embedder="none", chunking={"sise": 3}), "there is no chunking.sise; there are strategy, size, "),
         (lambda: sync.Rag.open("x", embedder="none", language="klingon"), "language must be one of "),
         (lambda: sync.Rag.open("x", model=kwaainet.Endpoint(3, "m")), "endpoint.base_url must be a string, not 3"),  # type: ignore[arg-type]
+        (lambda: _of_node(lambda node: node.serve_http(port=1 << 16)), "a port is at most 65535, not 65536"),
+        (lambda: _of_node(lambda node: node.serve_http(host="nowhere")), '"nowhere" is no IP address'),
+        (lambda: _of_node(lambda node: node.serve_http(host="0.0.0.0", port=0)), "would answer everybody"),
+        (lambda: _of_node(lambda node: node.serve_http(models={"x": 3})), "this int is no language model"),
+        (lambda: _of_node(lambda node: node.serve_http(embedders={"x": 3})), "this int is no embedder"),
         (lambda: sync.Node.start(listen="/ip4/127.0.0.1/tcp/0"), "listen must be a list, not str"),
         (lambda: sync.Node.start(listen=["\ud800"]), r"listen\[0\] holds a lone surrogate"),
         (lambda: sync.Node.start(preset="ephemeral", seed=-1), "seed must be a whole number from 0"),
@@ -94,9 +99,10 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
         node.vpk().host(1 << 24)
         vectors = node.vpk().create("vectors", 2, "plain", ["here"])
         console = node.vpk().console(port=0)
+        server = node.serve_http(port=0)
         handles: dict[str, Any] = {
             "Node": node, "TrustGraph": node.trust(), "ShardEngine": engine, "Rag": rag, "Model": model, "Vpk": node.vpk(),
-            "VectorCollection": vectors, "HostConsole": console,
+            "VectorCollection": vectors, "HostConsole": console, "HttpServer": server,
         }  # fmt: skip
         good: dict[str, Any] = {
             "model": model, "tokens": [1], "messages": "hi", "texts": ["hi"], "source": b"text", "peer": node.did,
@@ -128,7 +134,7 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
                             outcome = function(**arguments)
                             if isinstance(outcome, sync.EventStream):
                                 list(outcome) if verb in ("chat", "ask", "ingest") else outcome.close()
-                            if isinstance(outcome, sync.Rag):
+                            if isinstance(outcome, (sync.Rag, sync.HttpServer)):
                                 outcome.shutdown()
                         except kwaainet.KwaaiError:
                             pass
@@ -195,6 +201,11 @@ def test_opening_twice_gives_the_same_object_or_the_same_error() -> None:
         assert one.value is other.value
 
     run(main())
+
+
+def _of_node(call: Callable[[sync.Node], object]) -> None:
+    with sync.Node.start(preset="ephemeral", listen=[]) as node:
+        call(node)
 
 
 def _of_vectors(call: Callable[[sync.VectorCollection], object]) -> None:

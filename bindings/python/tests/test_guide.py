@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import json
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +17,7 @@ from kwaainet import Node, Rag, TrustGraph, testing
 
 GUIDE = ROOT / "examples" / "python" / "guide.py"
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
-PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors".split()
+PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai".split()
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +141,19 @@ def test_keep_vectors(guide: ModuleType) -> None:
             assert await other.vpk().collections() == ["notes"]
 
     run(kept())
+
+
+def test_serve_openai(guide: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    def asked(base_url: str) -> str:
+        question = {"model": "tiny", "messages": [{"role": "user", "content": "What is KwaaiNet?"}], "temperature": 0}
+        request = urllib.request.Request(f"{base_url}/chat/completions", json.dumps(question).encode())
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return str(json.load(reply)["choices"][0]["message"]["content"])
+
+    async def main() -> None:
+        async with Node.start(preset="ephemeral") as node, await guide.serve_openai(node, MODEL) as server:
+            assert capsys.readouterr().out == f"OPENAI_BASE_URL={server.base_url}\n"
+            assert "kwaainet" in (await asyncio.to_thread(asked, server.base_url)).lower()
+
+    run(main())

@@ -247,6 +247,31 @@ with sync.Node.start(preset="ephemeral") as node, sync.Node.start(preset="epheme
     assert (ended.returncode, ended.stdout.strip()) == (0, "1"), ended.stderr
 
 
+def test_a_server_ends_with_its_node_also_with_one_that_is_forgotten() -> None:
+    with sync.Node.start(preset="ephemeral", listen=[]) as node:
+        server = node.serve_http(port=0)
+        assert repr(server) == f"<kwaainet.sync.HttpServer http://127.0.0.1:{server.port}/v1 open>"
+        assert live()["HTTP server"] == 1
+    assert repr(server).endswith("closed>") and server.address == f"127.0.0.1:{server.port}"
+    assert "HTTP server" not in live()
+    server.shutdown()
+
+    node = sync.Node.start(preset="ephemeral", listen=[])
+    server = node.serve_http(port=0)
+    del node
+    assert "node" not in live() and repr(server).endswith("closed>")
+    with sync.Node.start(preset="ephemeral", listen=[]) as other:
+        until(lambda: _port_is_free(other, server.port), "the end of the server")
+
+
+def _port_is_free(node: sync.Node, port: int) -> bool:
+    try:
+        node.serve_http(port=port).shutdown()
+    except kwaainet.BusyError:
+        return False
+    return True
+
+
 def test_processes_forked_before_the_first_node_have_nodes_of_their_own() -> None:
     ended = python(
         """

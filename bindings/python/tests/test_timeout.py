@@ -29,6 +29,7 @@ AT_ONCE = {
     "Vpk": set[str](),
     "VectorCollection": {"shutdown"},
     "HostConsole": {"shutdown"},
+    "HttpServer": set[str](),
 }
 
 
@@ -59,9 +60,10 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
         keeper.vpk().host(1 << 24)
         vectors = keeper.vpk().create("vectors", 2, "plain", ["here"])
         console = keeper.vpk().console(port=0)
+        server = keeper.serve_http(port=0)
         handles: dict[str, Any] = {
             "Node": node, "TrustGraph": graph, "ShardEngine": engine, "Model": model, "Rag": rag, "Vpk": keeper.vpk(),
-            "VectorCollection": vectors, "HostConsole": console,
+            "VectorCollection": vectors, "HostConsole": console, "HttpServer": server,
         }  # fmt: skip
         given: dict[str, Any] = {
             "address": "/ip4/127.0.0.1/tcp/1", "peer": node.did, "text": "x", "name": "kb", "type": "UptimeVC",

@@ -67,6 +67,10 @@ async def nodes() -> None:
         assert_type(await node.vpk().resolve("0" * 32), list[str])
         async with await node.vpk().console(port=0) as console:
             assert_type(console, kwaainet.HostConsole)
+        async with node.serve_http(models={"far": kwaainet.Endpoint("http://127.0.0.1:1/v1", "m")}, port=0) as server:
+            assert_type(server, kwaainet.HttpServer)
+            assert_type(server.port, int)
+        await node.serve_http(models={"far": 3})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
         await node.vpk().create("notes", 3, "masked", [])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert_type((await node.refresh_status_lists()).missing, tuple[kwaainet.WantedStatusList, ...])
         model = await node.shards().load("model", blocks="none")

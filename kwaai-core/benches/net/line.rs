@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::node::{at, start, until};
+use crate::node::{at, start_untried, until};
 use slow_line::slow_line;
 
 /// In one direction.
@@ -34,7 +34,7 @@ impl UnaryHandler for Echo {
 }
 
 pub async fn measure() -> Json {
-    let (alice, bob) = (start(vec![], false, Default::default()).await, start(vec![], false, Default::default()).await);
+    let (alice, bob) = (start_untried().await, start_untried().await);
     bob.serve_unary("echo", Purpose::Open, Arc::new(Echo)).unwrap();
     let port: u16 = at(&bob).to_string().split('/').nth(4).unwrap().parse().unwrap();
     let (line, peer) = (slow_line(port, DELAY).await, bob.local_peer());

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use kwaai_core::Result;
 use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::net::hivemind::Settings;
-use kwaai_core::net::{Limits, Multiaddr, Network, NetworkConfig};
+use kwaai_core::net::{Limits, Multiaddr, Network, NetworkConfig, ReachConfig};
 use kwaai_core::trust::{Gate, Purpose};
 
 struct Everybody;
@@ -23,9 +23,21 @@ impl Gate for Everybody {
 
 /// A node on loopback over TCP that lets everybody in, in hivemind's DHT if it is told so.
 pub async fn start(bootstrap: Vec<Multiaddr>, hivemind: bool, limits: Limits) -> Network {
-    let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
     let hivemind = hivemind.then(Settings::default);
-    let config = NetworkConfig { listen, bootstrap, hivemind, limits, ..NetworkConfig::new(Keypair::generate()) };
+    run(NetworkConfig { bootstrap, hivemind, limits, ..config() }).await
+}
+
+/// The same, which nobody dials to see whether it can be reached: each connection is one that the benchmark made.
+pub async fn start_untried() -> Network {
+    run(NetworkConfig { reach: ReachConfig { autonat: false, ..ReachConfig::default() }, ..config() }).await
+}
+
+fn config() -> NetworkConfig {
+    let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+    NetworkConfig { listen, ..NetworkConfig::new(Keypair::generate()) }
+}
+
+async fn run(config: NetworkConfig) -> Network {
     Network::start(config, Arc::new(Everybody)).await.unwrap()
 }
 

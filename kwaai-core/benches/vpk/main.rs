@@ -2,30 +2,21 @@
 //! default. The first two cases run on one thread, where the time of a host of `split` is that of one. The third is five
 //! hosts on loopback sockets.
 //!
+//! `vpk nodes VECTORS DIMENSION` is each mode at one host and at several, as near as loopback and as far as other continents.
+//!
 //! `vpk embed TEXTS VECTORS` writes the vectors of texts that are given as a JSON array, `vpk random COUNT DIMENSION SEED VECTORS`
 //! random ones, and `vpk index VECTORS QUESTIONS DIMENSION` is the local index over them, which is told on standard input what to do.
 
 mod embed;
 mod index;
+mod nodes;
 mod served;
+#[path = "../../tests/support/slow_line.rs"]
+mod slow_line;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use kwaai_core::clock::SystemClock;
-use kwaai_core::identity::{Did, Keypair, PeerId};
-use kwaai_core::net::{Network, NetworkConfig, Peers, UnaryHandler};
-use kwaai_core::store::Store;
-use kwaai_core::trust::{Gate, Purpose};
 use kwaai_core::vpk::seal::{SealHost, SealOwner};
 use kwaai_core::vpk::split::SplitOwner;
-use kwaai_core::vpk::{
-    Call, CollectionConfig, CollectionKey, Depot, DepotPolicy, FieldHost, Host, HostName, Item, METHODS, Metric, Mode,
-    Owner, Placement, Request, Step,
-};
-use kwaai_core::{Config, Node, Result};
+use kwaai_core::vpk::{CollectionKey, FieldHost, Host, Metric, Owner, Step};
 use serde_json::{Value, json};
 use served::{Vectors, milliseconds};
 
@@ -115,107 +106,6 @@ fn measure(owner: &dyn Owner, mut hosts: Vec<Box<dyn Host>>, corpus: &[Vec<f32>]
     })
 }
 
-/// A host of the network. `late` answers questions half a second later, `lies` with one score changed.
-struct Served {
-    depot: Arc<Depot>,
-    method: &'static str,
-    late: bool,
-    lies: bool,
-}
-
-#[async_trait]
-impl UnaryHandler for Served {
-    async fn call(&self, caller: PeerId, body: Bytes) -> Result<Bytes> {
-        let request = Request::read(self.method, &body)?;
-        let question = matches!(request.call, Call::Ask(_));
-        let (depot, caller) = (self.depot.clone(), Did::from_peer_id(&caller)?);
-        let mut answer = tokio::task::spawn_blocking(move || depot.answer(caller, &request)).await.unwrap()?;
-        if question && self.lies {
-            answer[100] ^= 1;
-        }
-        if question && self.late {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        Ok(answer.into())
-    }
-}
-
-struct Everybody;
-
-#[async_trait]
-impl Gate for Everybody {
-    async fn admit(&self, _: PeerId, _: Purpose) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// `Split` over five hosts on loopback sockets, of which one is late and one lies.
-async fn five_nodes(corpus: &[Vec<f32>], dimension: usize) -> Value {
-    let owner = Node::start(Config::default()).await.unwrap();
-    let (mut networks, mut hosts) = (Vec::new(), Vec::new());
-    for seed in 0..5 {
-        let pair = Keypair::from_seed([200 + seed; 32]);
-        let (did, clock) = (pair.did().unwrap(), Arc::new(SystemClock));
-        let depot = Depot::open(Store::in_memory().unwrap(), did, clock, DepotPolicy::of(4 << 30)).unwrap();
-        let depot = Arc::new(depot);
-        let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-        let config = NetworkConfig { listen, ..NetworkConfig::new(pair) };
-        let network = Network::start(config, Arc::new(Everybody)).await.unwrap();
-        for method in METHODS {
-            let served = Served { depot: depot.clone(), method, late: seed == 0, lies: seed == 1 };
-            network.serve_unary(method, Purpose::StoreVectors, Arc::new(served)).unwrap();
-        }
-        owner.connect(&network.listen_addresses()[0].to_string()).await.unwrap();
-        hosts.push(HostName::Peer(network.local_peer()));
-        networks.push(network);
-    }
-    let liar = hosts[1];
-    let config = CollectionConfig {
-        mode: Mode::Split,
-        dimension,
-        metric: Metric::Cosine,
-        hosts,
-        colluding: 1,
-        placement: Placement::default(),
-    };
-    let collection = owner.vpk().create("bench", config).await.unwrap();
-    let start = Instant::now();
-    for (number, batch) in corpus.chunks(SEGMENT).enumerate() {
-        let first = number * SEGMENT;
-        let items = batch.iter().enumerate().map(|(at, vector)| Item::new((first + at) as u64, vector.clone()));
-        collection.upsert(items.collect()).await.unwrap();
-    }
-    collection.flush().await.unwrap();
-    let upload_ms = start.elapsed().as_secs_f64() * 1000.0;
-    let (mut times, mut right) = (Vec::new(), true);
-    let mut random = Random(77);
-    for number in 0..=QUESTIONS {
-        let vector = random.vector(dimension);
-        let start = Instant::now();
-        let found = collection.search(&vector, 10, &serde_json::Map::new()).await.unwrap();
-        // The first question has the hosts read the collection to memory.
-        if number > 0 {
-            times.push(start.elapsed().as_secs_f64() * 1000.0);
-        }
-        let cosine = corpus.iter().map(|row| {
-            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-            dot(row, &vector) / (dot(row, row) * dot(&vector, &vector)).sqrt()
-        });
-        // A cosine in fixed point is off by a few millionths: the tenth may be the eleventh.
-        let truth = best(cosine);
-        right &= found.hits.iter().filter(|hit| truth.contains(&(hit.id as usize))).count() >= 9;
-    }
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while collection.stats().liars.is_empty() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let liar_named = collection.stats().liars == [liar];
-    json!({
-        "mode": "split", "case": "five nodes, one 500 ms late, one lying", "latency_ms": median(times), "right": right,
-        "liar_named": liar_named, "upload_ms": upload_ms,
-    })
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -229,16 +119,28 @@ fn main() {
         ["index", vectors, questions, dimension] => {
             served::serve::<index::Local>(vectors.as_ref(), questions.as_ref(), dimension.parse().unwrap());
         }
+        ["nodes", count, dimension] => {
+            let (count, dimension) = (count.parse().unwrap(), dimension.parse().unwrap());
+            runtime().block_on(nodes::near_and_far(&corpus(count, dimension), dimension, |row| println!("{row}")));
+        }
         _ => private_search(&arguments),
     }
+}
+
+fn corpus(count: usize, dimension: usize) -> Vec<Vec<f32>> {
+    let mut random = Random(42);
+    (0..count).map(|_| random.vector(dimension)).collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
 fn private_search(arguments: &[&str]) {
     let numbers: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     let count = numbers.first().copied().unwrap_or(50_000);
     let dimension = numbers.get(1).copied().unwrap_or(384);
-    let mut random = Random(42);
-    let corpus: Vec<Vec<f32>> = (0..count).map(|_| random.vector(dimension)).collect();
+    let corpus = corpus(count, dimension);
     let key = CollectionKey::generate().unwrap();
 
     let owner = SealOwner::new(&key, dimension, Metric::Cosine).unwrap();
@@ -246,6 +148,5 @@ fn private_search(arguments: &[&str]) {
     let owner = SplitOwner::new(&key, dimension, Metric::Cosine, 3, 1).unwrap();
     let hosts = (0..3).map(|_| -> Box<dyn Host> { Box::new(FieldHost::split(dimension).unwrap()) }).collect();
     println!("{}", measure(&owner, hosts, &corpus, dimension));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    println!("{}", runtime.block_on(five_nodes(&corpus, dimension)));
+    println!("{}", runtime().block_on(nodes::one_late_and_one_lying(&corpus, dimension)));
 }

@@ -6,7 +6,7 @@
 use super::best::Best;
 use super::bytes::{Asked, Line, ZERO, lines};
 use super::metric::Metric;
-use super::signs::{Planes, signs_of, words};
+use super::signs::{LANES, Planes, Signs};
 
 /// Rows whose inner products are computed before they are looked at.
 const CHUNK: usize = 128;
@@ -103,12 +103,12 @@ pub(crate) struct Codes {
     dimension: usize,
     facts: Vec<Facts>,
     lines: Vec<Line>,
-    signs: Vec<u64>,
+    signs: Signs,
 }
 
 impl Codes {
     pub fn new(dimension: usize) -> Codes {
-        Codes { dimension, facts: Vec::new(), lines: Vec::new(), signs: Vec::new() }
+        Codes { dimension, facts: Vec::new(), lines: Vec::new(), signs: Signs::new(dimension) }
     }
 
     pub fn len(&self) -> usize {
@@ -118,28 +118,27 @@ impl Codes {
     pub fn reserve(&mut self, rows: usize) {
         self.facts.reserve_exact(rows);
         self.lines.reserve_exact(rows * lines(self.dimension));
-        self.signs.reserve_exact(rows * words(self.dimension));
+        self.signs.reserve(rows);
     }
 
     /// Puts a code at a place, at most one behind the last.
     pub fn set(&mut self, place: usize, facts: Facts, bytes: &[u8]) {
-        let (lines, words) = (lines(self.dimension), words(self.dimension));
+        let lines = lines(self.dimension);
         if place == self.facts.len() {
             self.facts.push(facts);
             self.lines.resize((place + 1) * lines, Line::EMPTY);
-            self.signs.resize((place + 1) * words, 0);
         }
         self.facts[place] = facts;
         for (line, bytes) in self.lines[place * lines..].iter_mut().zip(bytes.chunks(64)) {
             line.0[..bytes.len()].copy_from_slice(bytes);
         }
-        signs_of(bytes, &mut self.signs[place * words..(place + 1) * words]);
+        self.signs.set(place, bytes);
     }
 
     pub fn truncate(&mut self, rows: usize) {
         self.facts.truncate(rows);
         self.lines.truncate(rows * lines(self.dimension));
-        self.signs.truncate(rows * words(self.dimension));
+        self.signs.truncate(rows);
     }
 
     /// Places that contain those of the `k` best scores among the allowed, and all that share the least of these.
@@ -162,14 +161,13 @@ impl Codes {
 
     /// Places that are likely to contain those of the `k` best scores among the allowed.
     pub fn likely(&self, question: &Question, k: usize, allowed: impl Fn(usize) -> bool) -> Vec<u32> {
-        let words = words(self.dimension);
         let looks = (k * LOOKS_PER_HIT).max(self.len() / ROWS_PER_LOOK);
         let mut best = Best::new(looks);
-        let mut sums = [0i32; CHUNK];
+        let mut sums = [[0i32; LANES]; CHUNK / LANES];
         for (chunk, facts) in self.facts.chunks(CHUNK).enumerate() {
             let first = chunk * CHUNK;
-            question.planes.sums(&self.signs[first * words..(first + facts.len()) * words], &mut sums);
-            for (at, (sum, facts)) in sums.iter().zip(facts).enumerate() {
+            question.planes.sums(&self.signs, first, &mut sums);
+            for (at, (sum, facts)) in sums.as_flattened().iter().zip(facts).enumerate() {
                 let key = question.key(question.planes.product(*sum) * facts.sign, facts);
                 if key >= best.floor() && allowed(first + at) {
                     best.offer(key, (first + at) as u32);

@@ -5,16 +5,45 @@
 
 /// A question's coordinates are whole numbers of 0 to 15 that stand for themselves minus 7.5.
 const PLANES: usize = 4;
+/// Rows that lie beside each other, word by word, so that an instruction counts one word of each.
+pub(super) const LANES: usize = 8;
 
 /// How many words a row of so many signs takes.
-pub(super) fn words(dimension: usize) -> usize {
+fn words(dimension: usize) -> usize {
     dimension.div_ceil(64)
 }
 
-/// The signs of bytes that stand for themselves minus 128, 1 for what is above 0.
-pub(super) fn signs_of(bytes: &[u8], out: &mut [u64]) {
-    for (bytes, word) in bytes.chunks(64).zip(out) {
-        *word = bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte > 128) << at);
+/// The signs of rows of one dimension, in blocks of [`LANES`].
+pub(super) struct Signs {
+    words: usize,
+    blocks: Vec<u64>,
+}
+
+impl Signs {
+    pub fn new(dimension: usize) -> Signs {
+        Signs { words: words(dimension), blocks: Vec::new() }
+    }
+
+    fn length(&self, rows: usize) -> usize {
+        rows.div_ceil(LANES) * LANES * self.words
+    }
+
+    pub fn reserve(&mut self, rows: usize) {
+        self.blocks.reserve_exact(self.length(rows));
+    }
+
+    /// Puts the signs of bytes that stand for themselves minus 128 at a place, 1 for what is above 0.
+    pub fn set(&mut self, place: usize, bytes: &[u8]) {
+        let length = self.length(place + 1).max(self.blocks.len());
+        self.blocks.resize(length, 0);
+        let first = place / LANES * LANES * self.words + place % LANES;
+        for (bytes, word) in bytes.chunks(64).zip(self.blocks[first..].iter_mut().step_by(LANES)) {
+            *word = bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte > 128) << at);
+        }
+    }
+
+    pub fn truncate(&mut self, rows: usize) {
+        self.blocks.truncate(self.length(rows));
     }
 }
 
@@ -49,71 +78,73 @@ impl Planes {
         sum as f32 * self.step - self.total
     }
 
-    /// For each row, twice the sum of the question's coordinates where its sign is 1, counted in steps.
-    pub fn sums(&self, rows: &[u64], out: &mut [i32]) {
+    /// For each row from a place on, which begins a block, twice the sum of the question's coordinates where its sign is 1,
+    /// counted in steps.
+    pub fn sums(&self, signs: &Signs, first: usize, out: &mut [[i32; LANES]]) {
+        let blocks = &signs.blocks[first * signs.words..];
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx512f")
-                && std::arch::is_x86_feature_detected!("avx512vpopcntdq")
-                && self.words.len() <= 8
+            if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vpopcntdq")
             {
                 // SAFETY: the processor has all that the function asks for.
-                return unsafe { self.avx512(rows, out) };
+                return unsafe { self.avx512(blocks, out) };
             }
             if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt") {
                 // SAFETY: the processor has all that the function asks for.
-                return unsafe { self.popcnt(rows, out) };
+                return unsafe { self.popcnt(blocks, out) };
             }
         }
-        self.portable(rows, out);
+        self.portable(blocks, out);
     }
 
     /// On ARM this counts in NEON, which every such processor has.
     #[inline(always)]
-    fn portable(&self, rows: &[u64], out: &mut [i32]) {
-        for (row, out) in rows.chunks_exact(self.words.len()).zip(out) {
-            let mut sum = 0;
-            for (signs, planes) in row.iter().zip(&self.words) {
-                let [a, b, c, d] = planes.map(|plane| (plane & signs).count_ones() as i32);
-                sum += 2 * a + 4 * b + 8 * c + 16 * d - 15 * signs.count_ones() as i32;
+    fn portable(&self, blocks: &[u64], out: &mut [[i32; LANES]]) {
+        for (block, out) in blocks.chunks_exact(LANES * self.words.len()).zip(out) {
+            let mut sums = [0; LANES];
+            for (signs, planes) in block.chunks_exact(LANES).zip(&self.words) {
+                for (signs, sum) in signs.iter().zip(&mut sums) {
+                    let [a, b, c, d] = planes.map(|plane| (plane & signs).count_ones() as i32);
+                    *sum += 2 * a + 4 * b + 8 * c + 16 * d - 15 * signs.count_ones() as i32;
+                }
             }
-            *out = sum;
+            *out = sums;
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,popcnt")]
-    fn popcnt(&self, rows: &[u64], out: &mut [i32]) {
-        self.portable(rows, out);
+    fn popcnt(&self, blocks: &[u64], out: &mut [[i32; LANES]]) {
+        self.portable(blocks, out);
     }
 
-    /// For at most eight words a row.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vpopcntdq")]
-    fn avx512(&self, rows: &[u64], out: &mut [i32]) {
+    fn avx512(&self, blocks: &[u64], out: &mut [[i32; LANES]]) {
         use std::arch::x86_64::{
-            __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_loadu_si512, _mm512_maskz_loadu_epi64,
-            _mm512_popcnt_epi64, _mm512_reduce_add_epi64, _mm512_slli_epi64, _mm512_sub_epi64,
+            _mm256_storeu_si256, _mm512_add_epi64, _mm512_and_si512, _mm512_cvtepi64_epi32, _mm512_loadu_si512,
+            _mm512_popcnt_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_sub_epi64,
         };
-        let count = self.words.len();
-        let planes: [__m512i; PLANES] = std::array::from_fn(|plane| {
-            let mut words = [0u64; 8];
-            words.iter_mut().zip(&self.words).for_each(|(word, planes)| *word = planes[plane]);
-            // SAFETY: there are the eight words that are read.
-            unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-        });
-        let mask = (0xffu16 >> (8 - count)) as u8;
-        for (row, out) in rows.chunks_exact(count).zip(out) {
-            // SAFETY: the mask reads no more words than the row has.
-            let signs = unsafe { _mm512_maskz_loadu_epi64(mask, row.as_ptr().cast()) };
-            let counted = |plane| _mm512_popcnt_epi64(_mm512_and_si512(plane, signs));
-            let low = _mm512_add_epi64(counted(planes[0]), _mm512_slli_epi64::<1>(counted(planes[1])));
-            let high = _mm512_add_epi64(counted(planes[2]), _mm512_slli_epi64::<1>(counted(planes[3])));
-            let all = _mm512_popcnt_epi64(signs);
+        for (block, out) in blocks.chunks_exact(LANES * self.words.len()).zip(out) {
+            let mut counts = [_mm512_setzero_si512(); PLANES];
+            let mut all = _mm512_setzero_si512();
+            for (signs, planes) in block.chunks_exact(LANES).zip(&self.words) {
+                // SAFETY: a word of each lane is there.
+                let signs = unsafe { _mm512_loadu_si512(signs.as_ptr().cast()) };
+                for (count, plane) in counts.iter_mut().zip(planes) {
+                    let both = _mm512_and_si512(_mm512_set1_epi64(*plane as i64), signs);
+                    *count = _mm512_add_epi64(*count, _mm512_popcnt_epi64(both));
+                }
+                all = _mm512_add_epi64(all, _mm512_popcnt_epi64(signs));
+            }
+            let [a, b, c, d] = counts;
+            let low = _mm512_add_epi64(a, _mm512_slli_epi64::<1>(b));
+            let high = _mm512_add_epi64(c, _mm512_slli_epi64::<1>(d));
             // Twice the planes, minus fifteen times all: sixteen less one.
-            let sum = _mm512_add_epi64(_mm512_slli_epi64::<1>(low), _mm512_slli_epi64::<3>(high));
-            let sum = _mm512_add_epi64(_mm512_sub_epi64(sum, _mm512_slli_epi64::<4>(all)), all);
-            *out = _mm512_reduce_add_epi64(sum) as i32;
+            let sums = _mm512_add_epi64(_mm512_slli_epi64::<1>(low), _mm512_slli_epi64::<3>(high));
+            let sums = _mm512_add_epi64(_mm512_sub_epi64(sums, _mm512_slli_epi64::<4>(all)), all);
+            // SAFETY: there is room for a number of each lane.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(sums)) };
         }
     }
 }
@@ -132,17 +163,20 @@ mod tests {
         for dimension in [1, 63, 64, 65, 300, 384, 512, 513, 1024] {
             let vector: Vec<f32> = (0..dimension).map(|_| next() as f32 / (1 << 23) as f32 - 1.0).collect();
             let rows: Vec<Vec<u8>> =
-                (0..5).map(|_| (0..dimension).map(|_| (next() % 255 + 1) as u8).collect()).collect();
-            let mut signs = vec![0; 5 * words(dimension)];
-            for (row, out) in rows.iter().zip(signs.chunks_exact_mut(words(dimension))) {
-                signs_of(row, out);
-            }
+                (0..21).map(|_| (0..dimension).map(|_| (next() % 255 + 1) as u8).collect()).collect();
+            let mut signs = Signs::new(dimension);
+            // What was taken out leaves nothing behind.
+            (0..30).for_each(|place| signs.set(place, &vec![255; dimension]));
+            signs.truncate(10);
+            rows.iter().enumerate().for_each(|(place, row)| signs.set(place, row));
             let planes = Planes::new(&vector);
-            let (mut expected, mut out) = ([0; 5], [0; 5]);
-            planes.portable(&signs, &mut expected);
-            planes.sums(&signs, &mut out);
+            let (mut expected, mut out) = ([[0; LANES]; 3], [[0; LANES]; 3]);
+            planes.portable(&signs.blocks, &mut expected);
+            planes.sums(&signs, 0, &mut out);
             assert_eq!(out, expected, "dimension {dimension}");
-            for (row, sum) in rows.iter().zip(expected) {
+            planes.sums(&signs, LANES, &mut out[..1]);
+            assert_eq!(out[0], expected[1], "dimension {dimension}");
+            for (row, sum) in rows.iter().zip(expected.into_iter().flatten()) {
                 let exact: f32 = row.iter().zip(&vector).map(|(byte, v)| if *byte > 128 { *v } else { -v }).sum();
                 let most = dimension as f32 * planes.step / 2.0 + 1e-3;
                 assert!((planes.product(sum) - exact).abs() <= most, "dimension {dimension}");

@@ -9,7 +9,7 @@ use kwaai_core::net::{Network, NetworkConfig, Peers};
 
 use super::support::{TCP, address, config, start};
 
-/// `make soak` takes 200.
+/// `make bench-crowd` takes 200.
 const NODES: usize = 30;
 /// Whom each node looks for: those so many places further on, so that each is looked for by as many.
 const STRIDES: [usize; 3] = [1, 17, 41];
@@ -49,10 +49,10 @@ async fn nodes_that_know_one_bootstrap_find_each_other() {
         async move { node.send_message(peer, "hello").await.unwrap() }
     };
     stream::iter(1..count).map(greet).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
-    let known = nodes.iter().map(|node| node.connected().len()).max();
+    let known = nodes.iter().map(|node| node.connected().len()).max().unwrap_or_default();
     let metrics = nodes.iter().flat_map(Network::metrics);
     let opened = metrics.filter(|metric| metric.name == "kwaainet.connection.opened").map(|metric| metric.value);
-    println!("{count} nodes; the busiest has {known:?} connections; {} ends were opened in all", opened.sum::<f64>());
+    println!("{count} nodes; the busiest has {known} connections; {} ends were opened in all", opened.sum::<f64>());
     futures::future::join_all(nodes.iter().map(end)).await;
 }
 

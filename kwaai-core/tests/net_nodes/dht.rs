@@ -57,15 +57,20 @@ async fn ten_nodes_that_know_one_address_reach_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_lookups_opened_end_and_those_that_are_used_stay() {
     let limits = Limits { max_lookup_connections: 0, idle_connection: Duration::from_secs(120), ..Limits::default() };
-    let hub = node_with(limits.clone()).await;
+    // AutoNAT's dials would keep peers connected for reasons of their own.
+    let reach = ReachConfig { autonat: false, ..ReachConfig::default() };
+    let alone = || NetworkConfig { limits: limits.clone(), reach: reach.clone(), ..config(TCP) };
+    let hub = start(alone()).await;
     let bootstrap = vec![address(&hub)];
-    let member = || NetworkConfig { limits: limits.clone(), bootstrap: bootstrap.clone(), ..config(TCP) };
+    let member = || NetworkConfig { bootstrap: bootstrap.clone(), ..alone() };
     let nodes = join_all((0..6).map(|_| start(member()))).await;
     let seeker = start(member()).await;
     let mut events = seeker.events();
     let friend = nodes[0].local_peer();
     seeker.send_message(friend, "hello").await.unwrap();
-    let wanted = seeker.connect(address(&nodes[1])).await.unwrap();
+    // Nobody knew it, so that no lookup had opened a connection to it.
+    let apart = start(alone()).await;
+    let wanted = seeker.connect(address(&apart)).await.unwrap();
     // A lookup asks everybody.
     assert_eq!(seeker.find_peer(PeerId::random()).await.unwrap_err().code(), ErrorCode::NotFound);
     let ended = |event: &NetworkEvent| match event {
@@ -78,8 +83,13 @@ async fn connections_that_lookups_opened_end_and_those_that_are_used_stay() {
     while left.is_empty() || connected() != stay {
         wait_for(&mut events, |event| ended(event).is_some_and(|peer| left.insert(peer) || connected() == stay)).await;
     }
+    // Whoever joins looks at everybody, and lets go of the seeker as late as the seeker would let go of its own.
+    let late = start(member()).await;
+    let known = late.local_peer();
+    wait_for(&mut events, |event| matches!(event, NetworkEvent::PeerConnected { peer, .. } if *peer == known)).await;
+    wait_for(&mut events, |event| ended(event).is_some_and(|peer| left.insert(peer) && peer == known)).await;
     assert!(left.is_disjoint(&stay), "{left:?}");
-    shut_down(nodes.into_iter().chain([hub, seeker])).await;
+    shut_down(nodes.into_iter().chain([hub, seeker, apart, late])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

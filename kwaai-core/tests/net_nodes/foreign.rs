@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::AsyncWriteExt;
 use kwaai_core::identity::PeerId;
 use kwaai_core::net::hivemind::{Answer, Call};
 use kwaai_core::net::{Limits, Network, Peers, UnaryHandler};
@@ -128,6 +129,28 @@ async fn a_peer_that_stalls_holds_no_place() {
     }
     assert!(peer.closed.try_recv().is_err());
     assert_eq!(call(&mut peer, b"hello").await.unwrap().len(), peer.id.to_bytes().len() + 5);
+    network.shutdown(Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_calls_that_are_longer_than_ours_a_peer_has_two_at_a_time() {
+    let network = node().await;
+    serve(&network);
+    let (mut peer, mut other) = (Attacker::of(&network).await, Attacker::of(&network).await);
+    let long = vec![1; 2 << 20];
+    let whole = frame(NAME, &long);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = patiently(peer.control.open_stream(peer.host, ECHO)).await.unwrap();
+        patiently(stream.write_all(&whole[..100])).await.unwrap();
+        patiently(stream.flush()).await.unwrap();
+        held.push(stream);
+    }
+    // Streams are served beside each other: the first two may take their places after the third has one.
+    patiently(async { while !peer.send(ECHO, &whole, false).await.is_empty() {} }).await;
+    assert_eq!(call(&mut other, &long).await.unwrap().len(), other.id.to_bytes().len() + long.len());
+    drop(held);
+    patiently(async { while peer.send(ECHO, &whole, false).await.is_empty() {} }).await;
     network.shutdown(Duration::ZERO).await.unwrap();
 }
 

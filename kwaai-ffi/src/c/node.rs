@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use kwaai_core::Error;
 
 use super::call::{self, Out, boundary, free, optional, optional_ms, record, resolve, text};
+use super::http_server::{ServerOptions, kwaai_http_server_t, kwaai_served_t, served_of};
 use super::model::kwaai_model_t;
 use super::provide::{kwaai_supplies_t, supplies_of};
 use super::rag::kwaai_rag_t;
@@ -295,6 +296,26 @@ waiting! {
         let (node, name) = (resolve::<Node>(node)?, text("name", name)?);
         let (options, supplies) = (record("options_json", options_json)?, supplies_of(supplies)?);
         |cancel| async move { node.rag(name, options, supplies, cancel).await }
+    }
+
+    /// Serves models by OpenAI's HTTP API, on port 11435 of this machine alone unless the options say otherwise. Handles of
+    /// models and embedders are in `served`; `options_json` is a JSON object with any of `models`, an object of endpoints by their
+    /// names, each with `base_url`, `model` and `api_key`; `embedders`, an object with the folders or hub ids of BERT models by
+    /// their names; `host`, an IP address; `port`, of which 0 takes any that is free; `token`, which every request then carries as
+    /// its bearer token, and without which only loopback is listened on; `max_requests` at the same time, 8; and
+    /// `max_body_bytes`, 4 MiB. `KWAAI_BUSY` when the port is taken.
+    ///
+    /// Ownership: the caller frees `*out_server` with `kwaai_http_server_free`; `*served` is read and stays the caller's.
+    /// Threads: any. NULL: `options_json`, `served` and `error` may be NULL. Lifetime: the server runs until it is shut down or
+    /// freed, and ends with the node.
+    fn kwaai_node_serve_http / kwaai_node_serve_http_async(
+        node: *const kwaai_node_t,
+        options_json: *const c_char,
+        served: *const kwaai_served_t,
+    ) -> (out_server: *mut kwaai_http_server_t) {
+        let (node, options) = (resolve::<Node>(node)?, record::<ServerOptions>("options_json", options_json)?);
+        let (served, options) = options.into_parts(served_of(served)?);
+        |cancel| async move { node.serve_http(served, options, cancel).await }
     }
 
     /// Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an

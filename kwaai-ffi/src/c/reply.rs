@@ -10,7 +10,9 @@ use super::call::Out;
 use super::stream::{StreamObject, kwaai_item_t};
 use crate::registry::Kind;
 use crate::rt::process;
-use crate::{HostConsole, JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, TrustGraph, VectorCollection};
+use crate::{
+    HostConsole, HttpServer, JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, TrustGraph, VectorCollection,
+};
 
 /// The answer of a verb that waits.
 pub(super) trait Reply: Send + 'static {
@@ -37,6 +39,7 @@ pub(super) enum Kept {
     Rag(Rag),
     Collection(VectorCollection),
     Console(HostConsole),
+    HttpServer(HttpServer),
     Count(usize),
     Stream(StreamObject),
 }
@@ -173,5 +176,5 @@ macro_rules! objects {
 }
 objects!(
     Node => Node, TrustGraph => Trust, ShardEngine => Shards, Model => Model, Rag => Rag, VectorCollection => Collection,
-    HostConsole => Console, StreamObject => Stream
+    HostConsole => Console, HttpServer => HttpServer, StreamObject => Stream
 );

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use super::call::{Out, boundary, resolve};
 use super::collection::kwaai_collection_t;
 use super::console::kwaai_console_t;
+use super::http_server::kwaai_http_server_t;
 use super::model::kwaai_model_t;
 use super::node::kwaai_node_t;
 use super::operation::{Operation, kwaai_op_t};
@@ -280,6 +281,32 @@ pub unsafe extern "C" fn kwaai_op_take_console(
         let out = unsafe { Out::empty("out_console", out_console) }?;
         let object = resolve::<Operation>(op)?.take("a page of a host", |kept| match kept {
             Kept::Console(object) => Ok(object),
+            other => Err(Box::new(other)),
+        })?;
+        out.set_handle(object)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// Takes the HTTP server that an operation answered; the statuses are those of `kwaai_op_take_text`.
+///
+/// Ownership: the caller frees `*out_server` with `kwaai_http_server_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle outlives the operation.
+///
+/// # Safety
+/// The output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_op_take_http_server(
+    op: *const kwaai_op_t,
+    out_server: *mut *mut kwaai_http_server_t,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::empty("out_server", out_server) }?;
+        let object = resolve::<Operation>(op)?.take("an HTTP server", |kept| match kept {
+            Kept::HttpServer(object) => Ok(object),
             other => Err(Box::new(other)),
         })?;
         out.set_handle(object)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::number::{maybe, whole};
 use super::{
-    BlockShareOptions, Cancel, NativeEvents, NativeMessages, NativeModel, NativeRag, NativeShardEngine,
-    NativeTrustGraph, NativeVpk, NodeOptions, RagOptions, Result, token,
+    BlockShareOptions, Cancel, NativeEvents, NativeHttpServer, NativeMessages, NativeModel, NativeRag,
+    NativeShardEngine, NativeTrustGraph, NativeVpk, NodeOptions, RagOptions, Result, ServerOptions, token,
 };
 use crate::Node;
 use crate::node::{Contribution, Diagnosis, Metrics, NodeInfo, PeerInfo};
@@ -180,6 +180,12 @@ impl NativeNode {
     pub async fn rag(&self, name: String, options: RagOptions, cancel: Cancel) -> Result<Arc<NativeRag>> {
         let (options, supplies) = options.into_parts()?;
         Ok(Arc::new(NativeRag(self.0.rag(name, options, supplies, token(cancel)).await?)))
+    }
+
+    /// Serves models by OpenAI's HTTP API.
+    pub async fn serve_http(&self, options: ServerOptions, cancel: Cancel) -> Result<Arc<NativeHttpServer>> {
+        let (served, options) = options.into_parts()?;
+        Ok(Arc::new(NativeHttpServer(self.0.serve_http(served, options, token(cancel)).await?)))
     }
 
     /// Shares exactly this.

@@ -294,6 +294,12 @@ pub struct EndpointOptions {
     pub api_key: Option<String>,
 }
 
+impl From<EndpointOptions> for Endpoint {
+    fn from(endpoint: EndpointOptions) -> Endpoint {
+        Endpoint { base_url: endpoint.base_url, model: endpoint.model, api_key: endpoint.api_key }
+    }
+}
+
 /// How documents are cut; sizes count characters.
 #[derive(uniffi::Record)]
 pub struct ChunkingSizes {
@@ -318,11 +324,7 @@ impl RagOptions {
                 min: maybe("chunking.min", sizes.min)?,
             },
         };
-        let endpoint = self.endpoint.map(|endpoint| Endpoint {
-            base_url: endpoint.base_url,
-            model: endpoint.model,
-            api_key: endpoint.api_key,
-        });
+        let endpoint = self.endpoint.map(Endpoint::from);
         let language = named("language", self.language)?;
         let supplies = Supplies {
             embedder: self.own_embedder.map(|embedder| embedder.0.clone()),

@@ -4,6 +4,7 @@ mod matching;
 mod provided;
 mod vectors;
 mod verbs;
+mod web;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

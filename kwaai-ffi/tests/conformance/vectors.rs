@@ -8,8 +8,6 @@ use kwaai_core::Error;
 use kwaai_ffi::vpk::{CollectionOptions, HostOptions, Metadata, RecoverOptions, USUAL_HITS};
 use kwaai_ffi::{CancelToken, HostConsole, Matrix, Result, VectorCollection, Vpk};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::verbs::{Answer, Arguments, Object, base64, data, object, stream, unknown};
 
@@ -91,17 +89,6 @@ pub fn on_console(name: &str, console: &HostConsole) -> Result<Answer> {
         "HostConsole.shutdown" => data(console.shutdown()),
         _ => unknown(name),
     }
-}
-
-/// What a page of this machine answers; nothing where nobody serves one.
-pub async fn page(url: String) -> Result<Option<String>> {
-    let (at, path) = url.trim_start_matches("http://").split_once('/').expect("a page has a path");
-    let Ok(mut socket) = TcpStream::connect(at).await else { return Ok(None) };
-    let asked = format!("GET /{path} HTTP/1.1\r\nHost: {at}\r\n\r\n");
-    socket.write_all(asked.as_bytes()).await.expect("a request is taken");
-    let mut reply = String::new();
-    socket.read_to_string(&mut reply).await.expect("a page is text");
-    Ok(reply.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()))
 }
 
 /// A row of numbers, among which may be what JSON cannot write.

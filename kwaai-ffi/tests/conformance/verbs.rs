@@ -2,25 +2,26 @@
 
 #![expect(clippy::unit_arg, reason = "what answers nothing is compared as null")]
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use kwaai_core::Error;
 use kwaai_core::rag::{AskOptions, Mode};
+use kwaai_ffi::http::{Served, ServedEmbedder, ServedModel};
 use kwaai_ffi::node::{Contribution, NodeConfig};
 use kwaai_ffi::provide::{Embedder, Reader, Signer, Supplies, Writer};
 use kwaai_ffi::rag::Options;
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
-    CancelToken, HostConsole, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling, TrustGraph,
-    VectorCollection, Vpk, from_json, testing, to_json,
+    CancelToken, HostConsole, HttpServer, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling,
+    TrustGraph, VectorCollection, Vpk, from_json, testing, to_json,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::provided::{Failing, Letters, Lines, Parrot, SINK, Seeded};
-use crate::vectors;
+use crate::{vectors, web};
 
 /// A handle that a scenario has saved.
 #[derive(Clone)]
@@ -33,6 +34,7 @@ pub enum Object {
     Vpk(Arc<Vpk>),
     Collection(Arc<VectorCollection>),
     Console(Arc<HostConsole>),
+    HttpServer(Arc<HttpServer>),
     Stream(Arc<dyn JsonStream>, Arc<Mutex<VecDeque<Value>>>),
     Embedder(Embedder),
     Writer(Writer),
@@ -59,6 +61,9 @@ impl Object {
             (Object::Collection(collection), "name") => collection.name().to_owned(),
             (Object::Collection(collection), "id") => collection.id().to_owned(),
             (Object::Console(console), "url") => console.url().to_owned(),
+            (Object::HttpServer(server), "address") => server.address(),
+            (Object::HttpServer(server), "port") => return Some(json!(server.port())),
+            (Object::HttpServer(server), "base_url") => server.base_url().to_owned(),
             (Object::Model(model), "id") => model.info().id.clone(),
             (Object::Model(model), "name") => model.info().name.clone(),
             (Object::Model(model), "blocks") => return Some(json!(model.info().blocks)),
@@ -79,6 +84,7 @@ impl Object {
             Object::Model(model) => Ok(model.shutdown()),
             Object::Collection(collection) => Ok(collection.shutdown()),
             Object::Console(console) => Ok(console.shutdown()),
+            Object::HttpServer(server) => server.shutdown(None, token).await,
             Object::Stream(stream, _) => Ok(stream.stop()),
             _ => Ok(()),
         };
@@ -88,6 +94,14 @@ impl Object {
 /// Whether a text stands for something saved; `${…}` is a part of a longer text instead.
 pub fn is_reference(text: &str) -> bool {
     text.starts_with('$') && !text.starts_with("${")
+}
+
+fn holds_reference(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_reference(text),
+        Value::Object(fields) => fields.values().any(holds_reference),
+        _ => false,
+    }
 }
 
 /// The arguments of a call: plain data, and the objects among them by their path.
@@ -116,7 +130,7 @@ impl Arguments {
                 }
                 return Ok(());
             }
-            Value::Object(fields) if fields.contains_key("engine") => {
+            Value::Object(fields) if holds_reference(&value) => {
                 for (key, item) in fields {
                     self.add(&format!("{name}.{key}"), item.clone(), object)?;
                 }
@@ -169,6 +183,54 @@ impl Arguments {
         Ok(supplies)
     }
 
+    /// What a server is to answer with.
+    fn served(&self) -> Result<Served> {
+        let mut served = Served::default();
+        for name in self.names("models")? {
+            let path = format!("models.{name}");
+            let model = match (self.objects.get(&path), self.objects.get(&format!("{path}.engine"))) {
+                (Some(Object::Writer(writer)), _) => ServedModel::Writer(writer.clone()),
+                (None, Some(Object::Shards(engine))) => {
+                    let model = self.model(&format!("{path}.model"))?;
+                    ServedModel::Writer(engine.writer(&model, self.get(&format!("{path}.route"))?)?)
+                }
+                (None, None) => ServedModel::Endpoint(self.named("models", &name)?),
+                _ => return Err(Error::invalid_argument(format!("{path} is of another kind")).into()),
+            };
+            served.models.push((name, model));
+        }
+        for name in self.names("embedders")? {
+            let path = format!("embedders.{name}");
+            let embedder = match self.objects.get(&path) {
+                Some(Object::Embedder(embedder)) => ServedEmbedder::Own(embedder.clone()),
+                Some(_) => return Err(Error::invalid_argument(format!("{path} is of another kind")).into()),
+                None => ServedEmbedder::Named(self.named("embedders", &name)?),
+            };
+            served.embedders.push((name, embedder));
+        }
+        Ok(served)
+    }
+
+    /// The names within an argument that is an object.
+    fn names(&self, argument: &str) -> Result<BTreeSet<String>> {
+        let inside = |path: &String| {
+            let rest = path.strip_prefix(argument)?.strip_prefix('.')?;
+            Some(rest.split('.').next().unwrap_or_default().to_owned())
+        };
+        let plain: Option<Map<String, Value>> = self.get(argument)?;
+        let referred = self.objects.keys().chain(self.data.keys()).filter_map(inside);
+        Ok(plain.unwrap_or_default().into_iter().map(|(name, _)| name).chain(referred).collect())
+    }
+
+    /// A part of an argument that is an object.
+    fn named<T: DeserializeOwned>(&self, argument: &str, name: &str) -> Result<T> {
+        let part = match self.data.get(argument) {
+            Some(whole) => whole.get(name),
+            None => self.data.get(&format!("{argument}.{name}")),
+        };
+        from_json(argument, &part.unwrap_or(&Value::Null).to_string(), Spelling::Snake)
+    }
+
     /// The options of a knowledge base, where a language model behind an endpoint is an option.
     fn rag_options(&self, except: &[&str]) -> Result<Options> {
         let mut renamed = Arguments { data: self.data.clone(), objects: HashMap::new() };
@@ -214,6 +276,10 @@ pub async fn call(name: &str, on: Option<Object>, args: Arguments, cancel: Cance
         Some(Object::Vpk(vpk)) => vectors::on_vpk(name, &vpk, args, cancel).await,
         Some(Object::Collection(collection)) => vectors::on_collection(name, &collection, args, cancel).await,
         Some(Object::Console(console)) => vectors::on_console(name, &console),
+        Some(Object::HttpServer(server)) => match name {
+            "HttpServer.shutdown" => data(server.shutdown(args.get("grace_ms")?, cancel).await?),
+            _ => unknown(name),
+        },
         Some(Object::Stream(stream, ready)) => on_stream(name, stream, &ready, cancel).await,
         Some(Object::Sink) if name == "Provide.logged" => data(&*SINK.0.lock().expect("no sink panics")),
         Some(_) => unknown(name),
@@ -270,7 +336,8 @@ async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer
         "Testing.hang" => data(testing::hang(cancel).await?),
         "Testing.numbers" => Ok(stream(testing::numbers(args.get("count")?, args.get("capacity")?, args.get("open")?))),
         "Testing.live_handles" => data(testing::live_handles()),
-        "Testing.page" => data(vectors::page(args.get("url")?).await?),
+        "Testing.page" => data(web::page(args.get("url")?).await?),
+        "Testing.request" => data(web::request(args.get("url")?, args.get("token")?, args.get("body")?).await?),
         _ => unknown(name),
     }
 }
@@ -309,6 +376,10 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
         "Node.rag" => {
             let rag = node.rag(args.get("name")?, args.rag_options(&["name"])?, args.supplies()?, cancel).await?;
             object(Object::Rag(Arc::new(rag)))
+        }
+        "Node.serve_http" => {
+            let server = node.serve_http(args.served()?, args.record(&["models", "embedders"])?, cancel).await?;
+            object(Object::HttpServer(Arc::new(server)))
         }
         "Node.contribute" => data(node.contribute(args.record::<Contribution>(&[])?, cancel).await?),
         "Node.advance_clock" => data(node.advance_clock(args.get("by_ms")?)?),

@@ -72,6 +72,17 @@ def a_conversation_is_answered(client: OpenAI) -> None:
 
 
 @check
+def what_the_documents_show_works(client: OpenAI) -> None:
+    base_url = str(client.base_url)
+    # anchor: client
+    client = OpenAI(base_url=base_url, api_key="none")
+    answer = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "What is a block?"}])
+    text = answer.choices[0].message.content
+    # end: client
+    assert text
+
+
+@check
 def a_stream_says_what_the_whole_answer_says(client: OpenAI) -> None:
     whole = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=30, seed=2, temperature=0.9, top_p=0.9)
     stream = client.chat.completions.create(

@@ -223,6 +223,22 @@ public final class Node: Sendable {
         }
     }
 
+    /// Answers programs that speak OpenAI's HTTP API. `models` and `embedders` go by the names that requests call them.
+    ///
+    /// It listens on 127.0.0.1 and port 11435 unless set, and on any free `port` with 0. On a `host` that is not loopback it needs a
+    /// `token`, which every request then carries as its bearer token. `maxRequests` are answered at the same time, 8 unless set, and
+    /// `maxBodyBytes` are read of each, 4 MiB unless set. It ends with what is returned, and with the node. Throws
+    /// `KwaaiError.busy` when the port is taken.
+    public func serveHttp(
+        models: [String: AnswerWriter] = [:], embedders: [String: EmbedderSource] = [:], host: String? = nil,
+        port: Int? = nil, token: String? = nil, maxRequests: Int? = nil, maxBodyBytes: Int64? = nil
+    ) async throws -> HttpServer {
+        try await call { cancel in
+            let options = try serverOptions(models, embedders, host, port, token, maxRequests, maxBodyBytes)
+            return HttpServer(try await native.serveHttp(options: options, cancel: cancel))
+        }
+    }
+
     /// Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
     @discardableResult
     public func contribute(blocks: [BlockShare] = [], minTier: Tier? = nil) async throws -> [Offer] {

@@ -119,17 +119,26 @@ func ragOptions(
     case .wordsOnly: options.embedder = "none"
     case .bert(let name): options.embedder = name
     case .own(let own):
-        options.ownEmbedder = try NativeEmbedder(
-            id: own.id, dimension: Int64(own.dimension), deadlineMs: own.deadline?.milliseconds, code: EmbedderAdapter(own))
+        options.ownEmbedder = try nativeEmbedder(own)
     case nil: break
     }
-    switch model {
-    case .endpoint(let endpoint): options.endpoint = endpoint
-    case .model(let engine, let loaded, let route):
-        options.writer = try engine.native.writer(model: loaded.native, route: route?.rawValue)
-    case .own(let own):
-        options.writer = try NativeWriter(name: own.name, deadlineMs: own.deadline?.milliseconds, code: ModelAdapter(own))
-    case nil: break
-    }
+    if case .endpoint(let endpoint) = model { options.endpoint = endpoint }
+    options.writer = try model.flatMap(nativeWriter)
     return options
+}
+
+func nativeEmbedder(_ own: any Embedder) throws -> NativeEmbedder {
+    try NativeEmbedder(
+        id: own.id, dimension: Int64(own.dimension), deadlineMs: own.deadline?.milliseconds, code: EmbedderAdapter(own))
+}
+
+/// The model itself; `nil` for one behind an endpoint.
+func nativeWriter(_ model: AnswerWriter) throws -> NativeWriter? {
+    switch model {
+    case .endpoint: return nil
+    case .model(let engine, let loaded, let route):
+        return try engine.native.writer(model: loaded.native, route: route?.rawValue)
+    case .own(let own):
+        return try NativeWriter(name: own.name, deadlineMs: own.deadline?.milliseconds, code: ModelAdapter(own))
+    }
 }

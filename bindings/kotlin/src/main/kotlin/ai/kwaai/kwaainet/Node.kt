@@ -165,6 +165,27 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     }
 
     /**
+     * Answers programs that speak OpenAI's HTTP API. [models] and [embedders] go by the names that requests call them.
+     *
+     * It listens on 127.0.0.1 and port 11435 unless set, and on any free [port] with 0. On a [host] that is not loopback it needs a
+     * [token], which every request then carries as its bearer token. [maxRequests] are answered at the same time, 8 unless set, and
+     * [maxBodyBytes] are read of each, 4 MiB unless set. It ends with what is returned, and with the node. Throws
+     * [KwaaiException.Busy] when the port is taken.
+     */
+    public suspend fun serveHttp(
+        models: Map<String, AnswerWriter> = emptyMap(),
+        embedders: Map<String, EmbedderSource> = emptyMap(),
+        host: String? = null,
+        port: Int? = null,
+        token: String? = null,
+        maxRequests: Int? = null,
+        maxBodyBytes: Long? = null,
+    ): HttpServer = call {
+        val options = serverOptions(models, embedders, host, port, token, maxRequests, maxBodyBytes)
+        HttpServer(made { native.serveHttp(options, it) })
+    }
+
+    /**
      * Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
      *
      * [minTier] is the lowest tier that may use it; without it the policy's minimum stays as it is.

@@ -5,6 +5,7 @@ import ai.kwaai.kwaainet.internal.EndpointOptions
 import ai.kwaai.kwaainet.internal.NativeCancel
 import ai.kwaai.kwaainet.internal.NativeIngestion
 import ai.kwaai.kwaainet.internal.NativeRag
+import ai.kwaai.kwaainet.internal.NativeWriter
 import ai.kwaai.kwaainet.internal.QuestionOptions
 import ai.kwaai.kwaainet.internal.RagOptions
 import java.nio.file.Path
@@ -174,15 +175,18 @@ internal fun ragOptions(
         is Embedder, null -> null
     },
     ownEmbedder = (embedder as? Embedder)?.native(),
-    endpoint = (model as? Endpoint)?.run {
-        EndpointOptions(baseUrl.sound("baseUrl"), this.model.sound("model"), apiKey?.sound("apiKey"))
-    },
-    writer = when (model) {
-        is LanguageModel -> model.native()
-        is ModelWriter -> model.engine.native.writer(model.model.native, model.route?.wire())
-        is Endpoint, null -> null
-    },
+    endpoint = (model as? Endpoint)?.native(),
+    writer = model?.writer(),
     chunking = chunking?.run { ChunkingSizes(strategy?.wire(), size?.toLong(), overlap?.toLong(), min?.toLong()) },
     language = language?.wire(),
     readers = readers.map { it.native() },
 )
+
+internal fun Endpoint.native() = EndpointOptions(baseUrl.sound("baseUrl"), model.sound("model"), apiKey?.sound("apiKey"))
+
+/** The model itself; `null` for one behind an endpoint. */
+internal fun AnswerWriter.writer(): NativeWriter? = when (this) {
+    is LanguageModel -> native()
+    is ModelWriter -> engine.native.writer(model.native, route?.wire())
+    is Endpoint -> null
+}

@@ -5,6 +5,7 @@ import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.io.TempDir
 import java.io.ByteArrayOutputStream
 import java.io.PrintStream
+import java.net.URI
 import java.nio.file.Path
 import kotlin.io.path.readText
 import kotlin.test.Test
@@ -36,7 +37,7 @@ class GuideTest {
         val shown = Regex("// anchor: (\\w+)").findAll(text).map { it.groupValues[1] }.toList()
         val tasks = listOf(
             "start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own",
-            "ask_others", "keep_vectors",
+            "ask_others", "keep_vectors", "serve_openai",
         )
         assertEquals(tasks, shown)
         shown.forEach { assertContains(text, "// end: $it\n") }
@@ -84,6 +85,17 @@ class GuideTest {
     fun `keep vectors at another's machine`() {
         val text = printed { Swarm.start(3).use { guide.keepVectors(it[0], it[1], it[2]) } }
         assertContains(text, Regex("^the host learns how many vectors.+\ndumplings: 0\\.9\\d+\n$"))
+    }
+
+    @Test
+    fun `serve OpenAI's API`() {
+        val text = printed {
+            Node.start(preset = Preset.EPHEMERAL, listen = emptyList()).use { node ->
+                guide.serveOpenai(node, TINY).use { println(URI("${it.baseUrl}/models").toURL().readText()) }
+            }
+        }
+        assertContains(text, Regex("^OPENAI_BASE_URL=http://127\\.0\\.0\\.1:\\d+/v1\n"))
+        assertContains(text, "\"id\":\"tiny\"")
     }
 
     @Test

@@ -30,7 +30,8 @@ class RecordsTest {
     /** Options that the facade takes as arguments instead, and what is no record of the object layer. */
     private val arguments = setOf(
         "NodeOptions", "ChatOptions", "QuestionOptions", "RagOptions", "BlockSelection", "ErrorCodeInfo", "ForeignBytes",
-        "RustBuffer", "NoHandle", "UniffiWithHandle", "Minimum",
+        "RustBuffer", "NoHandle", "UniffiWithHandle", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder",
+        "NamedBert",
     )
     private val renamed = mapOf(
         "MessageRecord" to "Message",

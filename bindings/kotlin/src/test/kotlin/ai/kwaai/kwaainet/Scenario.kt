@@ -101,6 +101,8 @@ class Memory(tmp: Path) {
                 is TrustGraph -> mapOf("did" to value.did).getValue(part)
                 is VectorCollection -> mapOf("name" to value.name, "id" to value.id).getValue(part)
                 is HostConsole -> mapOf("url" to value.url).getValue(part)
+                is HttpServer ->
+                    mapOf("address" to value.address, "port" to value.port, "base_url" to value.baseUrl).getValue(part)
                 is Model -> mapOf("id" to value.id, "name" to value.name, "blocks" to value.blocks).getValue(part)
                 else -> error("$value has no $part")
             }

@@ -41,6 +41,7 @@ class SurfaceTest {
         "Vpk" to Vpk::class,
         "VectorCollection" to VectorCollection::class,
         "HostConsole" to HostConsole::class,
+        "HttpServer" to HttpServer::class,
         "Rag" to Rag::class,
         "Library" to KwaaiNet::class,
     )

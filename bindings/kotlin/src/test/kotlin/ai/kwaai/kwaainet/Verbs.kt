@@ -1,6 +1,7 @@
 package ai.kwaai.kwaainet
 
 import kotlinx.coroutines.flow.flow
+import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonArray
 import kotlinx.serialization.json.JsonElement
 import kotlinx.serialization.json.JsonNull
@@ -8,6 +9,9 @@ import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.JsonPrimitive
 import java.net.ConnectException
 import java.net.URI
+import java.net.http.HttpClient
+import java.net.http.HttpRequest
+import java.net.http.HttpResponse
 import java.time.Instant
 import kotlin.time.Duration.Companion.milliseconds
 
@@ -64,6 +68,13 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.rag" to { on, a ->
         val (embedder, model, chunking, language, readers) = RagArguments(a)
         (on as Node).rag(a.need("name"), embedder, model, chunking, language, readers)
+    },
+    "Node.serve_http" to { on, a ->
+        val models = a.map("models").orEmpty().mapValues { (name, model) -> writer(model) ?: a.refuse(name, null) }
+        val embedders = a.map("embedders").orEmpty().mapValues { (name, model) -> embedder(model) ?: a.refuse(name, null) }
+        (on as Node).serveHttp(
+            models, embedders, a.text("host"), a.int("port"), a.text("token"), a.int("max_requests"), a.long("max_body_bytes"),
+        )
     },
     "Node.contribute" to { on, a ->
         val blocks = a.maps("blocks").orEmpty().map {
@@ -289,6 +300,10 @@ val VERBS: Map<String, Call> = mapOf(
     "VectorCollection.destroy" to { on, _ -> (on as VectorCollection).destroy() },
     "HostConsole.url" to { on, _ -> (on as HostConsole).url },
     "HostConsole.shutdown" to { on, _ -> (on as HostConsole).shutdown() },
+    "HttpServer.address" to { on, _ -> (on as HttpServer).address },
+    "HttpServer.port" to { on, _ -> (on as HttpServer).port },
+    "HttpServer.base_url" to { on, _ -> (on as HttpServer).baseUrl },
+    "HttpServer.shutdown" to { on, a -> (on as HttpServer).shutdown(a.long("grace_ms")?.milliseconds) },
     "Object.shutdown" to { on, _ -> (on as Handle).shutdown() },
     "Provide.embedder" to { _, a -> letters(a) },
     "Provide.model" to { _, a -> parrot(a) },
@@ -301,6 +316,7 @@ val VERBS: Map<String, Call> = mapOf(
     "Testing.hang" to { _, _ -> Testing.hang() },
     "Testing.numbers" to { _, a -> Testing.numbers(a.needLong("count"), a.needLong("capacity"), a.need("open")) },
     "Testing.page" to { _, a -> page(a.need("url")) },
+    "Testing.request" to { _, a -> request(a.need("url"), a.text("token"), a["body"]) },
     "Testing.live_handles" to { _, _ -> System.gc(); Testing.liveHandles() },
 )
 
@@ -310,6 +326,21 @@ private fun page(url: String): String? = try {
 } catch (_: ConnectException) {
     null
 }
+
+/** What a server of this machine answers; `null` where nobody listens. */
+private fun request(url: String, token: String?, body: Any?): Map<String, Any?>? {
+    val asked = HttpRequest.newBuilder(URI(url)).header("Content-Type", "application/json")
+    token?.let { asked.header("Authorization", "Bearer $it") }
+    body?.let { asked.POST(HttpRequest.BodyPublishers.ofString(toJson(it).toString())) }
+    return try {
+        val reply = HTTP.send(asked.build(), HttpResponse.BodyHandlers.ofString())
+        mapOf("status" to reply.statusCode(), "body" to fromJson(Json.parseToJsonElement(reply.body())))
+    } catch (_: ConnectException) {
+        null
+    }
+}
+
+private val HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build()
 
 private fun numbers(a: Arguments, row: Any?): FloatArray {
     val items = row as? List<*> ?: a.refuse("vector", row)
@@ -324,13 +355,8 @@ private data class RagArguments(
     val readers: List<DocumentReader>,
 ) {
     constructor(a: Arguments) : this(
-        when (val embedder = a["embedder"]) {
-            null -> null
-            "none" -> WordsOnly
-            is String -> BertModel(embedder)
-            else -> a.need<Embedder>("embedder")
-        },
-        writer(a),
+        embedder(a["embedder"]),
+        writer(a["model"]),
         a.map("chunking")?.let(::Arguments)?.run {
             Chunking(text("strategy")?.let(Strategy::of), int("size"), int("overlap"), int("min"))
         },
@@ -339,8 +365,18 @@ private data class RagArguments(
     )
 }
 
-private fun writer(a: Arguments): AnswerWriter? {
-    val parts = (a["model"] as? Map<*, *>)?.let { Arguments(a.need("model")) } ?: return a.maybe("model")
+private fun embedder(value: Any?): EmbedderSource? = when (value) {
+    null -> null
+    "none" -> WordsOnly
+    is String -> BertModel(value)
+    is Embedder -> value
+    else -> throw KwaaiException.InvalidArgument("${value::class.simpleName} is no embedder")
+}
+
+@Suppress("UNCHECKED_CAST")
+private fun writer(value: Any?): AnswerWriter? {
+    val parts = (value as? Map<String, Any?>)?.let(::Arguments)
+        ?: return value?.let { it as? AnswerWriter ?: throw KwaaiException.InvalidArgument("$it is no model") }
     if (parts["engine"] == null) return Endpoint(parts.need("base_url"), parts.need("model"), parts.text("api_key"))
     return ModelWriter(parts.need("engine"), parts.need("model"), parts.text("route")?.let(Route::of))
 }
