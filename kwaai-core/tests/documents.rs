@@ -7,6 +7,8 @@ use kwaai_core::rag::chunk::{Chunking, split};
 use kwaai_core::rag::document::{Document, Format, Limits, SectionKind, read, read_file, walk};
 use kwaai_core::{Error, ErrorCode};
 
+#[path = "documents/hostile.rs"]
+mod hostile;
 #[path = "documents/make.rs"]
 mod make;
 

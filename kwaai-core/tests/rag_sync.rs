@@ -112,7 +112,7 @@ async fn new_changed_moved_and_deleted_files_are_followed() {
     let events = bench.sync("docs", deleting()).await;
     assert_eq!(counts(&events), [1, 1, 1, 1, 0, 0, 0]);
     assert!(events.iter().any(
-        |event| matches!(event, SyncEvent::Moved { from, name, .. } if from == "b.txt" && name == "deep/pears.txt")
+        |event| matches!(event, SyncEvent::Moved { before, name, .. } if before == "b.txt" && name == "deep/pears.txt")
     ));
     assert_eq!(bench.names().await, ["a.txt", "d.txt", "deep/pears.txt"]);
     assert_eq!(bench.embedded(), before + 2, "what moved is not embedded again");
@@ -121,6 +121,32 @@ async fn new_changed_moved_and_deleted_files_are_followed() {
     }
     let stats = bench.rag.stats().await.unwrap();
     assert_eq!((stats.documents, stats.chunks, stats.vectors, stats.indexed), (3, 3, 3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_same_contents_move_by_their_names() {
+    let bench = Bench::new().await;
+    let files = ["a/x.txt", "b/y.txt", "b/z.txt"];
+    for file in files {
+        bench.write(&format!("docs/{file}"), "The same words.");
+    }
+    bench.sync("docs", deleting()).await;
+    std::fs::create_dir(bench.path("docs/c")).unwrap();
+    for (from, to) in [("b/z.txt", "c/x.txt"), ("a/x.txt", "c/u.txt"), ("b/y.txt", "c/y.txt")] {
+        std::fs::rename(bench.path("docs").join(from), bench.path("docs").join(to)).unwrap();
+    }
+    let events = bench.sync("docs", deleting()).await;
+    assert_eq!(counts(&events), [0, 0, 3, 0, 0, 0, 0]);
+    let mut moves: Vec<(&str, &str)> = events
+        .iter()
+        .filter_map(|event| match event {
+            SyncEvent::Moved { before, name, .. } => Some((before.as_str(), name.as_str())),
+            _ => None,
+        })
+        .collect();
+    moves.sort_unstable();
+    assert_eq!(moves, [("a/x.txt", "c/x.txt"), ("b/y.txt", "c/y.txt"), ("b/z.txt", "c/u.txt")]);
+    assert_eq!(bench.names().await, ["c/u.txt", "c/x.txt", "c/y.txt"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,6 +335,119 @@ async fn hits_and_citations_say_where_they_stand() {
     let citation = &answer.citations[0];
     assert!(citation.quote.contains("name: pump33; power: 99 kW"), "{answer:?}");
     assert_eq!(citation.locator.as_deref(), Some("row 34"));
+    // A value that is cut into several passages is called the same in each.
+    let sentences: String = (0..60).map(|number| format!("Step {number} turns the valve of hall{number}. ")).collect();
+    bench.write("docs/manual.json", &serde_json::json!({"manual": {"valves": sentences}}).to_string());
+    bench.sync("docs", SyncOptions::default()).await;
+    let hit = bench.rag.search("hall55", 1, Mode::Lexical).await.unwrap().hits.remove(0);
+    assert!(hit.span.start > 0 && hit.locator.as_deref() == Some("manual.valves"), "{hit:?}");
+    let answer = bench.rag.answer("Which step turns the valve of hall55?", AskOptions::default()).await.unwrap();
+    assert_eq!(answer.citations[0].locator.as_deref(), Some("manual.valves"), "{answer:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_every_kind_are_kept_and_links_lead_nowhere() {
+    let bench = Bench::new().await;
+    let long = format!("{}.txt", "n".repeat(251));
+    let names = [
+        "two\nlines.txt",
+        " spaces .md",
+        "日本語 🙂.txt",
+        "نص.txt",
+        "e\u{301}.txt",
+        "\u{e9}.txt",
+        "a\"b'c<d>.md",
+        &long,
+    ];
+    for (number, name) in names.iter().enumerate() {
+        bench.write(&format!("docs/{name}"), &format!("The words of file number{number}."));
+    }
+    bench.write("elsewhere/secret.txt", "The secret words.");
+    std::os::unix::fs::symlink(bench.path("elsewhere"), bench.path("docs/folder")).unwrap();
+    std::os::unix::fs::symlink(bench.path("elsewhere/secret.txt"), bench.path("docs/file.txt")).unwrap();
+    std::os::unix::fs::symlink(bench.path("docs"), bench.path("docs/loop")).unwrap();
+    use std::os::unix::ffi::OsStringExt;
+    let broken = std::ffi::OsString::from_vec(b"broken\xff.txt".to_vec());
+    std::fs::write(bench.path("docs").join(broken), "Words of a file without a name.").unwrap();
+    assert_eq!(counts(&bench.sync("docs", deleting()).await), [names.len(), 0, 0, 0, 0, 0, 0]);
+    for (number, name) in names.iter().enumerate() {
+        let hits = bench.rag.search(&format!("number{number}"), 1, Mode::Lexical).await.unwrap().hits;
+        assert_eq!(hits[0].document, *name);
+    }
+    assert!(!bench.finds("secret").await);
+    for name in &names[1..] {
+        std::fs::remove_file(bench.path(&format!("docs/{name}"))).unwrap();
+    }
+    assert_eq!(counts(&bench.sync("docs", deleting()).await), [0, 0, 0, names.len() - 1, 0, 1, 0]);
+    assert_eq!(bench.names().await, [names[0]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_deleted_document_remains() {
+    let bench = Bench::new().await;
+    bench.write("docs/a.txt", "The zanzibar words of a file. They are few.");
+    bench.write("docs/b.txt", "Other words.");
+    bench.sync("docs", deleting()).await;
+    std::fs::remove_file(bench.path("docs/a.txt")).unwrap();
+    bench.sync("docs", deleting()).await;
+    let stats = bench.rag.stats().await.unwrap();
+    assert_eq!((stats.documents, stats.chunks, stats.vectors, stats.indexed), (1, 1, 1, 1));
+    for mode in [Mode::Lexical, Mode::Dense, Mode::Hybrid] {
+        let hits = bench.rag.search("zanzibar words of a file", 5, mode).await.unwrap().hits;
+        assert!(hits.iter().all(|hit| hit.document == "b.txt"), "{mode:?}: {hits:?}");
+    }
+    // Its vectors are gone too: the same words are embedded anew.
+    let before = bench.embedded();
+    bench.write("docs/c.txt", "The zanzibar words of a file. They are few.");
+    bench.sync("docs", deleting()).await;
+    assert_eq!(bench.embedded(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_words_many_times_over_are_as_many_passages() {
+    let bench = Bench::new().await;
+    bench.write("docs/a.csv", &format!("name,number\n{}", "the same,row\n".repeat(3000)));
+    bench.sync("docs", SyncOptions::default()).await;
+    let stats = bench.rag.stats().await.unwrap();
+    assert!(stats.chunks > 50 && (stats.vectors, stats.indexed) == (stats.chunks, stats.chunks), "{stats:?}");
+    assert!(bench.embedded() < 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_of_a_missing_file_each_time_and_of_what_failed_once() {
+    let bench = Bench::new().await;
+    bench.write("docs/a.txt", "The apples are red.");
+    bench.write("docs/b.pdf", "no such thing");
+    let options =
+        SyncOptions { watch: true, polling: true, interval: Duration::from_millis(20), ..SyncOptions::default() };
+    let mut stream = bench.rag.sync(&bench.path("docs"), options).unwrap();
+    wait(&mut stream, |event| matches!(event, SyncEvent::Failed { name, .. } if name == "b.pdf")).await;
+    let not_again = |event: &SyncEvent| {
+        assert!(!matches!(event, SyncEvent::Failed { .. }), "{event:?}");
+    };
+    for _ in 0..2 {
+        std::fs::remove_file(bench.path("docs/a.txt")).unwrap();
+        wait(&mut stream, |event| {
+            not_again(event);
+            matches!(event, SyncEvent::Missing { name, .. } if name == "a.txt")
+        })
+        .await;
+        assert!(bench.finds("apples").await, "without deletion it stays");
+        // It is back, and a pass has seen it so: another file is new to that pass.
+        bench.write("docs/a.txt", "The apples are red.");
+        let mark = format!("mark{}.txt", bench.names().await.len());
+        bench.write(&format!("docs/{mark}"), &format!("The {mark} is here."));
+        wait(&mut stream, |event| {
+            not_again(event);
+            matches!(event, SyncEvent::Added { name, .. } if *name == mark)
+        })
+        .await;
+    }
+    bench.write("docs/b.pdf", "no such thing either");
+    wait(&mut stream, |event| matches!(event, SyncEvent::Failed { name, .. } if name == "b.pdf")).await;
+    drop(stream);
+    bench.rag.shutdown().await;
 }
 
 // anchor: follow

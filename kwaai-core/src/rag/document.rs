@@ -126,8 +126,8 @@ impl Document {
     /// table 3, row 7`, `row 7` of a file of rows, `services.web.port` in structured data, `lines 10-24` of a plain text or
     /// a program. Rows count from 1 with the header, as spreadsheets do.
     pub fn locator(&self, span: &Range<usize>) -> Option<String> {
-        let text = self.text.get(span.clone())?;
-        self.places(span).locator(span, text, span.start)
+        self.text.get(span.clone())?;
+        self.places(span).name(span, &self.text, 0)
     }
 
     /// The places that a span of the text touches.
@@ -381,14 +381,13 @@ fn extract(name: &str, bytes: &[u8], limits: &Limits) -> Result<Document> {
 
 /// A file that is text to begin with.
 fn written(format: Format, name: &str, text: String, limits: &Limits) -> Result<Extracted> {
-    let lines = Places { line: Some(1), ..Places::default() };
     let language = match format {
         Format::Markdown => {
-            let places = Places { line: Some(1), ..markdown::places(&text) };
+            let places = markdown::places(&text, limits)?;
             return Ok(Extracted { places, ..plain(text) });
         }
         Format::Rst => {
-            let places = Places { sections: rst::sections(&text), ..lines };
+            let places = Places { sections: rst::sections(&text, limits)?, ..Places::lines(&text) };
             return Ok(Extracted { places, ..plain(text) });
         }
         Format::Csv => return table::separated(&text, extension(name) == "tsv", limits),
@@ -407,7 +406,7 @@ fn written(format: Format, name: &str, text: String, limits: &Limits) -> Result<
 
 /// Text whose lines are the lines of its file.
 fn plain(text: String) -> Extracted {
-    let places = Places { line: Some(1), ..Places::default() };
+    let places = Places::lines(&text);
     Extracted { text, places, title: None, warnings: Vec::new() }
 }
 

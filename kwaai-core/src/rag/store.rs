@@ -397,8 +397,12 @@ fn put_in(transaction: &WriteTransaction, document: NewDocument, added: &mut Vec
     let mut passages = transaction.open_multimap_table(PASSAGES)?;
     let mut chunk_ids = Vec::with_capacity(document.passages.len());
     let embedded = document.passages.iter().all(|(_, vector)| vector.is_some());
+    // The same words may stand in a document many times over.
+    let mut seen: BTreeMap<[u8; 32], u64> = BTreeMap::new();
     for (passage, vector) in document.passages {
-        let mut id = chunk_id(&passage);
+        let times = seen.entry(passage_hash(&passage.indexed())).or_default();
+        let mut id = chunk_id(&passage, *times);
+        *times += 1;
         while chunks.get(id)?.is_some() {
             id = id.wrapping_add(1);
         }
@@ -428,11 +432,11 @@ fn missed(transaction: &ReadTransaction, after: u64, upto: u64) -> Result<Option
     Ok((expected == upto + 1).then_some(changed))
 }
 
-fn chunk_id(passage: &Passage) -> u64 {
+fn chunk_id(passage: &Passage, times: u64) -> u64 {
     let mut hash = Sha256::new();
     // Of what it says and not of where it stands, so that text which stays keeps its id when other text changes.
     hash.update(passage.document.as_bytes());
-    hash.update([0]);
+    hash.update(times.to_le_bytes());
     hash.update(passage.indexed().as_bytes());
     let digest = hash.finalize();
     digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))

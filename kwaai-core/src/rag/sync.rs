@@ -111,7 +111,7 @@ pub enum SyncEvent {
     /// A file of the same contents appeared where another one vanished.
     Moved {
         /// The document's name before, which is found no more.
-        from: String,
+        before: String,
         /// Its name now.
         name: String,
         /// Its id now.
@@ -215,9 +215,19 @@ struct Memory {
     settled: BTreeMap<PathBuf, Look>,
     /// Files that cannot be read whatever is tried, by the hash of their contents.
     hopeless: BTreeMap<PathBuf, String>,
-    /// Documents and folders that were reported missing or unreadable.
-    reported: BTreeSet<String>,
+    /// Files and folders that could not be read for a reason which may pass, and why: in this pass, and in the one before it.
+    failing: BTreeSet<String>,
+    failed: BTreeSet<String>,
+    /// Documents that were reported missing, by their ids.
+    missing: BTreeSet<String>,
     passes: usize,
+}
+
+impl Memory {
+    /// Begins another pass: what failed in this one is not reported again as long as it fails for the same reason.
+    fn turn(&mut self) {
+        self.failed = std::mem::take(&mut self.failing);
+    }
 }
 
 /// A file whose contents are not stored as they are.
@@ -295,7 +305,10 @@ impl Sync {
                 Ok(()) => {}
                 Err(error) if self.preparer.stopped() => return Err(error),
                 // A drive that is away comes back; what was stored of it stays.
-                Err(error) => self.failed(folder.display().to_string(), &error, &mut memory),
+                Err(error) => {
+                    self.failed(folder.display().to_string(), &error, &mut memory);
+                    memory.turn();
+                }
             }
         }
     }
@@ -348,12 +361,15 @@ impl Sync {
         let mut tally = Tally::default();
         let gone: Vec<DocumentInfo> = match self.options.delete {
             true => plan.gone.clone(),
-            false => plan.gone.iter().filter(|document| !memory.reported.contains(&document.id)).cloned().collect(),
+            false => plan.gone.iter().filter(|document| !memory.missing.contains(&document.id)).cloned().collect(),
         };
-        let failed: Vec<&(String, Error)> =
-            plan.failed.iter().filter(|(name, error)| !memory.reported.contains(&failure(name, error))).collect();
+        // One that came back is reported again when it goes again.
+        let still: BTreeSet<&str> = plan.gone.iter().map(|document| document.id.as_str()).collect();
+        memory.missing.retain(|id| still.contains(id.as_str()));
+        let failures: BTreeSet<String> = plan.failed.iter().map(|(name, error)| failure(name, error)).collect();
         memory.passes += 1;
-        if memory.passes > 1 && plan.pending.is_empty() && gone.is_empty() && failed.is_empty() {
+        if memory.passes > 1 && plan.pending.is_empty() && gone.is_empty() && failures.is_subset(&memory.failed) {
+            memory.failed = failures;
             return Ok(());
         }
         self.events.send(SyncEvent::Compared { files: plan.files, pending: plan.pending.len(), gone: plan.gone.len() });
@@ -362,12 +378,13 @@ impl Sync {
             self.failed(name.clone(), error, memory);
         }
         self.bring(plan.pending, memory, &mut tally).await?;
+        memory.turn();
         if self.options.delete {
             self.delete(gone, memory, &mut tally).await?;
         } else {
             tally.missing = plan.gone.len();
             for document in gone {
-                memory.reported.insert(document.id.clone());
+                memory.missing.insert(document.id.clone());
                 self.events.send(SyncEvent::Missing { name: document.name, document_id: document.id });
             }
         }
@@ -449,25 +466,8 @@ impl Sync {
                 plan.pending.push(Pending { found, hash, look, known, moved: false });
             }
             // What is left has no file in the list: gone, or of an extension that was not asked for.
-            let mut gone: Vec<DocumentInfo> =
-                stored.into_iter().filter(|(path, _)| is_gone(path)).map(|(_, info)| info).collect();
-            gone.sort_by(|a, b| a.name.cmp(&b.name));
-            let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
-            for pending in plan.pending.iter_mut().filter(|pending| pending.known.is_none()) {
-                let same = |document: &&DocumentInfo| document.content_hash == pending.hash;
-                let named = |document: &DocumentInfo| base(&document.name) == base(&pending.found.name);
-                let from = gone
-                    .iter()
-                    .filter(same)
-                    .find(|document| named(document))
-                    .or_else(|| gone.iter().find(same))
-                    .cloned();
-                if let Some(from) = from {
-                    gone.retain(|document| document.id != from.id);
-                    (pending.known, pending.moved) = (Some(from), true);
-                }
-            }
-            plan.gone = gone;
+            let gone = stored.into_iter().filter(|(path, _)| is_gone(path)).map(|(_, info)| info).collect();
+            plan.gone = pair(&mut plan.pending, gone);
             Ok(plan)
         };
         blocking(work).await
@@ -499,8 +499,10 @@ impl Sync {
                     ];
                     if lasting.contains(&error.code()) {
                         memory.hopeless.insert(path, hash);
+                        self.send_failed(name, &error);
+                    } else {
+                        self.failed(name, &error, memory);
                     }
-                    self.failed(name, &error, memory);
                 }
             }
             let passages: usize = ready.iter().map(|ready| ready.document.passages.len()).sum();
@@ -565,7 +567,7 @@ impl Sync {
             self.events.send(match from {
                 Some(from) if moved => {
                     tally.moved += 1;
-                    SyncEvent::Moved { from: from.name, name, document_id }
+                    SyncEvent::Moved { before: from.name, name, document_id }
                 }
                 Some(_) => {
                     tally.changed += 1;
@@ -602,14 +604,19 @@ impl Sync {
     }
 
     fn failed(&self, name: String, error: &Error, memory: &mut Memory) {
-        if memory.reported.insert(failure(&name, error)) {
-            let (code, message) = (error.code().to_string(), error.to_string());
-            self.events.send(SyncEvent::Failed { name, code, message });
+        let failure = failure(&name, error);
+        if !memory.failed.contains(&failure) {
+            self.send_failed(name, error);
         }
+        memory.failing.insert(failure);
+    }
+
+    fn send_failed(&self, name: String, error: &Error) {
+        let (code, message) = (error.code().to_string(), error.to_string());
+        self.events.send(SyncEvent::Failed { name, code, message });
     }
 }
 
-/// A failure is reported once, as long as it stays the same.
 fn failure(name: &str, error: &Error) -> String {
     format!("{name}\0{error}")
 }
@@ -642,6 +649,29 @@ fn documents_of(knowledge: &KnowledgeStore, folder: &Path, given: &Path) -> Resu
     Ok(found)
 }
 
+/// Pairs files that appeared with documents of the same contents whose files vanished, those of the same name first; what is left of
+/// the latter is gone.
+fn pair(pending: &mut [Pending], gone: Vec<DocumentInfo>) -> Vec<DocumentInfo> {
+    let base = |name: &str| name.rfind('/').map_or(0, |slash| slash + 1);
+    let mut by_contents: BTreeMap<String, Vec<DocumentInfo>> = BTreeMap::new();
+    for document in gone {
+        by_contents.entry(document.content_hash.clone()).or_default().push(document);
+    }
+    for same_name in [true, false] {
+        for pending in pending.iter_mut().filter(|pending| pending.known.is_none()) {
+            let Some(alike) = by_contents.get_mut(&pending.hash) else { continue };
+            let name = &pending.found.name[base(&pending.found.name)..];
+            let fits = |document: &DocumentInfo| !same_name || document.name[base(&document.name)..] == *name;
+            if let Some(at) = alike.iter().position(fits) {
+                (pending.known, pending.moved) = (Some(alike.remove(at)), true);
+            }
+        }
+    }
+    let mut left: Vec<DocumentInfo> = by_contents.into_values().flatten().collect();
+    left.sort_by(|a, b| a.name.cmp(&b.name));
+    left
+}
+
 /// Whether nothing is there. A file that cannot be looked at, or lies in a folder that cannot, is not gone.
 fn is_gone(path: &Path) -> bool {
     match std::fs::symlink_metadata(path) {
@@ -665,7 +695,29 @@ fn look(path: &Path) -> Option<Look> {
 impl Look {
     /// Whether a change after this look would show in the times of the file.
     fn is_old(&self) -> bool {
-        let age = self.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        cfg!(unix) && age.is_some_and(|age| age > FRESH)
+        let age = |time: SystemTime| SystemTime::now().duration_since(time).ok();
+        // Programs set the time of the last modification; that of the last change is the system's own.
+        let changed = u64::try_from(self.changed.0).ok().and_then(|seconds| {
+            SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, self.changed.1.try_into().ok()?))
+        });
+        cfg!(unix) && [self.modified, changed].into_iter().all(|time| time.and_then(age).is_some_and(|age| age > FRESH))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_times_were_set_back_is_not_taken_for_one_at_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        std::fs::write(&path, "words").unwrap();
+        let yesterday = SystemTime::now() - Duration::from_secs(86_400);
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(yesterday).unwrap();
+        let fresh = look(&path).unwrap();
+        assert!(!fresh.is_old());
+        let rested = Look { changed: (fresh.changed.0 - 10, fresh.changed.1), ..fresh };
+        assert!(rested.is_old());
     }
 }

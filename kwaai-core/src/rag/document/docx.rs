@@ -36,7 +36,7 @@ pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<(String, Places)>
             out.read_notes(&xml)?;
         }
     }
-    Ok(out.finish())
+    out.finish()
 }
 
 /// The zip archive, with what may still be unpacked from it.

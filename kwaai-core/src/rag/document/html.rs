@@ -4,14 +4,15 @@
 //! fetched, run or followed, and nothing recurses, so that neither depth nor size costs more than its bytes.
 
 use encoding_rs::Encoding;
-use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
+use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
+use html5gum::{Span, Tokenizer};
 
 use crate::rag::document::place::{Heading, Places, Row, Table, outline};
 use crate::rag::document::{Extracted, Limits, table, text};
 use crate::{Error, Result};
 
 /// Elements deeper than this are read, but no longer told apart.
-const DEPTH: usize = 512;
+const DEPTH: usize = 256;
 /// Where a page says its encoding.
 const HEAD: usize = 1024;
 
@@ -68,6 +69,8 @@ const BLOCKS: &[&str] = &[
     "tr",
     "ul",
 ];
+/// Elements that leave the head of a page open; all others stand in its body, also where it does not say so.
+const IN_HEAD: &[&str] = &["base", "head", "html", "link", "meta", "noscript", "script", "style", "template", "title"];
 /// Elements without an end.
 const VOID: &[&str] =
     &["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
@@ -75,19 +78,87 @@ const VOID: &[&str] =
 /// The text of a page and its places.
 pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<Extracted> {
     let source = decode(bytes)?;
-    let mut emitter = DefaultEmitter::default();
+    let mut emitter = CallbackEmitter::new(Tokens::default());
     emitter.naively_switch_states(true);
     let mut page = Page::new(limits);
     for token in Tokenizer::new_with_emitter(source.as_str(), emitter) {
         match token {
-            Ok(Token::StartTag(tag)) => page.open(&tag)?,
-            Ok(Token::EndTag(tag)) => page.close(&tag.name)?,
-            Ok(Token::String(piece)) => page.text(&String::from_utf8_lossy(&piece.value))?,
-            Ok(Token::Comment(_) | Token::Doctype(_) | Token::Error(_)) => {}
+            Ok(Token::Start(tag)) => page.open(&tag)?,
+            Ok(Token::End(name)) => page.close(&name)?,
+            Ok(Token::Text(piece)) => page.text(&piece)?,
             Err(never) => match never {},
         }
     }
     page.finish()
+}
+
+/// What of a page matters for its text.
+enum Token {
+    Start(Tag),
+    End(String),
+    Text(String),
+}
+
+/// A start tag.
+#[derive(Default)]
+struct Tag {
+    name: String,
+    /// Whether it says that what stands in it is not shown.
+    hidden: bool,
+    /// What stands for it where it cannot be shown.
+    alt: Option<String>,
+    /// Whether it ends with a slash, which counts in pictures and formulas alone.
+    closed: bool,
+}
+
+/// Makes tokens of what the tokenizer says, and keeps no attribute that is not looked at.
+#[derive(Default)]
+struct Tokens {
+    tag: Tag,
+    attribute: Attribute,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Attribute {
+    #[default]
+    Other,
+    Alt,
+    Style,
+}
+
+impl Callback<Token, ()> for Tokens {
+    fn handle_event(&mut self, event: CallbackEvent<'_>, _: Span<()>) -> Option<Token> {
+        let owned = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match event {
+            CallbackEvent::OpenStartTag { name } => self.tag = Tag { name: owned(name), ..Tag::default() },
+            CallbackEvent::AttributeName { name } => {
+                self.tag.hidden |= name == b"hidden";
+                self.attribute = match name {
+                    b"alt" => Attribute::Alt,
+                    b"style" => Attribute::Style,
+                    _ => Attribute::Other,
+                };
+            }
+            CallbackEvent::AttributeValue { value } => match self.attribute {
+                Attribute::Alt => self.tag.alt = self.tag.alt.take().or_else(|| Some(owned(value))),
+                Attribute::Style => self.tag.hidden |= hides(&owned(value)),
+                Attribute::Other => {}
+            },
+            CallbackEvent::CloseStartTag { self_closing } => {
+                return Some(Token::Start(Tag { closed: self_closing, ..std::mem::take(&mut self.tag) }));
+            }
+            CallbackEvent::EndTag { name } => return Some(Token::End(owned(name))),
+            CallbackEvent::String { value } => return Some(Token::Text(owned(value))),
+            CallbackEvent::Comment { .. } | CallbackEvent::Doctype { .. } | CallbackEvent::Error(_) => {}
+        }
+        None
+    }
+}
+
+/// Whether a style says that an element is not shown.
+fn hides(style: &str) -> bool {
+    let style: String = style.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
+    style.contains("display:none") || style.contains("visibility:hidden")
 }
 
 /// Whether a file without a telling name is a page.
@@ -115,7 +186,7 @@ fn named(bytes: &[u8]) -> Option<&'static Encoding> {
 }
 
 struct Element {
-    name: Vec<u8>,
+    name: String,
     hidden: bool,
 }
 
@@ -142,6 +213,7 @@ struct Page<'a> {
     heading: Option<(usize, String)>,
     headings: Vec<Heading>,
     tables: Vec<Table>,
+    rows: usize,
     open: Vec<Open>,
     cell: Option<String>,
     raw: usize,
@@ -161,6 +233,7 @@ impl<'a> Page<'a> {
             heading: None,
             headings: Vec::new(),
             tables: Vec::new(),
+            rows: 0,
             open: Vec::new(),
             cell: None,
             raw: 0,
@@ -168,33 +241,32 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn open(&mut self, tag: &StartTag<()>) -> Result<()> {
-        let name = String::from_utf8_lossy(&tag.name);
-        self.imply(&name)?;
-        self.boundary(&name);
-        match name.as_ref() {
-            "title" => self.in_title = self.title.is_none() && self.stack.iter().all(|outer| outer.name != b"svg"),
+    fn open(&mut self, tag: &Tag) -> Result<()> {
+        let name = tag.name.as_str();
+        self.imply(name)?;
+        self.boundary(name);
+        match name {
+            "title" => self.in_title = self.title.is_none() && !self.is_foreign(name),
             "br" => self.owe(2),
-            "img" | "area" => {
-                if let Some(alt) = tag.attributes.get(b"alt".as_slice()) {
-                    let alt = String::from_utf8_lossy(&alt.value).into_owned();
-                    self.text(&alt)?;
+            "img" | "area" if !tag.hidden => {
+                if let Some(alt) = &tag.alt {
+                    self.text(alt)?;
                 }
             }
             _ => {}
         }
-        if VOID.contains(&name.as_ref()) {
+        if VOID.contains(&name) || tag.closed && self.is_foreign(name) {
             return Ok(());
         }
         if self.stack.len() >= DEPTH {
             self.beyond += 1;
             return Ok(());
         }
-        let hidden = HIDDEN.contains(&name.as_ref()) || is_hidden(tag);
+        let hidden = tag.hidden || HIDDEN.contains(&name);
         self.hidden += usize::from(hidden);
         self.raw += usize::from(name == "pre");
         if self.hidden == 0 {
-            match name.as_ref() {
+            match name {
                 "table" if self.cell.is_none() && self.heading.is_none() => self.open_table(),
                 "td" | "th" if self.in_row() => {
                     self.end_heading()?;
@@ -209,8 +281,14 @@ impl<'a> Page<'a> {
                 _ => {}
             }
         }
-        self.stack.push(Element { name: tag.name.to_vec(), hidden });
+        self.stack.push(Element { name: name.to_owned(), hidden });
         Ok(())
+    }
+
+    /// Whether an element is, or stands in, a picture or a formula.
+    fn is_foreign(&self, name: &str) -> bool {
+        let foreign = |name: &str| matches!(name, "svg" | "math");
+        foreign(name) || self.hidden > 0 && self.stack.iter().any(|outer| foreign(&outer.name))
     }
 
     fn in_row(&self) -> bool {
@@ -224,36 +302,43 @@ impl<'a> Page<'a> {
 
     /// Ends what a start tag ends without saying so.
     fn imply(&mut self, name: &str) -> Result<()> {
-        let ends: &[&[u8]] = match name {
-            "li" => &[b"li", b"p"],
-            "dt" | "dd" => &[b"dt", b"dd", b"p"],
-            "td" | "th" => &[b"td", b"th", b"p"],
-            "tr" => &[b"td", b"th", b"tr", b"p"],
-            "tbody" | "thead" | "tfoot" => &[b"td", b"th", b"tr", b"tbody", b"thead", b"tfoot", b"p"],
-            "option" | "optgroup" => &[b"option"],
-            "body" => &[b"head"],
-            name if BLOCKS.contains(&name) => &[b"p"],
+        if !IN_HEAD.contains(&name) {
+            self.end_head()?;
+        }
+        let ends: &[&str] = match name {
+            "li" => &["li", "p"],
+            "dt" | "dd" => &["dt", "dd", "p"],
+            "td" | "th" => &["td", "th", "p"],
+            "tr" => &["td", "th", "tr", "p"],
+            "tbody" | "thead" | "tfoot" => &["td", "th", "tr", "tbody", "thead", "tfoot", "p"],
+            "option" | "optgroup" => &["option"],
+            name if BLOCKS.contains(&name) => &["p"],
             _ => return Ok(()),
         };
-        while self.beyond == 0 && self.stack.last().is_some_and(|last| ends.contains(&last.name.as_slice())) {
+        while self.beyond == 0 && self.stack.last().is_some_and(|last| ends.contains(&last.name.as_str())) {
             self.pop()?;
         }
         Ok(())
     }
 
-    fn close(&mut self, name: &[u8]) -> Result<()> {
-        if name == b"title" {
+    /// Whatever does not belong in the head of a page ends it.
+    fn end_head(&mut self) -> Result<()> {
+        if self.stack.last().is_some_and(|last| last.name == "head") { self.pop() } else { Ok(()) }
+    }
+
+    fn close(&mut self, name: &str) -> Result<()> {
+        if name == "title" {
             self.in_title = false;
         }
-        if name == b"p" || name == b"br" {
-            self.owe(if name == b"p" { 3 } else { 2 });
+        if name == "p" || name == "br" {
+            self.owe(if name == "p" { 3 } else { 2 });
         }
         if self.beyond > 0 {
             self.beyond -= 1;
             return Ok(());
         }
         // A cell or a table that stays open keeps what only looks like its end inside.
-        let fence = self.open.last().map_or(0, |open| if name == b"table" { 0 } else { open.depth });
+        let fence = self.open.last().map_or(0, |open| if name == "table" { 0 } else { open.depth });
         let Some(at) = self.stack[fence..].iter().rposition(|element| element.name == name) else { return Ok(()) };
         while self.stack.len() > fence + at {
             self.pop()?;
@@ -263,13 +348,13 @@ impl<'a> Page<'a> {
 
     fn pop(&mut self) -> Result<()> {
         let Some(element) = self.stack.pop() else { return Ok(()) };
-        let name = String::from_utf8_lossy(&element.name).into_owned();
+        let name = element.name;
         let shown = self.hidden == 0;
         self.hidden -= usize::from(element.hidden);
         self.raw -= usize::from(name == "pre");
         if shown {
             match name.as_str() {
-                "td" | "th" => self.end_cell(),
+                "td" | "th" => self.end_cell()?,
                 "tr" => self.end_row()?,
                 "table" if self.open.last().is_some_and(|open| open.depth == self.stack.len()) => self.end_table()?,
                 "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => self.end_heading()?,
@@ -297,14 +382,16 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn end_cell(&mut self) {
+    fn end_cell(&mut self) -> Result<()> {
         if let (Some(cell), Some(table)) = (self.cell.take(), self.open.last_mut()) {
             table.cells.push(cell.trim().to_owned());
+            self.limits.check_places(table.cells.len())?;
         }
+        Ok(())
     }
 
     fn end_row(&mut self) -> Result<()> {
-        self.end_cell();
+        self.end_cell()?;
         self.end_heading()?;
         let Some(open) = self.open.last_mut() else { return Ok(()) };
         let cells = std::mem::take(&mut open.cells);
@@ -327,7 +414,8 @@ impl<'a> Page<'a> {
         }
         open.rows.push(Row(end - line.len(), end, number));
         self.owed = 3;
-        self.limits.check_places(open.rows.len() + self.tables.len())
+        self.rows += 1;
+        self.limits.check_places(self.rows)
     }
 
     fn end_table(&mut self) -> Result<()> {
@@ -360,6 +448,9 @@ impl<'a> Page<'a> {
                 title.push_str(piece);
             }
             return Ok(());
+        }
+        if !piece.trim().is_empty() {
+            self.end_head()?;
         }
         if self.hidden > 0 {
             return Ok(());
@@ -424,20 +515,10 @@ impl<'a> Page<'a> {
         }
         let end = self.text.len();
         self.headings.retain(|(start, ..)| *start < end);
-        let sections = outline(self.headings, end);
+        let sections = outline(self.headings, end, self.limits)?;
         let places = Places { sections, tables: self.tables, ..Places::default() };
         Ok(Extracted { text: self.text, places, title, warnings: Vec::new() })
     }
-}
-
-/// Whether an element says that it is not shown.
-fn is_hidden(tag: &StartTag<()>) -> bool {
-    let style =
-        tag.attributes.get(b"style".as_slice()).map(|style| String::from_utf8_lossy(&style.value).to_ascii_lowercase());
-    let style: String = style.unwrap_or_default().chars().filter(|c| !c.is_whitespace()).collect();
-    tag.attributes.contains_key(b"hidden".as_slice())
-        || style.contains("display:none")
-        || style.contains("visibility:hidden")
 }
 
 #[cfg(test)]
@@ -461,6 +542,26 @@ mod tests {
         assert_eq!((titled.title.as_deref(), titled.text.as_str()), (Some("Pump & Co"), "x"));
         let at = text.find("one").unwrap();
         assert_eq!(places.locator(&(at..at + 3), &text, 0).as_deref(), Some("Install > On Linux"));
+    }
+
+    #[test]
+    fn a_head_that_is_never_closed_hides_nothing() {
+        assert_eq!(read("<html><head><title>T</title><meta name=a><h1>A</h1><p>text").0, "A\n\ntext");
+        assert_eq!(read("<head><title>T</title>words <b>bold").0, "words bold");
+        assert_eq!(read("<p>a<svg width=1 /> b <svg><title>no</title><path/>no</svg>c").0, "a b c");
+    }
+
+    #[test]
+    fn what_hides_is_found_among_many_attributes() {
+        let many: String = (0..100_000).map(|number| format!("a{number}=x ")).collect();
+        assert_eq!(read(&format!("<p {many} style='visibility: hidden'>gone</p><p {many}>shown")).0, "shown");
+        assert_eq!(read("<img alt='a pump'><img alt=gone hidden>").0, "a pump");
+    }
+
+    #[test]
+    fn long_text_of_many_bytes_a_letter_stays_whole() {
+        let text = "日本語の文章です。".repeat(20_000);
+        assert_eq!(read(&format!("<p>{text}")).0, text);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The headings of Markdown. The text itself stays as it is written.
 
+use crate::Result;
 use crate::rag::document::place::{Heading, Places, outline};
-use crate::rag::document::table;
+use crate::rag::document::{Limits, table};
 
 /// One section for each heading: `# Title`, or a title underlined with `=` or `-`; and the tables. Code blocks have neither.
-pub(super) fn places(text: &str) -> Places {
+pub(super) fn places(text: &str, limits: &Limits) -> Result<Places> {
     let mut starts: Vec<Heading> = Vec::new();
     let mut code = Vec::new();
     let mut fenced = 0;
@@ -14,6 +15,7 @@ pub(super) fn places(text: &str) -> Places {
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
+        limits.check_places(starts.len())?;
         let body = line.trim_end();
         let indent = body.len() - body.trim_start_matches(' ').len();
         let body = body.trim_start();
@@ -52,7 +54,8 @@ pub(super) fn places(text: &str) -> Places {
     if fence.is_some() {
         code.push(fenced..text.len());
     }
-    Places { sections: outline(starts, text.len()), tables: table::piped(text, &code), ..Places::default() }
+    let (sections, tables) = (outline(starts, text.len(), limits)?, table::piped(text, &code, limits)?);
+    Ok(Places { sections, tables, ..Places::lines(text) })
 }
 
 fn fence_of(line: &str) -> Option<(char, usize)> {
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn headings_are_found_and_code_is_not_taken_for_them() {
         let text = "intro\n\n# One #\ntext\n```sh\n# a comment\n```\n## **Two** `x`\n\nThree\n=====\nmore\n\n- a\n---\n#hash\n";
-        let found = places(text).sections;
+        let found = places(text, &Limits::default()).unwrap().sections;
         let labels: Vec<&str> = found.iter().map(|s| s.label.as_str()).collect();
         assert_eq!(labels, ["One", "Two x", "Three"]);
         assert!(text[found[0].range.clone()].starts_with("# One") && text[found[0].range.clone()].ends_with("```\n"));

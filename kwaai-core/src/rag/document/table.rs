@@ -97,10 +97,10 @@ fn separator(source: &str) -> char {
         let alike = widths.iter().filter(|width| **width == first).count();
         (first > 1).then_some((alike * 100 / widths.len().max(1), first))
     };
-    let candidates = [',', ';', '\t', '|'];
+    // The last of those that fit as well: a comma may stand in numbers.
+    let candidates = [',', '|', ';', '\t'];
     let best = candidates
         .into_iter()
-        .rev()
         .filter_map(|separator| Some((count(separator)?, separator)))
         .max_by_key(|(count, _)| *count);
     best.map_or(',', |(_, separator)| separator)
@@ -136,6 +136,7 @@ impl<'a> Rows<'a> {
                         chars.next();
                         cell.push('"');
                     }
+                    Some((_, next)) if !matches!(next, '\n' | ' ') && *next != self.separator => cell.push('"'),
                     _ => quoted = false,
                 },
                 '\n' if quoted => cell.push(' '),
@@ -187,8 +188,12 @@ impl Iterator for Rows<'_> {
 
 /// The pipe tables of a text: a row of cells, a line of dashes below it, and rows to the next line without a pipe. `code` are the
 /// stretches that hold none, in order.
-pub(super) fn piped(text: &str, code: &[Range<usize>]) -> Vec<Table> {
+///
+/// # Errors
+/// `resource_exhausted` for too many rows.
+pub(super) fn piped(text: &str, code: &[Range<usize>], limits: &Limits) -> Result<Vec<Table>> {
     let mut tables: Vec<Table> = Vec::new();
+    let mut rows = 0;
     let mut open: Option<Table> = None;
     let mut above: Option<Range<usize>> = None;
     let mut at = 0;
@@ -203,10 +208,12 @@ pub(super) fn piped(text: &str, code: &[Range<usize>]) -> Vec<Table> {
                 let number = table.rows.last().map_or(1, |row| row.2 + 1);
                 table.rows.push(Row(range.start, range.end, number));
                 table.range.end = range.end;
+                rows += 1;
             }
             (Some(_), false) => tables.extend(open.take()),
             (None, true) => {
                 let header = above.take().filter(|_| is_dashes(line));
+                rows += usize::from(header.is_some());
                 open = header.map(|header| Table {
                     label: format!("table {}", tables.len() + 1),
                     rows: vec![Row(header.start, header.end, 1)],
@@ -215,10 +222,11 @@ pub(super) fn piped(text: &str, code: &[Range<usize>]) -> Vec<Table> {
             }
             (None, false) => {}
         }
+        limits.check_places(rows)?;
         above = (piped && open.is_none()).then_some(range);
     }
     tables.extend(open);
-    tables
+    Ok(tables)
 }
 
 fn is_dashes(line: &str) -> bool {
@@ -267,7 +275,7 @@ mod tests {
     fn pipe_tables_have_rows_and_code_has_none() {
         let source = "x\n| a | b |\n|---|:-:|\n| 1 | 2 |\n\n```\n| no | no |\n|---|---|\n```\n";
         let code = source.find("```").unwrap()..source.len();
-        let tables = piped(source, &[code]);
+        let tables = piped(source, &[code], &Limits::default()).unwrap();
         assert_eq!(tables.len(), 1);
         let rows: Vec<(&str, u32)> = tables[0].rows.iter().map(|row| (&source[row.0..row.1], row.2)).collect();
         assert_eq!(rows, [("| a | b |", 1), ("| 1 | 2 |", 2)]);

@@ -67,7 +67,11 @@ fn convert(program: &Program, bytes: &[u8], limits: &Limits) -> Result<String> {
             command
         }
     };
-    let child = command.stdin(Stdio::null()).stderr(Stdio::null()).current_dir(dir.path()).spawn().map_err(failed)?;
+    command.stdin(Stdio::null()).stderr(Stdio::null()).current_dir(dir.path());
+    // LibreOffice starts programs of its own, which end with it.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let child = command.spawn().map_err(failed)?;
     wait(child, &printed, limits)?;
     let mut out = Vec::new();
     let file = std::fs::File::open(&printed).map_err(|_| damaged())?;
@@ -89,9 +93,7 @@ fn wait(mut child: Child, printed: &Path, limits: &Limits) -> Result<()> {
         let written = std::fs::metadata(printed).map_or(0, |file| file.len());
         let slow = Instant::now() >= deadline;
         if slow || written > limits.text_bytes as u64 {
-            // It may have ended by itself in between.
-            let _ = child.kill();
-            let _ = child.wait();
+            end(&mut child);
             limits.check_text(written as usize)?;
             return Err(Error::resource_exhausted(format!(
                 "reading it takes longer than {} s",
@@ -102,6 +104,14 @@ fn wait(mut child: Child, printed: &Path, limits: &Limits) -> Result<()> {
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Ends a program and what it started. It may have ended by itself in between.
+fn end(child: &mut Child) {
+    #[cfg(unix)]
+    let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).stderr(Stdio::null()).status();
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn damaged() -> Error {
@@ -147,6 +157,19 @@ mod tests {
             let (_dir, program) = installed("antiword", script);
             assert_eq!(convert(&program, b"x", &limits).unwrap_err().code(), code, "{script}");
         }
+    }
+
+    #[test]
+    fn what_the_program_started_ends_with_it() {
+        let (dir, program) = installed("soffice", "sleep 600 > \"${0%/*}/pipe\" & exec sleep 600");
+        let pipe = dir.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (ended, wait) = std::sync::mpsc::channel();
+        // Reading ends when the last program that holds the other end does.
+        std::thread::spawn(move || ended.send(std::fs::read(pipe).unwrap()));
+        let limits = Limits { time: Duration::from_millis(500), ..Limits::default() };
+        assert_eq!(convert(&program, b"x", &limits).unwrap_err().code(), ErrorCode::ResourceExhausted);
+        assert_eq!(wait.recv_timeout(Duration::from_secs(60)).expect("it ends with the program"), b"");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(super) struct Body<'a> {
     text: String,
     starts: Vec<Heading>,
     tables: Vec<place::Table>,
+    rows: usize,
     after_item: bool,
 }
 
@@ -82,7 +83,15 @@ fn outline_level(element: &BytesStart<'_>) -> Result<Option<usize>> {
 
 impl<'a> Body<'a> {
     pub(super) fn new(headings: BTreeMap<String, usize>, limits: &'a Limits) -> Body<'a> {
-        Body { headings, limits, text: String::new(), starts: Vec::new(), tables: Vec::new(), after_item: false }
+        Body {
+            headings,
+            limits,
+            text: String::new(),
+            starts: Vec::new(),
+            tables: Vec::new(),
+            rows: 0,
+            after_item: false,
+        }
     }
 
     /// Appends the paragraphs and tables of a part.
@@ -133,6 +142,7 @@ impl<'a> Body<'a> {
                         if let Some(table) = tables.last_mut() {
                             let cell = std::mem::take(&mut table.cell);
                             table.row.push(cell);
+                            self.limits.check_places(table.row.len())?;
                         }
                     }
                     "tr" => {
@@ -151,7 +161,7 @@ impl<'a> Body<'a> {
                     "tbl" => {
                         let ended = tables.pop();
                         if let Some(table) = ended.filter(|_| tables.is_empty()) {
-                            self.end_table(table)?;
+                            self.end_table(table);
                         }
                         self.after_item &= !tables.is_empty();
                     }
@@ -237,15 +247,15 @@ impl<'a> Body<'a> {
         }
         let end = self.text.len();
         table.rows.push(Row(end - line.trim().len(), end, table.number));
-        self.limits.check_places(table.rows.len() + self.tables.len())
+        self.rows += 1;
+        self.limits.check_places(self.rows)
     }
 
-    fn end_table(&mut self, table: Table) -> Result<()> {
+    fn end_table(&mut self, table: Table) {
         if let (Some(first), Some(last)) = (table.rows.first(), table.rows.last()) {
             let (label, range) = (format!("table {}", self.tables.len() + 1), first.0..last.1);
             self.tables.push(place::Table { label, range, rows: table.rows });
         }
-        self.limits.check_places(self.tables.len())
     }
 
     /// A line of a list or a table: close to the one before it.
@@ -265,9 +275,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> (String, Places) {
-        let sections = outline(self.starts, self.text.len());
-        (self.text, Places { sections, tables: self.tables, ..Places::default() })
+    pub(super) fn finish(self) -> Result<(String, Places)> {
+        let sections = outline(self.starts, self.text.len(), self.limits)?;
+        Ok((self.text, Places { sections, tables: self.tables, ..Places::default() }))
     }
 }
 
