@@ -3,10 +3,12 @@
 #[path = "support/hashing.rs"]
 mod hashing;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashing::Hashing;
 use kwaai_core::event::Item;
@@ -153,6 +155,7 @@ async fn a_killed_synchronisation_leaves_every_document_old_or_new() {
     let dir = tempfile::tempdir().unwrap();
     let rounds = std::env::var("KWAAINET_CRASH_POINTS").map_or(ROUNDS, |points| points.parse().unwrap());
     let mut interrupted = 0;
+    let mut known = BTreeSet::new();
     for round in 0..rounds {
         change_documents(&dir.path().join("documents"), round);
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -177,6 +180,8 @@ async fn a_killed_synchronisation_leaves_every_document_old_or_new() {
             }
             left -= 1;
             if left == 0 {
+                // Anywhere, also in the middle of a commit.
+                std::thread::sleep(Duration::from_micros(rand::random_range(0..30_000)));
                 child.kill().unwrap();
                 break;
             }
@@ -191,13 +196,17 @@ async fn a_killed_synchronisation_leaves_every_document_old_or_new() {
             done.iter().all(|name| documents.iter().any(|document| document.name == *name)),
             "what was reported is stored"
         );
+        let mut found = BTreeSet::new();
         for document in documents {
             let text = rag.document_text(&document.id).await.unwrap();
             let needle = text.split_whitespace().last().unwrap().trim_end_matches('.').to_owned();
             let hits = rag.search(&needle, 2, Mode::Lexical).await.unwrap().hits;
             assert_eq!(hits.len(), 1, "{needle} is found once, old or new, in round {round}");
             assert_eq!(hits[0].document_id, document.id);
+            found.insert(needle.split_once('v').unwrap().0.to_owned());
         }
+        assert!(known.is_subset(&found), "round {round} lost {:?}", known.difference(&found).collect::<Vec<_>>());
+        known = found;
         rag.shutdown().await;
     }
     assert!(interrupted > rounds / 3, "only {interrupted} rounds were interrupted");
