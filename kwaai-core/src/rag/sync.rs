@@ -328,8 +328,8 @@ impl Sync {
                 let ours = |path: &PathBuf| path.starts_with(&home);
                 let matters = match &event {
                     Ok(event) => {
-                        !matches!(event.kind, EventKind::Access(_))
-                            && !(!event.paths.is_empty() && event.paths.iter().all(ours))
+                        let elsewhere = event.paths.is_empty() || !event.paths.iter().all(ours);
+                        elsewhere && !matches!(event.kind, EventKind::Access(_))
                     }
                     Err(_) => true,
                 };

@@ -492,7 +492,8 @@ impl<'a> Page<'a> {
             return self.limits.check_text(inside.len());
         }
         let space = ["", " ", "\n", "\n\n"][std::mem::take(&mut self.owed)];
-        if !self.text.is_empty() && !(self.text.ends_with("- ") && piece != "- ") {
+        let after_bullet = self.text.ends_with("- ") && piece != "- ";
+        if !self.text.is_empty() && !after_bullet {
             self.text.push_str(space);
         }
         self.text.push_str(piece);

@@ -13,7 +13,8 @@ pub(super) fn sections(text: &str, limits: &Limits) -> Result<Vec<Section>> {
     let mut styles: Vec<(char, bool)> = Vec::new();
     let mut headings: Vec<Heading> = Vec::new();
     // The two lines above, each with where it starts.
-    let (mut upper, mut above): (Option<(usize, &str)>, Option<(usize, &str)>) = (None, None);
+    let mut upper: Option<(usize, &str)> = None;
+    let mut above: Option<(usize, &str)> = None;
     let (mut at, mut number, mut next) = (0, 0usize, 0);
     for line in text.split_inclusive('\n') {
         let here = (at, line.trim_end());
