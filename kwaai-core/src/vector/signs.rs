@@ -56,7 +56,7 @@ impl Signs {
         let mut ones = 0;
         let row = self.blocks[block * LANES * self.words + lane..].iter_mut().step_by(LANES);
         for (bytes, word) in bytes.chunks(64).zip(row) {
-            *word = bytes.iter().enumerate().fold(0, |word, (at, byte)| word | u64::from(*byte > 128) << at);
+            *word = signs_of(bytes);
             ones += word.count_ones() as i32;
         }
         let known = &mut self.known[block];
@@ -67,6 +67,19 @@ impl Signs {
         self.blocks.truncate(self.length(rows));
         self.known.truncate(rows.div_ceil(LANES));
     }
+}
+
+/// A bit for each of up to 64 bytes, the lowest for the first: whether it is above 128.
+fn signs_of(bytes: &[u8]) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let mut padded = [0; 64];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    padded.as_chunks::<8>().0.iter().rev().fold(0, |word, bytes| {
+        let bytes = u64::from_le_bytes(*bytes);
+        // The highest bit of each that has it and another one, and then all eight of these beside each other.
+        let above = (bytes & LOW) + LOW & bytes & !LOW;
+        word << 8 | (above >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
 }
 
 /// What [`Planes::products`] finds about a block.
@@ -191,6 +204,19 @@ impl Planes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sign_is_set_for_each_byte_above_128() {
+        for byte in 0..=u8::MAX {
+            for at in 0..64 {
+                let mut bytes = [if byte > 128 { 128 } else { 255 }; 64];
+                bytes[at] = byte;
+                let expected = if byte > 128 { 1 << at } else { !(1 << at) };
+                assert_eq!(signs_of(&bytes), expected, "{byte} at {at}");
+                assert_eq!(signs_of(&bytes[..=at]), expected & (u64::MAX >> (63 - at)), "{byte} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn every_processor_gets_the_same_numbers_at_any_length() {
