@@ -6,7 +6,7 @@
 #![cfg(feature = "vpk")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use killed::{FIRST_STEP, interrupt, points};
@@ -27,7 +27,7 @@ const CHILD: &str = "KWAAINET_TEST_DEPOT";
 /// No process lives long enough to do more.
 const STEPS: usize = 5000;
 const DIMENSION: usize = 8;
-const SEGMENTS: usize = 5;
+const COUNT: usize = 5;
 const ID: CollectionId = CollectionId([7; 16]);
 
 fn tenant() -> Did {
@@ -45,7 +45,7 @@ fn call(depot: &Depot, call: Call) -> kwaai_core::Result<Vec<u8>> {
 }
 
 /// Segments of different lengths, the same in every process: their names stand in them.
-fn segments() -> Vec<(SegmentStamp, Vec<u8>)> {
+static SEGMENTS: LazyLock<Vec<(SegmentStamp, Vec<u8>)>> = LazyLock::new(|| {
     let owner = PlainOwner::new(DIMENSION, Metric::Cosine).unwrap();
     let segment = |at: usize| {
         let vectors = vec![vec![at as i32 + 1; DIMENSION]; 3 + 40 * at];
@@ -55,26 +55,25 @@ fn segments() -> Vec<(SegmentStamp, Vec<u8>)> {
         bytes[6..30].copy_from_slice(&upload.stamp.nonce);
         (upload.stamp, bytes)
     };
-    (0..SEGMENTS).map(segment).collect()
-}
+    (0..COUNT).map(segment).collect()
+});
 
 /// The step with this number. Each round of them ends where it began, with an empty collection.
 fn action(step: usize) -> Call {
-    let segments = segments();
-    let (round, at) = (step / (2 * SEGMENTS), step % (2 * SEGMENTS));
+    let (round, at) = (step / (2 * COUNT), step % (2 * COUNT));
     match at {
-        at if at < SEGMENTS => Call::PutSegment(segments[at].1.clone()),
+        at if at < COUNT => Call::PutSegment(SEGMENTS[at].1.clone()),
         // In another order each time.
-        at => Call::RemoveSegment(segments[(at + round) % SEGMENTS].0),
+        at => Call::RemoveSegment(SEGMENTS[(at + round) % COUNT].0),
     }
 }
 
 /// What is kept after so many steps: the segments in their order.
 fn state(steps: usize) -> Vec<SegmentStamp> {
     let mut kept = Vec::new();
-    for step in 0..steps {
+    for step in steps - steps % (2 * COUNT)..steps {
         match action(step) {
-            Call::PutSegment(_) => kept.push(segments()[step % (2 * SEGMENTS)].0),
+            Call::PutSegment(_) => kept.push(SEGMENTS[step % (2 * COUNT)].0),
             Call::RemoveSegment(stamp) => kept.retain(|other| *other != stamp),
             _ => unreachable!("there are only these two"),
         }
@@ -118,7 +117,7 @@ fn a_host_killed_while_it_keeps_things_holds_the_old_state_or_the_new() {
         let steps = steps.unwrap_or_else(|| panic!("point {point}: {:?} after {done} steps", described.segments));
 
         // Everything that is counted can be had, and is searched.
-        for (stamp, bytes) in segments() {
+        for (stamp, bytes) in SEGMENTS.iter().cloned() {
             let kept = call(&depot, Call::FetchSegment(stamp)).ok();
             assert_eq!(kept, described.segments.contains(&stamp).then_some(bytes), "point {point}");
         }
@@ -140,8 +139,8 @@ fn a_host_killed_while_it_keeps_things_holds_the_old_state_or_the_new() {
             let room = Room::read(&call(&depot, Call::Health).unwrap()).unwrap();
             assert!(room.used < empty + 4096, "point {point}: {} bytes for nothing", room.used - empty);
             for stamp in state(first) {
-                let (_, bytes) = segments().into_iter().find(|(other, _)| *other == stamp).unwrap();
-                call(&depot, Call::PutSegment(bytes)).unwrap();
+                let (_, bytes) = SEGMENTS.iter().find(|(other, _)| *other == stamp).unwrap();
+                call(&depot, Call::PutSegment(bytes.clone())).unwrap();
             }
         }
     }
