@@ -1679,6 +1679,30 @@ enum kwaai_status_t kwaai_rag_ingest_bytes_async(const struct kwaai_rag_t *rag,
                                                  struct kwaai_op_t **out_op,
                                                  struct kwaai_error_t **error);
 
+// Starts to keep the documents of a folder as its files are: new ones are added, changed ones replaced, moved ones
+// renamed. `options_json` is an object with any of `watch`, `interval_ms` (a minute unless set), `polling`, `extensions`
+// (an array; every file that can be read unless set) and `delete`, without which a document stays when its file is gone.
+// The stream yields what becomes of each, each value with its `kind`. With `watch` it goes on until it is freed.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work; what was reported done
+// stays. Threads: any. NULL: `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_sync(const struct kwaai_rag_t *rag,
+                                   const char *folder,
+                                   const char *options_json,
+                                   uint32_t timeout_ms,
+                                   struct kwaai_stream_t **out_stream,
+                                   struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_sync` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_sync`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_sync_async(const struct kwaai_rag_t *rag,
+                                         const char *folder,
+                                         const char *options_json,
+                                         struct kwaai_op_t **out_op,
+                                         struct kwaai_error_t **error);
+
 // The passages that fit a text best, as JSON. `options_json` is an object with any of `k` and `mode` ("lexical",
 // "dense", "hybrid").
 //

@@ -28,6 +28,7 @@ mod lexical;
 mod retrieval;
 mod sentence;
 mod store;
+mod sync;
 mod terms;
 
 use std::path::{Path, PathBuf};
@@ -43,8 +44,9 @@ use crate::llm::{Embedder, LanguageModel, Text};
 use crate::rag::answer::{Question, Reader};
 use crate::rag::chunk::Chunking;
 use crate::rag::document::{DocumentReader, Limits};
-use crate::rag::ingest::{Ingestion, blocking, embed};
+use crate::rag::ingest::{Ingestion, Preparer, blocking, embed};
 use crate::rag::store::KnowledgeStore;
+use crate::rag::sync::Sync;
 use crate::vector::{IndexOptions, MAX_HITS, Search};
 use crate::{Error, Result};
 
@@ -53,6 +55,7 @@ pub use evidence::Evidence;
 pub use ingest::{IngestEvent, Source};
 pub use retrieval::{Hit, Mode, Rank, SearchResult};
 pub use store::{DocumentInfo, EmbedderInfo};
+pub use sync::{SyncEvent, SyncOptions};
 pub use terms::Language;
 
 /// Progress of an ingestion that is not read yet; older events are dropped beyond it.
@@ -200,22 +203,55 @@ impl Rag {
     /// `permission_denied`, ...), when it was cancelled (`cancelled`), or when the knowledge base cannot be written.
     pub fn ingest(&self, source: Source) -> Result<Stream<IngestEvent>> {
         let (events, stream) = event::channel(INGEST_EVENTS);
-        let ingestion = Ingestion {
-            knowledge: self.knowledge()?,
-            embedder: self.inner.config.embedder.clone(),
-            chunking: self.inner.config.chunking,
-            limits: self.inner.config.limits,
-            readers: self.inner.config.readers.clone(),
-            clock: self.inner.config.clock.clone(),
-            events,
-            closing: self.inner.closing.clone(),
-        };
+        let ingestion = Ingestion { preparer: self.preparer(events.cancellation())?, events };
         let changing = self.inner.changing.clone();
         self.inner.tasks.spawn(async move {
             let _turn = changing.lock().await;
             ingestion.run(source).await;
         });
         Ok(stream)
+    }
+
+    /// Keeps the documents of a folder as its files are: new ones are added, changed ones replaced, moved ones renamed; with
+    /// [`SyncOptions::delete`] those whose files are gone are deleted. With [`SyncOptions::watch`] it goes on until the stream is
+    /// dropped or cancelled.
+    ///
+    /// Files are compared by the hash of their contents. Only documents that came from this folder are touched, also where another
+    /// one has files of the same names; a file that cannot be read keeps its old version. Each document is replaced, moved or
+    /// deleted in one commit. Names that begin with a dot, symbolic links, and the knowledge base's own directory are left out.
+    ///
+    /// # Errors
+    /// `invalid_argument` for an interval of zero, or an extension that nothing reads; `closed` after the shutdown. The stream
+    /// ends with an error when the folder cannot be listed at first (`not_found`, `permission_denied`, ...), when it was cancelled
+    /// (`cancelled`), or when the knowledge base cannot be written.
+    pub fn sync(&self, folder: &Path, options: SyncOptions) -> Result<Stream<SyncEvent>> {
+        sync::check(&options, &self.inner.config.readers)?;
+        let (events, stream) = event::channel(INGEST_EVENTS);
+        let home = std::fs::canonicalize(&self.inner.dir).unwrap_or_else(|_| self.inner.dir.clone());
+        let sync = Sync {
+            preparer: self.preparer(events.cancellation())?,
+            events,
+            folder: folder.to_owned(),
+            home,
+            options,
+            changing: self.inner.changing.clone(),
+        };
+        self.inner.tasks.spawn(sync.run());
+        Ok(stream)
+    }
+
+    fn preparer(&self, unread: CancellationToken) -> Result<Preparer> {
+        let config = &self.inner.config;
+        Ok(Preparer {
+            knowledge: self.knowledge()?,
+            embedder: config.embedder.clone(),
+            chunking: config.chunking,
+            limits: config.limits,
+            readers: config.readers.clone(),
+            clock: config.clock.clone(),
+            closing: self.inner.closing.clone(),
+            unread,
+        })
     }
 
     /// The `k` passages that fit a text best.
@@ -328,7 +364,9 @@ impl Rag {
         let reader = Reader { knowledge: self.knowledge()?, embedder: self.inner.config.embedder.clone() };
         let reading = reader.read(&text, vector.as_deref(), &hits).await?;
         let model = self.inner.config.language_model.clone();
-        Ok(Question { text, options, hits, mode: found.mode, note: found.note, reading, model })
+        let (knowledge, found_in) = (self.knowledge()?, hits.iter().map(|hit| hit.chunk_id.clone()).collect());
+        let passages = blocking(move || knowledge.passages_of(found_in)).await?;
+        Ok(Question { text, options, hits, mode: found.mode, note: found.note, reading, model, passages })
     }
 
     /// Every document, in the order of the names.

@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
-use kwaai_core::rag::chunk::{Chunking, Strategy, split};
+use kwaai_core::rag::chunk::{Chunking, split};
 use kwaai_core::rag::document::{Document, Format, Limits, SectionKind, read, read_file, walk};
 use kwaai_core::{Error, ErrorCode};
 
+#[path = "documents/hostile.rs"]
+mod hostile;
 #[path = "documents/make.rs"]
 mod make;
 
@@ -38,7 +40,7 @@ fn a_pdf_keeps_its_pages() {
         assert!(document.text[section.range.clone()].contains(words), "{:?}", document.text);
     }
     assert_eq!(document.label(&(0..document.text.len())).as_deref(), Some("pages 1-2"));
-    let chunks = split(&document, &Chunking { size: 40, overlap: 0, min: 0, strategy: Strategy::Sentence }).unwrap();
+    let chunks = split(&document, &Chunking { size: 40, overlap: 0, min: 0, ..Chunking::default() }).unwrap();
     assert_eq!(chunks[0].section.as_deref(), Some("page 1"));
     assert_eq!(chunks.last().unwrap().section.as_deref(), Some("page 2"));
 }
@@ -298,4 +300,140 @@ fn no_bytes_make_a_reader_panic_or_hang() {
             Err(error) => assert_ne!(error.code(), ErrorCode::Internal, "{error:?}"),
         }
     }
+}
+
+/// The locator of the first place where these words stand.
+fn place(document: &Document, words: &str) -> String {
+    let at = document.text.find(words).unwrap_or_else(|| panic!("{words} in {:?}", document.text));
+    document.locator(&(at..at + words.len())).unwrap_or_else(|| panic!("{words} stand nowhere"))
+}
+
+#[test]
+fn every_format_says_where_its_words_stand() {
+    let markdown = "# Install\n\n## Linux\nUse the package.\n\n| tool | version |\n|---|---|\n| make | 4.4 |\n";
+    let rst = "Install\n=======\n\nLinux\n-----\nUse the package.\n";
+    let html =
+        "<h1>Install</h1><h2>Linux</h2><p>Use the package.<table><tr><th>tool<th>version<tr><td>make<td>4.4</table>";
+    let json = r#"{"install": {"linux": "Use the package.", "ports": [80, 443]}}"#;
+    let yaml = "install:\n  linux: Use the package.\n  ports: [80, 443]\n";
+    let toml = "[install]\nlinux = \"Use the package.\"\n";
+    let cases = [
+        ("a.md", markdown, Format::Markdown, "Use the", "Install > Linux"),
+        ("a.md", markdown, Format::Markdown, "make", "Install > Linux, table 1, row 2"),
+        ("a.rst", rst, Format::Rst, "Use the", "Install > Linux"),
+        ("a.html", html, Format::Html, "Use the", "Install > Linux"),
+        ("a.htm", html, Format::Html, "make", "Install > Linux, table 1, row 2"),
+        ("a.csv", "tool,version\nmake,4.4\nninja,1.12\n", Format::Csv, "ninja", "row 3"),
+        ("a.tsv", "tool\tversion\nmake\t4.4\n", Format::Csv, "make", "row 2"),
+        ("a.json", json, Format::Json, "Use the", "install.linux"),
+        ("a.jsonl", "{\"a\":1}\n{\"a\":\"Use the\"}\n", Format::Json, "Use the", "line 2.a"),
+        ("a.yaml", yaml, Format::Yaml, "443", "install.ports"),
+        ("a.toml", toml, Format::Toml, "Use the", "install.linux"),
+        ("a.rs", "fn main() {\n    run();\n}\n", Format::Code, "run", "line 2"),
+        ("a.txt", "one\ntwo\nthree\n", Format::Text, "two\nthree", "lines 2-3"),
+    ];
+    for (name, source, format, words, expected) in cases {
+        let document = good(name, source.as_bytes());
+        assert_eq!((document.format, place(&document, words).as_str()), (format, expected), "{name}");
+        for chunk in split(&document, &Chunking::default()).unwrap() {
+            assert_eq!(chunk.text(&document).unwrap(), &document.text[chunk.range.clone()]);
+            assert_eq!(chunk.locator, document.locator(&chunk.range));
+        }
+    }
+    assert_eq!(place(&good("a.pdf", &make::pdf(&["Foxes.", "Hens."])), "Hens"), "page 2");
+}
+
+#[test]
+fn a_word_document_names_headings_tables_and_rows() {
+    let row = |cells: [&str; 2]| {
+        let cells = cells.map(|cell| format!("<w:tc><w:p><w:r><w:t>{cell}</w:t></w:r></w:p></w:tc>")).concat();
+        format!("<w:tr>{cells}</w:tr>")
+    };
+    let heading = |level: usize, text: &str| {
+        format!("<w:p><w:pPr><w:outlineLvl w:val=\"{level}\"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>")
+    };
+    let body = heading(0, "Install")
+        + &heading(1, "Linux")
+        + &format!("<w:tbl>{}{}</w:tbl>", row(["tool", "version"]), row(["make", "4.4"]));
+    let document = good("a.docx", &make::docx(&body, &[]));
+    assert_eq!(place(&document, "make | 4.4"), "Install > Linux, table 1, row 2");
+    assert_eq!(place(&document, "version\nmake"), "Install > Linux, table 1, rows 1-2");
+}
+
+#[test]
+fn data_that_is_none_is_read_as_the_text_it_is_and_says_so() {
+    for (name, source) in
+        [("a.json", "{ // words\n}"), ("a.yaml", "a: [words"), ("a.toml", "words = = 1"), ("a.jsonl", "{}\nwords")]
+    {
+        let document = good(name, source.as_bytes());
+        assert_eq!(document.text, source);
+        assert!(document.warnings[0].contains("plain text"), "{:?}", document.warnings);
+        assert!(place(&document, "words").starts_with("line "), "{name}");
+    }
+}
+
+#[test]
+fn scripts_of_every_direction_and_width_keep_their_text() {
+    let text = "שלום עולם\nمرحبا بالعالم\n日本語の文章です。次の文です。\n한국어 문장\n";
+    for name in ["a.txt", "a.md", "a.rst", "a.html", "a.py"] {
+        let document = good(name, text.as_bytes());
+        for words in ["שלום", "بالعالم", "次の文です", "한국어"] {
+            assert!(document.text.contains(words), "{name}: {words}");
+        }
+        let chunks = split(&document, &Chunking { size: 12, overlap: 0, min: 0, ..Chunking::default() }).unwrap();
+        assert!(chunks.iter().all(|chunk| chunk.text(&document).is_ok()), "{name}");
+    }
+    let csv = good("a.csv", "שם,גיל\nדנה,30\n".as_bytes());
+    assert_eq!(place(&csv, "שם: דנה"), "row 2");
+}
+
+#[test]
+fn a_sheet_of_a_million_cells_is_read_within_its_bounds() {
+    let sheet = "a,b,c,d,e,f,g,h,i,j\n".to_owned() + &"1,2,3,4,5,6,7,8,9,10\n".repeat(100_000);
+    let document = good("a.csv", sheet.as_bytes());
+    let end = document.text.len();
+    assert_eq!(document.locator(&(end - 3..end)).as_deref(), Some("row 100001"));
+    let places = Limits { places: 1000, ..Limits::default() };
+    let text = Limits { text_bytes: 1 << 20, ..Limits::default() };
+    for limits in [places, text] {
+        assert_eq!(read("a.csv", sheet.as_bytes(), &limits).unwrap_err().code(), ErrorCode::ResourceExhausted);
+    }
+    let keys = format!("[{}1]", "{\"k\":1},".repeat(5000));
+    assert_eq!(read("a.json", keys.as_bytes(), &places).unwrap_err().code(), ErrorCode::ResourceExhausted);
+    let headings = "# a\n\ntext\n\n".repeat(5000);
+    assert_eq!(read("a.md", headings.as_bytes(), &places).unwrap_err().code(), ErrorCode::ResourceExhausted);
+}
+
+#[test]
+fn files_that_nest_without_end_or_are_not_what_they_say_are_bounded() {
+    let deep = 200_000;
+    for (name, source) in [
+        ("a.json", "[".repeat(deep)),
+        ("a.json", "{\"a\":".repeat(deep)),
+        ("a.yaml", "- ".repeat(deep)),
+        ("a.yaml", "[".repeat(deep)),
+        ("a.toml", format!("a = {}", "[".repeat(deep))),
+        ("a.html", format!("x{}", "<div>".repeat(deep))),
+        ("a.html", format!("<!-- {}", "<!--".repeat(deep))),
+        ("a.html", format!("<a {}>x", "b=c ".repeat(deep))),
+        ("a.csv", "\"".repeat(deep + 1)),
+        ("a.csv", "\"a\n".repeat(deep + 1)),
+        ("a.md", "> ".repeat(deep)),
+        ("a.rst", "==\na\n".repeat(deep / 4)),
+    ] {
+        match read(name, source.as_bytes(), &Limits::default()) {
+            Ok(document) => drop(split(&document, &Chunking::default()).unwrap()),
+            Err(error) => assert_ne!(error.code(), ErrorCode::Internal, "{name}: {error:?}"),
+        }
+    }
+    let entities = "<!DOCTYPE html [<!ENTITY x SYSTEM \"file:///etc/passwd\"><!ENTITY y \"&x;&x;\">]><p>&x;&y; end";
+    let page = good("a.html", entities.as_bytes());
+    assert!(page.text.ends_with("end") && !page.text.contains("root:"), "{:?}", page.text);
+    for name in ["a.html", "a.csv", "a.json", "a.yaml", "a.toml", "a.rst", "a.rs"] {
+        assert_eq!(good(name, &make::pdf(&["A page."])).format, Format::Pdf, "{name}");
+        assert_eq!(refused(name, &[0x7f, b'E', b'L', b'F', 0, 0, 1, 2, 0, 0, 0, 9, 8]).code(), ErrorCode::CorruptData);
+    }
+    assert_eq!(refused("a.doc", b"no such thing").code(), ErrorCode::CorruptData);
+    assert_eq!(good("a.doc", b"<html><p>A page of a server").format, Format::Html);
+    assert_eq!(refused("a.html", b"<script>write()</script>").code(), ErrorCode::InvalidArgument);
 }

@@ -10,6 +10,7 @@ use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::{Did, DidText, Keypair, Multikey, Relation, peer_id, verification_key};
 use kwaai_core::net::hivemind::{Answer, Call};
 use kwaai_core::net::wire::{Opening, Reply, Request};
+use kwaai_core::rag::chunk::{Chunking, split};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::serve::read_info;
 use kwaai_core::shard::wire::{Frame, Hidden, Precision};
@@ -352,12 +353,45 @@ proptest! {
 
     #[test]
     fn fuzz_a_document_of_any_bytes_is_read_or_refused(bytes in broken(PDF.to_vec()), name in "x\\.(pdf|docx|txt|md|csv)") {
-        if let Ok(document) = document::read(&name, &bytes, &Limits::default()) {
-            for section in &document.sections {
-                prop_assert!(document.text.get(section.range.clone()).is_some());
-            }
-        }
+        check_document(&name, &bytes)?;
     }
+}
+
+/// Every reader of text gets the sources of all of them, since a file may not be what its name says.
+fn written_documents() -> impl Strategy<Value = Vec<u8>> {
+    let sources = [
+        "# One\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```sh\n# no\n```\nTwo\n===\nText. More text.\n",
+        "=====\nGuide\n=====\n\nInstall\n-------\nText.\n",
+        "<!doctype html><title>T</title><h1>A</h1><ul><li>one<li>two</ul><table><tr><th>n<th>m<tr><td>1<td>2</table><script>x<y</script><pre>a\n b</pre>",
+        "name;born\n\"Ada; L\";1815\n\"the \"\"first\"\"\nprogram\";1843\n",
+        r#"{"a":{"b":[1,2.5,{"c":null}],"two words":"x\\ny"},"d":[[1],[]],"e":true}"#,
+        "--- # one\na: &x {b: [1, 2]}\nc: *x\nd: |\n  text\n---\n- 1\n- e: ~\n",
+        "[a]\nb = [1, 2.5]\nc = 1979-05-27T07:32:00Z\n[[d]]\ne = { f = \"g\" }\n",
+        "/// Doc.\npub fn main() {\n    run();\n}\n\nclass A:\n    def b(self):\n        pass\n",
+    ];
+    prop::sample::select(sources.to_vec()).prop_flat_map(|source| broken(source.as_bytes().to_vec()))
+}
+
+proptest! {
+    #[test]
+    fn fuzz_a_written_document_is_read_or_refused(
+        bytes in written_documents(), name in "x\\.(md|rst|html|csv|tsv|json|jsonl|yaml|toml|rs|doc|log)",
+    ) {
+        check_document(&name, &bytes)?;
+    }
+}
+
+/// What is read has places inside its text, and chunks that slice back to it.
+fn check_document(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
+    let Ok(document) = document::read(name, bytes, &Limits::default()) else { return Ok(()) };
+    for section in &document.sections {
+        prop_assert!(document.text.get(section.range.clone()).is_some());
+    }
+    for chunk in split(&document, &Chunking { size: 40, overlap: 10, min: 5, ..Chunking::default() }).unwrap() {
+        prop_assert_eq!(document.text.get(chunk.range.clone()), chunk.text(&document).ok());
+        prop_assert_eq!(document.locator(&chunk.range), chunk.locator);
+    }
+    Ok(())
 }
 
 const MODEL: &str = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":32,"intermediate_size":64,

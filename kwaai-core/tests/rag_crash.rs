@@ -3,16 +3,19 @@
 #[path = "support/hashing.rs"]
 mod hashing;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashing::Hashing;
 use kwaai_core::event::Item;
-use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, Source};
+use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, Source, SyncEvent, SyncOptions};
 
 const CHILD: &str = "KWAAINET_TEST_INGEST";
+const SYNCING: &str = "KWAAINET_TEST_SYNC";
 /// How often, unless `KWAAINET_CRASH_POINTS` says so.
 const ROUNDS: usize = 20;
 const FILES: usize = 40;
@@ -114,4 +117,102 @@ async fn check(dir: &Path, round: usize, done: &[String]) {
         }
     }
     rag.shutdown().await;
+}
+
+/// Not a test by itself: the process that is killed. It synchronises a folder and reports every event on a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_synchronises_until_it_is_killed() {
+    let Ok(dir) = std::env::var(SYNCING) else { return };
+    let dir = Path::new(&dir);
+    let rag = Rag::open(&dir.join("knowledge"), config()).await.unwrap();
+    let options = SyncOptions { delete: true, ..SyncOptions::default() };
+    let mut stream = rag.sync(&dir.join("documents"), options).unwrap();
+    while let Some(event) = stream.next().await.unwrap() {
+        if let Item::Value(event) = event {
+            println!("\nevent {}", serde_json::to_string(&event).unwrap());
+        }
+    }
+}
+
+/// In every round a third of the files changes, a third moves to another name, and a third stays.
+fn change_documents(folder: &Path, round: usize) {
+    std::fs::create_dir_all(folder).unwrap();
+    for file in 0..FILES {
+        let text =
+            |version: usize| format!("The secret of file {file} in version {version} is needle{file}v{version}.\n");
+        let (moved, before) = (|round: usize| folder.join(format!("m{file}r{round}.txt")), round.wrapping_sub(1));
+        match file % 3 {
+            0 => std::fs::write(folder.join(format!("f{file}.txt")), text(round)).unwrap(),
+            1 if round == 0 => std::fs::write(moved(0), text(0)).unwrap(),
+            1 => std::fs::rename(moved(before), moved(round)).unwrap(),
+            _ => std::fs::write(folder.join(format!("f{file}.txt")), text(0)).unwrap(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_synchronisation_leaves_every_document_old_or_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let rounds = std::env::var("KWAAINET_CRASH_POINTS").map_or(ROUNDS, |points| points.parse().unwrap());
+    let mut interrupted = 0;
+    let mut known = BTreeSet::new();
+    for round in 0..rounds {
+        change_documents(&dir.path().join("documents"), round);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_synchronises_until_it_is_killed", "--nocapture"])
+            .env(SYNCING, dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut left = rand::random_range(1..FILES * 2);
+        let mut finished = false;
+        let mut done = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let Some(event) = line.strip_prefix("event ") else { continue };
+            match serde_json::from_str(event).unwrap() {
+                SyncEvent::Added { name, .. } | SyncEvent::Changed { name, .. } | SyncEvent::Moved { name, .. } => {
+                    done.push(name)
+                }
+                SyncEvent::Finished { .. } => finished = true,
+                _ => {}
+            }
+            left -= 1;
+            if left == 0 {
+                // Anywhere, also in the middle of a commit.
+                std::thread::sleep(Duration::from_micros(rand::random_range(0..30_000)));
+                child.kill().unwrap();
+                break;
+            }
+        }
+        child.wait().unwrap();
+        interrupted += usize::from(!finished);
+        let rag = Rag::open(&dir.path().join("knowledge"), config()).await.unwrap();
+        let stats = rag.stats().await.unwrap();
+        assert_eq!((stats.chunks, stats.chunks), (stats.indexed, stats.vectors), "round {round}");
+        let documents = rag.documents().await.unwrap();
+        assert!(
+            done.iter().all(|name| documents.iter().any(|document| document.name == *name)),
+            "what was reported is stored"
+        );
+        let mut found = BTreeSet::new();
+        for document in documents {
+            let text = rag.document_text(&document.id).await.unwrap();
+            let needle = text.split_whitespace().last().unwrap().trim_end_matches('.').to_owned();
+            let hits = rag.search(&needle, 2, Mode::Lexical).await.unwrap().hits;
+            assert_eq!(hits.len(), 1, "{needle} is found once, old or new, in round {round}");
+            assert_eq!(hits[0].document_id, document.id);
+            found.insert(needle.split_once('v').unwrap().0.to_owned());
+        }
+        assert!(known.is_subset(&found), "round {round} lost {:?}", known.difference(&found).collect::<Vec<_>>());
+        known = found;
+        rag.shutdown().await;
+    }
+    assert!(interrupted > rounds / 3, "only {interrupted} rounds were interrupted");
+    let rag = Rag::open(&dir.path().join("knowledge"), config()).await.unwrap();
+    let options = SyncOptions { delete: true, ..SyncOptions::default() };
+    let mut stream = rag.sync(&dir.path().join("documents"), options).unwrap();
+    while stream.next().await.unwrap().is_some() {}
+    assert_eq!(rag.documents().await.unwrap().len(), FILES);
 }

@@ -28,8 +28,8 @@ pub use http::{NamedBert, NamedEmbedder, NamedEndpoint, NamedWriter, NativeHttpS
 pub use library::{ErrorCodeInfo, error_codes, init_native_logging, native_version};
 pub use node::NativeNode;
 pub use options::{
-    BlockShareOptions, ChatOptions, ChunkingSizes, EndpointOptions, NodeLimits, NodeOptions, NodeRelayLimits,
-    QuestionOptions, RagOptions,
+    BlockShareOptions, ChatOptions, ChunkingSizes, EndpointOptions, FolderOptions, NodeLimits, NodeOptions,
+    NodeRelayLimits, QuestionOptions, RagOptions,
 };
 pub use provide::{
     EmbedderCode, ModelCode, NativeEmbedder, NativeFinish, NativePart, NativePieces, NativeReader, NativeSigner,
@@ -40,7 +40,7 @@ pub use record::{ChatMessage, GenerateEvent, GenerateRequest, Role, Span};
 pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{
     AskBatch, BenchmarkBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeBenchmark, NativeEvents,
-    NativeGeneration, NativeIngestion, NativeMessages, NodeEventBatch,
+    NativeGeneration, NativeIngestion, NativeMessages, NativeSync, NodeEventBatch, SyncBatch,
 };
 #[cfg(feature = "testing")]
 pub use stream::{NativeNumbers, NumberBatch};

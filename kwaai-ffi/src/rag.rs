@@ -7,6 +7,7 @@ use kwaai_core::llm::{BertEmbedder, Embedder, LanguageModel, OpenAiConfig, OpenA
 use kwaai_core::rag::chunk::{Chunking, Strategy};
 use kwaai_core::rag::{
     self, AskEvent, AskOptions, DocumentInfo, IngestEvent, Language, Mode, RagConfig, SearchResult, Source, Stats,
+    SyncEvent,
 };
 use serde::Deserialize;
 
@@ -39,7 +40,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChunkingOptions {
-    /// Where passages may end: `sentence`, `paragraph` or `fixed`.
+    /// Where passages may end: `sentence`, `paragraph`, `fixed` or `heading`.
     pub strategy: Strategy,
     /// The longest passage.
     pub size: Option<usize>,
@@ -47,6 +48,26 @@ pub struct ChunkingOptions {
     pub overlap: Option<usize>,
     /// A shorter rest is joined to the passage before it.
     pub min: Option<usize>,
+}
+
+/// How a folder and a knowledge base are kept alike; what is left out is off, or has the default of the library.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyncOptions {
+    /// Whether to go on after the first pass, until the stream is closed.
+    #[serde(deserialize_with = "validate::or_default")]
+    pub watch: bool,
+    /// While watching: the folder is looked through at least this often, in milliseconds.
+    pub interval_ms: Option<u64>,
+    /// While watching: do without the file system's events.
+    #[serde(deserialize_with = "validate::or_default")]
+    pub polling: bool,
+    /// Only files with these extensions; none for every file that can be read.
+    #[serde(deserialize_with = "validate::or_default")]
+    pub extensions: Vec<String>,
+    /// Whether a document is deleted when its file is gone.
+    #[serde(deserialize_with = "validate::or_default")]
+    pub delete: bool,
 }
 
 /// A language model behind an OpenAI-compatible endpoint.
@@ -107,6 +128,12 @@ impl Rag {
         rt::run(&cancel, async move { rag.ingest(source) }).await.map(Stream::new)
     }
 
+    /// Starts to keep the documents of a folder as its files are.
+    pub async fn sync(&self, folder: String, options: SyncOptions, cancel: CancelToken) -> Result<Stream<SyncEvent>> {
+        let (rag, folder, options) = (self.0.get()?, validate::path("folder", &folder)?, options.into_core()?);
+        rt::run(&cancel, async move { rag.sync(&folder, options) }).await.map(Stream::new)
+    }
+
     /// The `k` passages that fit a text best.
     pub async fn search(&self, text: String, k: usize, mode: Mode, cancel: CancelToken) -> Result<SearchResult> {
         let rag = self.0.get()?;
@@ -164,6 +191,19 @@ impl Rag {
     }
 }
 
+impl SyncOptions {
+    fn into_core(self) -> Result<rag::SyncOptions> {
+        let usual = rag::SyncOptions::default();
+        Ok(rag::SyncOptions {
+            extensions: self.extensions,
+            delete: self.delete,
+            watch: self.watch,
+            interval: self.interval_ms.map_or(Ok(usual.interval), |ms| validate::millis("interval_ms", ms))?,
+            polling: self.polling,
+        })
+    }
+}
+
 impl ChunkingOptions {
     fn into_core(self) -> Chunking {
         let usual = Chunking::default();
@@ -172,6 +212,7 @@ impl ChunkingOptions {
             size: self.size.unwrap_or(usual.size),
             overlap: self.overlap.unwrap_or(usual.overlap),
             min: self.min.unwrap_or(usual.min),
+            ..usual
         }
     }
 }

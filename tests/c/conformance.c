@@ -784,6 +784,9 @@ static kwaai_status_t call_rag(call *made)
         size_t length = decoded(base64->text, bytes);
         return HANDLE_OF(STREAM, kwaai_rag_ingest_bytes(H, text_of(made, "name"), bytes, length, T,
                                                         (kwaai_stream_t **)&handle, E));
+    } else if (IS("Rag.sync")) {
+        const char *how = options(made, "watch interval_ms polling extensions delete");
+        return HANDLE_OF(STREAM, kwaai_rag_sync(H, text_of(made, "folder"), how, T, (kwaai_stream_t **)&handle, E));
     } else if (IS("Rag.search")) {
         return JSON_OF(kwaai_rag_search(H, text_of(made, "text"), options(made, "k mode"), T, &text, E));
     } else if (IS("Rag.ask")) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::rag::Options;
+use kwaai_ffi::rag::{Options, SyncOptions};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
@@ -41,6 +41,12 @@ impl Rag {
     pub fn ingest_bytes(&self, name: String, bytes: Uint8Array) -> Operation {
         let (rag, bytes) = (self.0.clone(), bytes.to_vec());
         Operation::new(move |cancel| async move { rag.ingest_bytes(name, bytes, cancel).await.map(Stream::new) })
+    }
+
+    #[napi]
+    pub fn sync(&self, folder: String, options: String) -> Result<Operation> {
+        let (rag, options): (_, SyncOptions) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { rag.sync(folder, options, cancel).await.map(Stream::new) }))
     }
 
     #[napi]

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
@@ -78,6 +78,27 @@ test('a document from memory is read once, and what another holds is busy', asyn
     assert.equal((await again.stats()).documents, 1);
     await again.destroy();
     assert.throws(() => readFileSync(dir), { code: 'ENOENT' });
+  });
+});
+
+test('a folder is followed until the loop is left', async () => {
+  await withFolder(async (folder) => {
+    const documents = path.join(folder, 'documents');
+    mkdirSync(documents);
+    writeFileSync(path.join(documents, 'handbook.md'), HANDBOOK);
+    writeFileSync(path.join(documents, 'notes.txt'), 'The meeting about the budget was moved to Thursday at nine.');
+    await using rag = await Rag.open(path.join(folder, 'kb'), { embedder: 'none' });
+    const totals = await rag.sync(documents, { extensions: ['md', 'txt'] }).done();
+    assert.deepEqual(totals, { added: 2, changed: 0, moved: 0, deleted: 0, missing: 0, unchanged: 0, failed: 0 });
+    for await (const event of rag.sync(documents, { delete: true, watch: true })) {
+      if (event.kind === 'watching') renameSync(path.join(documents, 'notes.txt'), path.join(documents, 'minutes.txt'));
+      if (event.kind === 'moved' && event.before === 'notes.txt') rmSync(path.join(documents, 'handbook.md'));
+      if (event.kind === 'deleted' && event.name === 'handbook.md') break;
+    }
+    assert.deepEqual((await rag.documents()).map((document) => document.name), ['minutes.txt']);
+    await fails('invalid_argument', () => rag.sync(documents, { watch: true, intervalMs: 0 }).done());
+    await fails('invalid_argument', () => rag.sync(documents, { extensions: ['exe'] }).done());
+    await fails('not_found', () => rag.sync(path.join(folder, 'nowhere')).done());
   });
 });
 

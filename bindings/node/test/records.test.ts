@@ -1,7 +1,7 @@
 /** The fields of the package's records are those that the object layer writes, both ways. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
@@ -47,10 +47,14 @@ function writtenByOthers(verb: string): string {
   return scenario.steps.find((step: { call: string }) => step.call === verb).args.credential;
 }
 
-async function drain(stream: any): Promise<any[]> {
+async function drain(stream: any, last = (_: any) => false): Promise<any[]> {
   const values = [];
   for (let batch = await read(stream.nextBatch(256)); batch.length > 0; batch = await read(stream.nextBatch(256))) {
     values.push(...batch.map(([value]: [unknown]) => value));
+    if (last(values.at(-1))) {
+      stream.cancel();
+      break;
+    }
   }
   return values;
 }
@@ -184,6 +188,25 @@ test('records of a knowledge base', async () => {
     for (const event of await drain(await call(base.ingestBytes('food.md', text)))) same(rag.progress[event.kind], event, event.kind);
     const broken = await drain(await call(base.ingestBytes('x.pdf', Buffer.from('%PDF-1.7'))));
     same(rag.progress.document_failed, broken.find((event) => event.kind === 'document_failed'), 'document_failed');
+    const kept = path.join(folder, 'kept');
+    mkdirSync(kept);
+    for (const name of ['changes.txt', 'moves.txt', 'goes.txt']) writeFileSync(path.join(kept, name), `The file ${name}.`);
+    writeFileSync(path.join(kept, 'broken.pdf'), '%PDF-1.7');
+    const kinds = new Set<string>();
+    const follow = async (options: object) => {
+      const stream = await call(base.sync(kept, JSON.stringify(options)));
+      for (const event of await drain(stream, (event) => event.kind === 'watching')) {
+        kinds.add(event.kind);
+        same(rag.synced[event.kind], event, event.kind);
+      }
+    };
+    await follow({});
+    writeFileSync(path.join(kept, 'changes.txt'), 'The file has changed.');
+    renameSync(path.join(kept, 'moves.txt'), path.join(kept, 'moved.txt'));
+    rmSync(path.join(kept, 'goes.txt'));
+    await follow({});
+    await follow({ delete: true, watch: true, polling: true });
+    assert.deepEqual([...kinds].sort(), Object.keys(rag.synced).sort());
     same(rag.documentInfo, (await read(base.documents()))[0], 'document');
     same(rag.stats, await read(base.stats()), 'stats');
     const found = await read(base.search('dumplings', 1, '"hybrid"'));

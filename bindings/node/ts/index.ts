@@ -74,6 +74,10 @@ export {
   type SearchOptions,
   type SearchResult,
   type Stats,
+  type SyncEvent,
+  Syncing,
+  type SyncOptions,
+  type SyncTotals,
 } from './rag.js';
 export {
   type BlockHost,

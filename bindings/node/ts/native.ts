@@ -163,6 +163,7 @@ export interface NativeModel {
 export interface NativeRag {
   ingestPath(path: string): NativeOperation;
   ingestBytes(name: string, bytes: Uint8Array): NativeOperation;
+  sync(folder: string, options: string): NativeOperation;
   search(text: string, k: number, mode: string): NativeOperation;
   ask(question: string, options: string): NativeOperation;
   documents(): NativeOperation;

@@ -35,7 +35,7 @@ export interface Endpoint {
 
 /** How documents are cut; sizes count characters. */
 export interface Chunking {
-  strategy?: 'sentence' | 'paragraph' | 'fixed' | undefined;
+  strategy?: 'sentence' | 'paragraph' | 'fixed' | 'heading' | undefined;
   size?: number | undefined;
   overlap?: number | undefined;
   min?: number | undefined;
@@ -74,6 +74,8 @@ export interface Hit {
   span: Span;
   /** Where it stands, for people: `page 3`, or a heading. */
   section: string | null;
+  /** Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`. */
+  locator: string | null;
   score: number;
   lexical: Rank | null;
   dense: Rank | null;
@@ -94,6 +96,8 @@ export interface Citation {
   document: string;
   chunkId: string;
   section: string | null;
+  /** Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`. */
+  locator: string | null;
   span: Span;
   quote: string;
 }
@@ -145,6 +149,41 @@ export type IngestEvent =
 
 /** The totals of an ingestion. */
 export type IngestTotals = Omit<Extract<IngestEvent, { kind: 'finished' }>, 'kind'>;
+
+/**
+ * What keeping a folder alike yields: for each pass `compared` first and `finished` last. A document whose file is gone is `deleted`
+ * or, unless that was asked for, `missing`. While watching, `watching` follows the first pass, and passes that found nothing new are
+ * not reported.
+ */
+export type SyncEvent =
+  | { kind: 'compared'; files: number; pending: number; gone: number }
+  | { kind: 'reading'; name: string }
+  | { kind: 'embedded'; name: string; done: number; total: number }
+  | { kind: 'added'; name: string; documentId: string; chunks: number; ms: number; warnings: string[] }
+  | { kind: 'changed'; name: string; documentId: string; chunks: number; ms: number; warnings: string[] }
+  | { kind: 'moved'; before: string; name: string; documentId: string }
+  | { kind: 'deleted'; name: string; documentId: string }
+  | { kind: 'missing'; name: string; documentId: string }
+  | { kind: 'failed'; name: string; code: string; message: string }
+  | { kind: 'finished'; added: number; changed: number; moved: number; deleted: number; missing: number; unchanged: number; failed: number }
+  | { kind: 'watching'; events: boolean; note: string | null };
+
+/** The totals of a pass over a folder. */
+export type SyncTotals = Omit<Extract<SyncEvent, { kind: 'finished' }>, 'kind'>;
+
+/** How a folder is kept alike. */
+export interface SyncOptions extends CallOptions {
+  /** Whether to go on after the first pass, until the loop is left. */
+  watch?: boolean | undefined;
+  /** While watching: the folder is looked through at least this often; a minute unless set. */
+  intervalMs?: number | undefined;
+  /** While watching: do without the file system's events, which some network drives never send. */
+  polling?: boolean | undefined;
+  /** Only files with these extensions; every file that can be read unless set. */
+  extensions?: string[] | undefined;
+  /** Whether a document is deleted when its file is gone. Otherwise it stays, and is reported missing. */
+  delete?: boolean | undefined;
+}
 
 /** A document of a knowledge base. */
 export interface DocumentInfo {
@@ -205,6 +244,7 @@ const hit: Shape<Hit> = {
   text: plain,
   span: one(span),
   section: plain,
+  locator: plain,
   score: plain,
   lexical: one(rank),
   dense: one(rank),
@@ -216,6 +256,7 @@ const citation: Shape<Citation> = {
   document: plain,
   chunkId: plain,
   section: plain,
+  locator: plain,
   span: one(span),
   quote: plain,
 };
@@ -255,6 +296,19 @@ const progress: Kinds<IngestEvent> = {
   document_failed: { kind: plain, name: plain, code: plain, message: plain },
   finished: { kind: plain, ingested: plain, unchanged: plain, failed: plain, chunks: plain },
 };
+const synced: Kinds<SyncEvent> = {
+  compared: { kind: plain, files: plain, pending: plain, gone: plain },
+  reading: { kind: plain, name: plain },
+  embedded: { kind: plain, name: plain, done: plain, total: plain },
+  added: { kind: plain, name: plain, documentId: plain, chunks: plain, ms: plain, warnings: plain },
+  changed: { kind: plain, name: plain, documentId: plain, chunks: plain, ms: plain, warnings: plain },
+  moved: { kind: plain, before: plain, name: plain, documentId: plain },
+  deleted: { kind: plain, name: plain, documentId: plain },
+  missing: { kind: plain, name: plain, documentId: plain },
+  failed: { kind: plain, name: plain, code: plain, message: plain },
+  finished: { kind: plain, added: plain, changed: plain, moved: plain, deleted: plain, missing: plain, unchanged: plain, failed: plain },
+  watching: { kind: plain, events: plain, note: plain },
+};
 const documentInfo: Shape<DocumentInfo> = {
   id: plain,
   name: plain,
@@ -281,13 +335,22 @@ const stats: Shape<Stats> = {
 };
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { searchResult, asked, progress, documentInfo, stats };
+export const shapes = { searchResult, asked, progress, synced, documentInfo, stats };
 
 /** The progress of an ingestion. Leaving it early stops between documents. */
 export class Ingestion extends EventStream<IngestEvent> {
   /** Reads to the end and returns the totals. */
   async done(): Promise<IngestTotals> {
     const { kind, ...totals } = (await lastOf(this, () => {})) as Extract<IngestEvent, { kind: 'finished' }>;
+    return totals;
+  }
+}
+
+/** How a folder is kept alike. Leaving it ends a watch; what was reported done stays. */
+export class Syncing extends EventStream<SyncEvent> {
+  /** Reads to the end of the pass and returns its totals, without a watch. */
+  async done(): Promise<SyncTotals> {
+    const { kind, ...totals } = (await lastOf(this, () => {})) as Extract<SyncEvent, { kind: 'finished' }>;
     return totals;
   }
 }
@@ -332,6 +395,17 @@ export class Rag implements AsyncDisposable {
         ? this.#native.ingestBytes(name ?? '', source)
         : this.#native.ingestPath(path('source', source));
     return new Ingestion(opening, (data) => tagged(progress, data), options);
+  }
+
+  /**
+   * Keeps the documents of a folder as its files are: adds new ones, replaces changed ones, renames moved ones. Files are compared by the
+   * hash of their contents, and only documents that came from this folder are touched. It begins when the first event is asked for.
+   */
+  sync(folder: Path, options?: SyncOptions): Syncing {
+    const { watch, intervalMs, polling, extensions, delete: gone } = checked(options, ['watch', 'intervalMs', 'polling', 'extensions', 'delete']);
+    const how = recordJson({ watch, intervalMs, polling, extensions, delete: gone });
+    const opening = native(() => this.#native.sync(path('folder', folder), how));
+    return new Syncing(opening, (data) => tagged(synced, data), options);
   }
 
   /** The passages that fit a text best. */

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias
 
 from . import _native
 from ._bridge import Opening, finished
-from ._checks import checked, home, rule, to_json
+from ._checks import checked, home, milliseconds, rule, to_json
 from ._records import record, records, tagged
 from .provide import (
     Embedder,
@@ -69,6 +70,8 @@ class Hit:
     """The bytes of the document's text, in UTF-8, that it covers."""
     section: str | None
     """Where it stands, for people: ``page 3``, or a heading."""
+    locator: str | None
+    """Where it stands as exactly as the format allows: ``page 12, table 3``, ``Installation > Linux``, ``rows 7-9``."""
     score: float
     lexical: Rank | None
     dense: Rank | None
@@ -93,6 +96,8 @@ class Citation:
     document: str
     chunk_id: str
     section: str | None
+    locator: str | None
+    """Where the quote stands, as exactly as the format allows: ``page 12, table 3``, ``Installation > Linux``, ``row 7``."""
     span: Span
     quote: str
 
@@ -227,6 +232,130 @@ IngestEvent: TypeAlias = (
 
 
 @dataclass(frozen=True)
+class SyncCompared:
+    """What a pass over a folder found. While watching, only passes that found something new are reported."""
+
+    files: int
+    pending: int
+    """Files that are new, changed or moved."""
+    gone: int
+    """Documents whose files are gone and did not move."""
+
+
+@dataclass(frozen=True)
+class SyncReading:
+    """A file is being read and cut."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class SyncEmbedded:
+    """Passages of a document were embedded."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class SyncAdded:
+    """A new document is durable and can be found."""
+
+    name: str
+    document_id: str
+    chunks: int
+    ms: int
+    warnings: tuple[str, ...]
+    """What of it could not be read."""
+
+
+@dataclass(frozen=True)
+class SyncChanged:
+    """A document was replaced by its new version."""
+
+    name: str
+    document_id: str
+    chunks: int
+    ms: int
+    warnings: tuple[str, ...]
+    """What of it could not be read."""
+
+
+@dataclass(frozen=True)
+class SyncMoved:
+    """A file of the same contents appeared where another one vanished."""
+
+    before: str
+    """The document's name before, which is found no more."""
+    name: str
+    document_id: str
+
+
+@dataclass(frozen=True)
+class SyncDeleted:
+    """A document was deleted, since its file is gone."""
+
+    name: str
+    document_id: str
+
+
+@dataclass(frozen=True)
+class SyncMissing:
+    """A document's file is gone. The document stays, since deletion was not asked for."""
+
+    name: str
+    document_id: str
+
+
+@dataclass(frozen=True)
+class SyncFailed:
+    """A file or a folder could not be read; what was stored of it stays."""
+
+    name: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SyncFinished:
+    """A pass is over."""
+
+    added: int
+    changed: int
+    moved: int
+    deleted: int
+    missing: int
+    unchanged: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class SyncWatching:
+    """From now on changes are followed. Sent once, after the first pass."""
+
+    events: bool
+    """Whether the file system reports changes; otherwise the folder is looked through at every interval."""
+    note: str | None
+    """Why it does not, where it was to."""
+
+
+SyncEvent: TypeAlias = (
+    SyncCompared
+    | SyncReading
+    | SyncEmbedded
+    | SyncAdded
+    | SyncChanged
+    | SyncMoved
+    | SyncDeleted
+    | SyncMissing
+    | SyncFailed
+    | SyncFinished
+    | SyncWatching
+)
+
+
+@dataclass(frozen=True)
 class DocumentInfo:
     """A document of a knowledge base."""
 
@@ -318,6 +447,18 @@ class Ingestion(EventStream[IngestEvent]):
         return last
 
 
+class Syncing(EventStream[SyncEvent]):
+    """How a folder is kept alike. Closing it ends a watch; what was reported done stays."""
+
+    async def done(self) -> SyncFinished:
+        """Reads to the end of the pass and returns its totals, without a watch."""
+        last: SyncEvent | None = None
+        async for last in self:
+            pass
+        assert isinstance(last, SyncFinished), "a pass ends with its totals or an error"
+        return last
+
+
 class Asking(EventStream[AskEvent]):
     """An answer as it is written."""
 
@@ -354,7 +495,7 @@ class Rag:
         all-MiniLM-L6-v2 is taken when it has been fetched. ``model`` writes the answers; without one they are made of
         the best sentences. ``readers`` read formats that the library does not: a list of them, or functions of a file's
         name and bytes by the ending of the file. Embedder, model and readers may be the app's own, see
-        ``kwaainet.provide``. ``chunking`` has ``strategy`` (``sentence``, ``paragraph``, ``fixed``), ``size``, ``overlap``
+        ``kwaainet.provide``. ``chunking`` has ``strategy`` (``sentence``, ``paragraph``, ``fixed``, ``heading``), ``size``, ``overlap``
         and ``min``, in characters; ``language`` is the one whose word forms are brought together, ``english`` unless set.
         """
         options = rag_options(embedder, model, chunking, language)
@@ -366,6 +507,27 @@ class Rag:
         It begins when the first event is asked for. A document replaces the one of the same name.
         """
         return Ingestion(begin_ingestion(self._native, source, name), read_progress)
+
+    def sync(
+        self,
+        folder: Path,
+        *,
+        watch: bool = False,
+        interval: timedelta | None = None,
+        polling: bool = False,
+        extensions: Sequence[str] = (),
+        delete: bool = False,
+    ) -> Syncing:
+        """Keeps the documents of a folder as its files are: adds new ones, replaces changed ones, renames moved ones.
+
+        Files are compared by the hash of their contents, and only documents that came from this folder are touched. With
+        ``delete`` a document is deleted when its file is gone; otherwise it stays and is reported missing. ``extensions``
+        are those that are looked at; all that can be read unless set. With ``watch`` it goes on until it is closed: the
+        folder is looked through when the file system reports a change, unless ``polling``, and at every ``interval``, a
+        minute unless set. It begins when the first event is asked for.
+        """
+        options = sync_options(watch, interval, polling, extensions, delete)
+        return Syncing(self._native.sync(fspath(folder), options), read_sync)
 
     async def search(self, text: str, *, k: int = 8, mode: Mode = "hybrid") -> SearchResult:
         """The ``k`` passages that fit a text best."""
@@ -470,6 +632,19 @@ def begin_ingestion(
     return native.ingest_path(fspath(source))
 
 
+def sync_options(
+    watch: bool, interval: timedelta | None, polling: bool, extensions: Sequence[str], delete: bool
+) -> str:
+    options = {
+        "watch": watch,
+        "interval_ms": None if interval is None else milliseconds(interval),
+        "polling": polling,
+        "extensions": list(extensions),
+        "delete": delete,
+    }
+    return to_json("options", options)
+
+
 def ask_options(k: int, mode: Mode, min_support: float, max_tokens: int) -> str:
     return to_json("options", {"k": k, "mode": mode, "min_support": min_support, "max_tokens": max_tokens})
 
@@ -487,6 +662,26 @@ _PROGRESS: dict[str, type[Any]] = {
 
 def read_progress(data: dict[str, Any]) -> IngestEvent:
     event: IngestEvent = tagged(_PROGRESS, data)
+    return event
+
+
+_SYNC: dict[str, type[Any]] = {
+    "compared": SyncCompared,
+    "reading": SyncReading,
+    "embedded": SyncEmbedded,
+    "added": SyncAdded,
+    "changed": SyncChanged,
+    "moved": SyncMoved,
+    "deleted": SyncDeleted,
+    "missing": SyncMissing,
+    "failed": SyncFailed,
+    "finished": SyncFinished,
+    "watching": SyncWatching,
+}
+
+
+def read_sync(data: dict[str, Any]) -> SyncEvent:
+    event: SyncEvent = tagged(_SYNC, data)
     return event
 
 

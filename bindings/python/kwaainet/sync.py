@@ -51,13 +51,17 @@ from .rag import (
     Progress,
     SearchResult,
     Stats,
+    SyncEvent,
+    SyncFinished,
     ask_options,
     begin_ingestion,
     rag_options,
     read_answer,
     read_progress,
+    read_sync,
     shown_rag,
     supplies,
+    sync_options,
 )
 from .shard import (
     Blocks,
@@ -527,6 +531,18 @@ class Ingestion(EventStream[IngestEvent]):
         return last
 
 
+class Syncing(EventStream[SyncEvent]):
+    """How a folder is kept alike. Closing it ends a watch; what was reported done stays."""
+
+    def done(self) -> SyncFinished:
+        """Reads to the end of the pass and returns its totals, without a watch."""
+        last: SyncEvent | None = None
+        for last in self:
+            pass
+        assert isinstance(last, SyncFinished), "a pass ends with its totals or an error"
+        return last
+
+
 class Asking(EventStream[AskEvent]):
     """An answer as it is written."""
 
@@ -657,6 +673,19 @@ class Rag(_Closing):
 
     def ingest(self, source: Path | bytes, *, name: str | None = None) -> Ingestion:
         return Ingestion(begin_ingestion(self._native, source, name), read_progress)
+
+    def sync(
+        self,
+        folder: Path,
+        *,
+        watch: bool = False,
+        interval: timedelta | None = None,
+        polling: bool = False,
+        extensions: Sequence[str] = (),
+        delete: bool = False,
+    ) -> Syncing:
+        options = sync_options(watch, interval, polling, extensions, delete)
+        return Syncing(self._native.sync(fspath(folder), options), read_sync)
 
     def search(self, text: str, *, k: int = 8, mode: Mode = "hybrid") -> SearchResult:
         return record(SearchResult, waited(self._native.search(text, k, to_json("mode", mode))))

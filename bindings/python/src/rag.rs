@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::rag::Options;
+use kwaai_ffi::rag::{Options, SyncOptions};
 use pyo3::prelude::*;
 
 use crate::error::parse;
@@ -50,6 +50,13 @@ impl Rag {
         Operation::new(move |cancel| async move {
             rag.ingest_bytes(name, bytes, cancel).await.map(|stream| Object(Stream::new(stream)))
         })
+    }
+
+    fn sync(&self, py: Python<'_>, folder: String, options: &str) -> PyResult<Operation> {
+        let (rag, options): (_, SyncOptions) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(move |cancel| async move {
+            rag.sync(folder, options, cancel).await.map(|stream| Object(Stream::new(stream)))
+        }))
     }
 
     fn search(&self, py: Python<'_>, text: String, k: usize, mode: &str) -> PyResult<Operation> {

@@ -31,7 +31,7 @@ import kwaainet
 from kwaainet import node, rag, sync, testing
 
 KINDS: dict[type, str] = {
-    **{cls: kind for kind, cls in (node._EVENTS | rag._PROGRESS).items()},
+    **{cls: kind for kinds in (node._EVENTS, rag._PROGRESS, rag._SYNC) for kind, cls in kinds.items()},
     kwaainet.MessageReceived: "message_received",
     kwaainet.Token: "token",
     kwaainet.Done: "done",

@@ -115,7 +115,7 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "recommender": node.did, "peers": [node.did], "good": 1.0, "bad": 0.0,
             "capacity_bytes": 1 << 24, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"], "ids": [1],
             "vectors": [[1.0, 0.0]], "vector": [1.0, 0.0], "up": True, "period": timedelta(hours=1),
-            "collection_id": "0" * 32, "exported": "{}", "device": "{}",
+            "collection_id": "0" * 32, "exported": "{}", "device": "{}", "folder": str(tmp_path / "none"),
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():
@@ -133,7 +133,7 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
                         try:
                             outcome = function(**arguments)
                             if isinstance(outcome, sync.EventStream):
-                                list(outcome) if verb in ("chat", "ask", "ingest") else outcome.close()
+                                list(outcome) if verb in ("chat", "ask", "ingest", "sync") else outcome.close()
                             if isinstance(outcome, (sync.Rag, sync.HttpServer)):
                                 outcome.shutdown()
                         except kwaainet.KwaaiError:

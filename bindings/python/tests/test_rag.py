@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,34 @@ def test_a_folder_is_read_searched_and_cited(tmp_path: Path, documents: Path) ->
                 await rag.document_text(hit.document_id)
 
     run(main())
+
+
+def test_a_folder_is_followed_until_the_stream_is_closed(tmp_path: Path, documents: Path) -> None:
+    async def main() -> None:
+        async with Rag.open(tmp_path / "kb", embedder="none") as rag:
+            totals = await rag.sync(documents, extensions=["md", "txt"]).done()
+            assert totals == kwaainet.SyncFinished(added=2, changed=0, moved=0, deleted=0, missing=0, unchanged=0, failed=0)
+            async with rag.sync(documents, extensions=["md", "txt"], delete=True, watch=True) as following:
+                async for event in following:
+                    match event:
+                        case kwaainet.SyncWatching():
+                            (documents / "notes.txt").rename(documents / "minutes.txt")
+                        case kwaainet.SyncMoved(before="notes.txt", name="minutes.txt"):
+                            (documents / "handbook.md").unlink()
+                        case kwaainet.SyncDeleted(name="handbook.md"):
+                            break
+            assert [document.name for document in await rag.documents()] == ["minutes.txt"]
+            with pytest.raises(kwaainet.InvalidArgumentError, match="interval"):
+                await rag.sync(documents, watch=True, interval=timedelta(0)).done()
+            with pytest.raises(kwaainet.InvalidArgumentError, match="exe"):
+                await rag.sync(documents, extensions=["exe"]).done()
+
+    run(main())
+    with sync.Rag.open(tmp_path / "kb", embedder="none") as rag:
+        (documents / "minutes.txt").unlink()
+        assert rag.sync(documents, extensions=["txt"]).done().missing == 1
+        assert rag.sync(documents, extensions=["txt"], delete=True).done().deleted == 1
+        assert rag.documents() == []
 
 
 def test_a_document_from_memory_and_the_end(tmp_path: Path) -> None:

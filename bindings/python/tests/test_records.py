@@ -85,6 +85,22 @@ def written_by_others(verb: str) -> str:
     return next(step["args"]["credential"] for step in scenario["steps"] if step["call"] == verb)
 
 
+async def synchronised(rag: Rag, folder: Path) -> None:
+    """Everything that can become of a file."""
+    folder.mkdir()
+    for name in ("changes", "moves", "goes"):
+        (folder / f"{name}.txt").write_text(f"The file {name}.")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 this is none")
+    await rag.sync(folder).done()
+    (folder / "changes.txt").write_text("The file has changed.")
+    (folder / "moves.txt").rename(folder / "moved.txt")
+    (folder / "goes.txt").unlink()
+    await rag.sync(folder).done()
+    async for event in rag.sync(folder, delete=True, watch=True, polling=True):
+        if isinstance(event, kwaainet.SyncWatching):
+            break
+
+
 async def scene(tmp_path: Path) -> None:
     """Calls that bring about every record."""
     issuer = await TrustGraph.open()
@@ -171,6 +187,7 @@ async def scene(tmp_path: Path) -> None:
         async for _ in rag.ingest(folder):
             pass
         await rag.ingest(folder).done()
+        await synchronised(rag, tmp_path / "kept")
         await rag.search("dumplings")
         async for _ in rag.ask("What does the canteen serve on Fridays?"):
             pass

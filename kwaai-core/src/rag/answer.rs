@@ -1,5 +1,6 @@
 //! Answers that quote their sources, or say that there is none.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::rag::generate::{self, Outcome};
 use crate::rag::ingest::{blocking, embed};
 use crate::rag::retrieval::{Hit, Mode};
 use crate::rag::sentence::sentences;
-use crate::rag::store::KnowledgeStore;
+use crate::rag::store::{KnowledgeStore, Passage};
 use crate::rag::terms::Term;
 use crate::vector::dot;
 use crate::{Error, Result};
@@ -67,6 +68,8 @@ pub struct Citation {
     pub chunk_id: String,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
+    /// Where the cited bytes stand, as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`.
+    pub locator: Option<String>,
     /// The bytes of the document's text that are cited.
     pub span: Range<usize>,
     /// Those bytes: a sentence where the answer quotes, the passage where a model wrote it.
@@ -249,6 +252,8 @@ pub(super) struct Question {
     pub note: Option<String>,
     pub reading: Reading,
     pub model: Option<Arc<dyn LanguageModel>>,
+    /// The passages of the hits by their ids, to tell where a sentence of them stands.
+    pub passages: BTreeMap<String, Passage>,
 }
 
 impl Question {
@@ -334,11 +339,16 @@ impl Question {
         self,
         events: &Sender<AskEvent>,
         text: String,
-        citations: Vec<Citation>,
+        mut citations: Vec<Citation>,
         support: f64,
         (refused, why): (bool, Option<String>),
         model: Option<String>,
     ) -> Result<()> {
+        for citation in &mut citations {
+            if let Some(passage) = self.passages.get(&citation.chunk_id) {
+                citation.locator = passage.locator(&citation.span);
+            }
+        }
         let (evidence, mode, note) = (self.reading.evidence, self.mode, self.note);
         let answer = Answer { text, citations, refused, why, support, evidence, mode, note, model };
         events.send(AskEvent::Done { answer: Box::new(answer) });
@@ -354,6 +364,7 @@ impl Citation {
             document: hit.document.clone(),
             chunk_id: hit.chunk_id.clone(),
             section: hit.section.clone(),
+            locator: hit.locator.clone(),
             span,
             quote: quote.to_owned(),
         }

@@ -3,13 +3,16 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use text_splitter::{ChunkConfig, TextSplitter};
+use text_splitter::{ChunkConfig, ChunkSizer, TextSplitter};
 use unicode_segmentation::GraphemeCursor;
 
-use crate::rag::document::{Document, SectionKind};
+use crate::rag::document::{Document, Format, SectionKind};
 use crate::{Error, Result};
 
 mod sentence;
+
+/// So many letters of a word count as a token.
+const LETTERS: usize = 6;
 
 pub(in crate::rag) use sentence::running;
 pub use sentence::sentences;
@@ -26,25 +29,72 @@ pub enum Strategy {
     Paragraph,
     /// Windows of one size that end between words.
     Fixed,
+    /// What stands under a heading as a whole where it fits, else whole paragraphs of it.
+    Heading,
 }
 
-/// How a document is cut. Sizes count characters (Unicode scalar values).
+/// What sizes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unit {
+    /// Unicode scalar values.
+    #[default]
+    Characters,
+    /// About what language models count, whichever is used: one for every six letters of a word begun, for a mark, and for a
+    /// Chinese, Japanese or Korean character.
+    Tokens,
+}
+
+/// What is put before the text of a chunk where it is embedded and searched, and nowhere else: quotes and spans are of the text alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Prefix {
+    /// Nothing.
+    None,
+    /// The headings that the chunk stands under, as far as it does not contain them.
+    #[default]
+    Headings,
+    /// The document's title, or its name without the extension, and the headings.
+    Title,
+}
+
+/// How a document is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Chunking {
     /// Where passages may end.
     pub strategy: Strategy,
-    /// A chunk has at most this many characters (and up to `min` more where a short rest is joined to it).
+    /// A chunk has at most this many units (and up to `min` more where a short rest is joined to it).
     pub size: usize,
-    /// About this many characters of a chunk are repeated at the start of the next.
+    /// About this many units of a chunk are repeated at the start of the next.
     pub overlap: usize,
     /// A rest shorter than this is joined to the chunk before it.
     pub min: usize,
+    /// What the sizes count.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub unit: Unit,
+    /// What is put before the text that is embedded and searched.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub prefix: Prefix,
+}
+
+/// How a document was cut is stored; what was cut before a setting existed was cut in its usual way.
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for Chunking {
     fn default() -> Chunking {
-        Chunking { strategy: Strategy::Sentence, size: 800, overlap: 200, min: 100 }
+        Chunking {
+            strategy: Strategy::Sentence,
+            size: 800,
+            overlap: 200,
+            min: 100,
+            unit: Unit::Characters,
+            prefix: Prefix::Headings,
+        }
     }
 }
 
@@ -57,6 +107,8 @@ pub struct Chunk {
     pub range: Range<usize>,
     /// Where it stands, for people: `page 3`, or a heading.
     pub section: Option<String>,
+    /// Where it stands as exactly as the format allows: `Installation > Linux`, `rows 7-9` ([`Document::locator`]).
+    pub locator: Option<String>,
 }
 
 impl Chunk {
@@ -68,18 +120,58 @@ impl Chunk {
     }
 }
 
+impl Unit {
+    fn count(self, text: &str) -> usize {
+        match self {
+            Unit::Characters => text.chars().count(),
+            Unit::Tokens => tokens(text),
+        }
+    }
+}
+
+impl ChunkSizer for Unit {
+    fn size(&self, chunk: &str) -> usize {
+        self.count(chunk)
+    }
+}
+
+/// As [`Unit::Tokens`] says. A text never has more than its parts together.
+fn tokens(text: &str) -> usize {
+    let (mut count, mut letters) = (0, 0usize);
+    for c in text.chars() {
+        if is_wide(c) {
+            (count, letters) = (count + 1, 0);
+        } else if c.is_alphanumeric() {
+            count += usize::from(letters.is_multiple_of(LETTERS));
+            letters += 1;
+        } else {
+            (count, letters) = (count + usize::from(!c.is_whitespace()), 0);
+        }
+    }
+    count
+}
+
+fn is_wide(c: char) -> bool {
+    matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
 impl Chunking {
+    /// KwaaiNet's: windows of 800 characters that end between words and overlap by 200; a rest under 100 is joined.
+    pub fn kwaainet() -> Chunking {
+        Chunking { strategy: Strategy::Fixed, ..Chunking::default() }
+    }
+
     /// Refuses sizes that cannot be kept.
     ///
     /// # Errors
     /// `invalid_argument` for a size of zero, an overlap that is not smaller than the size, or a minimum above the size.
     pub fn check(&self) -> Result<()> {
         let problem = if self.size == 0 {
-            "the chunk size is 0; it counts characters and is at least 1".to_owned()
+            "the chunk size is 0; it is at least 1".to_owned()
         } else if self.overlap >= self.size {
             format!("the chunk overlap of {} is not smaller than the chunk size of {}", self.overlap, self.size)
         } else if self.min > self.size {
-            format!("the shortest chunk of {} characters is longer than the chunk size of {}", self.min, self.size)
+            format!("the shortest chunk of {} is longer than the chunk size of {}", self.min, self.size)
         } else {
             return Ok(());
         };
@@ -91,7 +183,8 @@ impl Chunking {
 /// Cuts a document into chunks, in the order of the text. Together they cover all of it but white space.
 ///
 /// Chunks do not reach over a heading, except that a section shorter than [`Chunking::min`] goes with the next one; they may
-/// reach over the end of a page. No chunk begins or ends inside a character as people see it, nor inside a word that fits in a chunk.
+/// reach over the end of a page. Rows of a file of rows and values of structured data stay whole where they fit, and so do the
+/// blocks and else the lines of a program, unless the strategy is [`Strategy::Fixed`]. No chunk begins or ends inside a character as people see it, nor inside a word that fits in a chunk.
 ///
 /// # Errors
 /// As [`Chunking::check`].
@@ -99,15 +192,32 @@ pub fn split(document: &Document, chunking: &Chunking) -> Result<Vec<Chunk>> {
     chunking.check()?;
     let mut ranges = Vec::new();
     for part in parts(document, chunking) {
-        let mut found = match chunking.strategy {
-            Strategy::Sentence => pack(&document.text, units(&document.text, &part, sentences, chunking), chunking),
-            Strategy::Fixed => pack(&document.text, units(&document.text, &part, words, chunking), chunking),
-            Strategy::Paragraph => pieces(&document.text, &part, chunking.size, chunking.overlap),
+        let finders: &[Finder] = match (chunking.strategy, document.format) {
+            (Strategy::Fixed, _) => &[words],
+            (_, Format::Code) => &[code, lines],
+            (_, Format::Csv | Format::Json | Format::Yaml | Format::Toml) | (Strategy::Heading, _) => {
+                &[paragraphs, sentences]
+            }
+            (Strategy::Sentence, _) => &[sentences],
+            (Strategy::Paragraph, _) => &[],
+        };
+        let fits = |part: &Range<usize>| chunking.unit.count(document.text[part.clone()].trim()) <= chunking.size;
+        let whole =
+            trimmed(&document.text, &part).filter(|whole| chunking.strategy == Strategy::Heading && fits(whole));
+        let mut found = match (whole, finders) {
+            (Some(whole), _) => vec![whole],
+            (None, []) => pieces(&document.text, &part, chunking, chunking.overlap),
+            (None, finders) => pack(&document.text, units(&document.text, &part, finders, chunking), chunking),
         };
         join_short_rest(&document.text, &mut found, chunking);
         ranges.append(&mut found);
     }
-    let chunk = |(index, range): (usize, Range<usize>)| Chunk { index, section: document.label(&range), range };
+    let chunk = |(index, range): (usize, Range<usize>)| Chunk {
+        index,
+        section: document.label(&range),
+        locator: document.locator(&range),
+        range,
+    };
     Ok(ranges.into_iter().enumerate().map(chunk).collect())
 }
 
@@ -119,7 +229,7 @@ fn parts(document: &Document, chunking: &Chunking) -> Vec<Range<usize>> {
     let mut start = 0;
     for end in ends {
         let text = document.text[start..end].trim();
-        if text.chars().count() >= chunking.min.max(1) || end == document.text.len() {
+        if chunking.unit.count(text) >= chunking.min.max(1) || end == document.text.len() {
             parts.push(start..end);
             start = end;
         }
@@ -127,23 +237,119 @@ fn parts(document: &Document, chunking: &Chunking) -> Vec<Range<usize>> {
     parts
 }
 
-/// The units of a part, none of them longer than a chunk.
-fn units(
-    text: &str,
-    part: &Range<usize>,
-    find: fn(&str) -> Vec<Range<usize>>,
-    chunking: &Chunking,
-) -> Vec<Range<usize>> {
-    let mut units = Vec::new();
+/// Finds what is to stay whole in a text.
+type Finder = fn(&str) -> Vec<Range<usize>>;
+
+/// The units of a part, none of them longer than a chunk: those of the first finder, and inside one that is too long those of the
+/// next.
+fn units(text: &str, part: &Range<usize>, finders: &[Finder], chunking: &Chunking) -> Vec<Range<usize>> {
+    let Some((find, finer)) = finders.split_first() else { return pieces(text, part, chunking, 0) };
+    let mut found = Vec::new();
     for unit in find(&text[part.clone()]) {
         let unit = part.start + unit.start..part.start + unit.end;
-        if text[unit.clone()].chars().count() <= chunking.size {
-            units.push(unit);
+        if chunking.unit.count(&text[unit.clone()]) <= chunking.size {
+            found.push(unit);
         } else {
-            units.extend(pieces(text, &unit, chunking.size, 0));
+            found.extend(units(text, &unit, finer, chunking));
         }
     }
-    units
+    found
+}
+
+/// A range without the white space around it; `None` when it is nothing else.
+fn trimmed(text: &str, range: &Range<usize>) -> Option<Range<usize>> {
+    let inside = &text[range.clone()];
+    let start = range.start + inside.len() - inside.trim_start().len();
+    let end = start + inside.trim().len();
+    (start < end).then_some(start..end)
+}
+
+/// What stands between empty lines.
+fn paragraphs(text: &str) -> Vec<Range<usize>> {
+    groups(text, |_, _| false)
+}
+
+/// The blocks of a program: they end at an empty line, and before a line that begins a definition.
+fn code(text: &str) -> Vec<Range<usize>> {
+    groups(text, |above, line| defines(line) && !is_lead(above))
+}
+
+/// The lines of a text that are not empty, with their indentation.
+fn lines(text: &str) -> Vec<Range<usize>> {
+    groups(text, |_, _| true)
+}
+
+/// Lines that belong together: an empty line ends a group, and so does whatever `begins` says of a line and the one above it.
+fn groups(text: &str, begins: fn(&str, &str) -> bool) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut above: Option<&str> = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let range = at..at + line.trim_end().len();
+        at += line.len();
+        if range.is_empty() {
+            above = None;
+            continue;
+        }
+        match (found.last_mut(), above) {
+            (Some(group), Some(above)) if !begins(above, line) => group.end = range.end,
+            _ => found.push(range),
+        }
+        above = Some(line);
+    }
+    found
+}
+
+/// Whether a line of a program begins a definition at the outermost level.
+fn defines(line: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "abstract",
+        "async",
+        "class",
+        "const",
+        "create",
+        "data",
+        "def",
+        "defmodule",
+        "enum",
+        "export",
+        "extern",
+        "fn",
+        "func",
+        "function",
+        "impl",
+        "interface",
+        "internal",
+        "macro_rules!",
+        "mod",
+        "module",
+        "namespace",
+        "object",
+        "package",
+        "private",
+        "procedure",
+        "protected",
+        "pub",
+        "public",
+        "record",
+        "sealed",
+        "static",
+        "struct",
+        "sub",
+        "template",
+        "trait",
+        "type",
+        "typedef",
+        "union",
+        "unsafe",
+    ];
+    let word = line.split(|c: char| c.is_whitespace() || c == '(').next().unwrap_or_default();
+    is_lead(line) || WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// Whether a line stands before a definition that it belongs to: a comment, or an attribute.
+fn is_lead(line: &str) -> bool {
+    ["//", "/*", "#[", "@", "\"\"\"", "--"].iter().any(|mark| line.starts_with(mark)) || line.starts_with("# ")
 }
 
 fn words(text: &str) -> Vec<Range<usize>> {
@@ -152,16 +358,17 @@ fn words(text: &str) -> Vec<Range<usize>> {
 }
 
 /// Cuts at the largest boundaries that fit: empty lines, lines, sentences, words, characters as people see them.
-fn pieces(text: &str, range: &Range<usize>, size: usize, overlap: usize) -> Vec<Range<usize>> {
-    let config = match ChunkConfig::new(size).with_overlap(overlap) {
+fn pieces(text: &str, range: &Range<usize>, chunking: &Chunking, overlap: usize) -> Vec<Range<usize>> {
+    let config = ChunkConfig::new(chunking.size).with_sizer(chunking.unit);
+    let config = match config.with_overlap(overlap) {
         Ok(config) => config,
         // Checked before: an overlap is smaller than the size.
-        Err(_) => ChunkConfig::new(size),
+        Err(_) => ChunkConfig::new(chunking.size).with_sizer(chunking.unit),
     };
     let splitter = TextSplitter::new(config);
     let mut found = Vec::new();
     // The splitter takes time with the square of the length, so a long run of text comes to it in windows.
-    for window in windows(text, range, size) {
+    for window in windows(text, range, chunking) {
         let piece = |(at, piece): (usize, &str)| window.start + at..window.start + at + piece.len();
         found.extend(splitter.chunk_indices(&text[window.clone()]).map(piece));
     }
@@ -170,8 +377,9 @@ fn pieces(text: &str, range: &Range<usize>, size: usize, overlap: usize) -> Vec<
 
 /// The range in windows of some chunks each, cut at white space where there is any, else between characters as people see
 /// them.
-fn windows(text: &str, range: &Range<usize>, size: usize) -> Vec<Range<usize>> {
-    let length = size.saturating_mul(16).max(4096);
+fn windows(text: &str, range: &Range<usize>, chunking: &Chunking) -> Vec<Range<usize>> {
+    let unit = if chunking.unit == Unit::Tokens { LETTERS } else { 1 };
+    let length = chunking.size.saturating_mul(16 * unit).max(4096);
     let mut windows = Vec::new();
     let mut start = range.start;
     while range.end - start > length {
@@ -193,16 +401,16 @@ fn windows(text: &str, range: &Range<usize>, size: usize) -> Vec<Range<usize>> {
 
 /// Puts as many units into each chunk as fit, and repeats the last ones at the start of the next.
 fn pack(text: &str, units: Vec<Range<usize>>, chunking: &Chunking) -> Vec<Range<usize>> {
-    // Where each unit starts and ends in characters.
+    // Where each unit starts and ends, as sizes count.
     let mut places = Vec::with_capacity(units.len());
-    let (mut byte, mut characters) = (0, 0);
-    let mut characters_at = |at: usize| {
-        characters += text[byte..at].chars().count();
+    let (mut byte, mut count) = (0, 0);
+    let mut count_to = |at: usize| {
+        count += chunking.unit.count(&text[byte..at]);
         byte = at;
-        characters
+        count
     };
     for unit in &units {
-        places.push((characters_at(unit.start), characters_at(unit.end)));
+        places.push((count_to(unit.start), count_to(unit.end)));
     }
     let mut chunks = Vec::new();
     let mut first = 0;
@@ -227,7 +435,7 @@ fn pack(text: &str, units: Vec<Range<usize>>, chunking: &Chunking) -> Vec<Range<
 fn join_short_rest(text: &str, chunks: &mut Vec<Range<usize>>, chunking: &Chunking) {
     if let [.., before, last] = chunks.as_mut_slice() {
         // With the white space between them, so that the sum stays within `size` and `min`.
-        let new = text[before.end..last.end.max(before.end)].chars().count();
+        let new = chunking.unit.count(&text[before.end..last.end.max(before.end)]);
         if new < chunking.min {
             before.end = before.end.max(last.end);
             chunks.pop();
@@ -241,7 +449,7 @@ mod tests {
     use unicode_segmentation::UnicodeSegmentation;
 
     // Named, since proptest has a `Strategy` too.
-    use super::{Chunking, Document, Strategy, split};
+    use super::{Chunking, Document, Prefix, Strategy, Unit, split};
     use crate::rag::document::{Limits, read};
 
     fn document(text: &str) -> Document {
@@ -254,7 +462,48 @@ mod tests {
     }
 
     fn chunking(strategy: Strategy, size: usize, overlap: usize, min: usize) -> Chunking {
-        Chunking { strategy, size, overlap, min }
+        Chunking { strategy, size, overlap, min, ..Chunking::default() }
+    }
+
+    #[test]
+    fn tokens_are_counted_about_as_models_count_them() {
+        for (text, count) in [("", 0), ("a cat sat", 3), ("identity, please!", 5), ("日本語", 3), ("don't", 3)] {
+            assert_eq!(Unit::Tokens.count(text), count, "{text}");
+        }
+        let text = "One word after another stands here. ".repeat(40);
+        let chunking = Chunking { unit: Unit::Tokens, ..chunking(Strategy::Sentence, 50, 10, 5) };
+        let found = texts(&text, chunking);
+        assert!(found.iter().all(|chunk| Unit::Tokens.count(chunk) <= 50), "{found:?}");
+        assert!(found[0].chars().count() > 200);
+    }
+
+    #[test]
+    fn a_section_that_fits_is_one_chunk_and_a_long_one_is_cut_between_paragraphs() {
+        let short = "# Ports\n\nThe web port is 8080. The other is 9090.\n\nBoth are open.\n\n";
+        let long = format!("# Keys\n\n{}\n\n{}\n", "Keys lie in files. ".repeat(4), "Only you read them. ".repeat(4));
+        let found = texts(&format!("{short}{long}"), chunking(Strategy::Heading, 100, 0, 10));
+        assert_eq!(found[0], short.trim());
+        assert!(found.len() == 3 && found[1].starts_with("# Keys") && found[2].starts_with("Only"), "{found:?}");
+    }
+
+    #[test]
+    fn programs_are_cut_between_definitions_and_say_their_lines() {
+        let body = "    let value = compute(input);\n    store(value)\n}\n";
+        let source =
+            format!("/// First.\nfn first() {{\n{body}/// Second.\nfn second() {{\n{body}\nfn third() {{\n{body}");
+        let document = read("a.rs", source.as_bytes(), &Limits::default()).unwrap();
+        let chunks = split(&document, &chunking(Strategy::Sentence, 100, 0, 0)).unwrap();
+        let found: Vec<_> = chunks.iter().map(|chunk| chunk.locator.as_deref().unwrap()).collect();
+        assert_eq!(found, ["lines 1-5", "lines 6-10", "lines 12-15"]);
+        assert!(chunks[1].text(&document).unwrap().starts_with("/// Second.\nfn second"));
+    }
+
+    #[test]
+    fn what_was_cut_before_a_setting_existed_counts_as_cut_in_its_usual_way() {
+        let written = serde_json::to_string(&Chunking::default()).unwrap();
+        assert_eq!(written, r#"{"strategy":"sentence","size":800,"overlap":200,"min":100}"#);
+        let other = Chunking { unit: Unit::Tokens, prefix: Prefix::Title, ..Chunking::default() };
+        assert_eq!(serde_json::from_str::<Chunking>(&serde_json::to_string(&other).unwrap()).unwrap(), other);
     }
 
     #[test]
@@ -313,13 +562,14 @@ mod tests {
         #[test]
         fn chunks_slice_back_cover_the_text_and_cut_nothing_apart(
             words in prop::collection::vec("[a-zäß日🙂]{1,12}[.!?,]?|\n|\n\n|# |- |e\u{301}|👩‍👩‍👧", 1..120),
-            size in 20usize..120, overlap in 0usize..19, min in 0usize..20, strategy in 0usize..3,
+            size in 20usize..120, overlap in 0usize..19, min in 0usize..20, strategy in 0usize..4, tokens in any::<bool>(), name in "a\\.(md|txt|rs|csv|json|html)",
         ) {
             let text = words.join(" ");
             prop_assume!(!text.trim().is_empty());
-            let document = document(&text);
-            let strategy = [Strategy::Sentence, Strategy::Paragraph, Strategy::Fixed][strategy];
-            let chunks = split(&document, &chunking(strategy, size, overlap, min)).unwrap();
+            let Ok(document) = read(&name, text.as_bytes(), &Limits::default()) else { return Ok(()) };
+            let strategy = [Strategy::Sentence, Strategy::Paragraph, Strategy::Fixed, Strategy::Heading][strategy];
+            let unit = if tokens { Unit::Tokens } else { Unit::Characters };
+            let chunks = split(&document, &Chunking { unit, ..chunking(strategy, size, overlap, min) }).unwrap();
             let graphemes: std::collections::BTreeSet<usize> =
                 document.text.grapheme_indices(true).map(|(at, _)| at).chain([document.text.len()]).collect();
             let mut covered = 0;
@@ -327,7 +577,8 @@ mod tests {
                 prop_assert_eq!(chunk.index, index);
                 let text = chunk.text(&document).unwrap();
                 prop_assert!(!text.trim().is_empty());
-                prop_assert!(text.chars().count() <= size + min);
+                prop_assert!(unit.count(text) <= size + min);
+                prop_assert!(name == "a.html" || chunk.locator.is_some());
                 prop_assert!(graphemes.contains(&chunk.range.start) && graphemes.contains(&chunk.range.end));
                 if chunk.range.start > covered {
                     prop_assert!(document.text[covered..chunk.range.start].trim().is_empty(), "text between chunks is lost");

@@ -13,16 +13,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+mod code;
+mod data;
 mod docx;
+mod html;
 mod markdown;
 mod pdf;
+mod place;
 mod reader;
+mod rst;
+mod table;
 mod text;
 mod walk;
+mod word;
 
+pub(crate) use place::Places;
 pub use reader::{DocumentReader, Part};
 pub(crate) use reader::{read_with, reads};
 pub use walk::{Found, walk};
+pub(crate) use walk::{Scan, scan};
 
 /// What a document was read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +46,22 @@ pub enum Format {
     Pdf,
     /// A Word document in Office Open XML; its headings become sections.
     Docx,
+    /// A Word document from before 2007, read by a program of the machine.
+    Doc,
+    /// reStructuredText; its headings become sections.
+    Rst,
+    /// HTML: what the page shows; its headings become sections.
+    Html,
+    /// Comma- or tab-separated values; its rows have places.
+    Csv,
+    /// JSON, or JSON Lines, as lines of a path and a value.
+    Json,
+    /// YAML, as lines of a path and a value.
+    Yaml,
+    /// TOML, as lines of a path and a value.
+    Toml,
+    /// The source of a program, as it is written.
+    Code,
     /// What a [`DocumentReader`] of the app read; its labelled parts become sections.
     Custom,
 }
@@ -59,6 +84,9 @@ pub struct Section {
     pub kind: SectionKind,
     /// Its name for people: `page 3`, or the text of the heading.
     pub label: String,
+    /// The headings above it and its own, the outermost first; empty for a page.
+    #[serde(default)]
+    pub path: Vec<String>,
     /// The bytes of [`Document::text`] that belong to it.
     pub range: Range<usize>,
 }
@@ -75,11 +103,40 @@ pub struct Document {
     /// Its sections: in order, not overlapping, inside [`text`](Document::text) and on character boundaries. Text before the first heading
     /// belongs to none.
     pub sections: Vec<Section>,
+    /// What the document calls itself, where its format has a place for that.
+    #[serde(default)]
+    pub title: Option<String>,
     /// What could not be read although the rest could, for people; for example a damaged page.
     pub warnings: Vec<String>,
+    /// Its places other than sections.
+    #[serde(default)]
+    pub(crate) places: Places,
+}
+
+/// What a reader found in a file.
+struct Extracted {
+    text: String,
+    places: Places,
+    title: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl Document {
+    /// Names the place of a span of the text for people, as exactly as the format allows: `page 12`, `Installation > Linux,
+    /// table 3, row 7`, `row 7` of a file of rows, `services.web.port` in structured data, `lines 10-24` of a plain text or
+    /// a program. Rows count from 1 with the header, as spreadsheets do.
+    pub fn locator(&self, span: &Range<usize>) -> Option<String> {
+        self.text.get(span.clone())?;
+        self.places(span).name(span, &self.text, 0)
+    }
+
+    /// The places that a span of the text touches.
+    pub(crate) fn places(&self, span: &Range<usize>) -> Places {
+        let mut here = self.places.within(span, &self.text, 0);
+        here.sections = place::touched(&self.sections, span, |section| section.range.clone()).to_vec();
+        here
+    }
+
     /// The section that holds this byte of the text.
     pub fn section_at(&self, byte: usize) -> Option<&Section> {
         let next = self.sections.partition_point(|section| section.range.start <= byte);
@@ -88,18 +145,11 @@ impl Document {
 
     /// Names the place of a span of the text for people: `page 3`, `pages 3-4`, or the heading that most of it stands under.
     pub fn label(&self, span: &Range<usize>) -> Option<String> {
-        let next = self.sections.partition_point(|section| section.range.end <= span.start);
-        let touched = self.sections[next..].iter().take_while(|section| section.range.start < span.end);
-        let touched: Vec<&Section> = touched.collect();
-        let (first, last) = (touched.first()?, touched.last()?);
-        if first.kind == SectionKind::Page
-            && let (Some(from), Some(to)) = (first.label.strip_prefix("page "), last.label.strip_prefix("page "))
-        {
-            return Some(if from == to { first.label.clone() } else { format!("pages {from}-{to}") });
+        let touched = place::touched(&self.sections, span, |section| section.range.clone());
+        if touched.first()?.kind == SectionKind::Page {
+            return place::pages(touched);
         }
-        let share = |section: &Section| section.range.end.min(span.end) - section.range.start.max(span.start);
-        let most = touched.iter().rev().max_by_key(|section| share(section))?;
-        Some(most.label.clone())
+        place::mostly(touched, span).map(|section| section.label.clone())
     }
 }
 
@@ -117,7 +167,9 @@ pub struct Limits {
     pub unpacked_ratio: u64,
     /// A packed file may have at most this many entries; 10,000.
     pub entries: usize,
-    /// Reading a single PDF may take this long; two minutes.
+    /// A document may have at most this many places that a citation can name (sections, tables, rows, values); 2,000,000.
+    pub places: usize,
+    /// Reading a single PDF may take this long, and so may a program that reads old Word documents; two minutes.
     pub time: Duration,
 }
 
@@ -129,6 +181,7 @@ impl Default for Limits {
             unpacked_bytes: 512_000_000,
             unpacked_ratio: 200,
             entries: 10_000,
+            places: 2_000_000,
             time: Duration::from_secs(120),
         }
     }
@@ -157,12 +210,121 @@ impl Limits {
             .with("limit", self.text_bytes)
             .with_remedy("split the file, or raise the limit text_bytes"))
     }
+
+    /// Refuses this many places, or lets them pass.
+    fn check_places(&self, places: usize) -> Result<()> {
+        if places <= self.places {
+            return Ok(());
+        }
+        Err(Error::resource_exhausted(format!("it has more than {} sections, rows and values", self.places))
+            .with("limit", self.places)
+            .with_remedy("split the file, or raise the limit places"))
+    }
 }
 
 /// The extensions that are read, without the dot, in alphabetical order.
 pub const EXTENSIONS: &[&str] = &[
-    "adoc", "csv", "docx", "json", "jsonl", "log", "markdown", "md", "org", "pdf", "rst", "tex", "text", "toml", "tsv",
-    "txt", "yaml", "yml",
+    "adoc",
+    "bash",
+    "bat",
+    "c",
+    "cc",
+    "cfg",
+    "clj",
+    "cmake",
+    "conf",
+    "cpp",
+    "cs",
+    "css",
+    "csv",
+    "cxx",
+    "dart",
+    "doc",
+    "docx",
+    "el",
+    "elm",
+    "erl",
+    "ex",
+    "exs",
+    "f90",
+    "fs",
+    "go",
+    "gradle",
+    "graphql",
+    "groovy",
+    "h",
+    "hpp",
+    "hrl",
+    "hs",
+    "htm",
+    "html",
+    "hxx",
+    "ini",
+    "java",
+    "jl",
+    "js",
+    "json",
+    "jsonl",
+    "jsx",
+    "kt",
+    "kts",
+    "less",
+    "lisp",
+    "log",
+    "lua",
+    "m",
+    "markdown",
+    "md",
+    "mjs",
+    "ml",
+    "mli",
+    "mm",
+    "ndjson",
+    "nim",
+    "org",
+    "pas",
+    "pdf",
+    "php",
+    "pl",
+    "pm",
+    "properties",
+    "proto",
+    "ps1",
+    "py",
+    "pyi",
+    "r",
+    "rb",
+    "rs",
+    "rst",
+    "sass",
+    "scala",
+    "scm",
+    "scss",
+    "sh",
+    "sol",
+    "sql",
+    "svelte",
+    "swift",
+    "tcl",
+    "tex",
+    "text",
+    "tf",
+    "toml",
+    "ts",
+    "tsv",
+    "tsx",
+    "txt",
+    "v",
+    "vb",
+    "vhd",
+    "vue",
+    "xhtml",
+    "xml",
+    "xsl",
+    "yaml",
+    "yml",
+    "zig",
+    "zsh",
 ];
 
 /// Reads a document from the bytes of a file. It takes as long as the file needs (see [`Limits::time`]), so asynchronous code calls
@@ -196,37 +358,76 @@ fn extract(name: &str, bytes: &[u8], limits: &Limits) -> Result<Document> {
         return Err(Error::invalid_argument("the file is empty").with_remedy("add text to it, or leave it out"));
     }
     let format = format_of(name, bytes)?;
-    let (text, sections, warnings) = match format {
-        Format::Text | Format::Markdown => {
-            let text = text::clean(&text::decode(bytes)?);
-            let sections = if format == Format::Markdown { markdown::sections(&text) } else { Vec::new() };
-            (text, sections, Vec::new())
-        }
+    let Extracted { text, places, title, warnings } = match format {
         Format::Pdf => pdf::extract(bytes, limits)?,
         Format::Docx => {
-            let (text, sections) = docx::extract(bytes, limits)?;
-            (text, sections, Vec::new())
+            let (text, places) = docx::extract(bytes, limits)?;
+            Extracted { text, places, title: None, warnings: Vec::new() }
         }
+        Format::Doc => plain(word::extract(bytes, limits)?),
+        Format::Html => html::extract(bytes, limits)?,
         Format::Custom => return Err(Error::internal("a format of an app has no reader here")),
+        format => written(format, name, text::clean(&text::decode(bytes)?), limits)?,
     };
     limits.check_text(text.len())?;
     if text.trim().is_empty() {
         return Err(Error::invalid_argument("it holds no text").with_remedy("add text to it, or leave it out"));
     }
-    Ok(Document { name: name.to_owned(), format, text, sections, warnings })
+    let Places { sections, .. } = places;
+    limits.check_places(sections.len())?;
+    let places = Places { sections: Vec::new(), ..places };
+    Ok(Document { name: name.to_owned(), format, text, sections, title, warnings, places })
+}
+
+/// A file that is text to begin with.
+fn written(format: Format, name: &str, text: String, limits: &Limits) -> Result<Extracted> {
+    let language = match format {
+        Format::Markdown => {
+            let places = markdown::places(&text, limits)?;
+            return Ok(Extracted { places, ..plain(text) });
+        }
+        Format::Rst => {
+            let places = Places { sections: rst::sections(&text, limits)?, ..Places::lines(&text) };
+            return Ok(Extracted { places, ..plain(text) });
+        }
+        Format::Csv => return table::separated(&text, extension(name) == "tsv", limits),
+        Format::Json if matches!(extension(name).as_str(), "jsonl" | "ndjson") => data::Language::JsonLines,
+        Format::Json => data::Language::Json,
+        Format::Yaml => data::Language::Yaml,
+        Format::Toml => data::Language::Toml,
+        _ => return Ok(plain(text)),
+    };
+    Ok(match data::lines(&text, language, limits)? {
+        Ok((text, places)) => Extracted { text, places, title: None, warnings: Vec::new() },
+        // Comments, templates, broken rests: its words can be found all the same.
+        Err(why) => Extracted { warnings: vec![format!("it was read as plain text: {why}")], ..plain(text) },
+    })
+}
+
+/// Text whose lines are the lines of its file.
+fn plain(text: String) -> Extracted {
+    let places = Places::lines(&text);
+    Extracted { text, places, title: None, warnings: Vec::new() }
+}
+
+fn extension(name: &str) -> String {
+    Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase()
 }
 
 /// The format by what the content begins with, else by the extension of the name.
 fn format_of(name: &str, bytes: &[u8]) -> Result<Format> {
     // Compound files: Word before 2007, and every Office document with a password.
     const COMPOUND: &[u8] = &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
-    let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+    let extension = extension(name);
     let known = EXTENSIONS.contains(&extension.as_str());
     let accepted = known || extension.is_empty();
     let starts_as_pdf = bytes.starts_with(b"%PDF-");
     // Some writers put bytes before the mark; readers look for it in the first kilobyte.
     let holds_pdf = || bytes[..bytes.len().min(1024)].windows(5).any(|window| window == b"%PDF-");
     if accepted && bytes.starts_with(COMPOUND) {
+        if extension == "doc" {
+            return Ok(Format::Doc);
+        }
         return Err(Error::unsupported("it is a Word document from before 2007, or one with a password")
             .with_remedy("open it in a word processor and save it as .docx without a password"));
     }
@@ -238,7 +439,19 @@ fn format_of(name: &str, bytes: &[u8]) -> Result<Format> {
         _ if accepted && bytes.starts_with(b"PK\x03\x04") => Ok(Format::Docx),
         "docx" => Err(Error::corrupt_data("it does not begin like a Word document")
             .with_remedy("get the file again; it may have been cut or renamed")),
+        "doc" if bytes.starts_with(b"{\\rtf") => Ok(Format::Doc),
         "md" | "markdown" => Ok(Format::Markdown),
+        "rst" => Ok(Format::Rst),
+        "html" | "htm" | "xhtml" => Ok(Format::Html),
+        // What servers and word processors call a Word document is often a page.
+        "doc" if html::looks_like(bytes) => Ok(Format::Html),
+        "doc" => Err(Error::corrupt_data("it does not begin like a Word document")
+            .with_remedy("get the file again; it may have been cut or renamed")),
+        "csv" | "tsv" => Ok(Format::Csv),
+        "json" | "jsonl" | "ndjson" => Ok(Format::Json),
+        "yaml" | "yml" => Ok(Format::Yaml),
+        "toml" => Ok(Format::Toml),
+        _ if code::EXTENSIONS.binary_search(&extension.as_str()).is_ok() => Ok(Format::Code),
         _ if accepted => Ok(Format::Text),
         other => Err(Error::unsupported(format!("files with the extension .{other} are not read"))
             .with_remedy(format!("convert it to one of: {}", EXTENSIONS.join(", ")))),

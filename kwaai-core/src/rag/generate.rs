@@ -80,7 +80,7 @@ fn within_budget(hits: &[Hit]) -> &[Hit] {
 fn prompt(question: &str, sources: &[Hit]) -> Vec<ChatMessage> {
     let mut text = String::new();
     for (index, hit) in sources.iter().enumerate() {
-        let place = hit.section.as_deref().map(|section| format!(", {section}")).unwrap_or_default();
+        let place = hit.locator.as_deref().map(|locator| format!(", {locator}")).unwrap_or_default();
         let head = fenced(&format!("{}{place}", hit.document)).replace('"', "'");
         text.push_str(&format!(
             "<source number=\"{}\" from=\"{head}\">\n{}\n</source>\n\n",
@@ -151,6 +151,7 @@ mod tests {
             text: text.into(),
             span: 0..text.len(),
             section: None,
+            locator: None,
             score: 1.0,
             lexical: None,
             dense: None,

@@ -3,6 +3,7 @@
 //! A document is committed whole or not at all; several small ones share a commit. One that cannot be read is reported
 //! and the rest goes on. Text that was embedded before is not embedded again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::event::Sender;
 use crate::llm::{Embedder, Text};
-use crate::rag::chunk::{self, Chunking};
+use crate::rag::chunk::{self, Chunking, Prefix};
 use crate::rag::document::{self, Document, DocumentReader, Format, Limits, SectionKind};
 use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, Passage, Standing};
 use crate::{Error, Result};
@@ -23,8 +25,8 @@ use crate::{Error, Result};
 /// So many texts are embedded between two looks at progress and cancellation.
 const EMBED_BATCH: usize = 32;
 /// A commit holds at most about this many documents or passages.
-const COMMIT_DOCUMENTS: usize = 16;
-const COMMIT_PASSAGES: usize = 64;
+pub(super) const COMMIT_DOCUMENTS: usize = 16;
+pub(super) const COMMIT_PASSAGES: usize = 64;
 /// More than so many documents of one name and different origin are refused.
 const NAMESAKES: usize = 1000;
 
@@ -113,23 +115,33 @@ struct Candidate {
 }
 
 /// A file whose contents are at hand and were not stored before.
-struct Loaded {
+pub(super) struct Loaded {
     /// Everything that is known of it before it is read.
-    info: DocumentInfo,
-    bytes: Vec<u8>,
-    manner: String,
+    pub info: DocumentInfo,
+    pub bytes: Vec<u8>,
+    pub manner: String,
 }
 
-/// One run of ingestion over a source.
-pub(super) struct Ingestion {
+/// Hears the name of a document, how many of its passages are embedded, and how many it has.
+pub(super) type Tell<'t> = dyn Fn(&str, usize, usize) + Send + Sync + 't;
+
+/// What makes documents of files: everything but where they come from and who is told.
+pub(super) struct Preparer {
     pub knowledge: Arc<KnowledgeStore>,
     pub embedder: Option<Arc<dyn Embedder>>,
     pub chunking: Chunking,
     pub limits: Limits,
     pub readers: Vec<Arc<dyn DocumentReader>>,
     pub clock: Arc<dyn Clock>,
+    pub closing: CancellationToken,
+    /// Cancelled when nobody wants the documents any more.
+    pub unread: CancellationToken,
+}
+
+/// One run of ingestion over a source.
+pub(super) struct Ingestion {
+    pub preparer: Preparer,
     pub events: Sender<IngestEvent>,
-    pub closing: tokio_util::sync::CancellationToken,
 }
 
 #[derive(Default)]
@@ -148,13 +160,13 @@ impl Ingestion {
     }
 
     async fn ingest(&self, source: Source) -> Result<()> {
-        let readers = self.readers.clone();
+        let readers = self.preparer.readers.clone();
         let candidates = blocking(move || list(source, &readers)).await?;
         self.events.send(IngestEvent::Found { files: candidates.len() });
         let mut tally = Tally::default();
         let mut pending: Vec<(NewDocument, Instant)> = Vec::new();
         for candidate in candidates {
-            if self.stopped() {
+            if self.preparer.stopped() {
                 break;
             }
             let started = Instant::now();
@@ -166,7 +178,7 @@ impl Ingestion {
                     tally.unchanged += 1;
                     self.events.send(IngestEvent::Unchanged { name });
                 }
-                Err(error) if self.stopped() && error.code() == crate::ErrorCode::Cancelled => break,
+                Err(error) if self.preparer.stopped() && error.code() == crate::ErrorCode::Cancelled => break,
                 Err(error) => {
                     tally.failed += 1;
                     let (code, message) = (error.code().to_string(), error.to_string());
@@ -180,30 +192,15 @@ impl Ingestion {
         }
         // What was prepared is whole, so it is kept even when the reader has gone.
         self.commit(&mut pending, &mut tally).await?;
-        if let Some(vectors) = &self.knowledge.vectors {
+        if let Some(vectors) = &self.preparer.knowledge.vectors {
             vectors.seal_in_background();
         }
-        if self.stopped() {
+        if self.preparer.stopped() {
             return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));
         }
         let Tally { ingested, unchanged, failed, chunks } = tally;
         self.events.send(IngestEvent::Finished { ingested, unchanged, failed, chunks });
         Ok(())
-    }
-
-    /// Readers and embedders of an app take as long as they like; nobody waits for them once the ingestion is stopped.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let unread = self.events.cancellation();
-        tokio::select! {
-            biased;
-            () = unread.cancelled() => Err(Error::cancelled("the ingestion was cancelled")),
-            () = self.closing.cancelled() => Err(Error::cancelled("the ingestion was cancelled")),
-            result = work => result,
-        }
-    }
-
-    fn stopped(&self) -> bool {
-        self.events.is_cancelled() || self.closing.is_cancelled()
     }
 
     async fn commit(&self, pending: &mut Vec<(NewDocument, Instant)>, tally: &mut Tally) -> Result<()> {
@@ -216,7 +213,7 @@ impl Ingestion {
             done.push((document.info.clone(), started));
             documents.push(document);
         }
-        let knowledge = self.knowledge.clone();
+        let knowledge = self.preparer.knowledge.clone();
         blocking(move || knowledge.commit(documents, &[])).await?;
         for (info, started) in done {
             let DocumentInfo { name, id: document_id, chunks, warnings, .. } = info;
@@ -230,10 +227,40 @@ impl Ingestion {
 
     /// Reads, cuts and embeds a file; `None` when it is stored as it is.
     async fn prepare(&self, candidate: Candidate) -> Result<Option<NewDocument>> {
-        let (knowledge, chunking, limits) = (self.knowledge.clone(), self.chunking, self.limits);
-        let (embedding, now) = (self.embedder.is_some(), self.clock.now().as_millisecond());
+        let Preparer { chunking, limits, .. } = self.preparer;
+        let knowledge = self.preparer.knowledge.clone();
+        let (embedding, now) = (self.preparer.embedder.is_some(), self.preparer.now());
         let loaded = blocking(move || load(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
-        let Some(mut loaded) = loaded else { return Ok(None) };
+        let Some(loaded) = loaded else { return Ok(None) };
+        let tell = |name: &str, done: usize, total: usize| {
+            self.events.send(IngestEvent::Embedded { name: name.to_owned(), done, total })
+        };
+        self.preparer.prepare(loaded, &tell).await.map(Some)
+    }
+}
+
+impl Preparer {
+    pub fn now(&self) -> i64 {
+        self.clock.now().as_millisecond()
+    }
+
+    /// Readers and embedders of an app take as long as they like; nobody waits for them once the ingestion is stopped.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.unread.cancelled() => Err(Error::cancelled("the work was cancelled")),
+            () = self.closing.cancelled() => Err(Error::cancelled("the work was cancelled")),
+            result = work => result,
+        }
+    }
+
+    pub fn stopped(&self) -> bool {
+        self.unread.is_cancelled() || self.closing.is_cancelled()
+    }
+
+    /// Reads, cuts and embeds a file.
+    pub async fn prepare(&self, mut loaded: Loaded, tell: &Tell<'_>) -> Result<NewDocument> {
+        let (chunking, limits) = (self.chunking, self.limits);
         let own = self.readers.iter().find(|reader| document::reads(reader.as_ref(), &loaded.info.name));
         let read = match own {
             Some(reader) => {
@@ -245,12 +272,12 @@ impl Ingestion {
         };
         let mut document = blocking(move || cut(loaded, read, chunking, &limits)).await?;
         if let Some(embedder) = &self.embedder {
-            self.embed(embedder.as_ref(), &mut document).await?;
+            self.embed(embedder.as_ref(), &mut document, tell).await?;
         }
-        Ok(Some(document))
+        Ok(document)
     }
 
-    async fn embed(&self, embedder: &dyn Embedder, document: &mut NewDocument) -> Result<()> {
+    async fn embed(&self, embedder: &dyn Embedder, document: &mut NewDocument, tell: &Tell<'_>) -> Result<()> {
         let texts: Vec<String> = document.passages.iter().map(|(passage, _)| passage.indexed()).collect();
         let knowledge = self.knowledge.clone();
         let known = {
@@ -261,16 +288,27 @@ impl Ingestion {
             *vector = known;
         }
         let (name, total) = (document.info.name.clone(), texts.len());
-        let missing: Vec<usize> = (0..total).filter(|index| document.passages[*index].1.is_none()).collect();
-        let mut done = total - missing.len();
-        for batch in missing.chunks(EMBED_BATCH) {
-            let input = batch.iter().map(|index| Text::Document(texts[*index].clone())).collect();
-            let vectors = self.unless_stopped(embed(embedder, input)).await?;
-            for (index, vector) in batch.iter().zip(vectors) {
-                document.passages[*index].1 = Some(vector);
+        // The same text twice in a document is embedded once.
+        let mut missing: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut order: Vec<&str> = Vec::new();
+        for index in (0..total).filter(|index| document.passages[*index].1.is_none()) {
+            let same = missing.entry(&texts[index]).or_default();
+            if same.is_empty() {
+                order.push(&texts[index]);
             }
-            done += batch.len();
-            self.events.send(IngestEvent::Embedded { name: name.clone(), done, total });
+            same.push(index);
+        }
+        let mut done = total - missing.values().map(Vec::len).sum::<usize>();
+        for batch in order.chunks(EMBED_BATCH) {
+            let input = batch.iter().map(|text| Text::Document((*text).to_owned())).collect();
+            let vectors = self.unless_stopped(embed(embedder, input)).await?;
+            for (text, vector) in batch.iter().zip(vectors) {
+                for index in missing.get(text).into_iter().flatten() {
+                    document.passages[*index].1 = Some(vector.clone());
+                    done += 1;
+                }
+            }
+            tell(&name, done, total);
         }
         Ok(())
     }
@@ -324,7 +362,7 @@ fn list(source: Source, readers: &[Arc<dyn DocumentReader>]) -> Result<Vec<Candi
 }
 
 /// The contents of a regular file within the limit on sizes.
-fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+pub(super) fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let failed = |error| Error::file("read", path, error);
     // Looked at before opening, since opening a named pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(failed)?;
@@ -368,12 +406,23 @@ fn load(
     };
     let source = source.map(|source| source.to_string_lossy().into_owned());
     let (id, name) = identify(knowledge, name, source.as_deref())?;
-    let content_hash = HEXLOWER.encode(&Sha256::digest(&bytes));
-    let manner = serde_json::to_string(&chunking)
-        .map_err(|error| Error::internal("a chunking could not be written down").with_source(error))?;
+    let content_hash = content_hash(&bytes);
+    let manner = manner(&chunking)?;
     if let Standing::Unchanged = knowledge.standing(&id, &content_hash, &manner, embedding)? {
         return Ok(None);
     }
+    Ok(Some(loaded(id, name, source, bytes, content_hash, manner, now)))
+}
+
+pub(super) fn loaded(
+    id: String,
+    name: String,
+    source: Option<String>,
+    bytes: Vec<u8>,
+    content_hash: String,
+    manner: String,
+    now: i64,
+) -> Loaded {
     let info = DocumentInfo {
         id,
         name,
@@ -385,7 +434,18 @@ fn load(
         warnings: Vec::new(),
         ingested_at_ms: now,
     };
-    Ok(Some(Loaded { info, bytes, manner }))
+    Loaded { info, bytes, manner }
+}
+
+/// SHA-256 of a file's bytes, in hexadecimal digits.
+pub(super) fn content_hash(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// How documents are cut, to tell whether a stored one was cut in the same way.
+pub(super) fn manner(chunking: &Chunking) -> Result<String> {
+    serde_json::to_string(chunking)
+        .map_err(|error| Error::internal("a chunking could not be written down").with_source(error))
 }
 
 /// Reads a file, unless that was done already, and cuts its text into passages.
@@ -420,6 +480,28 @@ fn identify(knowledge: &KnowledgeStore, name: String, source: Option<&str>) -> R
     Err(Error::resource_exhausted(format!("more than {NAMESAKES} documents are called {name}")))
 }
 
+/// The id and the name of a file of a synchronised folder that was not stored before. What lies elsewhere, or was given as bytes,
+/// keeps its name; `taken` are ids that are about to be stored.
+pub(super) fn free_name(
+    knowledge: &KnowledgeStore,
+    name: &str,
+    source: &str,
+    taken: &BTreeSet<String>,
+) -> Result<(String, String)> {
+    for number in 1..=NAMESAKES {
+        let name = numbered(name, number);
+        let id = document_id(&name);
+        let free = match knowledge.document(&id)? {
+            Some(stored) => stored.source.as_deref() == Some(source),
+            None => true,
+        };
+        if free && !taken.contains(&id) {
+            return Ok((id, name));
+        }
+    }
+    Err(Error::resource_exhausted(format!("more than {NAMESAKES} documents are called {name}")))
+}
+
 /// `notes (2).md` for 2; the name itself for 1.
 fn numbered(name: &str, number: usize) -> String {
     if number == 1 {
@@ -447,12 +529,12 @@ fn passages(document: &Document, id: &str, chunking: &Chunking) -> Result<Vec<Pa
         if text.trim().is_empty() {
             continue;
         }
-        let heading = document.section_at(chunk.range.start).filter(|section| section.kind == SectionKind::Heading);
-        let context = heading.map(|section| section.label.clone()).filter(|label| !text.contains(label.as_str()));
+        let context = context(document, chunking.prefix, chunk.range.start, &text);
         passages.push(Passage {
             document: id.to_owned(),
             name: document.name.clone(),
             index: chunk.index,
+            places: document.places(&chunk.range),
             range: chunk.range,
             section: chunk.section,
             context,
@@ -460,4 +542,27 @@ fn passages(document: &Document, id: &str, chunking: &Chunking) -> Result<Vec<Pa
         });
     }
     Ok(passages)
+}
+
+/// What is put before a passage where it is embedded and searched, as far as it does not say so itself.
+fn context(document: &Document, prefix: Prefix, start: usize, text: &str) -> Option<String> {
+    let title = match prefix {
+        Prefix::Title => Some(document.title.clone().unwrap_or_else(|| plain_name(&document.name))),
+        _ => None,
+    };
+    let section = document.section_at(start).filter(|section| section.kind == SectionKind::Heading);
+    let headings =
+        section.filter(|_| prefix != Prefix::None).map(|section| section.path.as_slice()).unwrap_or_default();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in title.iter().chain(headings) {
+        if !text.contains(part.as_str()) && parts.last() != Some(&part.as_str()) {
+            parts.push(part);
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join(" > "))
+}
+
+/// The name of a document without folders and extension.
+fn plain_name(name: &str) -> String {
+    Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }

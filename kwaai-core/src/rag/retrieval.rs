@@ -50,6 +50,8 @@ pub struct Hit {
     pub span: Range<usize>,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
+    /// Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `rows 7-9`, `lines 10-24`.
+    pub locator: Option<String>,
     /// What the hits are ordered by: the BM25 score, the cosine, or the fused score. Comparable within one search only.
     pub score: f64,
     /// Its place in the search by words, unless it was not among the first.
@@ -114,6 +116,7 @@ pub(super) fn hits(
     let passages: BTreeMap<u64, Passage> = knowledge.passages(&ids)?.into_iter().collect();
     let hit = |(chunk, score): &(u64, f64)| {
         let passage = passages.get(chunk)?.clone();
+        let locator = passage.locator(&passage.range);
         Some(Hit {
             document_id: passage.document,
             document: passage.name,
@@ -121,6 +124,7 @@ pub(super) fn hits(
             text: passage.text,
             span: passage.range,
             section: passage.section,
+            locator,
             score: *score,
             lexical: lexical.get(chunk).copied(),
             dense: dense.get(chunk).copied(),

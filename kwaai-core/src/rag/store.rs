@@ -4,7 +4,7 @@
 //! brought to that generation afterwards, by the same code whether the transaction was committed a moment ago or before
 //! the machine lost power: it applies the changes that it has missed, or is rebuilt.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::rag::document::Format;
+use crate::rag::document::{Format, Places};
 use crate::rag::lexical::{Entry, Lexical};
 use crate::rag::terms::Language;
 use crate::store::Store;
@@ -92,9 +92,17 @@ pub(crate) struct Passage {
     /// The heading above it, where the passage itself does not contain it.
     pub context: Option<String>,
     pub text: String,
+    /// What a locator is made of; passages of earlier versions have none.
+    #[serde(default)]
+    pub places: Places,
 }
 
 impl Passage {
+    /// Names the place of a span of the document that lies in this passage.
+    pub fn locator(&self, span: &Range<usize>) -> Option<String> {
+        self.places.locator(span, &self.text, self.range.start).or_else(|| self.section.clone())
+    }
+
     /// What is embedded and indexed: the text below its heading.
     pub fn indexed(&self) -> String {
         match &self.context {
@@ -365,6 +373,12 @@ impl KnowledgeStore {
         })
     }
 
+    /// The passages of hits, by the ids that hits have.
+    pub fn passages_of(&self, ids: Vec<String>) -> Result<BTreeMap<String, Passage>> {
+        let ids: Vec<u64> = ids.iter().filter_map(|id| u64::from_str_radix(id, 16).ok()).collect();
+        Ok(self.passages(&ids)?.into_iter().map(|(id, passage)| (format!("{id:016x}"), passage)).collect())
+    }
+
     /// How much there is.
     pub fn sizes(&self) -> Result<Sizes> {
         self.store.read(|transaction| {
@@ -383,8 +397,12 @@ fn put_in(transaction: &WriteTransaction, document: NewDocument, added: &mut Vec
     let mut passages = transaction.open_multimap_table(PASSAGES)?;
     let mut chunk_ids = Vec::with_capacity(document.passages.len());
     let embedded = document.passages.iter().all(|(_, vector)| vector.is_some());
+    // The same words may stand in a document many times over.
+    let mut seen: BTreeMap<[u8; 32], u64> = BTreeMap::new();
     for (passage, vector) in document.passages {
-        let mut id = chunk_id(&passage);
+        let times = seen.entry(passage_hash(&passage.indexed())).or_default();
+        let mut id = chunk_id(&passage, *times);
+        *times += 1;
         while chunks.get(id)?.is_some() {
             id = id.wrapping_add(1);
         }
@@ -414,11 +432,12 @@ fn missed(transaction: &ReadTransaction, after: u64, upto: u64) -> Result<Option
     Ok((expected == upto + 1).then_some(changed))
 }
 
-fn chunk_id(passage: &Passage) -> u64 {
+fn chunk_id(passage: &Passage, times: u64) -> u64 {
     let mut hash = Sha256::new();
+    // Of what it says and not of where it stands, so that text which stays keeps its id when other text changes.
     hash.update(passage.document.as_bytes());
-    hash.update((passage.range.start as u64).to_le_bytes());
-    hash.update(passage.text.as_bytes());
+    hash.update(times.to_le_bytes());
+    hash.update(passage.indexed().as_bytes());
     let digest = hash.finalize();
     digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

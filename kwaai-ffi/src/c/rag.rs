@@ -80,6 +80,23 @@ waiting! {
         |cancel| async move { rag.ingest_bytes(name, bytes, cancel).await.map(stream) }
     }
 
+    /// Starts to keep the documents of a folder as its files are: new ones are added, changed ones replaced, moved ones
+    /// renamed. `options_json` is an object with any of `watch`, `interval_ms` (a minute unless set), `polling`, `extensions`
+    /// (an array; every file that can be read unless set) and `delete`, without which a document stays when its file is gone.
+    /// The stream yields what becomes of each, each value with its `kind`. With `watch` it goes on until it is freed.
+    ///
+    /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work; what was reported done
+    /// stays. Threads: any. NULL: `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_rag_sync / kwaai_rag_sync_async(
+        rag: *const kwaai_rag_t,
+        folder: *const c_char,
+        options_json: *const c_char,
+    ) -> (out_stream: *mut kwaai_stream_t) {
+        let (rag, folder) = (resolve::<Rag>(rag)?, text("folder", folder)?);
+        let options = record("options_json", options_json)?;
+        move |cancel| async move { rag.sync(folder, options, cancel).await.map(stream) }
+    }
+
     /// The passages that fit a text best, as JSON. `options_json` is an object with any of `k` and `mode` ("lexical",
     /// "dense", "hybrid").
     ///

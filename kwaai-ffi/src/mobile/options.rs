@@ -12,7 +12,7 @@ use super::record::ChatMessage;
 use super::{NativeEmbedder, NativeReader, NativeWriter};
 use crate::node::{BlockShare, LimitOptions, NodeConfig, RelayOptions};
 use crate::provide::Supplies;
-use crate::rag::{ChunkingOptions, Endpoint, Options};
+use crate::rag::{ChunkingOptions, Endpoint, Options, SyncOptions};
 use crate::{Result, Spelling, validate};
 
 /// What a node is told at its start.
@@ -264,6 +264,28 @@ impl QuestionOptions {
     }
 }
 
+/// How a folder is kept alike; what is left out is off, or has the default of the library.
+#[derive(uniffi::Record)]
+pub struct FolderOptions {
+    /// Whether to go on after the first pass.
+    pub watch: bool,
+    /// While watching: the folder is looked through at least this often, in milliseconds.
+    pub interval_ms: Option<i64>,
+    /// While watching: do without the file system's events.
+    pub polling: bool,
+    /// Only files with these extensions; none for every file that can be read.
+    pub extensions: Vec<String>,
+    /// Whether a document is deleted when its file is gone.
+    pub delete: bool,
+}
+
+impl FolderOptions {
+    pub(super) fn into_parts(self) -> Result<SyncOptions> {
+        let FolderOptions { watch, interval_ms, polling, extensions, delete } = self;
+        Ok(SyncOptions { watch, interval_ms: maybe("interval_ms", interval_ms)?, polling, extensions, delete })
+    }
+}
+
 /// How a knowledge base works.
 #[derive(uniffi::Record)]
 pub struct RagOptions {
@@ -303,7 +325,7 @@ impl From<EndpointOptions> for Endpoint {
 /// How documents are cut; sizes count characters.
 #[derive(uniffi::Record)]
 pub struct ChunkingSizes {
-    /// `sentence`, `paragraph` or `fixed`.
+    /// `sentence`, `paragraph`, `fixed` or `heading`.
     pub strategy: Option<String>,
     /// The longest passage.
     pub size: Option<i64>,

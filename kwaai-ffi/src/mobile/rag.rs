@@ -5,7 +5,9 @@ use std::sync::Arc;
 use kwaai_core::rag::{DocumentInfo, Mode, SearchResult, Stats};
 
 use super::number::whole;
-use super::{Cancel, NativeAnswer, NativeIngestion, QuestionOptions, RagOptions, Result, token};
+use super::{
+    Cancel, FolderOptions, NativeAnswer, NativeIngestion, NativeSync, QuestionOptions, RagOptions, Result, token,
+};
 use crate::Rag;
 
 /// A private knowledge base.
@@ -29,6 +31,11 @@ impl NativeRag {
     /// Starts to read a document from memory.
     pub async fn ingest_bytes(&self, name: String, bytes: Vec<u8>, cancel: Cancel) -> Result<Arc<NativeIngestion>> {
         Ok(NativeIngestion::over(self.0.ingest_bytes(name, bytes, token(cancel)).await?))
+    }
+
+    /// Starts to keep the documents of a folder as its files are.
+    pub async fn sync(&self, folder: String, options: FolderOptions, cancel: Cancel) -> Result<Arc<NativeSync>> {
+        Ok(NativeSync::over(self.0.sync(folder, options.into_parts()?, token(cancel)).await?))
     }
 
     /// The `k` passages that fit a text best.

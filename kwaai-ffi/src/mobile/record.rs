@@ -21,6 +21,7 @@ type Answer = kwaai_core::rag::Answer;
 type AskEvent = kwaai_core::rag::AskEvent;
 type Evidence = kwaai_core::rag::Evidence;
 type IngestEvent = kwaai_core::rag::IngestEvent;
+type SyncEvent = kwaai_core::rag::SyncEvent;
 type EmbedderInfo = kwaai_core::rag::EmbedderInfo;
 type DocumentInfo = kwaai_core::rag::DocumentInfo;
 type Stats = kwaai_core::rag::Stats;
@@ -254,6 +255,8 @@ pub struct Hit {
     pub span: Range<usize>,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
+    /// Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `rows 7-9`, `lines 10-24`.
+    pub locator: Option<String>,
     /// What the hits are ordered by: the BM25 score, the cosine, or the fused score. Comparable within one search only.
     pub score: f64,
     /// Its place in the search by words, unless it was not among the first.
@@ -286,6 +289,8 @@ pub struct Citation {
     pub chunk_id: String,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
+    /// Where the cited bytes stand, as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`.
+    pub locator: Option<String>,
     /// The bytes of the document's text that are cited.
     pub span: Range<usize>,
     /// Those bytes: a sentence where the answer quotes, the passage where a model wrote it.
@@ -418,6 +423,116 @@ pub enum IngestEvent {
         failed: usize,
         /// Passages of the ingested documents.
         chunks: usize,
+    },
+}
+
+/// How a synchronisation gets on.
+#[uniffi::remote(Enum)]
+pub enum SyncEvent {
+    /// What a pass found. While watching, only passes that found something new are reported.
+    Compared {
+        /// Files in the folder.
+        files: usize,
+        /// Those of them that are new, changed or moved.
+        pending: usize,
+        /// Documents whose files are gone and did not move.
+        gone: usize,
+    },
+    /// A file is being read and cut.
+    Reading {
+        /// The document's name.
+        name: String,
+    },
+    /// Passages of a document were embedded.
+    Embedded {
+        /// The document's name.
+        name: String,
+        /// Passages done, those that were known from before included.
+        done: usize,
+        /// Passages of the document.
+        total: usize,
+    },
+    /// A new document is durable and can be found.
+    Added {
+        /// Its name.
+        name: String,
+        /// Its id.
+        document_id: String,
+        /// How many passages it has.
+        chunks: usize,
+        /// Milliseconds from opening its file to the commit.
+        ms: u64,
+        /// What of it could not be read although the rest could, for people.
+        warnings: Vec<String>,
+    },
+    /// A document was replaced by its new version.
+    Changed {
+        /// Its name.
+        name: String,
+        /// Its id, which is that of the version before.
+        document_id: String,
+        /// How many passages it has.
+        chunks: usize,
+        /// Milliseconds from opening its file to the commit.
+        ms: u64,
+        /// What of it could not be read although the rest could, for people.
+        warnings: Vec<String>,
+    },
+    /// A file of the same contents appeared where another one vanished.
+    Moved {
+        /// The document's name before, which is found no more.
+        before: String,
+        /// Its name now.
+        name: String,
+        /// Its id now.
+        document_id: String,
+    },
+    /// A document was deleted, since its file is gone.
+    Deleted {
+        /// Its name.
+        name: String,
+        /// The id it had.
+        document_id: String,
+    },
+    /// A document's file is gone. The document stays, since deletion was not asked for.
+    Missing {
+        /// Its name.
+        name: String,
+        /// Its id.
+        document_id: String,
+    },
+    /// A file or a folder could not be read; what was stored of it stays.
+    Failed {
+        /// The document's name, or the path inside the folder.
+        name: String,
+        /// The code of the error, for example `corrupt_data`.
+        code: String,
+        /// What went wrong and what can be done.
+        message: String,
+    },
+    /// A pass is over.
+    Finished {
+        /// Documents that are new.
+        added: usize,
+        /// Documents that were replaced.
+        changed: usize,
+        /// Documents that moved.
+        moved: usize,
+        /// Documents that were deleted.
+        deleted: usize,
+        /// Documents whose files are gone and that stay.
+        missing: usize,
+        /// Files that are stored as they are.
+        unchanged: usize,
+        /// Files and folders that could not be read.
+        failed: usize,
+    },
+    /// From now on changes are followed. Sent once, after the first pass.
+    Watching {
+        /// Whether the file system reports changes; otherwise the folder is looked through at every interval.
+        events: bool,
+        /// Why it does not, where it was to.
+        note: Option<String>,
     },
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwaai_core::llm;
-use kwaai_core::rag::{AskEvent, IngestEvent};
+use kwaai_core::rag::{AskEvent, IngestEvent, SyncEvent};
 
 use super::number::whole;
 use super::record::GenerateEvent;
@@ -74,6 +74,10 @@ stream!(
 stream!(
     /// How an ingestion gets on.
     NativeIngestion, IngestBatch of IngestEvent as IngestEvent
+);
+stream!(
+    /// How a folder is kept alike.
+    NativeSync, SyncBatch of SyncEvent as SyncEvent
 );
 stream!(
     /// An answer as it is written.

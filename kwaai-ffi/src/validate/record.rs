@@ -580,7 +580,7 @@ mod tests {
     fn choices_and_what_is_missing_are_named() {
         assert_eq!(
             snake::<Options>(r#"{"chunking": {"strategy": "lines"}}"#),
-            r#"chunking.strategy must be one of "sentence", "paragraph", "fixed", not "lines""#
+            r#"chunking.strategy must be one of "sentence", "paragraph", "fixed", "heading", not "lines""#
         );
         assert_eq!(snake::<Options>(r#"{"endpoint": {"base_url": "x"}}"#), "endpoint.model is missing");
         assert_eq!(

@@ -10,7 +10,7 @@ use kwaai_core::rag::{AskOptions, Mode};
 use kwaai_ffi::http::{Served, ServedEmbedder, ServedModel};
 use kwaai_ffi::node::{Contribution, NodeConfig};
 use kwaai_ffi::provide::{Embedder, Reader, Signer, Supplies, Writer};
-use kwaai_ffi::rag::Options;
+use kwaai_ffi::rag::{Options, SyncOptions};
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
@@ -537,6 +537,10 @@ async fn on_rag(name: &str, rag: &Rag, args: Arguments, cancel: CancelToken) -> 
             }
             None => Ok(stream(rag.ingest_path(args.get("source")?, cancel).await?)),
         },
+        "Rag.sync" => {
+            let options: SyncOptions = args.record(&["folder"])?;
+            Ok(stream(rag.sync(args.get("folder")?, options, cancel).await?))
+        }
         "Rag.search" => {
             let k: Option<usize> = args.get("k")?;
             let mode: Option<Mode> = args.get("mode")?;

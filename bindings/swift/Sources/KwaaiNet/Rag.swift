@@ -51,6 +51,30 @@ public final class Rag: Sendable {
         }
     }
 
+    /// Keeps the documents of a folder as its files are: adds new ones, replaces changed ones, renames moved ones. It begins with
+    /// the first event that is asked for.
+    ///
+    /// Files are compared by the hash of their contents, and only documents that came from this folder are touched. With `delete` a
+    /// document is deleted when its file is gone; otherwise it stays and is reported missing. With `watch` it goes on until the loop is
+    /// left: the folder is looked through when the file system reports a change, unless `polling`, and at every `interval`, a minute
+    /// unless set. `extensions` are those that are looked at; all that can be read unless set.
+    public func sync(
+        folder: URL, watch: Bool = false, interval: Duration? = nil, polling: Bool = false, extensions: [String] = [],
+        delete: Bool = false
+    ) -> EventStream<SyncEvent> {
+        let options = FolderOptions(
+            watch: watch, intervalMs: interval?.milliseconds, polling: polling, extensions: extensions, delete: delete)
+        return EventStream { [native] in
+            let stream = try await call { try await native.sync(folder: folder.path, options: options, cancel: $0) }
+            return .init(
+                next: {
+                    let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                    return batch.map { ($0.values, $0.missed) }
+                },
+                stop: { stream.cancel() })
+        }
+    }
+
     /// The `k` passages that fit a text best.
     public func search(text: String, k: Int = 8, mode: Mode = .hybrid) async throws -> SearchResult {
         try await call { try await native.search(text: text, k: Int64(k), mode: mode, cancel: $0) }

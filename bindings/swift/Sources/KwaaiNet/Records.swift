@@ -76,6 +76,7 @@ public typealias Span = KwaaiNetNative.Span
 public typealias Stats = KwaaiNetNative.Stats
 public typealias Status = KwaaiNetNative.Status
 public typealias StatusRefresh = KwaaiNetNative.StatusRefresh
+public typealias SyncEvent = KwaaiNetNative.SyncEvent
 public typealias TakenWord = KwaaiNetNative.TakenWord
 public typealias Tenant = KwaaiNetNative.Tenant
 public typealias Thresholds = KwaaiNetNative.Thresholds

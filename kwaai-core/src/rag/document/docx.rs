@@ -8,7 +8,8 @@ use quick_xml::events::{BytesStart, Event};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use crate::rag::document::{Limits, Section, text};
+use crate::rag::document::place::Places;
+use crate::rag::document::{Limits, text};
 use crate::{Error, Result};
 
 mod body;
@@ -18,8 +19,8 @@ const DEPTH: usize = 256;
 /// Parts that unpack to no more than this are never taken for a bomb.
 const SMALL: u64 = 1 << 20;
 
-/// The text of a document and the sections its headings make.
-pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<(String, Vec<Section>)> {
+/// The text of a document and its places.
+pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<(String, Places)> {
     let mut package = Package::open(bytes, limits)?;
     let main = package.main_part()?;
     let folder = main.rfind('/').map_or("", |slash| &main[..=slash]).to_owned();
@@ -35,7 +36,7 @@ pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<(String, Vec<Sect
             out.read_notes(&xml)?;
         }
     }
-    Ok(out.finish())
+    out.finish()
 }
 
 /// The zip archive, with what may still be unpacked from it.

@@ -1,24 +1,33 @@
 //! The headings of Markdown. The text itself stays as it is written.
 
-use crate::rag::document::{Section, SectionKind};
+use crate::Result;
+use crate::rag::document::place::{Heading, Places, outline};
+use crate::rag::document::{Limits, table};
 
-/// One section for each heading: `# Title`, or a title underlined with `=` or `-`. Code blocks have no headings.
-pub(super) fn sections(text: &str) -> Vec<Section> {
-    let mut starts: Vec<(usize, String)> = Vec::new();
+/// One section for each heading: `# Title`, or a title underlined with `=` or `-`; and the tables. Code blocks have neither.
+pub(super) fn places(text: &str, limits: &Limits) -> Result<Places> {
+    let mut starts: Vec<Heading> = Vec::new();
+    let mut code = Vec::new();
+    let mut fenced = 0;
     let mut fence: Option<(char, usize)> = None;
     let mut previous: Option<(usize, &str)> = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
+        limits.check_places(starts.len())?;
         let body = line.trim_end();
         let indent = body.len() - body.trim_start_matches(' ').len();
         let body = body.trim_start();
         if let Some((mark, length)) = fence_of(body).filter(|_| indent < 4) {
             match fence {
-                None => fence = Some((mark, length)),
+                None => {
+                    fence = Some((mark, length));
+                    fenced = start;
+                }
                 Some((open, least)) if open == mark && length >= least && body.trim_start_matches(mark).is_empty() => {
-                    fence = None
+                    fence = None;
+                    code.push(fenced..at);
                 }
                 Some(_) => {}
             }
@@ -29,11 +38,11 @@ pub(super) fn sections(text: &str) -> Vec<Section> {
             previous = None;
             continue;
         }
-        if let Some(title) = hash_title(body) {
-            starts.push((start, title));
+        if let Some((level, title)) = hash_title(body) {
+            starts.push((start, level, title));
             previous = None;
         } else if let Some((title_start, title)) = previous.filter(|_| is_underline(body)) {
-            starts.push((title_start, plain(title)));
+            starts.push((title_start, if body.starts_with('=') { 1 } else { 2 }, plain(title)));
             previous = None;
         } else {
             let is_list_or_table = body.starts_with(['-', '*', '+', '>', '|']);
@@ -42,11 +51,11 @@ pub(super) fn sections(text: &str) -> Vec<Section> {
             previous = (!is_list_or_table && single).then_some((start, body));
         }
     }
-    let ends = starts.iter().skip(1).map(|(start, _)| *start).chain([text.len()]);
-    let sections = starts.iter().zip(ends).filter(|((_, label), _)| !label.is_empty());
-    sections
-        .map(|((start, label), end)| Section { kind: SectionKind::Heading, label: label.clone(), range: *start..end })
-        .collect()
+    if fence.is_some() {
+        code.push(fenced..text.len());
+    }
+    let (sections, tables) = (outline(starts, text.len(), limits)?, table::piped(text, &code, limits)?);
+    Ok(Places { sections, tables, ..Places::lines(text) })
 }
 
 fn fence_of(line: &str) -> Option<(char, usize)> {
@@ -55,7 +64,7 @@ fn fence_of(line: &str) -> Option<(char, usize)> {
     (length >= 3 && !(mark == '`' && line[length..].contains('`'))).then_some((mark, length))
 }
 
-fn hash_title(line: &str) -> Option<String> {
+fn hash_title(line: &str) -> Option<(usize, String)> {
     let rest = line.trim_start_matches('#');
     let level = line.len() - rest.len();
     if !(1..=6).contains(&level) || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
@@ -64,7 +73,7 @@ fn hash_title(line: &str) -> Option<String> {
     let title = rest.trim();
     let without_closing = title.trim_end_matches('#');
     let closed = without_closing.is_empty() || without_closing.ends_with([' ', '\t']);
-    Some(plain(if closed { without_closing.trim_end() } else { title }))
+    Some((level, plain(if closed { without_closing.trim_end() } else { title })))
 }
 
 fn is_underline(line: &str) -> bool {
@@ -83,7 +92,7 @@ mod tests {
     #[test]
     fn headings_are_found_and_code_is_not_taken_for_them() {
         let text = "intro\n\n# One #\ntext\n```sh\n# a comment\n```\n## **Two** `x`\n\nThree\n=====\nmore\n\n- a\n---\n#hash\n";
-        let found = sections(text);
+        let found = places(text, &Limits::default()).unwrap().sections;
         let labels: Vec<&str> = found.iter().map(|s| s.label.as_str()).collect();
         assert_eq!(labels, ["One", "Two x", "Three"]);
         assert!(text[found[0].range.clone()].starts_with("# One") && text[found[0].range.clone()].ends_with("```\n"));

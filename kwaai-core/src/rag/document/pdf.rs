@@ -13,19 +13,16 @@ use std::time::{Duration, Instant};
 
 use pdf_extract::{MediaBox, OutputDev, OutputError, PlainTextOutput, Transform};
 
-use crate::rag::document::{Limits, Section, SectionKind, text};
+use crate::rag::document::{Extracted, Limits, Places, Section, SectionKind, text};
 use crate::{Error, Result};
 
 mod plain;
 mod tidy;
 
-/// The text of a document, one section for each page that has any, and what could not be read.
-pub(super) type Extracted = (String, Vec<Section>, Vec<String>);
-
 /// The parser descends by calls; files may nest up to its own limits.
 const STACK: usize = 64 << 20;
 
-/// Reads a PDF, and gives up when the time is over.
+/// Reads a PDF, one section for each page that has text, and gives up when the time is over.
 pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<Extracted> {
     plain::check_unpacked(bytes, limits)?;
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -84,7 +81,8 @@ fn pages(bytes: &[u8], limits: &Limits, deadline: Instant) -> Result<Extracted> 
         return Err(Error::unsupported("its pages hold no text, only pictures; it is probably a scan")
             .with_remedy("run a text recognition program (OCR) over it and read the result"));
     }
-    Ok((joined.0, joined.1, warnings))
+    let (text, sections) = joined;
+    Ok(Extracted { text, places: Places { sections, ..Places::default() }, title: None, warnings })
 }
 
 /// Puts pages behind each other. A sentence that goes on over the end of a page is not cut by an empty line.
@@ -99,7 +97,8 @@ fn join(pages: &[(u32, String)]) -> (String, Vec<Section>) {
         }
         let start = text.len();
         text.push_str(page);
-        sections.push(Section { kind: SectionKind::Page, label: format!("page {number}"), range: start..text.len() });
+        let (label, range) = (format!("page {number}"), start..text.len());
+        sections.push(Section { kind: SectionKind::Page, label, path: Vec::new(), range });
     }
     (text, sections)
 }

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{Document, Format, Limits, Section, SectionKind, prefixed, text};
+use super::place::short;
+use super::{Document, Format, Limits, Places, Section, SectionKind, prefixed, text};
 use crate::{Error, Result};
 
 /// A part of a document as a reader of the app's own gives it.
@@ -54,7 +55,9 @@ fn assemble(name: &str, parts: Vec<Part>, limits: &Limits) -> Result<Document> {
         format: Format::Custom,
         text: String::new(),
         sections: vec![],
+        title: None,
         warnings: vec![],
+        places: Places::default(),
     };
     for part in parts {
         let part_text = text::clean(&part.text);
@@ -69,7 +72,8 @@ fn assemble(name: &str, parts: Vec<Part>, limits: &Limits) -> Result<Document> {
         limits.check_text(document.text.len())?;
         if let Some(label) = part.label.map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()) {
             let range = start..document.text.len();
-            document.sections.push(Section { kind: SectionKind::Heading, label, range });
+            let path = vec![short(&label)];
+            document.sections.push(Section { kind: SectionKind::Heading, label, path, range });
         }
     }
     if document.text.is_empty() {

@@ -27,39 +27,79 @@ pub struct Found {
 /// `not_found` for a folder that does not exist or holds nothing that is read, `invalid_argument` for a file, and what the operating
 /// system says about a folder that cannot be listed.
 pub fn walk(folder: &Path, also: &[String]) -> Result<Vec<Found>> {
-    let metadata = std::fs::metadata(folder).map_err(|e| Error::file("list", folder, e))?;
-    if !metadata.is_dir() {
-        return Err(Error::invalid_argument(format!("{} is not a folder", folder.display()))
-            .with_file(folder)
-            .with_remedy("give the folder that the file lies in, or read the file alone"));
-    }
-    let mut found = Vec::new();
-    let mut folders = vec![(folder.to_path_buf(), String::new(), 0)];
-    while let Some((path, prefix, depth)) = folders.pop() {
-        let entries = std::fs::read_dir(&path).map_err(|e| Error::file("list", &path, e))?;
-        for entry in entries {
-            let entry = entry.map_err(|e| Error::file("list", &path, e))?;
-            let kind = entry.file_type().map_err(|e| Error::file("list", &path, e))?;
-            let file_name = entry.file_name();
-            let Some(base) = file_name.to_str().filter(|base| !base.starts_with('.')) else { continue };
-            let name = format!("{prefix}{base}");
-            if kind.is_dir() && depth < DEPTH {
-                folders.push((entry.path(), format!("{name}/"), depth + 1));
-            } else if kind.is_file() && has_extension(base, also) {
-                found.push(Found { name, path: entry.path() });
-            }
-        }
+    let reads =
+        |extension: &str| EXTENSIONS.contains(&extension) || also.iter().any(|own| own.eq_ignore_ascii_case(extension));
+    let Scan { found, unread } = scan(folder, None, &reads)?;
+    if let Some((_, error)) = unread.into_iter().next() {
+        return Err(error);
     }
     if found.is_empty() {
         return Err(Error::not_found(format!("no document lies in {}", folder.display()))
             .with_file(folder)
             .with_remedy(format!("put files there with one of the extensions {}", EXTENSIONS.join(", "))));
     }
-    found.sort();
     Ok(found)
 }
 
-fn has_extension(name: &str, also: &[String]) -> bool {
-    let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
-    EXTENSIONS.contains(&extension.as_str()) || also.iter().any(|own| own.eq_ignore_ascii_case(&extension))
+/// What a look through a folder found.
+pub(crate) struct Scan {
+    pub found: Vec<Found>,
+    /// Folders inside it that could not be listed, and why.
+    pub unread: Vec<(PathBuf, Error)>,
+}
+
+/// As [`walk`], for files of the extensions that `reads` says; leaves the folder `skip` out, and goes on past folders that
+/// cannot be listed.
+///
+/// # Errors
+/// As [`walk`], for the folder itself; an empty one is no error.
+pub(crate) fn scan(folder: &Path, skip: Option<&Path>, reads: &dyn Fn(&str) -> bool) -> Result<Scan> {
+    let metadata = std::fs::metadata(folder).map_err(|e| Error::file("list", folder, e))?;
+    if !metadata.is_dir() {
+        return Err(Error::invalid_argument(format!("{} is not a folder", folder.display()))
+            .with_file(folder)
+            .with_remedy("give the folder that the file lies in, or read the file alone"));
+    }
+    let mut scan = Scan { found: Vec::new(), unread: Vec::new() };
+    let mut folders = vec![(folder.to_path_buf(), String::new(), 0)];
+    while let Some((path, prefix, depth)) = folders.pop() {
+        if let Err(error) = list(&path, &prefix, depth, skip, reads, &mut scan, &mut folders) {
+            if depth == 0 {
+                return Err(error);
+            }
+            scan.unread.push((path, error));
+        }
+    }
+    scan.found.sort();
+    scan.unread.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(scan)
+}
+
+fn list(
+    path: &Path,
+    prefix: &str,
+    depth: usize,
+    skip: Option<&Path>,
+    reads: &dyn Fn(&str) -> bool,
+    scan: &mut Scan,
+    folders: &mut Vec<(PathBuf, String, usize)>,
+) -> Result<()> {
+    let failed = |error| Error::file("list", path, error);
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        let file_name = entry.file_name();
+        let Some(base) = file_name.to_str().filter(|base| !base.starts_with('.')) else { continue };
+        let name = format!("{prefix}{base}");
+        if kind.is_dir() && depth < DEPTH && skip != Some(entry.path().as_path()) {
+            folders.push((entry.path(), format!("{name}/"), depth + 1));
+        } else if kind.is_file() && reads(&extension(base)) {
+            scan.found.push(Found { name, path: entry.path() });
+        }
+    }
+    Ok(())
+}
+
+fn extension(name: &str) -> String {
+    Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase()
 }

@@ -22,6 +22,7 @@ fn document(name: &str, words: &[&str]) -> NewDocument {
             section: None,
             context: None,
             text: text[start..].to_owned(),
+            places: Default::default(),
         };
         passages.push((passage, Some(vec![1.0, word.len() as f32, index as f32, 0.5])));
     }

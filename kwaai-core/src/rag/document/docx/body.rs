@@ -6,13 +6,15 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::{attribute, damaged, each_event};
 use crate::Result;
-use crate::rag::document::{Limits, Section, SectionKind, text};
+use crate::rag::document::place::{self, Heading, Places, Row, outline};
+use crate::rag::document::{Limits, text};
 
 /// What is known of a paragraph while it is read.
 #[derive(Default)]
 struct Paragraph {
     text: String,
-    heading: bool,
+    /// The level of the heading that it is, from 1.
+    heading: Option<usize>,
     list: bool,
 }
 
@@ -21,19 +23,23 @@ struct Paragraph {
 struct Table {
     row: Vec<String>,
     cell: String,
+    rows: Vec<Row>,
+    number: u32,
 }
 
 /// The text made so far.
 pub(super) struct Body<'a> {
-    headings: BTreeMap<String, bool>,
+    headings: BTreeMap<String, usize>,
     limits: &'a Limits,
     text: String,
-    starts: Vec<(usize, String)>,
+    starts: Vec<Heading>,
+    tables: Vec<place::Table>,
+    rows: usize,
     after_item: bool,
 }
 
-/// Which style ids make a heading: by the style's name, which is English whatever language Word runs in, or by its outline level.
-pub(super) fn heading_styles(xml: &str) -> Result<BTreeMap<String, bool>> {
+/// Which style ids make a heading, and of which level: by the style's name, which is English whatever language Word runs in, or by its outline level.
+pub(super) fn heading_styles(xml: &str) -> Result<BTreeMap<String, usize>> {
     let mut styles = BTreeMap::new();
     let mut id = None;
     each_event(xml, |event| {
@@ -42,13 +48,13 @@ pub(super) fn heading_styles(xml: &str) -> Result<BTreeMap<String, bool>> {
                 "style" => id = attribute(e, "styleId")?,
                 "name" => {
                     let name = attribute(e, "val")?.unwrap_or_default().to_lowercase();
-                    if let Some(id) = id.as_ref().filter(|_| name == "title" || name.starts_with("heading ")) {
-                        styles.insert(id.clone(), true);
+                    if let (Some(id), Some(level)) = (&id, named_level(&name)) {
+                        styles.insert(id.clone(), level);
                     }
                 }
                 "outlineLvl" => {
-                    if let (Some(id), true) = (&id, is_outline(e)?) {
-                        styles.insert(id.clone(), true);
+                    if let (Some(id), Some(level)) = (&id, outline_level(e)?) {
+                        styles.entry(id.clone()).or_insert(level);
                     }
                 }
                 _ => {}
@@ -61,14 +67,31 @@ pub(super) fn heading_styles(xml: &str) -> Result<BTreeMap<String, bool>> {
     Ok(styles)
 }
 
+/// The level that the name of a style says: `title`, `heading 2`.
+fn named_level(name: &str) -> Option<usize> {
+    match name.strip_prefix("heading ") {
+        Some(level) => Some(level.trim().parse().unwrap_or(1)),
+        None => (name == "title").then_some(1),
+    }
+}
+
 /// Levels 0 to 8 are headings, 9 is body text.
-fn is_outline(element: &BytesStart<'_>) -> Result<bool> {
-    Ok(attribute(element, "val")?.and_then(|level| level.parse::<u8>().ok()).is_some_and(|level| level < 9))
+fn outline_level(element: &BytesStart<'_>) -> Result<Option<usize>> {
+    let level = attribute(element, "val")?.and_then(|level| level.parse::<usize>().ok());
+    Ok(level.filter(|level| *level < 9).map(|level| level + 1))
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn new(headings: BTreeMap<String, bool>, limits: &'a Limits) -> Body<'a> {
-        Body { headings, limits, text: String::new(), starts: Vec::new(), after_item: false }
+    pub(super) fn new(headings: BTreeMap<String, usize>, limits: &'a Limits) -> Body<'a> {
+        Body {
+            headings,
+            limits,
+            text: String::new(),
+            starts: Vec::new(),
+            tables: Vec::new(),
+            rows: 0,
+            after_item: false,
+        }
     }
 
     /// Appends the paragraphs and tables of a part.
@@ -119,21 +142,27 @@ impl<'a> Body<'a> {
                         if let Some(table) = tables.last_mut() {
                             let cell = std::mem::take(&mut table.cell);
                             table.row.push(cell);
+                            self.limits.check_places(table.row.len())?;
                         }
                     }
                     "tr" => {
                         if let Some(table) = tables.last_mut() {
                             let line = std::mem::take(&mut table.row).join(" | ");
                             let above = tables.len().checked_sub(2);
-                            let paragraph = Paragraph { text: line, heading: false, list: false };
                             match above.and_then(|at| tables.get_mut(at)) {
-                                Some(outer) => self.paragraph(paragraph, Some(outer))?,
-                                None => self.item(&paragraph.text)?,
+                                Some(outer) => {
+                                    let paragraph = Paragraph { text: line, ..Paragraph::default() };
+                                    self.paragraph(paragraph, Some(outer))?;
+                                }
+                                None => self.row(&line, &mut tables[0])?,
                             }
                         }
                     }
                     "tbl" => {
-                        tables.pop();
+                        let ended = tables.pop();
+                        if let Some(table) = ended.filter(|_| tables.is_empty()) {
+                            self.end_table(table);
+                        }
                         self.after_item &= !tables.is_empty();
                     }
                     _ => {}
@@ -160,12 +189,13 @@ impl<'a> Body<'a> {
         match element.local_name().as_ref() {
             "pStyle" => {
                 let style = attribute(element, "val")?.unwrap_or_default();
-                paragraph.heading |= match self.headings.is_empty() {
-                    true => style.starts_with("Heading") || style == "Title",
-                    false => self.headings.get(&style).copied().unwrap_or(false),
+                let level = match self.headings.is_empty() {
+                    true => named_level(&style.replacen("Heading", "heading ", 1).replace("Title", "title")),
+                    false => self.headings.get(&style).copied(),
                 };
+                paragraph.heading = paragraph.heading.or(level);
             }
-            "outlineLvl" => paragraph.heading |= is_outline(element)?,
+            "outlineLvl" => paragraph.heading = paragraph.heading.or(outline_level(element)?),
             "numPr" => paragraph.list = true,
             // A tab stop is named like a tab, but has a position.
             "tab" if attribute(element, "pos")?.is_none() => paragraph.text.push('\t'),
@@ -194,16 +224,38 @@ impl<'a> Body<'a> {
             table.cell.push_str(&text.replace('\n', " "));
             return self.limits.check_text(table.cell.len());
         }
-        if paragraph.list && !paragraph.heading {
+        if paragraph.list && paragraph.heading.is_none() {
             return self.item(&format!("- {text}"));
         }
         self.separate("\n\n");
         self.after_item = false;
-        if paragraph.heading {
-            self.starts.push((self.text.len(), text.replace('\n', " ")));
+        if let Some(level) = paragraph.heading {
+            self.starts.push((self.text.len(), level, text.replace('\n', " ")));
+            self.limits.check_places(self.starts.len())?;
         }
         self.text.push_str(text);
         self.limits.check_text(self.text.len())
+    }
+
+    /// A row of a table.
+    fn row(&mut self, line: &str, table: &mut Table) -> Result<()> {
+        table.number = table.number.saturating_add(1);
+        let before = self.text.len();
+        self.item(line)?;
+        if self.text.len() == before {
+            return Ok(());
+        }
+        let end = self.text.len();
+        table.rows.push(Row(end - line.trim().len(), end, table.number));
+        self.rows += 1;
+        self.limits.check_places(self.rows)
+    }
+
+    fn end_table(&mut self, table: Table) {
+        if let (Some(first), Some(last)) = (table.rows.first(), table.rows.last()) {
+            let (label, range) = (format!("table {}", self.tables.len() + 1), first.0..last.1);
+            self.tables.push(place::Table { label, range, rows: table.rows });
+        }
     }
 
     /// A line of a list or a table: close to the one before it.
@@ -223,16 +275,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> (String, Vec<Section>) {
-        let ends = self.starts.iter().skip(1).map(|(start, _)| *start).chain([self.text.len()]);
-        let sections = self.starts.iter().zip(ends);
-        let section = |((start, label), end): (&(usize, String), usize)| Section {
-            kind: SectionKind::Heading,
-            label: label.clone(),
-            range: *start..end,
-        };
-        let sections = sections.map(section).collect();
-        (self.text, sections)
+    pub(super) fn finish(self) -> Result<(String, Places)> {
+        let sections = outline(self.starts, self.text.len(), self.limits)?;
+        Ok((self.text, Places { sections, tables: self.tables, ..Places::default() }))
     }
 }
 

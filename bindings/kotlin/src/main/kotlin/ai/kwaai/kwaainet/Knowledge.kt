@@ -13,6 +13,7 @@ import ai.kwaai.kwaainet.internal.Mode as NativeMode
 import ai.kwaai.kwaainet.internal.Rank as NativeRank
 import ai.kwaai.kwaainet.internal.SearchResult as NativeSearchResult
 import ai.kwaai.kwaainet.internal.Stats as NativeStats
+import ai.kwaai.kwaainet.internal.SyncEvent as NativeSyncEvent
 
 /** How passages are found. */
 public enum class Mode {
@@ -45,6 +46,8 @@ public data class Hit(
     val span: Span,
     /** Where it stands, for people: `page 3`, or a heading. */
     val section: String?,
+    /** Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `rows 7-9`. */
+    val locator: String?,
     /** What the hits are ordered by. Comparable within one search only. */
     val score: Double,
     val lexical: Rank?,
@@ -66,6 +69,8 @@ public data class Citation(
     val document: String,
     val chunkId: String,
     val section: String?,
+    /** Where the quote stands, as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`. */
+    val locator: String?,
     /** The bytes of the document's text, in UTF-8, that are cited. */
     val span: Span,
     val quote: String,
@@ -144,13 +149,82 @@ public sealed interface IngestEvent {
     public data class Finished(val ingested: Long, val unchanged: Long, val failed: Long, val chunks: Long) : IngestEvent
 }
 
+/** How a folder is kept alike. */
+public sealed interface SyncEvent {
+    /** What a pass found. While watching, only passes that found something new are reported. */
+    public data class Compared(
+        val files: Long,
+        /** Files that are new, changed or moved. */
+        val pending: Long,
+        /** Documents whose files are gone and did not move. */
+        val gone: Long,
+    ) : SyncEvent
+
+    /** A file is being read and cut. */
+    public data class Reading(val name: String) : SyncEvent
+
+    /** Passages of a document were embedded. */
+    public data class Embedded(val name: String, val done: Long, val total: Long) : SyncEvent
+
+    /** A new document is durable and can be found. */
+    public data class Added(
+        val name: String,
+        val documentId: String,
+        val chunks: Long,
+        val ms: Long,
+        /** What of it could not be read. */
+        val warnings: List<String>,
+    ) : SyncEvent
+
+    /** A document was replaced by its new version. */
+    public data class Changed(
+        val name: String,
+        val documentId: String,
+        val chunks: Long,
+        val ms: Long,
+        /** What of it could not be read. */
+        val warnings: List<String>,
+    ) : SyncEvent
+
+    /** A file of the same contents appeared where another one vanished; [before] is the document's name before. */
+    public data class Moved(val before: String, val name: String, val documentId: String) : SyncEvent
+
+    /** A document was deleted, since its file is gone. */
+    public data class Deleted(val name: String, val documentId: String) : SyncEvent
+
+    /** A document's file is gone. The document stays, since deletion was not asked for. */
+    public data class Missing(val name: String, val documentId: String) : SyncEvent
+
+    /** A file or a folder could not be read; what was stored of it stays. */
+    public data class Failed(val name: String, val code: String, val message: String) : SyncEvent
+
+    /** A pass is over. */
+    public data class Finished(
+        val added: Long,
+        val changed: Long,
+        val moved: Long,
+        val deleted: Long,
+        val missing: Long,
+        val unchanged: Long,
+        val failed: Long,
+    ) : SyncEvent
+
+    /** From now on changes are followed. Sent once, after the first pass. */
+    public data class Watching(
+        /** Whether the file system reports changes; otherwise the folder is looked through at every interval. */
+        val events: Boolean,
+        /** Why it does not, where it was to. */
+        val note: String?,
+    ) : SyncEvent
+}
+
 /** A document of a knowledge base. */
 public data class DocumentInfo(
     val id: String,
     val name: String,
     /** The file it came from, unless it was given as bytes. */
     val source: String?,
-    /** `text`, `markdown`, `pdf`, `docx` or `custom`. */
+    /** `text`, `markdown`, `rst`, `html`, `pdf`, `docx`, `doc`, `csv`, `json`, `yaml`, `toml`, `code` or `custom`. */
     val format: String,
     /** SHA-256 of the file's bytes. */
     val contentHash: String,
@@ -200,13 +274,13 @@ internal fun NativeMode.read(): Mode = when (this) {
 internal fun NativeRank.read() = Rank(rank.toInt(), score)
 
 internal fun NativeHit.read() = Hit(
-    documentId, document, chunkId, text, span.read(), section, score, lexical?.read(), dense?.read(),
+    documentId, document, chunkId, text, span.read(), section, locator, score, lexical?.read(), dense?.read(),
 )
 
 internal fun NativeSearchResult.read() = SearchResult(hits.map { it.read() }, mode.read(), note)
 
 internal fun NativeCitation.read() =
-    Citation(number.toInt(), documentId, document, chunkId, section, span.read(), quote)
+    Citation(number.toInt(), documentId, document, chunkId, section, locator, span.read(), quote)
 
 internal fun NativeEvidence.read() = Evidence(
     nearestPassage, nearestSentence, passageCoverage, jointCoverage, matched, sentenceCoverage, unknown, lexicalLead,
@@ -231,6 +305,20 @@ internal fun NativeIngestEvent.read(): IngestEvent = when (this) {
     is NativeIngestEvent.Unchanged -> IngestEvent.Unchanged(name)
     is NativeIngestEvent.DocumentFailed -> IngestEvent.DocumentFailed(name, code, message)
     is NativeIngestEvent.Finished -> IngestEvent.Finished(ingested, unchanged, failed, chunks)
+}
+
+internal fun NativeSyncEvent.read(): SyncEvent = when (this) {
+    is NativeSyncEvent.Compared -> SyncEvent.Compared(files, pending, gone)
+    is NativeSyncEvent.Reading -> SyncEvent.Reading(name)
+    is NativeSyncEvent.Embedded -> SyncEvent.Embedded(name, done, total)
+    is NativeSyncEvent.Added -> SyncEvent.Added(name, documentId, chunks, ms.toLong(), warnings)
+    is NativeSyncEvent.Changed -> SyncEvent.Changed(name, documentId, chunks, ms.toLong(), warnings)
+    is NativeSyncEvent.Moved -> SyncEvent.Moved(before, name, documentId)
+    is NativeSyncEvent.Deleted -> SyncEvent.Deleted(name, documentId)
+    is NativeSyncEvent.Missing -> SyncEvent.Missing(name, documentId)
+    is NativeSyncEvent.Failed -> SyncEvent.Failed(name, code, message)
+    is NativeSyncEvent.Finished -> SyncEvent.Finished(added, changed, moved, deleted, missing, unchanged, failed)
+    is NativeSyncEvent.Watching -> SyncEvent.Watching(events, note)
 }
 
 internal fun NativeDocumentInfo.read() = DocumentInfo(

@@ -2,6 +2,7 @@ package ai.kwaai.kwaainet
 
 import ai.kwaai.kwaainet.internal.ChunkingSizes
 import ai.kwaai.kwaainet.internal.EndpointOptions
+import ai.kwaai.kwaainet.internal.FolderOptions
 import ai.kwaai.kwaainet.internal.NativeCancel
 import ai.kwaai.kwaainet.internal.NativeIngestion
 import ai.kwaai.kwaainet.internal.NativeRag
@@ -9,6 +10,7 @@ import ai.kwaai.kwaainet.internal.NativeWriter
 import ai.kwaai.kwaainet.internal.QuestionOptions
 import ai.kwaai.kwaainet.internal.RagOptions
 import java.nio.file.Path
+import kotlin.time.Duration
 
 /** Where passages may end. */
 public enum class Strategy {
@@ -19,7 +21,10 @@ public enum class Strategy {
     PARAGRAPH,
 
     /** After windows of one size. */
-    FIXED;
+    FIXED,
+
+    /** After what stands under a heading where it fits, else after whole paragraphs of it. */
+    HEADING;
 
     public companion object {
         /** The strategy of a name such as `paragraph`. */
@@ -60,6 +65,16 @@ public class Ingestion internal constructor(open: suspend () -> Source<IngestEve
     }
 }
 
+/** How a folder is kept alike, which begins when it is collected. Ending it early ends a watch; what was reported done stays. */
+public class Syncing internal constructor(open: suspend () -> Source<SyncEvent>) : EventFlow<SyncEvent>(null, open) {
+    /** Collects to the end of the pass and returns its totals, without a watch. */
+    public suspend fun done(): SyncEvent.Finished {
+        var last: SyncEvent? = null
+        collect { last = it }
+        return checkNotNull(last as? SyncEvent.Finished) { "a pass ends with its totals or an error" }
+    }
+}
+
 /** An answer as it is written, which begins when it is collected. */
 public class Asking internal constructor(open: suspend () -> Source<AskEvent>) : EventFlow<AskEvent>(null, open) {
     /** Collects to the end and returns the whole answer. */
@@ -90,6 +105,35 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
             next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
             stop = { stream.cancel(); stream.destroy() },
         )
+    }
+
+    /**
+     * Keeps the documents of a folder as its files are: adds new ones, replaces changed ones, renames moved ones; it begins when it is
+     * collected.
+     *
+     * Files are compared by the hash of their contents, and only documents that came from this folder are touched. With [delete] a
+     * document is deleted when its file is gone; otherwise it stays and is reported missing. With [watch] it goes on until its
+     * collection ends: the folder is looked through when the file system reports a change, unless [polling], and at every
+     * [interval], a minute unless set. [extensions] are those that are looked at; all that can be read unless set.
+     */
+    public fun sync(
+        folder: Path,
+        watch: Boolean = false,
+        interval: Duration? = null,
+        polling: Boolean = false,
+        extensions: List<String> = emptyList(),
+        delete: Boolean = false,
+    ): Syncing {
+        val path = folder.toString().sound("folder")
+        val names = extensions.map { it.sound("extensions") }
+        val options = FolderOptions(watch, interval?.millis("interval"), polling, names, delete)
+        return Syncing {
+            val stream = call { made { native.sync(path, options, it) } }
+            Source(
+                next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+                stop = { stream.cancel(); stream.destroy() },
+            )
+        }
     }
 
     /** The [k] passages that fit a text best. */

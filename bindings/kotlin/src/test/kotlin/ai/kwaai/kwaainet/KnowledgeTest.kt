@@ -6,9 +6,11 @@ import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.flow.transformWhile
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.Assumptions
 import org.junit.jupiter.api.io.TempDir
+import java.nio.file.Files
 import java.nio.file.Path
 import kotlin.math.sqrt
 import kotlin.test.Test
@@ -18,6 +20,7 @@ import kotlin.test.assertFailsWith
 import kotlin.test.assertIs
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
+import kotlin.time.Duration
 
 class KnowledgeTest {
     private val docs = ROOT.resolve("docs")
@@ -44,6 +47,26 @@ class KnowledgeTest {
             assertTrue(refusal.refused)
             assertEquals(emptyList(), refusal.citations)
             assertTrue(refusal.why!!.isNotEmpty())
+        }
+    }
+
+    @Test
+    fun `a folder is followed until the collection ends`(@TempDir dir: Path) = runBlocking {
+        val folder = Files.createDirectory(dir.resolve("documents"))
+        Files.writeString(folder.resolve("pump.txt"), "The harbour pump is checked every Monday.")
+        Files.writeString(folder.resolve("gate.txt"), "The north gate opens at six.")
+        Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->
+            assertEquals(2, rag.sync(folder, extensions = listOf("txt")).done().added)
+            val following = rag.sync(folder, watch = true, delete = true).transformWhile { event ->
+                if (event is SyncEvent.Watching) Files.move(folder.resolve("gate.txt"), folder.resolve("door.txt"))
+                if (event is SyncEvent.Moved) Files.delete(folder.resolve("pump.txt"))
+                emit(event)
+                event !is SyncEvent.Deleted
+            }.toList()
+            assertEquals("gate.txt", following.filterIsInstance<SyncEvent.Moved>().single().before)
+            assertEquals(listOf("door.txt"), rag.documents().map { it.name })
+            assertFailsWith<KwaaiException.InvalidArgument> { rag.sync(folder, watch = true, interval = Duration.ZERO).done() }
+            assertFailsWith<KwaaiException.NotFound> { rag.sync(dir.resolve("nowhere")).done() }
         }
     }
 

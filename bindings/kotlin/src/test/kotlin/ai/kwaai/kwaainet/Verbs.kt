@@ -220,6 +220,14 @@ val VERBS: Map<String, Call> = mapOf(
         val source = a["source"]
         if (source is ByteArray) (on as Rag).ingest(source, a.need("name")) else (on as Rag).ingest(a.needPath("source"))
     },
+    "Rag.sync" to { on, a ->
+        val interval = a.long("interval_ms")?.milliseconds
+        val extensions = a.texts("extensions") ?: emptyList()
+        (on as Rag).sync(
+            a.needPath("folder"), a.maybe<Boolean>("watch") ?: false, interval, a.maybe<Boolean>("polling") ?: false, extensions,
+            a.maybe<Boolean>("delete") ?: false,
+        )
+    },
     "Rag.search" to { on, a ->
         (on as Rag).search(a.need("text"), a.int("k") ?: 8, a.text("mode")?.let(Mode::of) ?: Mode.HYBRID)
     },

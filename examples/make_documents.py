@@ -1,6 +1,6 @@
 """Writes the two documents that the quickstart reads beside `docs/`: a PDF and a DOCX, made with nothing but Python.
 
-    python3 examples/data/make_documents.py
+    python3 examples/make_documents.py
 
 The same text always gives the same bytes, so the files are committed and this program says how they came to be.
 """
@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-HERE = Path(__file__).parent
+DATA = Path(__file__).parent / "data"
 
 FIELD_NOTE = [
     (
@@ -143,5 +143,5 @@ def paragraph(text: object, heading: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    (HERE / "field-note.pdf").write_bytes(pdf(FIELD_NOTE))
-    docx(HERE / "charter.docx", CHARTER)
+    (DATA / "field-note.pdf").write_bytes(pdf(FIELD_NOTE))
+    docx(DATA / "charter.docx", CHARTER)
