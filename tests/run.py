@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
@@ -20,6 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Where the set-up puts a Node.js of the checkout's own, when the machine has none that is new enough.
 os.environ["PATH"] = f"{ROOT / '.venv' / 'node-bin'}{os.pathsep}{os.environ['PATH']}"
+
+
+SILENCE = int(os.environ.get("KWAAINET_TEST_SILENCE", "1200"))
 
 
 @dataclass
@@ -35,7 +40,10 @@ class Outcome:
 
 
 def stream(command: list[str], show: re.Pattern[str], **environment: str) -> tuple[int, str]:
-    """Runs a command, shows the lines that matter as they come, and returns everything it printed."""
+    """Runs a command, shows the lines that matter as they come, and returns everything it printed.
+
+    One that prints nothing for `SILENCE` seconds hangs: it is ended with all that it started, and the other parts still run.
+    """
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -45,14 +53,33 @@ def stream(command: list[str], show: re.Pattern[str], **environment: str) -> tup
         text=True,
         errors="replace",
         env=os.environ | environment,
+        start_new_session=True,
     )
     assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if show.search(line):
-            print("  " + line.rstrip(), flush=True)
-    return process.wait(), "".join(lines)
+    lines: list[str] = []
+    heard = time.monotonic()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(5):
+            if time.monotonic() - heard > SILENCE:
+                lines.append(f"\nnothing was heard for {SILENCE} s, so it was ended\n")
+                os.killpg(process.pid, signal.SIGKILL)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        for line in process.stdout:
+            heard = time.monotonic()
+            lines.append(line)
+            if show.search(line):
+                print("  " + line.rstrip(), flush=True)
+        return process.wait(), "".join(lines)
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        ended.set()
 
 
 TEST_LINE = re.compile(r"^test (?P<name>.+?)(?: - should panic)? \.\.\. (?P<result>ok|FAILED|ignored)", re.MULTILINE)
@@ -62,7 +89,7 @@ OUTPUT = re.compile(r"^---- (?P<name>.+?) stdout ----\n(?P<text>.*?)(?=^---- |^s
 def rust() -> Outcome:
     """`cargo test` over the workspace: unit tests, integration tests, documentation examples, the C programs."""
     outcome = Outcome()
-    show = re.compile(r"^(\s+(Compiling kwaai|Running|Doc-tests)|test .*FAILED|error|warning: unused|test result: FAILED)")
+    show = re.compile(r"^(\s+(Compiling kwaai|Running|Doc-tests)|test .*(FAILED|has been running)|error|warning: unused|test result: FAILED)")
     status, text = stream(["cargo", "test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"], show)
     # One part for each test program, since names are unique only within one.
     for part in re.split(r"^\s+(?=Running |Doc-tests )", text, flags=re.MULTILINE)[1:]:
@@ -81,7 +108,7 @@ def rust() -> Outcome:
             else:
                 outcome.failed.append(label)
                 print(f"---- {label}\n{said.get(name, '').strip()[-4000:]}", flush=True)
-    if status != 0 and not outcome.failed:
+    if status < 0 or (status != 0 and not outcome.failed):
         print(text[-6000:])
         outcome.failed.append("rust: cargo test did not finish")
     return outcome
@@ -104,7 +131,7 @@ def junit(language: str, reports: list[Path], status: int, text: str) -> Outcome
                 outcome.skipped[label] = (skip.get("message") or skip.text or "").strip().partition("\n")[0]
             else:
                 outcome.passed.append(label)
-    if status != 0 and not outcome.failed:
+    if status < 0 or (status != 0 and not outcome.failed):
         print(text[-6000:])
         outcome.failed.append(f"{language}: the tests ended with {status}")
     return outcome

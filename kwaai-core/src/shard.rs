@@ -91,6 +91,7 @@ struct Inner {
     host: Arc<Host>,
     clock: Arc<dyn Clock>,
     precision: Precision,
+    mixed_backends: bool,
     patience: Patience,
     /// Milliseconds that each host took for one token and one block lately.
     measured: Mutex<BTreeMap<PeerId, f64>>,
@@ -116,6 +117,9 @@ pub struct EngineOptions {
     pub limits: ServeLimits,
     /// How this node sends hidden states.
     pub precision: Precision,
+    /// Whether hosts of different backends may compute one answer; not unless set, for the text could change where one takes the
+    /// place of another.
+    pub mixed_backends: bool,
     /// How long this node waits for its hosts.
     pub patience: Patience,
     /// Decides when a session has been idle for too long.
@@ -129,6 +133,7 @@ impl Default for EngineOptions {
         EngineOptions {
             limits: ServeLimits::default(),
             precision: Precision::default(),
+            mixed_backends: false,
             patience: Patience::default(),
             clock: Arc::new(SystemClock),
             compute: Compute::default(),
@@ -155,6 +160,7 @@ impl ShardEngine {
             host: Host::new(options.limits, options.clock.clone(), policy),
             clock: options.clock,
             precision: options.precision,
+            mixed_backends: options.mixed_backends,
             patience: options.patience,
             measured: Mutex::default(),
             compute: options.compute,
@@ -265,7 +271,7 @@ impl ShardEngine {
     /// # Errors
     /// Those of [`Coverage::plan`].
     pub async fn plan(&self, model: &Model, tokens: u32) -> Result<Plan> {
-        self.coverage(model).await?.plan(&need(model, tokens as usize))
+        self.coverage(model).await?.plan(&self.need(model, tokens as usize))
     }
 
     /// Generates an answer. Dropping the stream stops the work, here and at the peers.
@@ -428,7 +434,15 @@ impl ShardEngine {
             size: model.config().hidden_size as u32,
             patience: self.0.patience.clone(),
         };
-        Path::over(Hosts::new(access, wanted, need(model, max_tokens), coverage), self.precision()).await
+        Path::over(Hosts::new(access, wanted, self.need(model, max_tokens), coverage), self.precision()).await
+    }
+
+    fn need(&self, model: &Model, tokens: usize) -> Need {
+        Need {
+            tokens: tokens as u32,
+            cache_bytes_per_token: model.config().cache_bytes_per_token() as u64,
+            mixed_backends: self.0.mixed_backends,
+        }
     }
 
     fn precision(&self) -> Precision {
@@ -459,10 +473,6 @@ impl ShardEngine {
         };
         Ok(Files { source, config, weights, id })
     }
-}
-
-fn need(model: &Model, tokens: usize) -> Need {
-    Need { tokens: tokens as u32, cache_bytes_per_token: model.config().cache_bytes_per_token() as u64 }
 }
 
 /// A model on a route, behind the trait that knowledge bases use.

@@ -240,6 +240,13 @@ async fn the_tokens_of_an_answer_add_up_to_its_text() {
     {
         assert_eq!(choice["logprobs"][name].as_array().unwrap().len(), length, "{name}");
     }
+    let tokens = choice["logprobs"]["tokens"].as_array().unwrap().iter();
+    let ends = tokens.scan(0, |end, token| {
+        *end += token.as_str().unwrap().chars().count();
+        Some(*end)
+    });
+    let begins: Vec<usize> = std::iter::once(0).chain(ends).take(count).collect();
+    assert_eq!(choice["logprobs"]["text_offset"], json!(begins));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -666,7 +673,7 @@ async fn a_shutdown_lets_what_is_under_way_come_to_its_end() {
         let server = server.clone();
         async move { server.shutdown(GRACE).await }
     });
-    while server.is_open() {
+    while TcpStream::connect(server.address()).await.is_ok() {
         tokio::task::yield_now().await;
     }
     finish.send(true).unwrap();

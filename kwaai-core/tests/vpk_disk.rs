@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwaai_core::clock::SystemClock;
 use kwaai_core::identity::{Did, Keypair};
@@ -124,11 +125,42 @@ fn kept(depot: &Depot, owner: &PlainOwner) -> Vec<SegmentStamp> {
         let bytes = call(depot, Call::FetchSegment(*stamp)).unwrap();
         assert_eq!(owner.unseal(stamp, &[Some(bytes)]).unwrap().len(), stamp.vectors as usize);
     }
-    let mut question = owner.ask(&vec![1; DIMENSION], &segments).unwrap();
-    let reply = call(depot, Call::Ask(question.parts.swap_remove(0))).unwrap();
-    let Step::Done(scores) = question.opening.offer(0, &reply).unwrap() else { panic!("there is one host") };
-    assert_eq!(scores.exact.len(), segments.len());
+    answers(depot, owner, &segments).unwrap();
     segments
+}
+
+fn answers(depot: &Depot, owner: &PlainOwner, segments: &[SegmentStamp]) -> Result<()> {
+    let mut question = owner.ask(&vec![1; DIMENSION], segments)?;
+    let reply = call(depot, Call::Ask(question.parts.swap_remove(0)))?;
+    let Step::Done(scores) = question.opening.offer(0, &reply)? else { panic!("there is one host") };
+    assert_eq!(scores.exact.len(), segments.len());
+    Ok(())
+}
+
+fn put_at(depot: &Depot, owner: &PlainOwner, batch: u64) -> Result<SegmentStamp> {
+    let ids = batch * BATCH..(batch + 1) * BATCH;
+    let vectors: Vec<Vec<i32>> = ids.map(|id| owner.quantizer().quantize(&vector(id)).unwrap().values).collect();
+    let mut upload = owner.seal(&vectors)?;
+    call(depot, Call::PutSegment(upload.parts.swap_remove(0))).map(|_| upload.stamp)
+}
+
+#[test]
+fn a_host_answers_without_a_segment_that_a_full_disk_will_not_let_go() {
+    let Some(disk) = SmallDisk::mount(8) else { return };
+    let owner = PlainOwner::new(DIMENSION, Metric::Cosine).unwrap();
+    let depot = depot(disk.path());
+    call(&depot, Call::Create { mode: Mode::Plain, dimension: DIMENSION as u32 }).unwrap();
+    let first = put_at(&depot, &owner, 0).unwrap();
+    let mut rest = vec![put_at(&depot, &owner, 1).unwrap()];
+    disk.fill();
+    until_full(|batch| put_at(&depot, &owner, batch + 2).map(|stamp| rest.push(stamp)));
+    kept(&depot, &owner);
+    let refused = call(&depot, Call::RemoveSegment(first)).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::ResourceExhausted, "{refused:?}");
+    answers(&depot, &owner, &rest).unwrap();
+    disk.make_room();
+    call(&depot, Call::RemoveSegment(first)).unwrap();
+    assert_eq!(kept(&depot, &owner), rest);
 }
 
 #[test]
@@ -139,13 +171,7 @@ fn a_host_on_a_full_disk_keeps_what_it_took_and_takes_more_when_there_is_room() 
     {
         let depot = depot(disk.path());
         call(&depot, Call::Create { mode: Mode::Plain, dimension: DIMENSION as u32 }).unwrap();
-        let mut put = |batch: u64| {
-            let ids = batch * BATCH..(batch + 1) * BATCH;
-            let vectors: Vec<Vec<i32>> =
-                ids.map(|id| owner.quantizer().quantize(&vector(id)).unwrap().values).collect();
-            let mut upload = owner.seal(&vectors).unwrap();
-            call(&depot, Call::PutSegment(upload.parts.swap_remove(0))).map(|_| taken.push(upload.stamp))
-        };
+        let mut put = |batch: u64| put_at(&depot, &owner, batch).map(|stamp| taken.push(stamp));
         put(0).unwrap();
         disk.fill();
         let more = until_full(&mut put);
@@ -173,14 +199,18 @@ async fn open(dir: &Path) -> Vpk {
 /// Tries again while the database is not open again after the disk has failed, since somebody else may still be reading, and while
 /// the host has yet to hear what became of a change that failed.
 async fn ready<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-    loop {
-        match attempt().await {
-            Err(error) if matches!(error.code(), ErrorCode::Busy | ErrorCode::Conflict) => {
-                tokio::task::yield_now().await
+    let mut last = None;
+    let done = async {
+        loop {
+            match attempt().await {
+                Err(error) if matches!(error.code(), ErrorCode::Busy | ErrorCode::Conflict) => last = Some(error),
+                other => return other,
             }
-            other => return other,
+            tokio::task::yield_now().await
         }
-    }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(60), done).await;
+    done.unwrap_or_else(|_| panic!("a minute later it still answers {last:?}"))
 }
 
 /// All of these, each with what belongs to it, and nothing else.

@@ -31,6 +31,9 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// Those that this version knows.
+    pub(super) const ALL: [Backend; 2] = [Backend::Candle, Backend::Ggml];
+
     /// `candle` or `ggml`.
     pub fn name(self) -> &'static str {
         match self {
@@ -41,7 +44,7 @@ impl Backend {
 
     /// The backend of that name, if this version knows it.
     pub fn named(name: &str) -> Option<Backend> {
-        [Backend::Candle, Backend::Ggml].into_iter().find(|backend| backend.name() == name)
+        Backend::ALL.into_iter().find(|backend| backend.name() == name)
     }
 }
 

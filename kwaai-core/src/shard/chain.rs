@@ -9,6 +9,7 @@ use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::io::AsyncWriteExt;
 
+use super::backend::Backend;
 use super::plan::{Coverage, HostView};
 use super::serve::{INFO, read_info};
 use super::wire::{Frame, Hidden, PROTOCOL, Precision, SMALL_FRAME, SessionId, step_limit};
@@ -123,25 +124,35 @@ pub(super) async fn coverage(
             policy.learn(peer, &said.credentials).await;
         }
         let usable = policy.usable(peer).await;
-        let mut spans: Vec<Range<u32>> = said
+        let mut spans: Vec<(Option<Backend>, Range<u32>)> = said
             .iter()
             .flat_map(|said| &said.offers)
             .filter(|offer| offer.model == model && offer.start < offer.end && offer.end <= blocks)
-            .map(|offer| offer.start..offer.end)
+            .map(|offer| (offer.backend, offer.start..offer.end))
             .collect();
-        spans.sort_by_key(|span| (span.start, span.end));
+        spans.sort_by_key(|(backend, span)| (backend.map(Backend::name), span.start, span.end));
         let load = said.as_ref().ok().and_then(|said| said.load);
-        HostView {
+        let seen = HostView {
             refused: usable.err().or(said.err()),
             round_trip_ms: peers.round_trip(peer).map(|way| way.as_secs_f64() * 1000.0),
             block_ms: load.and_then(|load| load.block_ms),
             waiting: load.map_or(0, |load| load.waiting),
             room_bytes: load.map(|load| load.room_bytes),
-            ..HostView::new(peer, spans)
+            ..HostView::new(peer, Vec::new())
+        };
+        if spans.is_empty() {
+            return vec![seen];
         }
+        let alike = spans.chunk_by(|(one, _), (other, _)| one == other);
+        let view = |alike: &[(Option<Backend>, Range<u32>)]| HostView {
+            backend: alike[0].0,
+            spans: alike.iter().map(|(_, span)| span.clone()).collect(),
+            ..seen.clone()
+        };
+        alike.map(view).collect()
     };
     let hosts = futures::future::join_all(providers.into_iter().map(ask)).await;
-    Ok(Coverage { blocks, hosts })
+    Ok(Coverage { blocks, hosts: hosts.concat() })
 }
 
 /// What a session is opened for.

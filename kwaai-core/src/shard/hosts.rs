@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 
+use super::backend::Backend;
 use super::chain::{self, HostPolicy, RemoteHop, Wanted, outcome_of, retry_after};
 use super::generate::PREFILL;
 use super::plan::{Coverage, Need};
@@ -27,6 +28,8 @@ pub(super) struct Hosts {
     need: Need,
     coverage: Coverage,
     failed: BTreeMap<PeerId, Error>,
+    /// What computes the answer, once sessions were opened; `None` before, and where backends may mix.
+    backend: Option<Backend>,
 }
 
 impl Hosts {
@@ -36,7 +39,7 @@ impl Hosts {
         need: Need,
         coverage: Coverage,
     ) -> Hosts {
-        Hosts { peers, policy, wanted, need, coverage, failed: BTreeMap::new() }
+        Hosts { peers, policy, wanted, need, coverage, failed: BTreeMap::new(), backend: None }
     }
 
     /// How many blocks the model has.
@@ -51,7 +54,7 @@ impl Hosts {
     pub fn failed(&mut self, peer: PeerId, error: &Error) -> Result<()> {
         tracing::debug!(%peer, code = %error.code(), "a host is left out of the path");
         self.failed.insert(peer, error.clone());
-        self.leave_out_failed();
+        self.leave_out();
         // A host that says no costs little, and is not counted.
         let failures = self.failed.values().filter(|error| outcome_of(error.code()).is_some()).count();
         match failures > self.wanted.patience.failures as usize {
@@ -61,7 +64,8 @@ impl Hosts {
     }
 
     /// Opens sessions that together run `blocks`. A host that refuses or cannot be reached is left out, and the path is planned
-    /// again without it.
+    /// again without it. From the first time on only hosts of the same backend are used, unless these may mix: what another one
+    /// computes goes on otherwise.
     ///
     /// # Errors
     /// Those of [`Coverage::plan`] when nobody is left for a block, also after asking once more who is there.
@@ -85,6 +89,7 @@ impl Hosts {
                 }
                 Err(gap) => return Err(gap),
             };
+            let backend = self.coverage.backend_of(&path);
             let opening = path.into_iter().map(|(peer, blocks)| self.session(peer, blocks, precision));
             let mut hops = Vec::new();
             let mut failures = Vec::new();
@@ -95,6 +100,10 @@ impl Hosts {
                 }
             }
             if failures.is_empty() {
+                if !self.need.mixed_backends {
+                    self.backend = self.backend.or(backend);
+                    self.leave_out();
+                }
                 return Ok(hops);
             }
             futures::future::join_all(hops.into_iter().map(RemoteHop::close)).await;
@@ -140,10 +149,14 @@ impl Hosts {
         coverage.hosts.extend(gone);
         coverage.hosts.sort_by_key(|host| host.peer.to_bytes());
         self.coverage = coverage;
-        self.leave_out_failed();
+        self.leave_out();
     }
 
-    fn leave_out_failed(&mut self) {
+    /// Says no to the hosts that failed, and to those that would compute the rest of the answer otherwise.
+    fn leave_out(&mut self) {
+        if let Some(backend) = self.backend {
+            self.coverage.keep_to(backend);
+        }
         for host in &mut self.coverage.hosts {
             if let Some(error) = self.failed.get(&host.peer) {
                 host.refused = Some(error.clone());

@@ -1,11 +1,13 @@
 //! Which peers have which blocks, and the cheapest path over them.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
 use libp2p::PeerId;
 
+use super::backend::Backend;
 use crate::{Error, Result};
 
 /// What the way to a host and back is taken for while nobody has measured it, in microseconds.
@@ -24,6 +26,9 @@ pub struct HostView {
     pub peer: PeerId,
     /// The blocks it says it serves, ascending.
     pub spans: Vec<Range<u32>>,
+    /// What computes them; `None` for something that this version does not know. A host that computes some by one backend and some
+    /// by another is seen once for each.
+    pub backend: Option<Backend>,
     /// Why this node does not use it; `None` when it does.
     pub refused: Option<Error>,
     /// The last measured round trip in milliseconds.
@@ -37,10 +42,11 @@ pub struct HostView {
 }
 
 impl HostView {
-    /// A host of which only the blocks are known.
+    /// A host of which only the blocks are known, which candle computes.
     pub fn new(peer: PeerId, spans: Vec<Range<u32>>) -> HostView {
         let (round_trip_ms, block_ms, room_bytes) = (None, None, None);
-        HostView { peer, spans, refused: None, round_trip_ms, block_ms, waiting: 0, room_bytes }
+        let backend = Some(Backend::Candle);
+        HostView { peer, spans, backend, refused: None, round_trip_ms, block_ms, waiting: 0, room_bytes }
     }
 
     /// Microseconds for one token through so many blocks.
@@ -59,13 +65,16 @@ impl HostView {
     }
 }
 
-/// How much room a session needs at a host.
+/// What a session needs of its hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Need {
     /// Tokens, the prompt and the answer together.
     pub tokens: u32,
     /// Bytes of keys and values for one token and one block.
     pub cache_bytes_per_token: u64,
+    /// Whether hosts of different backends may compute one answer. Two backends agree to some digits and never to the bit, so that
+    /// a host that takes the place of one of another backend can change the text.
+    pub mixed_backends: bool,
 }
 
 /// A station of a path, and why it is one.
@@ -155,9 +164,11 @@ impl Coverage {
     /// The path over the usable hosts that runs every block once and takes one token least time: the ways there and back, as
     /// measured, and the blocks, as measured or announced, times the steps that wait. A host may run a part of its span. What is
     /// unknown counts as 50 ms for a way and 1 ms for a block. Of equally good paths the one with the fewest hops is taken,
-    /// then the one whose earlier hops are longer, then the one over lower PeerIds: the same hosts give the same path.
+    /// then the one whose earlier hops are longer, then the one over lower PeerIds: the same hosts give the same path. All hosts of
+    /// a path and their backups compute by one backend, unless `need` lets backends mix.
     ///
     /// # Errors
+    /// `conflict` with the `backends` when hosts have every block, and those of no single backend do.
     /// `unreachable` with the blocks that nobody has as `gap`. When hosts have the first of them and all say no for one
     /// reason, such as `permission_denied` there or `untrusted_peer` here, that reason is the code. `resource_exhausted`
     /// when hosts have every block, but not the room.
@@ -176,18 +187,22 @@ impl Coverage {
                 blocks.start, blocks.end, self.blocks
             )));
         }
-        let best = self.cheapest(&blocks, need, &[]).ok_or_else(|| self.gap(&blocks))?;
+        let best = self.alike(&blocks, need, &[]).ok_or_else(|| self.gap(&blocks, need))?;
+        let others = self.unlike(&best, need);
+        let and = |more: &[usize]| [&others, more].concat();
         let on_path: Vec<usize> = best.hops.iter().map(|(host, _)| *host).collect();
         let hops = best.hops.iter().map(|(host, run)| {
             let could =
                 |other: &&HostView| other.may_run(1, need) && other.spans.iter().any(|s| s.contains(&run.start));
-            let without = self.cheapest(&blocks, need, &[*host]);
-            let backup = self.cheapest(run, need, &on_path).or_else(|| self.cheapest(run, need, &[*host]));
+            let alike =
+                self.hosts.iter().enumerate().filter(|(other, _)| !others.contains(other)).map(|(_, view)| view);
+            let without = self.alike(&blocks, need, &[*host]);
+            let backup = self.cheapest(run, need, &and(&on_path)).or_else(|| self.cheapest(run, need, &and(&[*host])));
             PlannedHop {
                 peer: self.hosts[*host].peer,
                 blocks: run.clone(),
                 cost_ms: millis(self.hosts[*host].cost(run.len() as u32)),
-                choices: self.hosts.iter().filter(could).count() as u32,
+                choices: alike.filter(could).count() as u32,
                 otherwise_ms: without.map(|path| millis(path.micros)),
                 backup: backup.map_or(Vec::new(), |path| self.named(&path)),
             }
@@ -197,7 +212,43 @@ impl Coverage {
 
     /// The hosts alone, for who does not ask why.
     pub(super) fn path(&self, blocks: &Range<u32>, need: &Need) -> Result<Vec<(PeerId, Range<u32>)>> {
-        self.cheapest(blocks, need, &[]).map(|path| self.named(&path)).ok_or_else(|| self.gap(blocks))
+        self.alike(blocks, need, &[]).map(|path| self.named(&path)).ok_or_else(|| self.gap(blocks, need))
+    }
+
+    /// The cheapest path whose hosts compute by one backend, unless these may mix.
+    fn alike(&self, blocks: &Range<u32>, need: &Need, without: &[usize]) -> Option<Cheapest> {
+        if need.mixed_backends {
+            return self.cheapest(blocks, need, without);
+        }
+        let of = |backend: Backend| {
+            let others = self.hosts.iter().enumerate().filter(|(_, host)| host.backend != Some(backend));
+            let without: Vec<usize> = without.iter().copied().chain(others.map(|(host, _)| host)).collect();
+            self.cheapest(blocks, need, &without)
+        };
+        // Of equally cheap paths the shorter one, then the one of the backend that comes first.
+        Backend::ALL.into_iter().filter_map(of).min_by_key(|path| (path.micros, path.hops.len()))
+    }
+
+    /// The hosts that may not stand in for those of a path.
+    fn unlike(&self, path: &Cheapest, need: &Need) -> Vec<usize> {
+        let backend = path.hops.first().map(|(host, _)| self.hosts[*host].backend);
+        let unlike = |host: &usize| !need.mixed_backends && Some(self.hosts[*host].backend) != backend;
+        (0..self.hosts.len()).filter(unlike).collect()
+    }
+
+    /// The backend of the hosts of a path that [`path`](Self::path) gave.
+    pub(super) fn backend_of(&self, path: &[(PeerId, Range<u32>)]) -> Option<Backend> {
+        let (peer, run) = path.first()?;
+        let runs = |host: &HostView| host.spans.iter().any(|span| span.start <= run.start && run.end <= span.end);
+        self.hosts.iter().find(|host| host.peer == *peer && runs(host))?.backend
+    }
+
+    /// Says no to every host that computes by another backend.
+    pub(super) fn keep_to(&mut self, backend: Backend) {
+        for host in self.hosts.iter_mut().filter(|host| host.refused.is_none() && host.backend != Some(backend)) {
+            let message = format!("the host does not compute by {}, as those of the answer so far", backend.name());
+            host.refused = Some(Error::conflict(message).with("peer", host.peer));
+        }
     }
 
     fn named(&self, path: &Cheapest) -> Vec<(PeerId, Range<u32>)> {
@@ -241,9 +292,17 @@ impl Coverage {
         Some(Cheapest { micros, hops })
     }
 
-    fn gap(&self, blocks: &Range<u32>) -> Error {
+    fn gap(&self, blocks: &Range<u32>, need: &Need) -> Error {
         let cut = |gap: Range<u32>| gap.start.max(blocks.start)..gap.end.min(blocks.end);
         let gaps: Vec<Range<u32>> = self.gaps().into_iter().map(cut).filter(|gap| !gap.is_empty()).collect();
+        let mixed = Need { mixed_backends: true, ..*need };
+        if gaps.is_empty() && self.cheapest(blocks, &mixed, &[]).is_some() {
+            let names = self.hosts.iter().filter(|host| host.refused.is_none());
+            let names: BTreeSet<&str> = names.map(|host| host.backend.map_or("unknown", Backend::name)).collect();
+            return Error::conflict("hosts have the blocks, and none computes them all as the others do")
+                .with("backends", names.into_iter().collect::<Vec<_>>().join(", "))
+                .with_remedy("wait for hosts of one backend, or let backends mix, which can change the text");
+        }
         let Some(first) = gaps.first().map(|gap| gap.start) else {
             return Error::resource_exhausted("hosts have the blocks, and not the room for the session")
                 .with("blocks", format!("{}..{}", blocks.start, blocks.end))
@@ -380,7 +439,7 @@ mod tests {
         let busy = HostView { waiting: 9, ..measured(1, 0..8, 1.0, 1.0) };
         let full = HostView { room_bytes: Some(100 * 64 - 1), ..measured(2, 0..8, 1.0, 1.0) };
         let slow = measured(3, 0..8, 1.0, 2.0);
-        let need = Need { tokens: 100, cache_bytes_per_token: 64 };
+        let need = Need { tokens: 100, cache_bytes_per_token: 64, mixed_backends: false };
         let coverage = of(8, vec![busy, full.clone(), slow]);
         assert_eq!(coverage.plan(&need).unwrap().hops[0].peer, peer(3));
         assert_eq!(coverage.plan(&Need { tokens: 12, ..need }).unwrap().hops[0].peer, peer(2));
@@ -433,6 +492,62 @@ mod tests {
         }
     }
 
+    fn by_ggml(view: HostView) -> HostView {
+        HostView { backend: Some(Backend::Ggml), ..view }
+    }
+
+    #[test]
+    fn a_path_and_its_backups_are_of_one_backend_unless_they_may_mix() {
+        let hosts = || {
+            vec![
+                measured(1, 0..4, 1.0, 1.0),
+                measured(2, 4..8, 1.0, 1.0),
+                measured(3, 4..8, 9.0, 9.0),
+                by_ggml(measured(4, 4..8, 0.5, 0.5)),
+                by_ggml(measured(5, 0..4, 20.0, 20.0)),
+            ]
+        };
+        let plan = of(8, hosts()).plan(&Need::default()).unwrap();
+        assert_eq!(plan.hops.iter().map(|hop| hop.peer).collect::<Vec<_>>(), [peer(1), peer(2)]);
+        // The first host has only one of the other backend beside it, and the second a slower one of its own.
+        assert_eq!(plan.hops[0].backup, []);
+        assert_eq!(plan.hops[1].backup, [(peer(3), 4..8)]);
+        assert_eq!((plan.hops[0].choices, plan.hops[1].choices), (1, 2));
+        assert_eq!(plan.hops[0].otherwise_ms, Some(103.0), "all of it by ggml: 1 + 2 and 20 + 80");
+
+        let mixed = Need { mixed_backends: true, ..Need::default() };
+        let plan = of(8, hosts()).plan(&mixed).unwrap();
+        assert_eq!(plan.hops.iter().map(|hop| hop.peer).collect::<Vec<_>>(), [peer(1), peer(4)]);
+        assert_eq!(plan.hops[0].backup, [(peer(5), 0..4)]);
+    }
+
+    #[test]
+    fn hosts_of_two_backends_that_have_the_blocks_together_are_a_conflict() {
+        let unknown = HostView { backend: None, ..measured(2, 4..8, 1.0, 1.0) };
+        for other in [by_ggml(measured(2, 4..8, 1.0, 1.0)), unknown] {
+            let coverage = of(8, vec![measured(1, 0..4, 1.0, 1.0), other.clone()]);
+            let error = coverage.plan(&Need::default()).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Conflict);
+            let named = other.backend.map_or("unknown", Backend::name);
+            assert_eq!(error.context()["backends"], format!("candle, {named}"));
+            assert!(coverage.plan(&Need { mixed_backends: true, ..Need::default() }).is_ok());
+        }
+        let gap = of(8, vec![measured(1, 0..4, 1.0, 1.0), by_ggml(measured(2, 5..8, 1.0, 1.0))]);
+        assert_eq!(gap.plan(&Need::default()).unwrap_err().code(), ErrorCode::Unreachable, "a gap is a gap");
+    }
+
+    #[test]
+    fn an_answer_that_was_begun_goes_on_by_its_backend_alone() {
+        let mut coverage = of(8, vec![measured(1, 0..8, 1.0, 1.0), by_ggml(measured(2, 0..8, 2.0, 2.0))]);
+        let path = coverage.path(&(0..8), &Need::default()).unwrap();
+        assert_eq!((path[0].0, coverage.backend_of(&path)), (peer(1), Some(Backend::Candle)));
+        coverage.keep_to(Backend::Candle);
+        let gone = coverage.hosts.iter_mut().find(|host| host.peer == peer(1)).unwrap();
+        gone.refused = Some(Error::unreachable("it is gone"));
+        let error = coverage.path(&(0..8), &Need::default()).unwrap_err();
+        assert!(error.context()["refused_hosts"].contains("(conflict)"), "{error:?}");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
 
@@ -444,7 +559,7 @@ mod tests {
                 HostView { peer: PEERS[number], spans, ..host }
             });
             let coverage = of(blocks, hosts.collect());
-            let need = Need { tokens: 10, cache_bytes_per_token: 10 };
+            let need = Need { tokens: 10, cache_bytes_per_token: 10, mixed_backends: false };
             let best = brute_force(&coverage, &need, 0, &[]);
             let plan = match coverage.plan(&need) {
                 Ok(plan) => plan,

@@ -12,6 +12,16 @@ impl Best {
         Best { most, floor: f32::NEG_INFINITY, kept: Vec::new() }
     }
 
+    /// Takes nothing below a floor from the start.
+    pub fn above(floor: f32, most: usize) -> Best {
+        Best { most, floor, kept: Vec::new() }
+    }
+
+    /// How many it keeps.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// What is below it cannot be among the largest; never more than the least of these.
     pub fn floor(&self) -> f32 {
         self.floor

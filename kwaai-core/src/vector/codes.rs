@@ -6,13 +6,15 @@
 use super::best::Best;
 use super::bytes::{Asked, Line, ZERO, lines};
 use super::metric::Metric;
-use super::signs::{LANES, Planes, Signs};
+use super::signs::{LANES, Planes, Products, Signs};
 
 /// Rows whose inner products are computed before they are looked at.
 const CHUNK: usize = 128;
 /// Of how many rows a scan of signs looks at one more closely, and how many it looks at for each hit, at least.
 const ROWS_PER_LOOK: usize = 200;
 const LOOKS_PER_HIT: usize = 30;
+/// Of how many chunks a scan of signs reads one first, to find out what the best rows are going to be like.
+const CHUNKS_PER_SAMPLE: usize = 16;
 
 /// What is known of a vector beside its byte code.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,7 +134,7 @@ impl Codes {
         for (line, bytes) in self.lines[place * lines..].iter_mut().zip(bytes.chunks(64)) {
             line.0[..bytes.len()].copy_from_slice(bytes);
         }
-        self.signs.set(place, bytes);
+        self.signs.set(place, bytes, facts.sign);
     }
 
     pub fn truncate(&mut self, rows: usize) {
@@ -162,31 +164,64 @@ impl Codes {
     /// Places that are likely to contain those of the `k` best scores among the allowed.
     pub fn likely(&self, question: &Question, k: usize, allowed: impl Fn(usize) -> bool) -> Vec<u32> {
         let looks = (k * LOOKS_PER_HIT).max(self.len() / ROWS_PER_LOOK);
-        let mut best = Best::new(looks);
-        let mut sums = [[0i32; LANES]; CHUNK / LANES];
-        for (chunk, facts) in self.facts.chunks(CHUNK).enumerate() {
+        let chunks = self.len().div_ceil(CHUNK);
+        // A floor that about twice as many reach spares most of what would be taken in at first and thrown out later.
+        let mut some = Best::new(looks * 2 / CHUNKS_PER_SAMPLE);
+        self.offer_all(question, (0..chunks).step_by(CHUNKS_PER_SAMPLE), &allowed, &mut some);
+        some.settle();
+        let mut best = Best::above(some.floor(), looks);
+        self.offer_all(question, 0..chunks, &allowed, &mut best);
+        if best.len() < looks {
+            best = Best::new(looks);
+            self.offer_all(question, 0..chunks, &allowed, &mut best);
+        }
+        let places = best.into_places();
+        let mut dots = vec![0; places.len()];
+        question.asked.dots_at(&self.lines, &places, &mut dots);
+        let bounds = |(place, dot): (u32, i32)| (question.bounds(dot, &self.facts[place as usize]), place);
+        reaching(k, places.into_iter().zip(dots).map(bounds).collect())
+    }
+
+    /// Offers the allowed rows of some chunks, by their signs.
+    fn offer_all(
+        &self,
+        question: &Question,
+        chunks: impl Iterator<Item = usize>,
+        allowed: &impl Fn(usize) -> bool,
+        best: &mut Best,
+    ) {
+        let mut products = [Products::default(); CHUNK / LANES];
+        for chunk in chunks {
             let first = chunk * CHUNK;
-            question.planes.sums(&self.signs, first, &mut sums);
-            for (at, (sum, facts)) in sums.as_flattened().iter().zip(facts).enumerate() {
-                let key = question.key(question.planes.product(*sum) * facts.sign, facts);
-                if key >= best.floor() && allowed(first + at) {
-                    best.offer(key, (first + at) as u32);
+            let rows = CHUNK.min(self.len() - first);
+            // Only inner products can be compared before it is known whose they are.
+            let floor = if question.metric == Metric::Euclidean { f32::NEG_INFINITY } else { best.floor() };
+            let products = &mut products[..rows.div_ceil(LANES)];
+            question.planes.products(&self.signs, first, floor, products);
+            for (block, products) in products.iter().enumerate() {
+                let mut reach = products.reach;
+                while reach != 0 {
+                    let at = block * LANES + reach.trailing_zeros() as usize;
+                    reach &= reach - 1;
+                    let Some(facts) = self.facts.get(first + at) else { break };
+                    let key = question.key(products.each[at % LANES], facts);
+                    if key >= best.floor() && allowed(first + at) {
+                        best.offer(key, (first + at) as u32);
+                    }
                 }
             }
         }
-        let lines = lines(self.dimension);
-        let mut left = Remaining::new(k);
-        for place in best.into_places() {
-            let at = place as usize;
-            let mut dot = [0];
-            question.asked.dots(&self.lines[at * lines..(at + 1) * lines], &mut dot);
-            let bounds = question.bounds(dot[0], &self.facts[at]);
-            if left.can_be(bounds) {
-                left.offer(bounds, place);
-            }
-        }
-        left.into_places()
     }
+}
+
+/// The rows that can be among the `k` best, by the least and the most that each can be.
+fn reaching(k: usize, rows: Vec<((f32, f32), u32)>) -> Vec<u32> {
+    let mut least: Vec<f32> = rows.iter().map(|((least, _), _)| *least).collect();
+    let floor = match least.len() > k && k > 0 {
+        true => *least.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1,
+        false => f32::NEG_INFINITY,
+    };
+    rows.into_iter().filter(|((_, most), _)| *most >= floor).map(|(_, place)| place).collect()
 }
 
 /// The rows that can still be among the `k` best, by the least and the most that they can be.
@@ -225,5 +260,53 @@ impl Remaining {
     fn into_places(mut self) -> Vec<u32> {
         self.tidy();
         self.highest.into_iter().map(|(_, place)| place).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIMENSION: usize = 96;
+
+    /// What a scan of signs is left with, as numbers of the rows, which lie in this order.
+    fn found(metric: Metric, rows: &[Vec<f32>], order: &[usize], allowed: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut codes = Codes::new(DIMENSION);
+        for (place, row) in order.iter().enumerate() {
+            let mut bytes = Vec::new();
+            let facts = encode(&rows[*row], &mut bytes);
+            codes.set(place, facts, &bytes);
+        }
+        let places = codes.likely(&Question::new(metric, &rows[0]), 10, |place| allowed(order[place]));
+        let mut found: Vec<usize> = places.into_iter().map(|place| order[place as usize]).collect();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn where_rows_lie_does_not_change_which_are_looked_at() {
+        let mut state = 11u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        // The first hundred are like the question, the others are not.
+        let question: Vec<f32> = (0..DIMENSION).map(|_| next()).collect();
+        let row = |at: usize| question.iter().map(|value| value * f32::from(at < 100) + next()).collect();
+        let rows: Vec<Vec<f32>> = (0..5000).map(row).collect();
+        let together: Vec<usize> = (0..rows.len()).collect();
+        let scattered: Vec<usize> = together.iter().map(|at| at * 1049 % rows.len()).collect();
+        let last: Vec<usize> = together.iter().rev().copied().collect();
+        for metric in [Metric::Cosine, Metric::Dot, Metric::Euclidean] {
+            for modulus in [1, 2, 700] {
+                let allowed = |row: usize| row % modulus == 0;
+                let expected = found(metric, &rows, &together, allowed);
+                assert!((10.min(rows.len() / modulus)..=100).contains(&expected.len()), "{metric:?}");
+                assert!(expected.iter().all(|row| allowed(*row)), "{metric:?}");
+                for order in [&scattered, &last] {
+                    assert_eq!(found(metric, &rows, order, allowed), expected, "{metric:?}, one of {modulus}");
+                }
+            }
+        }
     }
 }

@@ -176,9 +176,19 @@ impl Depot {
 
     fn remove_segment(&self, key: &Key, stamp: &SegmentStamp) -> Result<Vec<u8>> {
         self.with_slot(key, |slot| {
-            let room = self.change(key, &Quotas::new(), |account| account.remove_segment(stamp))?;
-            self.follow(key, slot, |host| host.remove(stamp));
-            Ok(room)
+            let removed = self.change(key, &Quotas::new(), |account| account.remove_segment(stamp));
+            match (&removed, slot.as_mut()) {
+                (Ok(_), _) => self.follow(key, slot, |host| host.remove(stamp)),
+                // A full disk keeps it, and the owner's questions are about the others: it would find nothing until there is
+                // room. What is read from the disk again is removed again by who asks.
+                (Err(error), Some(loaded)) if error.code() == ErrorCode::ResourceExhausted => {
+                    loaded.host.remove(stamp).inspect_err(|error| {
+                        tracing::debug!(code = %error.code(), "a segment is neither on the disk nor in memory");
+                    })?;
+                }
+                _ => {}
+            }
+            removed
         })
     }
 

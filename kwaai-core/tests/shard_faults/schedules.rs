@@ -190,6 +190,36 @@ async fn a_host_that_comes_while_the_answer_runs_takes_over_from_the_last_that_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_another_backend_takes_over_from_nobody_and_shares_no_path() {
+    let swarm = Swarm::start(&[0..4, 0..4, 0..2, 2..4]).await;
+    swarm.hosts[1].say_ggml();
+    swarm.schedule.set(vec![Planned { block: 0, round: 0, at: At::Step(13), fault: Fault::Kill }]);
+    let (answer, ended) = swarm.generate().await;
+    ended.unwrap();
+    assert_eq!(answer.said(), swarm.whole.said());
+    // One hop over the host of the other backend would have been shorter.
+    assert_eq!(answer.path(), [(swarm.hosts[2].peer(), 0..2), (swarm.hosts[3].peer(), 2..4)]);
+    assert_eq!(swarm.hosts[1].engine.served_block_tokens(), 0);
+    swarm.until_no_session_is_left().await;
+    swarm.end().await;
+
+    let swarm = Swarm::start(&[0..4, 0..2, 2..4]).await;
+    swarm.hosts[0].say_ggml();
+    let (answer, ended) = swarm.generate().await;
+    ended.unwrap();
+    assert_eq!(answer.path(), [(swarm.hosts[0].peer(), 0..4)], "all of it by the other backend is fine");
+    swarm.end().await;
+
+    let swarm = Swarm::start(&[0..2, 2..4]).await;
+    swarm.hosts[1].say_ggml();
+    let (answer, ended) = swarm.generate().await;
+    let error = ended.unwrap_err();
+    assert_eq!((error.code(), &*error.context()["backends"]), (ErrorCode::Conflict, "candle, ggml"));
+    assert!(answer.text.is_empty());
+    swarm.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_only_busy_is_asked_again() {
     let swarm = Swarm::start(std::slice::from_ref(&(0..4))).await;
     let once = 4 * (u64::from(swarm.whole.end.as_ref().unwrap().1.prompt_tokens) + 23);
