@@ -58,7 +58,8 @@ impl Format {
             let after = literal(format!("}}{close}"));
             let none = || json!({"type": "object", "properties": {}, "additionalProperties": false});
             let arguments = compact(tool.parameters.clone().unwrap_or_else(none));
-            grammar += &format!("call_{index}: {before} arguments_{index} {after}\narguments_{index}: %json {arguments}\n");
+            grammar +=
+                &format!("call_{index}: {before} arguments_{index} {after}\narguments_{index}: %json {arguments}\n");
         }
         Some(OutputFormat::Lark(grammar))
     }

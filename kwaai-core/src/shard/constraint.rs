@@ -28,7 +28,9 @@ impl Vocabulary {
     /// # Errors
     /// `unsupported` for a tokenizer whose tokens stand for no bytes of their own, or no token that ends a text.
     pub fn new(tokens: &Tokens, size: usize, ends: &[u32]) -> Result<Vocabulary> {
-        let unsupported = |why: &str| Error::unsupported(format!("this model cannot be held to a format: {why}")).with("param", "format");
+        let unsupported = |why: &str| {
+            Error::unsupported(format!("this model cannot be held to a format: {why}")).with("param", "format")
+        };
         let Some(first) = ends.first() else { return Err(unsupported("no token ends its texts")) };
         if !tokens.stand_for_bytes() {
             return Err(unsupported("its tokenizer writes whole texts only"));
@@ -98,7 +100,9 @@ fn failed(why: &str) -> Error {
 /// A schema whose texts have no white space that means nothing, as far as it does not say otherwise.
 pub(super) fn compact(mut schema: Value) -> Value {
     if let Value::Object(members) = &mut schema {
-        members.entry("x-guidance").or_insert_with(|| json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "}));
+        members
+            .entry("x-guidance")
+            .or_insert_with(|| json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "}));
     }
     schema
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use kwaai_core::rag::{DocumentInfo, Mode, SearchResult, Stats};
 
 use super::number::whole;
-use super::{Cancel, FolderOptions, NativeAnswer, NativeIngestion, NativeSync, QuestionOptions, RagOptions, Result, token};
+use super::{
+    Cancel, FolderOptions, NativeAnswer, NativeIngestion, NativeSync, QuestionOptions, RagOptions, Result, token,
+};
 use crate::Rag;
 
 /// A private knowledge base.

@@ -237,7 +237,7 @@ def functions_are_called(client: OpenAI) -> None:
         model=MODEL, messages=MESSAGES, tools=[TOOLS[0]], tool_choice=choice, max_tokens=400, seed=1
     ) as stream:
         final = stream.get_final_completion()
-    assert final.choices[0].message.tool_calls[0].function.arguments == calls[0].function.arguments  # type: ignore[union-attr,index]
+    judged_call((final.choices[0].message.tool_calls or [])[0], "weather")
 
 
 @check
