@@ -150,7 +150,8 @@ async fn a_text_is_held_to_its_format_here_and_over_hosts_alike() {
     let word = |text: &str| text.len() == 4 && text.bytes().all(|byte| (b'a'..=b'f').contains(&byte));
     let sentence = |text: &str| text == "yes, it is" || text == "no, it is not";
     let grammar = "start: yes | no\nyes: \"yes\" \", it is\"\nno: \"no\" \", it is not\"\n";
-    let cases: [(OutputFormat, &dyn Fn(&str) -> bool); 3] = [
+    type Fits<'a> = &'a dyn Fn(&str) -> bool;
+    let cases: [(OutputFormat, Fits); 3] = [
         (OutputFormat::JsonSchema(schema), &object),
         (OutputFormat::Regex("[a-f]{4}".into()), &word),
         (OutputFormat::Lark(grammar.into()), &sentence),

@@ -299,7 +299,7 @@ mod tests {
         let last: Vec<usize> = together.iter().rev().copied().collect();
         for metric in [Metric::Cosine, Metric::Dot, Metric::Euclidean] {
             for modulus in [1, 2, 700] {
-                let allowed = |row: usize| row % modulus == 0;
+                let allowed = |row: usize| row.is_multiple_of(modulus);
                 let expected = found(metric, &rows, &together, allowed);
                 assert!((10.min(rows.len() / modulus)..=100).contains(&expected.len()), "{metric:?}");
                 assert!(expected.iter().all(|row| allowed(*row)), "{metric:?}");

@@ -77,8 +77,8 @@ fn signs_of(bytes: &[u8]) -> u64 {
     padded.as_chunks::<8>().0.iter().rev().fold(0, |word, bytes| {
         let bytes = u64::from_le_bytes(*bytes);
         // The highest bit of each that has it and another one, and then all eight of these beside each other.
-        let above = (bytes & LOW) + LOW & bytes & !LOW;
-        word << 8 | (above >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+        let above = ((bytes & LOW) + LOW) & bytes & !LOW;
+        word << 8 | ((above >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56)
     })
 }
 
