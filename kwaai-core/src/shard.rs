@@ -15,7 +15,6 @@ mod calls;
 pub mod chain;
 mod choice;
 pub mod config;
-mod constraint;
 mod generate;
 #[cfg(feature = "ggml")]
 mod ggml;
@@ -59,7 +58,7 @@ pub use wire::Precision;
 
 use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Stream};
-use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel, Prompt};
+use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel, Prompt, ToolChoice};
 use crate::net::Peers;
 use crate::trust::Purpose;
 use crate::{Error, Result};
@@ -359,13 +358,12 @@ impl ShardEngine {
         if request.max_tokens == 0 {
             return Err(Error::invalid_argument("max_tokens is 0; at least one token is generated"));
         }
-        let calls = self.call_format(model, request)?;
-        let forced = calls.and_then(|calls| calls.forced(&request.tools, &request.tool_choice));
-        if forced.is_some() && request.format.is_some() {
-            return Err(Error::invalid_argument("an answer that has to be a call can have no other format")
-                .with("param", "format"));
+        if request.format.is_some() {
+            return Err(Error::unsupported("the text of a model in blocks cannot be held to a format yet")
+                .with("param", "format")
+                .with_remedy("ask for the format in words, and check what comes"));
         }
-        let format = forced.as_ref().or(request.format.as_ref());
+        let format = self.call_format(model, request)?;
         let prompt = self.prompt(model, request)?;
         let context = model.config().max_context;
         if prompt.is_empty() {
@@ -381,8 +379,8 @@ impl ShardEngine {
         }
         Ok(Generation {
             max_new: (request.max_tokens as usize).min(context - prompt.len()),
-            chooser: Chooser::new(model, request, &prompt, format)?,
-            speech: Speech::new(model.tokens()?, request, calls),
+            chooser: Chooser::new(model, request, &prompt)?,
+            speech: Speech::new(model.tokens()?, request, format),
             prompt,
             model: model.clone(),
         })
@@ -413,6 +411,10 @@ impl ShardEngine {
             unsupported("has a chat template that describes no calls of functions, or in a way that is not known")
                 .with_remedy("use a model that was trained to call functions, or leave the tools out")
         })?;
+        if request.tool_choice != ToolChoice::Auto {
+            return Err(unsupported("decides by itself whether it calls a function, and cannot be made to")
+                .with("param", "tool_choice"));
+        }
         Ok(Some(format))
     }
 

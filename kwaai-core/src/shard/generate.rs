@@ -76,7 +76,7 @@ impl Generation {
             let (model, mut chooser) = (self.model.clone(), self.chooser);
             let (choice, chooser) = blocking(move || {
                 let row = model.head(last_row(hidden)).map(|mut rows| rows.pop().unwrap_or_default());
-                (row.and_then(|row| chooser.choose(model.tokens()?, model.end_of_text(), &row)), chooser)
+                (row.and_then(|row| chooser.choose(model.tokens()?, &row)), chooser)
             })
             .await?;
             let choice = choice?;
@@ -91,9 +91,6 @@ impl Generation {
             }
             if stopped {
                 break Some(FinishReason::Stop);
-            }
-            if choice.last {
-                break None;
             }
             if usage.completion_tokens as usize == self.max_new {
                 break Some(FinishReason::Length);

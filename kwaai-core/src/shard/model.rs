@@ -3,13 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 #[cfg(not(feature = "ggml"))]
 use super::backend::without_ggml;
 use super::backend::{Backend, BlockSpan, CandleEnds, CandleSpan, Compute, ModelEnds, SpanState};
 use super::config::ModelConfig;
-use super::constraint::Vocabulary;
 use super::gguf::Gguf;
 use super::llama::{Ends, Span};
 use super::template::ChatTemplate;
@@ -59,8 +58,6 @@ struct Inner {
     tokens: Option<Tokens>,
     template: ChatTemplate,
     end_of_text: Vec<u32>,
-    /// Made when a text is first held to a format.
-    vocabulary: OnceLock<Result<Vocabulary>>,
 }
 
 impl fmt::Debug for Model {
@@ -90,7 +87,6 @@ impl Model {
             tokens: files.source.tokens(&files.config)?,
             template: files.source.template()?,
             end_of_text: files.source.end_of_text(&files.config)?,
-            vocabulary: OnceLock::new(),
             config: files.config.clone(),
         })))
     }
@@ -135,12 +131,6 @@ impl Model {
     /// The token ids that end a text.
     pub fn end_of_text(&self) -> &[u32] {
         &self.0.end_of_text
-    }
-
-    /// The tokens as formats are compared with them.
-    pub(super) fn vocabulary(&self) -> Result<&Vocabulary> {
-        let made = || Vocabulary::new(self.tokens()?, self.0.config.vocab_size, &self.0.end_of_text);
-        self.0.vocabulary.get_or_init(made).as_ref().map_err(Error::clone)
     }
 
     /// What computes the ends, and the blocks held here.
