@@ -68,18 +68,19 @@ def stream(command: list[str], show: re.Pattern[str], **environment: str) -> tup
                 return
 
     threading.Thread(target=watch, daemon=True).start()
-    try:
-        for line in process.stdout:
-            heard = time.monotonic()
-            lines.append(line)
-            if show.search(line):
-                print("  " + line.rstrip(), flush=True)
-        return process.wait(), "".join(lines)
-    except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    finally:
-        ended.set()
+    with process:
+        try:
+            for line in process.stdout:
+                heard = time.monotonic()
+                lines.append(line)
+                if show.search(line):
+                    print("  " + line.rstrip(), flush=True)
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            ended.set()
+    return process.returncode, "".join(lines)
 
 
 TEST_LINE = re.compile(r"^test (?P<name>.+?)(?: - should panic)? \.\.\. (?P<result>ok|FAILED|ignored)", re.MULTILINE)

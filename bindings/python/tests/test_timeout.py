@@ -69,7 +69,7 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
             "address": "/ip4/127.0.0.1/tcp/1", "peer": node.did, "text": "x", "name": "kb", "type": "UptimeVC",
             "subject": node.did, "credential": "{}", "id": "x", "did": node.did, "types": ["UptimeVC"], "policy": {},
             "purpose": "open", "start_block": 0, "end_block": 1, "model_id": "x", "messages": "hi", "tokens": [1],
-            "texts": ["x"], "source": b"text", "question": "why?", "dir": tmp_path / "other",
+            "texts": ["x"], "source": b"text", "question": "why?", "dir": tmp_path / "other", "folder": str(tmp_path),
             "credential_id": "x", "list": "{}", "bundle": "{}", "passphrase": "x", "issuer": node.did, "disclosures": {},
             "url": f"urn:kwaai:status:{node.did.removeprefix('did:key:')}:revocation:0",
             "request": "{}", "withdrawal": "{}", "about": node.did, "thresholds": kwaainet.Thresholds(), "outcome": "good",
