@@ -35,6 +35,10 @@ async fn a_peer_of_the_right_tier_is_a_tenant_and_another_peer_finds_nothing_of_
     let (owner, other) = (Host::start(31).await, Host::start(32).await);
     for caller in [&owner, &other] {
         host.connect(&caller.network.listen_addresses()[0].to_string()).await.unwrap();
+        // The one that was dialled is told a little later.
+        while caller.network.connected().iter().all(|peer| peer.peer != host.peer_id()) {
+            tokio::task::yield_now().await;
+        }
     }
     let health = async |from: &Host| ask(from, &host, "health", Value::Nil, Value::Nil).await;
     assert_eq!(health(&owner).await.unwrap_err().code(), ErrorCode::Unsupported);
