@@ -1,7 +1,5 @@
 //! Files that are made to cost more than they are worth, and files that are not what they seem.
 
-use std::time::{Duration, Instant};
-
 use kwaai_core::ErrorCode;
 use kwaai_core::rag::chunk::{Chunking, Strategy, Unit, split};
 use kwaai_core::rag::document::{Document, Format, Limits, read};
@@ -141,8 +139,9 @@ fn what_every_place_repeats_counts_against_the_limits() {
     }
 }
 
+/// What takes the square of a megabyte takes hours, and is ended as what hangs.
 #[test]
-fn the_time_grows_with_the_size_and_not_with_its_square() {
+fn a_megabyte_of_anything_is_read_and_cut_before_the_tests_are_ended() {
     let size = 1 << 20;
     let repeated = |text: &str| text.repeat(size / text.len());
     let sources = [
@@ -170,7 +169,6 @@ fn the_time_grows_with_the_size_and_not_with_its_square() {
         ("a.html", format!("x{}", repeated("<!--"))),
     ];
     for (name, source) in sources {
-        let started = Instant::now();
         let head = source.chars().take(20).collect::<String>();
         match read(name, source.as_bytes(), &Limits::default()) {
             Ok(document) => {
@@ -180,8 +178,5 @@ fn the_time_grows_with_the_size_and_not_with_its_square() {
             }
             Err(error) => assert_ne!(error.code(), ErrorCode::Internal, "{name} {head:?}: {error:?}"),
         }
-        // What takes the square of a megabyte takes hours.
-        assert!(started.elapsed() < Duration::from_secs(60), "{name} {head:?} takes {:?}", started.elapsed());
-        eprintln!("{name} {head:?} {:?}", started.elapsed());
     }
 }
