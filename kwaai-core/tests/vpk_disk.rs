@@ -159,7 +159,9 @@ fn a_host_answers_without_a_segment_that_a_full_disk_will_not_let_go() {
     assert_eq!(refused.code(), ErrorCode::ResourceExhausted, "{refused:?}");
     answers(&depot, &owner, &rest).unwrap();
     disk.make_room();
-    call(&depot, Call::RemoveSegment(first)).unwrap();
+    // A commit that failed may have come to pass.
+    let removed = call(&depot, Call::RemoveSegment(first));
+    assert!(removed.as_ref().err().is_none_or(|error| error.code() == ErrorCode::NotFound), "{removed:?}");
     assert_eq!(kept(&depot, &owner), rest);
 }
 

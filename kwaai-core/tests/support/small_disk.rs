@@ -40,6 +40,8 @@ impl SmallDisk {
     }
 
     pub fn make_room(&self) {
+        // Emptied first: a process that another test is just starting may have it open, and would keep its pages.
+        File::create(self.ballast()).unwrap();
         std::fs::remove_file(self.ballast()).unwrap();
     }
 
