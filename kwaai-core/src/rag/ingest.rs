@@ -468,16 +468,13 @@ fn cut(loaded: Loaded, read: Option<Document>, chunking: Chunking, limits: &Limi
 /// The id and the name a document goes by. Its name gives its id, so that a changed file replaces its old version. A
 /// file of the same name from another place, where the first still exists, is another document: `notes (2).md`.
 fn identify(knowledge: &KnowledgeStore, name: String, source: Option<&str>) -> Result<(String, String)> {
-    for number in 1..=NAMESAKES {
-        let name = numbered(&name, number);
-        let id = document_id(&name);
-        let Some(stored) = knowledge.document(&id)? else { return Ok((id, name)) };
-        match (&stored.source, source) {
-            (Some(there), Some(here)) if there != here && Path::new(there).exists() => {}
-            _ => return Ok((id, name)),
-        }
-    }
-    Err(Error::resource_exhausted(format!("more than {NAMESAKES} documents are called {name}")))
+    first_free(&name, |id| {
+        let Some(stored) = knowledge.document(id)? else { return Ok(true) };
+        Ok(match (&stored.source, source) {
+            (Some(there), Some(here)) => there == here || !Path::new(there).exists(),
+            _ => true,
+        })
+    })
 }
 
 /// The id and the name of a file of a synchronised folder that was not stored before. What lies elsewhere, or was given as bytes,
@@ -488,14 +485,18 @@ pub(super) fn free_name(
     source: &str,
     taken: &BTreeSet<String>,
 ) -> Result<(String, String)> {
+    first_free(name, |id| {
+        let own = knowledge.document(id)?.is_none_or(|stored| stored.source.as_deref() == Some(source));
+        Ok(own && !taken.contains(id))
+    })
+}
+
+/// The first of a name's numbers whose id is free.
+fn first_free(name: &str, is_free: impl Fn(&str) -> Result<bool>) -> Result<(String, String)> {
     for number in 1..=NAMESAKES {
         let name = numbered(name, number);
         let id = document_id(&name);
-        let free = match knowledge.document(&id)? {
-            Some(stored) => stored.source.as_deref() == Some(source),
-            None => true,
-        };
-        if free && !taken.contains(&id) {
+        if is_free(&id)? {
             return Ok((id, name));
         }
     }

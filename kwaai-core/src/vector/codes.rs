@@ -169,9 +169,10 @@ impl Codes {
         let mut some = Best::new(looks * 2 / CHUNKS_PER_SAMPLE);
         self.offer_all(question, (0..chunks).step_by(CHUNKS_PER_SAMPLE), &allowed, &mut some);
         some.settle();
-        let mut best = Best::above(some.floor(), looks);
+        let floor = some.floor();
+        let mut best = Best::above(floor, looks);
         self.offer_all(question, 0..chunks, &allowed, &mut best);
-        if best.len() < looks {
+        if best.len() < looks && floor > f32::NEG_INFINITY {
             best = Best::new(looks);
             self.offer_all(question, 0..chunks, &allowed, &mut best);
         }
