@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::event::Sender;
 use crate::llm::{Embedder, Text};
+use crate::rag::balance;
 use crate::rag::chunk::{self, Chunking, Prefix};
 use crate::rag::document::{self, Document, DocumentReader, Format, Limits, SectionKind};
 use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, Passage, Standing};
@@ -192,9 +193,7 @@ impl Ingestion {
         }
         // What was prepared is whole, so it is kept even when the reader has gone.
         self.commit(&mut pending, &mut tally).await?;
-        if let Some(vectors) = &self.preparer.knowledge.vectors {
-            vectors.seal_in_background();
-        }
+        self.preparer.settle().await;
         if self.preparer.stopped() {
             return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));
         }
@@ -251,6 +250,16 @@ impl Preparer {
             () = self.unread.cancelled() => Err(Error::cancelled("the work was cancelled")),
             () = self.closing.cancelled() => Err(Error::cancelled("the work was cancelled")),
             result = work => result,
+        }
+    }
+
+    /// What is done when documents have come or gone: nothing that they need to be found.
+    pub async fn settle(&self) {
+        let Some(vectors) = &self.knowledge.vectors else { return };
+        vectors.seal_in_background();
+        let Some(embedder) = &self.embedder else { return };
+        if let Err(error) = self.unless_stopped(balance::keep(self.knowledge.clone(), embedder.as_ref())).await {
+            tracing::warn!(%error, "how much meaning counts against words could not be found out");
         }
     }
 

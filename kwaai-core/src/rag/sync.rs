@@ -388,9 +388,7 @@ impl Sync {
                 self.events.send(SyncEvent::Missing { name: document.name, document_id: document.id });
             }
         }
-        if let Some(vectors) = &self.preparer.knowledge.vectors {
-            vectors.seal_in_background();
-        }
+        self.preparer.settle().await;
         if self.preparer.stopped() {
             return Err(Error::cancelled("the synchronisation was cancelled; what was reported done is stored"));
         }
