@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use kwaai_core::event::Item;
@@ -12,46 +13,57 @@ use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, SearchOptions, Source};
 use kwaai_core::{Error, Result};
 use serde_json::json;
 
-/// Gives the vectors that were computed before; questions it embeds when it has none.
+/// Gives the vectors that were computed before; those of questions only when it is told to.
 struct Given {
     vectors: HashMap<String, Vec<f32>>,
-    questions: BertEmbedder,
+    asked: HashMap<String, Vec<f32>>,
+    embeds: AtomicBool,
+    bert: BertEmbedder,
 }
 
 #[async_trait::async_trait]
 impl Embedder for Given {
     fn id(&self) -> String {
-        self.questions.id()
+        self.bert.id()
     }
 
     fn dimension(&self) -> usize {
-        self.questions.dimension()
+        self.bert.dimension()
     }
 
     async fn embed(&self, texts: Vec<Text>) -> Result<Vec<Vec<f32>>> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        for text in texts {
-            match (self.vectors.get(text.as_str()), &text) {
-                (Some(vector), _) => vectors.push(vector.clone()),
-                (None, Text::Query(_)) => vectors.extend(self.questions.embed(vec![text]).await?),
-                (None, Text::Document(_)) => return Err(Error::not_found("no vector was given for a passage")),
-            }
+        if self.embeds.load(Ordering::Relaxed) {
+            return self.bert.embed(texts).await;
         }
-        Ok(vectors)
+        let given = |text: &Text| match text {
+            Text::Document(text) => self.vectors.get(text).cloned(),
+            Text::Query(text) => self.asked.get(text).cloned(),
+        };
+        let vectors: Option<Vec<Vec<f32>>> = texts.iter().map(given).collect();
+        vectors.ok_or_else(|| Error::not_found("no vector was given for a text"))
     }
 }
 
-/// `texts` and `questions` are JSON arrays; `vectors` the vectors of the texts, 32-bit floats.
-pub async fn run(texts: &Path, vectors: &Path, questions: &Path) {
+fn vectors(path: &Path, dimension: usize, texts: &[String]) -> HashMap<String, Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let rows = bytes.chunks_exact(dimension * 4).map(|row| -> Vec<f32> {
+        row.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
+    });
+    texts.iter().cloned().zip(rows).collect()
+}
+
+/// `texts` and `questions` are JSON arrays, the others their vectors, 32-bit floats.
+pub async fn run(texts: &Path, of_texts: &Path, questions: &Path, of_questions: &Path) {
     let read = |path: &Path| -> Vec<String> { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
     let (texts, questions) = (read(texts), read(questions));
     let weights = model_cache::find_all_minilm().unwrap().expect("all-MiniLM-L6-v2 is in the model cache");
     let bert = BertEmbedder::open(weights).await.unwrap();
-    let bytes = std::fs::read(vectors).unwrap();
-    let rows = bytes.chunks_exact(bert.dimension() * 4).map(|row| -> Vec<f32> {
-        row.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
+    let given = Arc::new(Given {
+        vectors: vectors(of_texts, bert.dimension(), &texts),
+        asked: vectors(of_questions, bert.dimension(), &questions),
+        embeds: AtomicBool::new(false),
+        bert,
     });
-    let given: HashMap<String, Vec<f32>> = texts.iter().cloned().zip(rows).collect();
     let folder = tempfile::tempdir().unwrap();
     for (number, text) in texts.iter().enumerate() {
         let part = folder.path().join((number / 1000).to_string());
@@ -60,8 +72,7 @@ pub async fn run(texts: &Path, vectors: &Path, questions: &Path) {
     }
     let dir = tempfile::tempdir().unwrap();
     let chunking = Chunking { size: 100_000, overlap: 0, min: 1, ..Chunking::default() };
-    let embedder = Arc::new(Given { vectors: given, questions: bert });
-    let config = RagConfig { embedder: Some(embedder), chunking, ..RagConfig::default() };
+    let config = RagConfig { embedder: Some(given.clone()), chunking, ..RagConfig::default() };
     let rag = Rag::open(dir.path(), config).await.unwrap();
     let began = Instant::now();
     let mut progress = rag.ingest(Source::Path(folder.path().to_owned())).unwrap();
@@ -73,22 +84,28 @@ pub async fn run(texts: &Path, vectors: &Path, questions: &Path) {
     let seconds = began.elapsed().as_secs_f64();
     let chunks = rag.stats().await.unwrap().chunks;
     println!("{}", json!({"ingest": {"chunks": chunks, "seconds": seconds, "per_second": chunks as f64 / seconds}}));
-    for (name, mode, links) in [
-        ("lexical", Mode::Lexical, false),
-        ("dense", Mode::Dense, false),
-        ("hybrid", Mode::Hybrid, false),
-        ("links", Mode::Hybrid, true),
+    for (name, mode, links, embeds) in [
+        ("lexical", Mode::Lexical, false, false),
+        ("dense", Mode::Dense, false, false),
+        ("hybrid", Mode::Hybrid, false, false),
+        ("links", Mode::Hybrid, true, false),
+        ("hybrid, question embedded", Mode::Hybrid, false, true),
     ] {
-        let mut times = Vec::new();
+        given.embeds.store(embeds, Ordering::Relaxed);
+        let (mut times, mut found) = (Vec::new(), Vec::new());
         for question in &questions {
             let options = SearchOptions { links, ..mode.into() };
             let began = Instant::now();
-            rag.search(question, 10, options).await.unwrap();
+            let hits = rag.search(question, 10, options).await.unwrap().hits;
             times.push(began.elapsed().as_secs_f64() * 1000.0);
+            let place =
+                |name: &str| name.rsplit('/').next().and_then(|file| file.strip_suffix(".txt")?.parse::<usize>().ok());
+            found.push(hits.iter().filter_map(|hit| place(&hit.document)).collect::<Vec<_>>());
         }
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-        println!("{}", json!({"search": {"mode": name, "p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99)}}));
+        let search = json!({"mode": name, "p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99)});
+        println!("{}", json!({"search": search, "found": found}));
     }
     rag.destroy().await.unwrap();
 }
