@@ -24,6 +24,7 @@ mod calibration;
 pub mod chunk;
 pub mod document;
 mod evidence;
+mod expand;
 mod generate;
 mod ingest;
 mod lexical;
@@ -54,7 +55,7 @@ use crate::rag::ingest::{Ingestion, Preparer, blocking, embed};
 use crate::rag::retrieval::Query;
 use crate::rag::store::KnowledgeStore;
 use crate::rag::sync::Sync;
-use crate::vector::IndexOptions;
+use crate::vector::{IndexOptions, dot};
 use crate::{Error, Result};
 
 pub use answer::{Answer, AskEvent, AskOptions, Citation, REFUSAL};
@@ -271,7 +272,7 @@ impl Rag {
     /// Nothing in the text is syntax. Where there is no embedder, [`Mode::Hybrid`] searches by words alone and says so.
     ///
     /// # Errors
-    /// `unsupported` for [`Mode::Dense`] without an embedder; `invalid_argument` for a share that is not between 0 and 1; `not_found`
+    /// `unsupported` for [`Mode::Dense`] without an embedder, and for what only a language model can do without one; `invalid_argument` for a share that is not between 0 and 1; `not_found`
     /// for a document that is not stored; `closed` after the shutdown; what the embedder reports.
     pub async fn search(&self, text: &str, k: usize, options: impl Into<SearchOptions>) -> Result<SearchResult> {
         Ok(self.find(text, k, options.into()).await?.0)
@@ -280,28 +281,111 @@ impl Rag {
     /// The hits, and the vector of the text where there is one.
     async fn find(&self, text: &str, k: usize, options: SearchOptions) -> Result<(SearchResult, Option<Vec<f32>>)> {
         options.check()?;
-        let knowledge = self.knowledge()?;
-        let (mode, note) = self.mode(options.mode)?;
+        let (mode, mut note) = self.mode(options.mode)?;
         let options = SearchOptions { mode, ..options };
+        let model = self.inner.config.language_model.as_deref();
+        if options.asks_a_model() && model.is_none() {
+            return Err(Error::unsupported("this knowledge base was opened without a language model")
+                .with_remedy("open it with one, or search without wordings, hypothesis and rerank"));
+        }
+        let model = model.filter(|_| k > 0 && !text.trim().is_empty());
+        // What the model does not do is said, and the search goes on without it.
+        let mut told = |what: &str, error: Error| {
+            note = Some(match note.take() {
+                Some(note) => format!("{note}; {what}: {error}"),
+                None => format!("{what}: {error}"),
+            });
+        };
+        let wider = k.max(options.rerank);
+        let mut texts = vec![text.to_owned()];
+        let mut made_up = None;
+        if let Some(model) = model.filter(|_| options.wordings > 0) {
+            match expand::wordings(model, text, options.wordings).await {
+                Ok(wordings) => texts.extend(wordings),
+                Err(error) => told("only the text itself was looked for", error),
+            }
+        }
+        if let Some(model) = model.filter(|_| options.hypothesis > 0.0) {
+            match expand::hypothesis(model, text).await {
+                Ok(passage) => made_up = Some(passage),
+                Err(error) => told("no passage was made up", error),
+            }
+        }
+        let mut rankings = Vec::with_capacity(texts.len());
+        let mut of_text = None;
+        for (number, asked) in texts.iter().enumerate() {
+            let made_up = made_up.as_deref().filter(|_| number == 0);
+            let (hits, vector) = self.look(asked, made_up, wider, &options).await?;
+            rankings.push(hits);
+            of_text = of_text.or(vector);
+        }
+        let mut hits = if rankings.len() == 1 { rankings.remove(0) } else { retrieval::merged(rankings) };
+        hits.truncate(wider);
+        if let Some(model) = model.filter(|_| options.rerank > 0 && hits.len() > 1) {
+            let first = options.rerank.min(hits.len());
+            match expand::order(model, text, &hits[..first]).await {
+                Ok(order) => {
+                    let ordered: Vec<Hit> = order.into_iter().map(|place| hits[place].clone()).collect();
+                    hits.splice(..first, ordered);
+                }
+                Err(error) => told("the passages were not put in order", error),
+            }
+        }
+        hits.truncate(k);
+        Ok((SearchResult { hits, mode, note }, of_text))
+    }
+
+    /// The hits for one text, and its vector where there is one.
+    async fn look(
+        &self,
+        text: &str,
+        made_up: Option<&str>,
+        k: usize,
+        options: &SearchOptions,
+    ) -> Result<(Vec<Hit>, Option<Vec<f32>>)> {
+        let knowledge = self.knowledge()?;
+        let mode = options.mode;
         let within = {
             let (knowledge, options) = (knowledge.clone(), options.clone());
             blocking(move || retrieval::within(&knowledge, &options)).await?
         };
         let by_words = async {
             let (knowledge, text, within) = (knowledge.clone(), text.to_owned(), within.clone());
-            let pool = if k == 0 || mode == Mode::Dense { 0 } else { retrieval::pool(k, &options) };
-            blocking(move || knowledge.lexical.search(&text, pool, within.as_deref())).await
+            let made_up = made_up.map(str::to_owned);
+            let pool = if k == 0 || mode == Mode::Dense { 0 } else { retrieval::pool(k, options) };
+            let share = options.hypothesis;
+            blocking(move || {
+                let mut wanted = knowledge.lexical.wanted(&text);
+                if let Some(made_up) = made_up {
+                    // All of its words together count as much as the share says against those of the text.
+                    let more = knowledge.lexical.wanted(&made_up);
+                    let total = |wanted: &lexical::Wanted| wanted.values().sum::<f64>();
+                    let each = share * total(&wanted) / total(&more).max(1.0);
+                    for (term, count) in more {
+                        *wanted.entry(term).or_default() += count * each;
+                    }
+                }
+                Ok((knowledge.lexical.search(&wanted, pool, within.as_deref())?, wanted))
+            })
+            .await
         };
         let embedded = async {
             let embedder = self.inner.config.embedder.as_ref().filter(|_| k > 0 && mode != Mode::Lexical);
             // Some embedders refuse an empty text; no passage is near to it anyhow.
-            let Some(embedder) = embedder.filter(|_| !text.trim().is_empty()) else { return Ok(None) };
-            Ok(embed(embedder.as_ref(), vec![Text::Query(text.to_owned())]).await?.pop())
+            let Some(embedder) = embedder.filter(|_| !text.trim().is_empty()) else { return Ok((None, None)) };
+            let mut texts = vec![Text::Query(text.to_owned())];
+            texts.extend(made_up.map(|passage| Text::Document(passage.to_owned())));
+            let mut vectors = embed(embedder.as_ref(), texts).await?.into_iter();
+            Ok((vectors.next(), vectors.next()))
         };
-        let (words, vector) = futures::try_join!(by_words, embedded)?;
-        let query = Query { text: text.to_owned(), k, options, within, words, vector: vector.clone() };
+        let ((words, wanted), (of_text, of_passage)) = futures::try_join!(by_words, embedded)?;
+        let vector = match (&of_text, of_passage) {
+            (Some(text), Some(passage)) => Some(mixed(text, &passage, options.hypothesis as f32)),
+            _ => of_text.clone(),
+        };
+        let query = Query { text: text.to_owned(), wanted, k, options: options.clone(), within, words, vector };
         let hits = blocking(move || retrieval::hits(&knowledge, &query)).await?;
-        Ok((SearchResult { hits, mode, note }, vector))
+        Ok((hits, of_text))
     }
 
     /// Answers a question from the documents, as a stream: pieces of text, then [`AskEvent::Done`] with the sources.
@@ -376,7 +460,8 @@ impl Rag {
         };
         let wider = options.k.saturating_mul(2).max(options.k.saturating_add(16));
         let documents = options.documents.clone();
-        let search = SearchOptions { links: options.links, documents, ..options.mode.into() };
+        let AskOptions { links, wordings, hypothesis, rerank, .. } = options;
+        let search = SearchOptions { links, documents, wordings, hypothesis, rerank, ..options.mode.into() };
         let searched = answer::searched(&knowledge, &text, &options.history);
         let (found, vector) = self.find(&searched, wider, search).await?;
         let mut hits = found.hits;
@@ -600,6 +685,14 @@ impl Rag {
             Some(format!("no embedder was given, so passages are found by their words alone; {remedy}")),
         ))
     }
+}
+
+/// A direction between two, `share` of the way from the first.
+fn mixed(from: &[f32], to: &[f32], share: f32) -> Vec<f32> {
+    let sum: Vec<f32> = from.iter().zip(to).map(|(from, to)| (1.0 - share) * from + share * to).collect();
+    let norm = dot(&sum, &sum).sqrt();
+    // Opposite directions have none between them.
+    if norm < f32::EPSILON { from.to_vec() } else { sum.into_iter().map(|value| value / norm).collect() }
 }
 
 fn closed() -> Error {

@@ -50,6 +50,12 @@ pub struct AskOptions {
     pub links: bool,
     /// The documents to look in, by their ids; empty for all.
     pub documents: Vec<String>,
+    /// As [`SearchOptions::wordings`](crate::rag::SearchOptions::wordings).
+    pub wordings: usize,
+    /// As [`SearchOptions::hypothesis`](crate::rag::SearchOptions::hypothesis).
+    pub hypothesis: f64,
+    /// As [`SearchOptions::rerank`](crate::rag::SearchOptions::rerank).
+    pub rerank: usize,
     /// The least [support](Evidence::support) that is answered, 0 to 1: higher refuses more.
     pub min_support: f64,
     /// The share of questions without an answer in the documents that may get one all the same, 0 to 1. It takes the place of
@@ -71,6 +77,9 @@ impl Default for AskOptions {
             mode: Mode::Hybrid,
             links: true,
             documents: Vec::new(),
+            wordings: 0,
+            hypothesis: 0.0,
+            rerank: 0,
             min_support: 0.5,
             max_unsupported: None,
             max_tokens: 400,

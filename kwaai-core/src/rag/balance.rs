@@ -108,19 +108,20 @@ fn weigh(knowledge: &KnowledgeStore, trials: &[Trial], sentences: &[Vec<f32>], r
     let Some(vectors) = &knowledge.vectors else { return Ok(Balance::default().dense_weight) };
     let mut reciprocal = [0.0; CHOICES.len()];
     for (trial, (sentence, rest)) in trials.iter().zip(sentences.iter().zip(rests)) {
-        let found = knowledge.lexical.search(&trial.sentence, RIVALS, None)?;
+        let wanted = knowledge.lexical.wanted(&trial.sentence);
+        let found = knowledge.lexical.search(&wanted, RIVALS, None)?;
         let near = vectors.search(sentence, &Search::best(RIVALS))?;
         let mut rivals: BTreeMap<u64, (f32, f32)> = BTreeMap::new();
         let chunks: Vec<u64> =
             found.ranking.iter().map(|(chunk, _)| *chunk).chain(near.iter().map(|near| near.id)).collect();
-        for (chunk, score) in knowledge.lexical.scores(&trial.sentence, &chunks)? {
+        for (chunk, score) in knowledge.lexical.scores(&wanted, &chunks)? {
             rivals.insert(chunk, (score, 0.0));
         }
         for (chunk, score) in vectors.scores(sentence, &chunks)? {
             rivals.entry(chunk).or_default().1 = score;
         }
         rivals.remove(&trial.chunk);
-        let own = (knowledge.lexical.score_of(&trial.sentence, &trial.rest)?, f64::from(dot(sentence, rest)));
+        let own = (knowledge.lexical.score_of(&wanted, &trial.rest)?, f64::from(dot(sentence, rest)));
         let sum = |words: f64, meaning: f64, choice: f64| words / found.highest + choice * meaning;
         for (choice, total) in CHOICES.iter().zip(&mut reciprocal) {
             let own = sum(own.0, own.1, *choice);

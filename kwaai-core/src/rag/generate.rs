@@ -178,7 +178,7 @@ fn prompt(question: &str, history: Vec<ChatMessage>, hits: &[Hit], sources: &[us
 }
 
 /// A document cannot close its own fence.
-fn fenced(text: &str) -> String {
+pub(super) fn fenced(text: &str) -> String {
     text.replace("<source", "< source").replace("</source", "< /source")
 }
 

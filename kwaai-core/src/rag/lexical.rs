@@ -58,6 +58,9 @@ struct Fields {
     lead: Field,
 }
 
+/// The terms that are looked for, and how much each counts: as often as it stands in the question.
+pub(crate) type Wanted = BTreeMap<String, f64>;
+
 /// The passages that a search by words found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -213,16 +216,24 @@ impl Lexical {
         Ok(None)
     }
 
+    /// What to look for, from a text.
+    pub fn wanted(&self, text: &str) -> Wanted {
+        let mut wanted = Wanted::new();
+        for term in self.analyzer.terms(text) {
+            *wanted.entry(term.text).or_default() += 1.0;
+        }
+        wanted
+    }
+
     /// The `k` best passages, of these documents alone where some are given.
-    pub fn search(&self, text: &str, k: usize, documents: Option<&[String]>) -> Result<Found> {
+    pub fn search(&self, wanted: &Wanted, k: usize, documents: Option<&[String]>) -> Result<Found> {
         let search = || -> tantivy::Result<Found> {
             let searcher = self.reader.searcher();
-            let counts = self.counts(text);
-            let highest = self.highest(&searcher, &counts)?;
-            if k == 0 || counts.is_empty() || searcher.num_docs() == 0 {
+            let highest = self.highest(&searcher, wanted)?;
+            if k == 0 || wanted.is_empty() || searcher.num_docs() == 0 {
                 return Ok(Found { ranking: Vec::new(), highest });
             }
-            let mut clauses = self.clauses(counts);
+            let mut clauses = self.clauses(wanted);
             if let Some(documents) = documents {
                 let ids = documents.iter().map(|id| tantivy::Term::from_field_text(self.fields.document, id));
                 // What is looked through adds nothing to a score.
@@ -243,15 +254,14 @@ impl Lexical {
     }
 
     /// The BM25 scores of these passages, 0 for those without a word of the query.
-    pub fn scores(&self, text: &str, chunks: &[u64]) -> Result<BTreeMap<u64, f32>> {
+    pub fn scores(&self, wanted: &Wanted, chunks: &[u64]) -> Result<BTreeMap<u64, f32>> {
         let score = || -> tantivy::Result<BTreeMap<u64, f32>> {
             let searcher = self.reader.searcher();
             let mut scores: BTreeMap<u64, f32> = chunks.iter().map(|chunk| (*chunk, 0.0)).collect();
-            let counts = self.counts(text);
-            if counts.is_empty() || chunks.is_empty() {
+            if wanted.is_empty() || chunks.is_empty() {
                 return Ok(scores);
             }
-            let query = BooleanQuery::new(self.clauses(counts));
+            let query = BooleanQuery::new(self.clauses(wanted));
             let weight = query.weight(EnableScoring::enabled_from_searcher(&searcher))?;
             for segment in searcher.segment_readers() {
                 let index = segment.inverted_index(self.fields.chunk)?;
@@ -282,21 +292,21 @@ impl Lexical {
     }
 
     /// The BM25 score that a text would have which is not indexed.
-    pub fn score_of(&self, query: &str, text: &str) -> Result<f64> {
+    pub fn score_of(&self, wanted: &Wanted, text: &str) -> Result<f64> {
         let score = || -> tantivy::Result<f64> {
             let searcher = self.reader.searcher();
-            let (counts, own) = (self.counts(query), self.counts(text));
+            let own = self.wanted(text);
             let mut tokens = 0;
             for segment in searcher.segment_readers() {
                 tokens += segment.inverted_index(self.fields.text)?.total_num_tokens();
             }
             let average = tokens as f64 / (searcher.num_docs() as f64).max(1.0);
-            let length = f64::from(own.values().sum::<u32>());
+            let length: f64 = own.values().sum();
             let norm = K1 * (1.0 - B + B * length / average.max(1.0));
             let mut score = 0.0;
-            for (term, count) in counts {
-                let Some(times) = own.get(&term).map(|times| f64::from(*times)) else { continue };
-                score += f64::from(count) * self.rarity(&searcher, &term)? * times * (K1 + 1.0) / (times + norm);
+            for (term, weight) in wanted {
+                let Some(times) = own.get(term) else { continue };
+                score += weight * self.rarity(&searcher, term)? * times * (K1 + 1.0) / (times + norm);
             }
             Ok(score)
         };
@@ -334,28 +344,19 @@ impl Lexical {
         }
     }
 
-    /// The terms of a text and how often each stands in it.
-    fn counts(&self, text: &str) -> BTreeMap<String, u32> {
-        let mut counts = BTreeMap::new();
-        for term in self.analyzer.terms(text) {
-            *counts.entry(term.text).or_default() += 1;
-        }
-        counts
-    }
-
-    fn clauses(&self, counts: BTreeMap<String, u32>) -> Vec<(Occur, Box<dyn Query>)> {
-        let clause = |(text, count): (String, u32)| {
-            let term = tantivy::Term::from_field_text(self.fields.text, &text);
+    fn clauses(&self, wanted: &Wanted) -> Vec<(Occur, Box<dyn Query>)> {
+        let clause = |(text, weight): (&String, &f64)| {
+            let term = tantivy::Term::from_field_text(self.fields.text, text);
             let query = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
-            (Occur::Should, Box::new(BoostQuery::new(query, count as f32)) as Box<dyn Query>)
+            (Occur::Should, Box::new(BoostQuery::new(query, *weight as f32)) as Box<dyn Query>)
         };
-        counts.into_iter().map(clause).collect()
+        wanted.iter().map(clause).collect()
     }
 
-    fn highest(&self, searcher: &Searcher, counts: &BTreeMap<String, u32>) -> tantivy::Result<f64> {
+    fn highest(&self, searcher: &Searcher, wanted: &Wanted) -> tantivy::Result<f64> {
         let mut highest = 0.0;
-        for (text, count) in counts {
-            highest += f64::from(*count) * self.rarity(searcher, text)? * (K1 + 1.0);
+        for (text, weight) in wanted {
+            highest += weight * self.rarity(searcher, text)? * (K1 + 1.0);
         }
         Ok(highest.max(f64::MIN_POSITIVE))
     }

@@ -173,8 +173,8 @@ mod tests {
         );
         assert_eq!(names("Zürich.md", "# Zürich\n\nZürich lies by a lake."), [("zurich".into(), NameKind::Title)]);
         assert_eq!(
-            names("x1.txt", "University of Bern was founded in 1834."),
-            [("university of bern".into(), NameKind::Lead), ("x1".into(), NameKind::Title)]
+            names("x11.txt", "University of Bern was founded in 1834."),
+            [("university of bern".into(), NameKind::Lead), ("x11".into(), NameKind::Title)]
         );
     }
 

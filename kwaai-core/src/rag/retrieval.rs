@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rag::lexical::Found;
+use crate::rag::lexical::{Found, Wanted};
 use crate::rag::links::{self, Gains};
 use crate::rag::store::{KnowledgeStore, Passage};
 use crate::vector::{MAX_HITS, Metric, Search, dot};
@@ -50,7 +50,18 @@ pub struct SearchOptions {
     /// How much meaning counts in a hybrid search against words, 0 to 1. What the knowledge base found out from its own passages
     /// when it is not set.
     pub dense_weight: Option<f64>,
+    /// So many other wordings of the text, by the language model, are looked for as well; the means of their scores count. 8 at most.
+    pub wordings: usize,
+    /// How much a passage counts that the language model makes up, as one that answers the text, 0 to 1 (HyDE): its words, and its
+    /// embedding mixed with the text's.
+    pub hypothesis: f64,
+    /// So many of the passages found are put in order by the language model, of which `k` remain; 0 leaves them. 100 at most.
+    pub rerank: usize,
 }
+
+/// The most wordings, and the most passages that are put in order.
+const MOST_WORDINGS: usize = 8;
+const MOST_RANKED: usize = 100;
 
 impl From<Mode> for SearchOptions {
     fn from(mode: Mode) -> SearchOptions {
@@ -66,7 +77,18 @@ impl SearchOptions {
             false => Err(Error::invalid_argument(format!("{name} must be between 0 and 1")).with("argument", name)),
         };
         share("diversity", self.diversity)?;
+        share("hypothesis", self.hypothesis)?;
+        for (name, value, most) in [("wordings", self.wordings, MOST_WORDINGS), ("rerank", self.rerank, MOST_RANKED)] {
+            if value > most {
+                return Err(Error::invalid_argument(format!("{name} is at most {most}")).with("argument", name));
+            }
+        }
         self.dense_weight.map_or(Ok(()), |weight| share("dense_weight", weight))
+    }
+
+    /// Whether a language model is needed.
+    pub(super) fn asks_a_model(&self) -> bool {
+        self.wordings > 0 || self.hypothesis > 0.0 || self.rerank > 0
     }
 
     fn is_filter(&self) -> bool {
@@ -122,6 +144,24 @@ pub struct SearchResult {
     pub note: Option<String>,
 }
 
+/// One ranking of several: the mean of what a passage has in each, and the lowest of those that it is not in.
+pub(super) fn merged(rankings: Vec<Vec<Hit>>) -> Vec<Hit> {
+    let count = rankings.len() as f64;
+    let lowest: Vec<f64> = rankings.iter().map(|hits| hits.last().map_or(0.0, |hit| hit.score)).collect();
+    let floor: f64 = lowest.iter().sum();
+    let mut all: BTreeMap<String, Hit> = BTreeMap::new();
+    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+    for (hits, lowest) in rankings.into_iter().zip(&lowest) {
+        for hit in hits {
+            *sums.entry(hit.chunk_id.clone()).or_insert(floor) += hit.score - lowest;
+            all.entry(hit.chunk_id.clone()).or_insert(hit);
+        }
+    }
+    let mut hits: Vec<Hit> = all.into_values().map(|hit| Hit { score: sums[&hit.chunk_id] / count, ..hit }).collect();
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.chunk_id.cmp(&b.chunk_id)));
+    hits
+}
+
 /// How many passages either side is asked for.
 pub(super) fn pool(k: usize, options: &SearchOptions) -> usize {
     let k = if options.diversity > 0.0 { k.saturating_mul(WIDER) } else { k };
@@ -155,6 +195,8 @@ pub(super) fn within(knowledge: &KnowledgeStore, options: &SearchOptions) -> Res
 /// A question, as far as the two searches have come with it.
 pub(super) struct Query {
     pub text: String,
+    /// The words that are looked for.
+    pub wanted: Wanted,
     pub k: usize,
     pub options: SearchOptions,
     /// The documents to look in; `None` for all.
@@ -184,7 +226,7 @@ impl Scores<'_> {
             chunks.iter().copied().filter(|chunk| !known.contains_key(chunk)).collect()
         };
         if self.query.options.mode != Mode::Dense {
-            let more = self.knowledge.lexical.scores(&self.query.text, &missing(&self.lexical))?;
+            let more = self.knowledge.lexical.scores(&self.query.wanted, &missing(&self.lexical))?;
             self.lexical.extend(more);
         }
         if let (Some(vectors), Some(vector)) = (&self.knowledge.vectors, &self.query.vector) {

@@ -78,13 +78,17 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
     for quote in &quotes {
         let Some(statement) = statements.iter().find(|statement| quote.end <= statement.range.end) else { continue };
         let cited = statement.cited(sources.len());
-        let parts: Vec<Vec<String>> = text[quote.clone()]
+        // What cites no source that exists was told of.
+        if cited.is_empty() && !statement.numbers.is_empty() {
+            continue;
+        }
+        let parts: Vec<Part> = text[quote.clone()]
             .split('…')
             .flat_map(|part| part.split("..."))
-            .map(words)
-            .filter(|part| !part.is_empty())
+            .map(Part::new)
+            .filter(|part| !part.words.is_empty())
             .collect();
-        if parts.iter().map(Vec::len).sum::<usize>() < QUOTE {
+        if parts.iter().map(|part| part.words.len()).sum::<usize>() < QUOTE {
             continue;
         }
         faults.extend(judge(&parts, quote.clone(), &cited, &sources, QUOTED_PIECE, true));
@@ -92,22 +96,31 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
     for statement in &statements {
         let quoted =
             |range: &Range<usize>| quotes.iter().any(|quote| quote.start < range.end && range.start < quote.end);
-        let (own, cited) = (words(&without_numbers(&text[statement.range.clone()])), statement.cited(sources.len()));
-        let asks = text[statement.range.clone()].trim_end().ends_with(['?', ':']);
-        if own.is_empty() || statement.heading {
+        let said = without_numbers(&text[statement.range.clone()]);
+        let (own, cited) = (Part::new(&said), statement.cited(sources.len()));
+        let asks = said.trim_end().ends_with(['?', ':']);
+        if own.words.is_empty() || statement.heading || (cited.is_empty() && !statement.numbers.is_empty()) {
             continue;
         }
-        if statement.numbers.is_empty() && !asks && own.len() > QUOTE {
+        if statement.numbers.is_empty() && !asks && own.words.len() > QUOTE {
             faults.push(Fault { kind: FaultKind::Uncited, span: statement.range.clone(), cited, found_in: None });
             continue;
         }
-        if own.len() >= SENTENCE && !quoted(&statement.range) {
-            faults.extend(judge(&[own.clone()], statement.range.clone(), &cited, &sources, PIECE, false));
+        let taken_over = cited.iter().any(|number| sources[number - 1].contains(&own));
+        if taken_over || quoted(&statement.range) {
+            continue;
+        }
+        if own.words.len() >= SENTENCE {
+            let fault = judge(std::slice::from_ref(&own), statement.range.clone(), &cited, &sources, PIECE, false);
+            if fault.is_some() {
+                faults.extend(fault);
+                continue;
+            }
         }
         let figure =
             |word: &String| figure(word).filter(|figure| figure.parse().map_or(true, |number: u64| number > SPELLED));
         let stands = |figure: &String| cited.iter().any(|number| sources[number - 1].figures.contains(figure));
-        if !cited.is_empty() && own.iter().filter_map(figure).any(|figure| !stands(&figure)) {
+        if !cited.is_empty() && own.words.iter().filter_map(figure).any(|figure| !stands(&figure)) {
             faults.push(Fault { kind: FaultKind::WrongFigure, span: statement.range.clone(), cited, found_in: None });
         }
     }
@@ -117,7 +130,7 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
 
 /// What is wrong with a text that is, or may be, taken from a source.
 fn judge(
-    parts: &[Vec<String>],
+    parts: &[Part],
     span: Range<usize>,
     cited: &[usize],
     sources: &[Words],
@@ -132,7 +145,7 @@ fn judge(
     if let Some(place) = sources.iter().position(holds) {
         return fault(FaultKind::Misattributed, Some(place + 1));
     }
-    let pieces: Option<usize> = parts.iter().map(|part| pieces(part, sources, piece)).sum();
+    let pieces: Option<usize> = parts.iter().map(|part| pieces(&part.words, sources, piece)).sum();
     match pieces {
         Some(pieces) if pieces > 1 => fault(FaultKind::Stitched, None),
         _ if quoted => fault(FaultKind::Fabricated, None),
@@ -140,8 +153,24 @@ fn judge(
     }
 }
 
+/// A text that may be taken from a source.
+struct Part {
+    plain: String,
+    words: Vec<String>,
+}
+
+impl Part {
+    fn new(text: &str) -> Part {
+        let plain = plain(text);
+        // What ends a quotation need not end the sentence that it is taken from.
+        let bare = plain.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+        Part { plain: bare, words: words(text) }
+    }
+}
+
 /// The words of a source, and where each stands.
 struct Words {
+    plain: String,
     words: Vec<String>,
     places: HashMap<String, Vec<usize>>,
     figures: BTreeSet<String>,
@@ -155,11 +184,11 @@ impl Words {
             places.entry(word.clone()).or_default().push(place);
         }
         let figures = words.iter().filter_map(|word| figure(word)).collect();
-        Words { words, places, figures }
+        Words { plain: plain(text), words, places, figures }
     }
 
-    fn contains(&self, part: &[String]) -> bool {
-        self.run(part) == part.len()
+    fn contains(&self, part: &Part) -> bool {
+        self.run(&part.words) == part.words.len() || self.plain.contains(&part.plain)
     }
 
     /// How many of the first words of a part stand here one after the other, at most.
@@ -182,6 +211,25 @@ fn pieces(part: &[String], sources: &[Words], shortest: usize) -> Option<usize> 
         pieces += 1;
     }
     Some(pieces)
+}
+
+/// A text in small letters, with one space between words and one form of quotation marks and dashes.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars().flat_map(char::to_lowercase) {
+        match c {
+            c if c.is_whitespace() => {
+                if !plain.ends_with(' ') {
+                    plain.push(' ');
+                }
+            }
+            '“' | '”' | '„' | '«' | '»' => plain.push('"'),
+            '‘' | '’' | '‚' => plain.push('\''),
+            '–' | '—' | '‐' | '‑' => plain.push('-'),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -217,31 +265,35 @@ impl Statement {
     }
 }
 
-/// The sentences of an answer with what each cites: the numbers that stand in it or follow it, or those of the next of its paragraph.
+/// What an answer says, cut at sentences and behind brackets, with what is cited for each part: the brackets behind it; for the rest of a
+/// sentence those in it; else those of the next part of the paragraph.
 fn statements(text: &str) -> Vec<Statement> {
     let citations = citations(text);
     let mut statements: Vec<Statement> = Vec::new();
     for sentence in sentences(text) {
-        let mut range = sentence.range;
-        // Brackets after a full stop belong to what stands before it.
-        while let Some((_, led)) = citations.iter().find(|(_, span)| span.start == range.start && span.end <= range.end)
-        {
-            let end = led.end;
-            let Some(last) = statements.last_mut().filter(|last| !text[last.range.end..range.start].contains("\n\n"))
-            else {
-                break;
-            };
-            last.numbers.extend(citations.iter().filter(|(_, span)| *span == (range.start..end)).cloned());
-            let rest =
-                text[end..range.end].trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '.' | ',' | ';'));
-            range.start = range.end - rest.len();
+        let first = statements.len();
+        let mut start = sentence.range.start;
+        let inside = |span: &Range<usize>| sentence.range.start <= span.start && span.end <= sentence.range.end;
+        for (number, span) in citations.iter().filter(|(_, span)| inside(span)) {
+            if span.start > start && !words(&text[start..span.start]).is_empty() {
+                statements.push(Statement { range: start..span.start, heading: sentence.heading, numbers: Vec::new() });
+            }
+            start = start.max(span.end);
+            // Brackets at the beginning of a sentence belong to what stands before it.
+            let near = statements.last_mut().filter(|last| !text[last.range.end..span.start].contains("\n\n"));
+            match near {
+                Some(last) => last.numbers.push((*number, span.clone())),
+                None => statements.push(Statement {
+                    range: span.clone(),
+                    heading: sentence.heading,
+                    numbers: vec![(*number, span.clone())],
+                }),
+            }
         }
-        if words(&text[range.clone()]).is_empty() {
-            continue;
+        if !words(&text[start..sentence.range.end]).is_empty() {
+            let numbers = statements[first..].iter().flat_map(|part| part.numbers.clone()).collect();
+            statements.push(Statement { range: start..sentence.range.end, heading: sentence.heading, numbers });
         }
-        let inside = |span: &Range<usize>| range.start <= span.start && span.end <= range.end;
-        let numbers = citations.iter().filter(|(_, span)| inside(span)).cloned().collect();
-        statements.push(Statement { range, heading: sentence.heading, numbers });
     }
     for at in (0..statements.len().saturating_sub(1)).rev() {
         let between = statements[at].range.end..statements[at + 1].range.start;
@@ -337,6 +389,9 @@ mod tests {
             "Port 9090 [2, 1].",
             "Which port is it? In short: 9090 [2].",
             "- The port is 9090 [2]\n- The key is in a file [1]",
+            "Losing it means a new PeerId [1] The default port for pages is 9090 [2]",
+            "[2] says that the port is 9090.",
+            "“The default port for pages is 909” [2].",
         ] {
             assert_eq!(kinds(honest), [], "{honest}");
         }
