@@ -15,7 +15,7 @@ from .errors import ConflictError, InvalidArgumentError, UnsupportedError
 from .rag import Hit, Rag, SearchResult
 from .shard import Model, ShardEngine
 from .streams import EventStream
-from .vpk import FoundVector, VectorCollection, Vectors
+from .vpk import FoundVector, VectorCollection
 
 AnyRag: TypeAlias = Rag | sync.Rag
 AnyEngine: TypeAlias = ShardEngine | sync.ShardEngine
@@ -32,7 +32,7 @@ def may_block(handle: AnyRag | AnyEngine | AnyCollection) -> None:
     """Refuses a call that would hold up the event loop on which it was made.
 
     What was opened with ``await`` may have left code of the app's on that loop, such as an embedder, and would wait for
-    it without end. What ``kwaainet.sync`` opened has a loop of its own.
+    it until its deadline. What ``kwaainet.sync`` opened has a loop of its own.
     """
     if home(handle) == "kwaainet.sync":
         return
@@ -137,17 +137,17 @@ def place(id: str) -> int:
     return int.from_bytes(blake2b(id.encode(), digest_size=7).digest(), "big") >> 3
 
 
-def upsert_of(
-    ids: Sequence[str], vectors: Vectors, texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]]
-) -> tuple[list[int], Vectors, list[bytes | None], list[Mapping[str, Any] | None]]:
-    """The arguments that put texts into a collection. Metadata that would not come back as it is, is refused."""
-    for count, name in ((len(vectors), "vectors"), (len(texts), "texts"), (len(metadatas), "metadatas")):
+def packed(
+    ids: Sequence[str], texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]]
+) -> tuple[list[int], list[bytes | None], list[Mapping[str, Any] | None]]:
+    """Ids, payloads and metadata for a collection. Metadata that would not come back as they are, are refused."""
+    for count, name in ((len(texts), "texts"), (len(metadatas), "metadatas")):
         if count != len(ids):
             raise InvalidArgumentError(f"there are {count} {name} for {len(ids)} ids")
     payloads: list[bytes | None] = []
     values: list[Mapping[str, Any] | None] = []
-    for id, text, metadata in zip(ids, texts, metadatas, strict=True):
-        rule(str)("a text", text)
+    for at, (id, text, metadata) in enumerate(zip(ids, texts, metadatas, strict=True)):
+        rule(str)(f"texts[{at}]", text)
         rule(Mapping[str, Any])("metadata", metadata)
         if ID in metadata:
             raise InvalidArgumentError(f"the name {ID} in metadata is taken: it holds the id")
@@ -158,7 +158,7 @@ def upsert_of(
     places = [place(id) for id in ids]
     if len(set(places)) != len(places):
         raise InvalidArgumentError("an id is there twice")
-    return places, vectors, payloads, values
+    return places, payloads, values
 
 
 def _keep(name: str, value: Any) -> None:
@@ -185,7 +185,7 @@ def _keep(name: str, value: Any) -> None:
 
 
 def kept(hit: FoundVector) -> Kept:
-    """What was put into a collection by `upsert_of`."""
+    """What was put into a collection by `packed`."""
     metadata = dict(hit.metadata)
     id = metadata.pop(ID, None)
     if not isinstance(id, str) or hit.payload is None:

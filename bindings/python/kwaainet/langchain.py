@@ -11,7 +11,7 @@ event loop, blocking ones are refused for handles of ``kwaainet``.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 from uuid import uuid4
 
@@ -33,8 +33,8 @@ from ._adapters import (
     ended,
     kept,
     may_block,
+    packed,
     rows,
-    upsert_of,
 )
 from .errors import InvalidArgumentError, UnsupportedError
 from .rag import Answer, Mode, Rag, SearchResult
@@ -213,7 +213,7 @@ class KwaainetVectorStore(VectorStore):
 
     def add_texts(
         self,
-        texts: Any,
+        texts: Iterable[str],
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: list[str] | None = None,
@@ -221,14 +221,15 @@ class KwaainetVectorStore(VectorStore):
     ) -> list[str]:
         _nothing_else(kwargs)
         texts, metadatas, ids = _named(texts, metadatas, ids)
+        places, payloads, values = packed(ids, texts, metadatas)
         if texts:
-            places, vectors, payloads, values = upsert_of(ids, self._embedding.embed_documents(texts), texts, metadatas)
-            self._blocking.upsert(places, vectors, payloads=payloads, metadata=values)
+            collection, vectors = self._blocking, self._embedding.embed_documents(texts)
+            collection.upsert(places, vectors, payloads=payloads, metadata=values)
         return ids
 
     async def aadd_texts(
         self,
-        texts: Any,
+        texts: Iterable[str],
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: list[str] | None = None,
@@ -236,9 +237,9 @@ class KwaainetVectorStore(VectorStore):
     ) -> list[str]:
         _nothing_else(kwargs)
         texts, metadatas, ids = _named(texts, metadatas, ids)
+        places, payloads, values = packed(ids, texts, metadatas)
         if texts:
-            embedded = await self._embedding.aembed_documents(texts)
-            places, vectors, payloads, values = upsert_of(ids, embedded, texts, metadatas)
+            vectors = await self._embedding.aembed_documents(texts)
             await self._awaited.upsert(places, vectors, payloads=payloads, metadata=values)
         return ids
 
@@ -353,7 +354,7 @@ def _nothing_else(options: Mapping[str, Any]) -> None:
 
 
 def _named(
-    texts: Any, metadatas: list[dict[str, Any]] | None, ids: Sequence[str | None] | None
+    texts: Iterable[str], metadatas: list[dict[str, Any]] | None, ids: Sequence[str | None] | None
 ) -> tuple[list[str], list[dict[str, Any]], list[str]]:
     """Texts with metadata and an id each; those without an id get one."""
     texts = list(texts)

@@ -38,8 +38,8 @@ from ._adapters import (
     ended,
     kept,
     may_block,
+    packed,
     rows,
-    upsert_of,
 )
 from .errors import InvalidArgumentError, NotFoundError, ResourceExhaustedError, UnsupportedError
 from .rag import Answer, Mode, Rag, SearchResult
@@ -271,15 +271,15 @@ class KwaainetVectorStore(BasePydanticVectorStore):
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         _nothing_else(kwargs)
+        places, vectors, payloads, values = _packed(nodes)
         if nodes:
-            places, vectors, payloads, values = _upsert_of(nodes)
             self._blocking.upsert(places, vectors, payloads=payloads, metadata=values)
         return [node.node_id for node in nodes]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         _nothing_else(kwargs)
+        places, vectors, payloads, values = _packed(nodes)
         if nodes:
-            places, vectors, payloads, values = _upsert_of(nodes)
             await self._awaited.upsert(places, vectors, payloads=payloads, metadata=values)
         return [node.node_id for node in nodes]
 
@@ -358,16 +358,17 @@ def _nothing_else(options: Mapping[str, Any]) -> None:
         raise InvalidArgumentError(f"there is no {next(iter(options))}")
 
 
-def _upsert_of(nodes: Sequence[BaseNode]) -> Any:
+def _packed(
+    nodes: Sequence[BaseNode],
+) -> tuple[list[int], list[list[float]], list[bytes | None], list[Mapping[str, Any] | None]]:
     for node in nodes:
         if node.class_name() not in _NODES:
             raise UnsupportedError(f"a {node.class_name()} would not come out as one; there are {', '.join(_NODES)}")
-    return upsert_of(
-        [node.node_id for node in nodes],
-        [node.get_embedding() for node in nodes],
-        [node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes],
-        [_metadata(node) for node in nodes],
-    )
+        if node.embedding is None:
+            raise InvalidArgumentError(f"the node {node.node_id} has no embedding")
+    texts = [node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
+    places, payloads, values = packed([node.node_id for node in nodes], texts, [_metadata(node) for node in nodes])
+    return places, [node.get_embedding() for node in nodes], payloads, values
 
 
 def _metadata(node: BaseNode) -> dict[str, Any]:

@@ -6,19 +6,19 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import DOCUMENTS, ROOT, live, program, until
+from conftest import ROOT, live, program, until
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, FunctionMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import RunnableParallel, RunnablePassthrough
 from langchain_core.tools import tool
 
 import kwaainet
@@ -98,6 +98,21 @@ class TestRetriever:
             # A thread has no loop that could be held up.
             (found,) = await asyncio.to_thread(retriever.invoke, "The heron waits.")
             assert found.metadata["dense"]["rank"] == 1
+
+    async def test_what_a_branch_of_a_chain_waits_for_in_vain_ends_with_its_deadline(self, tmp_path: Path) -> None:
+        """LangChain calls branches from threads of its own and holds up the loop meanwhile, which nobody can see there."""
+
+        async def embed(texts: list[str], query: bool) -> list[list[float]]:
+            return [[1.0] for _ in texts]
+
+        own = SimpleNamespace(id="own", dimension=1, embed=embed, deadline=timedelta(milliseconds=200))
+        async with kwaainet.Rag.open(tmp_path, embedder=own) as rag:
+            await rag.ingest(b"The heron waits.", name="a.txt").done()
+            retriever = KwaainetRetriever(rag=rag, mode="dense")
+            branches = RunnableParallel(one=retriever, other=retriever)
+            with pytest.raises(TimeoutError):
+                branches.invoke("x")
+            assert len((await branches.ainvoke("x"))["other"]) == 1
 
     async def test_what_sync_opened_may_block_within_a_loop_and_is_awaited_as_well(self, rag: sync.Rag) -> None:
         retriever = KwaainetRetriever(rag=rag, k=1)
@@ -217,6 +232,23 @@ class TestVectorStore:
             store.add_texts(["\ud800"])
         assert store.similarity_search("one") == []
 
+    def test_what_is_refused_is_refused_before_it_is_embedded(self, store: KwaainetVectorStore) -> None:
+        class Counting(KwaainetEmbeddings):
+            asked = 0
+
+            def embed_documents(self, texts: list[str]) -> list[list[float]]:
+                self.asked += len(texts)
+                return super().embed_documents(texts)[1:]
+
+        counting = Counting(store.embeddings._engine, store.embeddings._model)  # type: ignore[attr-defined]
+        odd = KwaainetVectorStore(store._collection, counting)
+        with pytest.raises(kwaainet.InvalidArgumentError, match="odd"):
+            odd.add_texts(["one", "two"], [{}, {"odd": (1,)}])
+        assert counting.asked == 0
+        with pytest.raises(kwaainet.InvalidArgumentError):
+            odd.add_texts(["one", "two"])
+        assert counting.asked == 2 and store.similarity_search("one") == []
+
     def test_a_collection_of_others_or_of_another_shape_is_an_error(self, vpk: sync.Vpk, engine: sync.ShardEngine, embedder: Path) -> None:
         embeddings = KwaainetEmbeddings(engine, embedder)
         with vpk.create("others", 16, "plain", ["here"]) as collection:
@@ -239,16 +271,26 @@ class TestVectorStore:
     async def test_texts_at_a_host_that_cannot_read_them_are_found(self, engine: sync.ShardEngine, embedder: Path) -> None:
         async with kwaainet.testing.Swarm(2) as (owner, host):
             await host.vpk().host(64 << 20, min_tier="unknown")
-            async with await owner.vpk().create("notes", 16, "seal", [host.peer_id]) as collection:
-                embeddings = KwaainetEmbeddings(engine, embedder)
-                texts = list(DOCUMENTS.values())
-                store = await KwaainetVectorStore.afrom_texts(texts, embeddings, ids=list(DOCUMENTS), collection=collection)
-                await collection.flush()
-                assert not collection.leakage.vectors and (await collection.stats()).buffered == 0
-                (found,) = await store.asimilarity_search("the heron at the pond", k=1)
-                assert (found.id, found.page_content) == ("birds.txt", DOCUMENTS["birds.txt"])
-                with pytest.raises(kwaainet.UnsupportedError):
-                    store.get_by_ids(["birds.txt"])
+            # anchor: store
+            collection = await owner.vpk().create("notes", 16, "seal", [host.peer_id])
+            store = KwaainetVectorStore(collection, KwaainetEmbeddings(engine, embedder))
+            await store.aadd_texts(["A heron waits at the pond.", "The canteen has soup."], [{"page": 1}, {"page": 2}])
+            found = await store.asimilarity_search("Where is the heron?", k=1, filter={"page": 1})
+            # end: store
+            assert [one.page_content for one in found] == ["A heron waits at the pond."]
+            await collection.flush()
+            assert not collection.leakage.vectors and (await collection.stats()).buffered == 0
+            assert await store.asimilarity_search("Where is the heron?", k=1) == found
+            with pytest.raises(kwaainet.UnsupportedError):
+                store.get_by_ids(["birds.txt"])
+            with pytest.raises(kwaainet.UnsupportedError):
+                store.add_texts(["x"])
+            with pytest.raises(kwaainet.UnsupportedError):
+                store.delete(["x"])
+            embeddings = store.embeddings
+            again = await KwaainetVectorStore.afrom_texts(["soup"], embeddings, ids=["s"], collection=collection)
+            assert [one.id for one in await again.aget_by_ids(["s", "nobody"])] == ["s"]
+            await collection.shutdown()
 
 
 class Heard(BaseCallbackHandler):

@@ -261,6 +261,8 @@ class TestVectorStore:
                 store.query(bad)
         with pytest.raises(kwaainet.UnsupportedError, match="a Document would not come out as one"):
             store.add([Document(text="x", embedding=vector)])
+        with pytest.raises(kwaainet.InvalidArgumentError, match="the node x has no embedding"):
+            store.add([TextNode(id_="x", text="x")])
         with pytest.raises(kwaainet.InvalidArgumentError, match="clear forgets everything"):
             store.delete_nodes()
         with pytest.raises(kwaainet.InvalidArgumentError, match="there is no batch_size"):
