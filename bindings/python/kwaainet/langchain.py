@@ -431,10 +431,7 @@ class ChatKwaainet(BaseChatModel):
         request = self._request(messages, stop, kwargs)
         with begun_blocking(self.engine, self.model, request, self.route) as events:
             for event in events:
-                chunk = self._chunk(event)
-                if run_manager is not None:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+                yield self._chunk(event)
 
     async def _astream(
         self,
@@ -446,10 +443,7 @@ class ChatKwaainet(BaseChatModel):
         request = self._request(messages, stop, kwargs)
         async with begun(self.engine, self.model, request, self.route) as events:
             async for event in events:
-                chunk = self._chunk(event)
-                if run_manager is not None:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+                yield self._chunk(event)
 
     def _generate(
         self,
