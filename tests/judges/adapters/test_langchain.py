@@ -105,14 +105,14 @@ class TestRetriever:
         async def embed(texts: list[str], query: bool) -> list[list[float]]:
             return [[1.0] for _ in texts]
 
-        own = SimpleNamespace(id="own", dimension=1, embed=embed, deadline=timedelta(milliseconds=200))
-        async with kwaainet.Rag.open(tmp_path, embedder=own) as rag:
+        patient = SimpleNamespace(id="own", dimension=1, embed=embed)
+        async with kwaainet.Rag.open(tmp_path, embedder=patient) as rag:
             await rag.ingest(b"The heron waits.", name="a.txt").done()
+        hasty = SimpleNamespace(id="own", dimension=1, embed=embed, deadline=timedelta(milliseconds=200))
+        async with kwaainet.Rag.open(tmp_path, embedder=hasty) as rag:
             retriever = KwaainetRetriever(rag=rag, mode="dense")
-            branches = RunnableParallel(one=retriever, other=retriever)
             with pytest.raises(TimeoutError):
-                branches.invoke("x")
-            assert len((await branches.ainvoke("x"))["other"]) == 1
+                RunnableParallel(one=retriever, other=retriever).invoke("x")
 
     async def test_what_sync_opened_may_block_within_a_loop_and_is_awaited_as_well(self, rag: sync.Rag) -> None:
         retriever = KwaainetRetriever(rag=rag, k=1)
