@@ -155,7 +155,8 @@ class TestAnswers:
 
     async def test_it_is_a_part_of_a_chain(self, words: sync.Rag) -> None:
         chain = KwaainetAnswers(rag=words) | (lambda answer: [citation.quote for citation in answer.citations])
-        assert await chain.ainvoke(self.QUESTION) == chain.invoke(self.QUESTION) == ["The canteen serves dumplings on Fridays."]
+        quotes = [citation.quote for citation in words.ask(self.QUESTION).done().citations]
+        assert await chain.ainvoke(self.QUESTION) == chain.invoke(self.QUESTION) == quotes and "dumplings" in quotes[0]
 
 
 class TestEmbeddings:

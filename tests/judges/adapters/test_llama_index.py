@@ -144,11 +144,13 @@ class TestQueryEngine:
         answers = KwaainetQueryEngine(words)
         answer, whole = answers.query(QUESTION), words.ask(QUESTION).done()
         assert str(answer) == whole.text and answer.metadata is not None and not answer.metadata["refused"]
-        (source,) = answer.source_nodes
-        assert source.text == "The canteen serves dumplings on Fridays." and source.metadata["number"] == 1
-        assert source.metadata["document"] == "food.md" and answer.metadata["support"] == whole.support
+        quotes = [citation.quote for citation in whole.citations]
+        assert [node.text for node in answer.source_nodes] == quotes and "dumplings" in quotes[0]
+        source = answer.source_nodes[0]
+        assert (source.metadata["number"], source.metadata["document"]) == (1, "food.md")
+        assert source.node.ref_doc_id == whole.citations[0].document_id and answer.metadata["support"] == whole.support
         again = await answers.aquery(QUESTION)
-        assert str(again) == str(answer) and [node.text for node in again.source_nodes] == [source.text]
+        assert str(again) == str(answer) and [node.text for node in again.source_nodes] == quotes
         refused = answers.query("Who won the football world cup in 1998?")
         assert refused.metadata is not None and refused.metadata["refused"] and refused.metadata["why"]
         assert refused.source_nodes == []
