@@ -129,10 +129,8 @@ def embedder(folder: Path) -> Path:
 
 
 def write_tokenizer(folder: Path, vocabulary: dict[str, int], unknown: str, special: list[str], decoder: Any) -> None:
-    added = [
-        {"id": vocabulary[word], "content": word, "special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-        for word in special
-    ]
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    added = [{"id": vocabulary[word], "content": word, "special": True, **plain} for word in special]
     tokenizer = {
         "version": "1.0", "truncation": None, "padding": None, "post_processor": None, "decoder": decoder, "added_tokens": added,
         "normalizer": {"type": "Lowercase"} if not special else None, "pre_tokenizer": {"type": "Whitespace"},

@@ -306,7 +306,8 @@ class TestChat:
     async def test_what_is_said_comes_in_pieces_with_its_cost_and_its_path(self, chat: ChatKwaainet) -> None:
         heard = Heard()
         chunks = list(chat.stream("hello", config={"callbacks": [heard]}))
-        assert [chunk.text for chunk in chunks if chunk.text] == ["Herons ", "wait ", "for you ", "at the pond."] == [t for t in heard.tokens if t]
+        pieces = ["Herons ", "wait ", "for you ", "at the pond."]
+        assert [chunk.text for chunk in chunks if chunk.text] == pieces == [token for token in heard.tokens if token]
         whole = chat.invoke("hello")
         assert whole.content == SAID == (await chat.ainvoke("hello")).content
         assert [chunk.text async for chunk in chat.astream("hello")] == [chunk.text for chunk in chunks]
