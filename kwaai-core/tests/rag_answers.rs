@@ -396,3 +396,65 @@ async fn how_much_meaning_counts_is_found_out_from_the_passages_and_kept() {
     let again = Rag::open(&dir.path().join("kb"), config()).await.unwrap();
     assert_eq!(again.stats().await.unwrap().dense_weight, found);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_language_model_adds_to_a_search_changes_it_in_every_mode() {
+    let question = "Where does the helmsman sleep?";
+    let ask = |reply: &'static str, mode: Mode, change: fn(&mut SearchOptions)| async move {
+        let world = world(vec![Reply::Says(reply)]).await;
+        for (name, text) in [
+            ("ship.txt", "The helmsman steers the ship by the stars and does not sleep at night."),
+            ("bunk.txt", "In the forecastle there are bunks for the crew, where sailors rest between watches."),
+            ("inn.txt", "Guests of the inn sleep in the attic."),
+        ] {
+            put(&world.rag, name, text).await;
+        }
+        let place = |hits: &[kwaai_core::rag::Hit]| hits.iter().position(|hit| hit.document == "bunk.txt");
+        let plain = world.rag.search(question, 5, mode).await.unwrap();
+        let mut options = SearchOptions::from(mode);
+        change(&mut options);
+        let found = world.rag.search(question, 5, options).await.unwrap();
+        let asked = world.requests();
+        assert_eq!((asked.len(), asked[0].temperature), (1, 0.0), "{mode:?}");
+        (place(&plain.hits).unwrap_or(9), place(&found.hits).unwrap_or(9), found.note)
+    };
+    for mode in [Mode::Lexical, Mode::Dense, Mode::Hybrid] {
+        let wordings = "1. bunks for the crew in the forecastle\n2. where sailors rest between watches";
+        let (plain, found, note) = ask(wordings, mode, |options| options.wordings = 2).await;
+        assert!(found < plain && note.is_none(), "{mode:?}: {plain} {found} {note:?}");
+        let passage = "Sailors rest in bunks for the crew, in the forecastle, between watches.";
+        let (plain, found, note) = ask(passage, mode, |options| options.hypothesis = 0.8).await;
+        assert!(found < plain && note.is_none(), "{mode:?}: {plain} {found} {note:?}");
+        let (plain, found, note) = ask("3, 99, 3, 2", mode, |options| options.rerank = 3).await;
+        assert!(plain > 0 && found <= 1 && note.is_none(), "{mode:?}: {plain} {found} {note:?}");
+        for change in [
+            (|options| options.wordings = 2) as fn(&mut SearchOptions),
+            |options| options.hypothesis = 0.8,
+            |options| options.rerank = 3,
+        ] {
+            let (plain, found, note) = ask("...", mode, change).await;
+            assert!(plain == found && note.is_some(), "{mode:?}: what it did not do is said, and the search goes on");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_language_model_can_do_is_not_done_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let rag = Rag::open(dir.path(), RagConfig::default()).await.unwrap();
+    put(&rag, "keys.md", KEYS).await;
+    for options in [
+        SearchOptions { wordings: 1, ..SearchOptions::default() },
+        SearchOptions { hypothesis: 0.5, ..SearchOptions::default() },
+        SearchOptions { rerank: 10, ..SearchOptions::default() },
+    ] {
+        assert_eq!(rag.search("the file", 5, options).await.unwrap_err().code(), ErrorCode::Unsupported);
+    }
+    for options in [
+        SearchOptions { wordings: 9, ..SearchOptions::default() },
+        SearchOptions { hypothesis: 1.5, ..SearchOptions::default() },
+        SearchOptions { rerank: 101, ..SearchOptions::default() },
+    ] {
+        assert_eq!(rag.search("the file", 5, options).await.unwrap_err().code(), ErrorCode::InvalidArgument);
+    }
+}

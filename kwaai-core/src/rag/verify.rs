@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::rag::sentence::sentences;
+use crate::rag::chunk::sentences;
 
 /// Shorter quotations are names and words that are spoken of.
 const QUOTE: usize = 3;
@@ -271,28 +271,27 @@ fn statements(text: &str) -> Vec<Statement> {
     let citations = citations(text);
     let mut statements: Vec<Statement> = Vec::new();
     for sentence in sentences(text) {
+        let heading = text[sentence.clone()].starts_with('#');
         let first = statements.len();
-        let mut start = sentence.range.start;
-        let inside = |span: &Range<usize>| sentence.range.start <= span.start && span.end <= sentence.range.end;
+        let mut start = sentence.end - unmarked(&text[sentence.clone()]).len();
+        let inside = |span: &Range<usize>| sentence.start <= span.start && span.end <= sentence.end;
         for (number, span) in citations.iter().filter(|(_, span)| inside(span)) {
             if span.start > start && !words(&text[start..span.start]).is_empty() {
-                statements.push(Statement { range: start..span.start, heading: sentence.heading, numbers: Vec::new() });
+                statements.push(Statement { range: start..span.start, heading, numbers: Vec::new() });
             }
             start = start.max(span.end);
             // Brackets at the beginning of a sentence belong to what stands before it.
             let near = statements.last_mut().filter(|last| !text[last.range.end..span.start].contains("\n\n"));
             match near {
                 Some(last) => last.numbers.push((*number, span.clone())),
-                None => statements.push(Statement {
-                    range: span.clone(),
-                    heading: sentence.heading,
-                    numbers: vec![(*number, span.clone())],
-                }),
+                None => {
+                    statements.push(Statement { range: span.clone(), heading, numbers: vec![(*number, span.clone())] })
+                }
             }
         }
-        if !words(&text[start..sentence.range.end]).is_empty() {
+        if !words(&text[start..sentence.end]).is_empty() {
             let numbers = statements[first..].iter().flat_map(|part| part.numbers.clone()).collect();
-            statements.push(Statement { range: start..sentence.range.end, heading: sentence.heading, numbers });
+            statements.push(Statement { range: start..sentence.end, heading, numbers });
         }
     }
     for at in (0..statements.len().saturating_sub(1)).rev() {
@@ -302,6 +301,13 @@ fn statements(text: &str) -> Vec<Statement> {
         }
     }
     statements
+}
+
+/// An item of a list without its number.
+fn unmarked(item: &str) -> &str {
+    let rest = item.trim_start_matches(|c: char| c.is_ascii_digit());
+    let marked = rest.len() < item.len();
+    [". ", ") "].iter().find_map(|mark| rest.strip_prefix(mark)).filter(|_| marked).unwrap_or(item)
 }
 
 /// Every number in brackets, with the bytes of its brackets.
@@ -391,6 +397,7 @@ mod tests {
             "- The port is 9090 [2]\n- The key is in a file [1]",
             "Losing it means a new PeerId [1] The default port for pages is 9090 [2]",
             "[2] says that the port is 9090.",
+            "13. The key is in a file [1].",
             "“The default port for pages is 909” [2].",
         ] {
             assert_eq!(kinds(honest), [], "{honest}");
