@@ -20,6 +20,7 @@
 
 mod answer;
 mod balance;
+mod cache;
 mod calibration;
 pub mod chunk;
 pub mod document;
@@ -49,6 +50,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Item, Stream};
 use crate::llm::{Embedder, LanguageModel, Text};
 use crate::rag::answer::{Question, Reader, Threshold};
+use crate::rag::cache::{Asked, Cache};
 use crate::rag::chunk::Chunking;
 use crate::rag::document::{DocumentReader, Limits};
 use crate::rag::ingest::{Ingestion, Preparer, blocking, embed};
@@ -59,6 +61,7 @@ use crate::vector::{IndexOptions, dot};
 use crate::{Error, Result};
 
 pub use answer::{Answer, AskEvent, AskOptions, Citation, REFUSAL};
+pub use cache::{CacheOptions, CacheStats};
 pub use calibration::{Calibration, CalibrationQuestion};
 pub use evidence::Evidence;
 pub use ingest::{IngestEvent, Source};
@@ -92,6 +95,8 @@ pub struct RagConfig {
     pub language: Language,
     /// When the vectors get a graph.
     pub index: IndexOptions,
+    /// Answers are kept in memory, and given again to the same question while nothing changes. None are unless this is set.
+    pub cache: Option<CacheOptions>,
     /// Where times of ingestion come from.
     pub clock: Arc<dyn Clock>,
 }
@@ -106,6 +111,7 @@ impl Default for RagConfig {
             readers: Vec::new(),
             language: Language::default(),
             index: IndexOptions::default(),
+            cache: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -162,12 +168,20 @@ struct Inner {
     changing: Arc<tokio::sync::Mutex<()>>,
     closing: CancellationToken,
     tasks: TaskTracker,
+    cache: Option<Arc<Cache>>,
 }
 
 impl Inner {
     fn slot(&self) -> MutexGuard<'_, Option<Arc<KnowledgeStore>>> {
         self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of a question before it is asked.
+enum Remembered {
+    Answer(Box<Answer>),
+    /// Under what its answer is to be kept.
+    Not(Asked, u64),
 }
 
 /// A private knowledge base. Cheap to clone; every clone is the same knowledge base.
@@ -185,12 +199,13 @@ impl Rag {
     /// After a crash it holds every document that was reported done, and none in part.
     ///
     /// # Errors
-    /// `invalid_argument` for a chunking that [`Chunking::check`] refuses, before anything is made; `busy` when it is open
+    /// `invalid_argument` for a chunking that [`Chunking::check`] refuses, or a cache that keeps nothing, before anything is made; `busy` when it is open
     /// already, in this process or another; `conflict` when it was embedded with another embedder;
     /// `corrupt_data` when its database is damaged (a damaged index beside it is rebuilt); `unsupported` when a newer
     /// version wrote it.
     pub async fn open(dir: &Path, config: RagConfig) -> Result<Rag> {
         config.chunking.check()?;
+        let cache = config.cache.map(|options| options.check().map(|()| Arc::new(Cache::new(options)))).transpose()?;
         let embedder = config.embedder.as_ref();
         let embedder = embedder.map(|embedder| EmbedderInfo { id: embedder.id(), dimension: embedder.dimension() });
         let (path, language, index) = (dir.to_owned(), config.language, config.index);
@@ -202,6 +217,7 @@ impl Rag {
             changing: Arc::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            cache,
         };
         Ok(Rag { inner: Arc::new(inner) })
     }
@@ -406,10 +422,31 @@ impl Rag {
         let closing = self.inner.closing.clone();
         self.inner.tasks.spawn(async move {
             let work = async {
+                let cache = rag.inner.cache.clone();
+                let remembered = match &cache {
+                    Some(cache) => rag.remembered(cache, &text, &options).await?,
+                    None => None,
+                };
+                let asked = match remembered {
+                    Some(Remembered::Answer(answer)) => {
+                        events.send(AskEvent::Text { text: answer.text.clone() });
+                        events.send(AskEvent::Done { answer });
+                        return Ok(());
+                    }
+                    Some(Remembered::Not(asked, generation)) => Some((asked, generation)),
+                    None => None,
+                };
                 let question = rag.question(text, options, |_| true).await?;
+                let (clock, expected) = (rag.inner.config.clock.clone(), rag.inner.config.language_model.is_some());
                 // The worker is not to keep the knowledge base open while a model writes.
                 drop(rag);
-                question.answer(&events).await
+                let answer = question.answer(&events).await?;
+                // What stands in for a model that failed is not what it would say the next time.
+                let whole = answer.refused || answer.model.is_some() == expected;
+                if let (Some(cache), Some((asked, generation)), true) = (cache, asked, whole) {
+                    cache.keep(asked, answer, generation, clock.now().as_millisecond());
+                }
+                Ok(())
             };
             let result = tokio::select! {
                 result = work => result,
@@ -419,6 +456,44 @@ impl Rag {
             events.finish(result);
         });
         Ok(stream)
+    }
+
+    /// The answer to the same question, if there is one that still holds.
+    async fn remembered(&self, cache: &Cache, text: &str, options: &AskOptions) -> Result<Option<Remembered>> {
+        let knowledge = self.knowledge()?;
+        let (model, now) =
+            (self.inner.config.language_model.as_ref().map(|model| model.name()), self.inner.config.clock.now());
+        let (question, of) = (text.to_owned(), options.clone());
+        let (mut asked, generation) = blocking(move || {
+            let generation = knowledge.sizes()?.generation;
+            let terms = knowledge.lexical.analyzer().terms(&question);
+            Ok((Asked::new(&terms, &question, Asked::setting(generation, model.as_deref(), &of)?), generation))
+        })
+        .await?;
+        let embedder = self.inner.config.embedder.as_ref().filter(|_| cache.compares_meaning());
+        let now = now.as_millisecond();
+        if let Some(answer) = cache.find(&asked, generation, now, embedder.is_none()) {
+            return Ok(Some(Remembered::Answer(Box::new(answer))));
+        }
+        if let Some(embedder) = embedder {
+            asked.vector = embed(embedder.as_ref(), vec![Text::Query(text.to_owned())]).await?.pop();
+            if let Some(answer) = cache.find(&asked, generation, now, true) {
+                return Ok(Some(Remembered::Answer(Box::new(answer))));
+            }
+        }
+        Ok(Some(Remembered::Not(asked, generation)))
+    }
+
+    /// What became of the answers that [`RagConfig::cache`] keeps; nothing without one.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.inner.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default()
+    }
+
+    /// Forgets the answers that were kept.
+    pub fn cache_clear(&self) {
+        if let Some(cache) = &self.inner.cache {
+            cache.clear();
+        }
     }
 
     /// The answer to a question, whole.

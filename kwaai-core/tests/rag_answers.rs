@@ -6,12 +6,14 @@ mod hashing;
 use std::sync::{Arc, Mutex};
 
 use hashing::Hashing;
+use kwaai_core::clock::ManualClock;
 use kwaai_core::event::{Item, Stream, channel};
 use kwaai_core::llm::{
-    ChatMessage, Embedder, FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Role, Usage,
+    ChatMessage, Embedder, FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Role, Text, Usage,
 };
 use kwaai_core::rag::{
-    Answer, AskEvent, AskOptions, CalibrationQuestion, Mode, REFUSAL, Rag, RagConfig, SearchOptions, Source,
+    Answer, AskEvent, AskOptions, CacheOptions, CalibrationQuestion, Mode, REFUSAL, Rag, RagConfig, SearchOptions,
+    Source,
 };
 use kwaai_core::{Error, ErrorCode};
 
@@ -457,4 +459,95 @@ async fn what_only_a_language_model_can_do_is_not_done_without_one() {
     ] {
         assert_eq!(rag.search("the file", 5, options).await.unwrap_err().code(), ErrorCode::InvalidArgument);
     }
+}
+
+/// Two directions for every question, so that any two questions are as near in meaning as can be.
+struct AllAlike(Hashing);
+
+#[async_trait::async_trait]
+impl Embedder for AllAlike {
+    fn id(&self) -> String {
+        "all-alike".into()
+    }
+
+    fn dimension(&self) -> usize {
+        self.0.dimension
+    }
+
+    async fn embed(&self, texts: Vec<Text>) -> kwaai_core::Result<Vec<Vec<f32>>> {
+        let alike = texts.into_iter().map(|text| match text {
+            Text::Query(_) => Text::Query("node identity file keeps".into()),
+            document => document,
+        });
+        self.0.embed(alike.collect()).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_given_again_while_nothing_changes_and_to_nobody_who_asks_something_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock: ManualClock = "2026-06-01T00:00:00Z".parse().unwrap();
+    let model =
+        Arc::new(Scripted { replies: vec![Reply::Says("The file identity.key [1].")], asked: Mutex::default() });
+    let config = RagConfig {
+        embedder: Some(Arc::new(AllAlike(Hashing::new(128)))),
+        language_model: Some(model.clone()),
+        cache: Some(CacheOptions { answers: 3, ttl_ms: 60_000, similarity: 0.95 }),
+        clock: Arc::new(clock.clone()),
+        ..RagConfig::default()
+    };
+    let rag = Rag::open(&dir.path().join("kb"), config).await.unwrap();
+    put(&rag, "keys.md", KEYS).await;
+    let asked = || model.asked.lock().unwrap().len();
+    let usual = AskOptions::default;
+    let first = rag.answer(QUESTION, usual()).await.unwrap();
+    assert_eq!(rag.answer("Which file does the node keep its  IDENTITY in??", usual()).await.unwrap(), first);
+    assert_eq!((asked(), rag.cache_stats().hits, rag.cache_stats().similar), (1, 1, 0));
+    assert_eq!(rag.answer("In which file is it that the node keeps its identity?", usual()).await.unwrap(), first);
+    assert_eq!((asked(), rag.cache_stats().similar), (1, 1), "in other words");
+    for other in [
+        "Which file does the node not keep its identity in?",
+        "Which file does the node keep its identity in since 2019?",
+        "Which file does the Berlin node keep its identity in?",
+    ] {
+        let before = asked();
+        rag.answer(other, usual()).await.unwrap();
+        assert!(asked() > before || rag.cache_stats().similar == 1, "{other}");
+        assert_eq!(rag.cache_stats().similar, 1, "{other}");
+    }
+    let hits = rag.cache_stats().hits;
+    rag.answer(QUESTION, AskOptions { k: 3, ..usual() }).await.unwrap();
+    rag.answer(QUESTION, AskOptions { history: vec![ChatMessage::user("Hello")], ..usual() }).await.unwrap();
+    assert_eq!(rag.cache_stats().hits, hits, "other options and other turns are another question");
+    assert_eq!(rag.cache_stats().answers, 3);
+
+    rag.answer(QUESTION, usual()).await.unwrap();
+    clock.advance(std::time::Duration::from_secs(61));
+    let before = asked();
+    rag.answer(QUESTION, usual()).await.unwrap();
+    assert_eq!(asked(), before + 1, "too old");
+    put(&rag, "more.md", "Something else altogether, which changes the knowledge base.").await;
+    rag.answer(QUESTION, usual()).await.unwrap();
+    assert_eq!(asked(), before + 2, "the knowledge base changed");
+    assert!(rag.cache_stats().outdated >= 2);
+    rag.cache_clear();
+    assert_eq!(rag.cache_stats().answers, 0);
+    let nothing = CacheOptions { answers: 0, ..CacheOptions::default() };
+    let config = RagConfig { cache: Some(nothing), ..RagConfig::default() };
+    let failed = Rag::open(&dir.path().join("other"), config).await.err().unwrap();
+    assert_eq!(failed.code(), ErrorCode::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_for_a_model_that_failed_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let replies = vec![Reply::BreaksOff("The"), Reply::Says("The file identity.key [1].")];
+    let model = Arc::new(Scripted { replies, asked: Mutex::default() });
+    let config =
+        RagConfig { language_model: Some(model), cache: Some(CacheOptions::default()), ..RagConfig::default() };
+    let rag = Rag::open(dir.path(), config).await.unwrap();
+    put(&rag, "keys.md", KEYS).await;
+    assert!(rag.answer(QUESTION, AskOptions::default()).await.unwrap().model.is_none());
+    assert!(rag.answer(QUESTION, AskOptions::default()).await.unwrap().model.is_some());
+    assert_eq!(rag.cache_stats().hits, 0);
 }

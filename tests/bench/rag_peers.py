@@ -7,6 +7,7 @@ fast the texts are kept and found.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -31,10 +32,14 @@ def bm25(path: Path) -> None:
 
 def lancedb(texts: Path, vectors: Path, questions: Path, asked: Path) -> None:
     """A table with a full-text index; every vector is compared. Hybrid searches are fused by LanceDB's own reciprocal ranks."""
+    import warnings
+
+    os.environ["LANCEDB_LOG"] = os.environ["RUST_LOG"] = "error"
     import lancedb
     import numpy as np
     import pyarrow as pa
 
+    warnings.simplefilter("ignore")
     kept, asking = json.loads(texts.read_text()), json.loads(questions.read_text())
     rows = np.fromfile(vectors, "<f4").reshape(len(kept), -1)
     points = np.fromfile(asked, "<f4").reshape(len(asking), -1)

@@ -327,8 +327,8 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Writes the answer into the stream, its [`AskEvent::Done`] included.
-    pub async fn answer(self, events: &Sender<AskEvent>) -> Result<()> {
+    /// Writes the answer into the stream, its [`AskEvent::Done`] included, and returns it.
+    pub async fn answer(self, events: &Sender<AskEvent>) -> Result<Answer> {
         let support = if self.hits.is_empty() { 0.0 } else { self.reading.evidence.support() };
         if let Some(why) = self.refusal(support) {
             return self.done(events, format!("{REFUSAL} {why}"), Vec::new(), support, (true, Some(why)), None);
@@ -411,7 +411,7 @@ impl Question {
         support: f64,
         verdict: (bool, Option<String>),
         model: Option<String>,
-    ) -> Result<()> {
+    ) -> Result<Answer> {
         events.send(AskEvent::Text { text: text.clone() });
         self.finish(events, text, citations, support, verdict, model)
     }
@@ -424,7 +424,7 @@ impl Question {
         support: f64,
         (refused, why): (bool, Option<String>),
         model: Option<String>,
-    ) -> Result<()> {
+    ) -> Result<Answer> {
         for citation in &mut citations {
             if let Some(passage) = self.passages.get(&citation.chunk_id) {
                 citation.locator = passage.locator(&citation.span);
@@ -432,8 +432,8 @@ impl Question {
         }
         let (evidence, mode, note) = (self.reading.evidence, self.mode, self.note);
         let answer = Answer { text, citations, refused, why, support, evidence, mode, note, model };
-        events.send(AskEvent::Done { answer: Box::new(answer) });
-        Ok(())
+        events.send(AskEvent::Done { answer: Box::new(answer.clone()) });
+        Ok(answer)
     }
 }
 

@@ -157,22 +157,23 @@ struct Tally {
 }
 
 /// When documents that are ready are to be committed.
+#[derive(Default)]
 pub(super) struct Pace {
-    committed: Instant,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace { committed: Instant::now() }
-    }
+    /// The first commit waits for nothing, so that something can be found soon.
+    committed: Option<Instant>,
 }
 
 impl Pace {
-    /// Whether it is time for documents with so many passages each.
-    pub fn is_due(&self, ready: impl ExactSizeIterator<Item = usize>) -> bool {
+    /// Whether it is time for documents with so many passages each; the next time counts from then.
+    pub fn is_due(&mut self, ready: impl ExactSizeIterator<Item = usize>) -> bool {
         let (documents, passages) = (ready.len(), ready.sum::<usize>());
         let beyond = |(most, of_passages): (usize, usize)| documents >= most || passages >= of_passages;
-        beyond(MANY) || (beyond(FEW) && self.committed.elapsed() >= APART)
+        let rested = self.committed.is_none_or(|committed| committed.elapsed() >= APART);
+        let due = beyond(MANY) || (beyond(FEW) && rested);
+        if due {
+            self.committed = Some(Instant::now());
+        }
+        due
     }
 }
 
@@ -212,7 +213,6 @@ impl Ingestion {
             }
             if pace.is_due(pending.iter().map(|(document, _)| document.passages.len())) {
                 self.commit(&mut pending, &mut tally).await?;
-                pace = Pace::default();
             }
         }
         // What was prepared is whole, so it is kept even when the reader has gone.

@@ -506,7 +506,6 @@ impl Sync {
             }
             if pace.is_due(ready.iter().map(|ready| ready.document.passages.len())) {
                 self.commit(&mut ready, memory, tally).await?;
-                pace = Pace::default();
                 taken.clear();
             }
         }
