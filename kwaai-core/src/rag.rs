@@ -24,6 +24,7 @@ mod cache;
 mod calibration;
 pub mod chunk;
 pub mod document;
+pub mod evaluate;
 mod evidence;
 mod expand;
 mod generate;
@@ -444,8 +445,9 @@ impl Rag {
                 // What stands in for a model that failed is not what it would say the next time.
                 let whole = answer.refused || answer.model.is_some() == expected;
                 if let (Some(cache), Some((asked, generation)), true) = (cache, asked, whole) {
-                    cache.keep(asked, answer, generation, clock.now().as_millisecond());
+                    cache.keep(asked, answer.clone(), generation, clock.now().as_millisecond());
                 }
+                events.send(AskEvent::Done { answer: Box::new(answer) });
                 Ok(())
             };
             let result = tokio::select! {

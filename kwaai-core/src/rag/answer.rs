@@ -327,7 +327,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Writes the answer into the stream, its [`AskEvent::Done`] included, and returns it.
+    /// Writes the text of the answer into the stream, and returns the answer.
     pub async fn answer(self, events: &Sender<AskEvent>) -> Result<Answer> {
         let support = if self.hits.is_empty() { 0.0 } else { self.reading.evidence.support() };
         if let Some(why) = self.refusal(support) {
@@ -341,7 +341,7 @@ impl Question {
                     let cited: Vec<Hit> = hits.into_iter().map(|place| self.hits[place].clone()).collect();
                     let own = self.reader.read(&self.search, self.vector.as_deref(), &cited).await?.evidence.support();
                     if self.threshold.allows(own) {
-                        return self.finish(events, text, citations, support, (false, None), name);
+                        return self.finish(text, citations, support, (false, None), name);
                     }
                     let why = format!(
                         "What the language model cites does not support an answer (support {own:.2}, {}).",
@@ -413,12 +413,11 @@ impl Question {
         model: Option<String>,
     ) -> Result<Answer> {
         events.send(AskEvent::Text { text: text.clone() });
-        self.finish(events, text, citations, support, verdict, model)
+        self.finish(text, citations, support, verdict, model)
     }
 
     fn finish(
         self,
-        events: &Sender<AskEvent>,
         text: String,
         mut citations: Vec<Citation>,
         support: f64,
@@ -432,7 +431,6 @@ impl Question {
         }
         let (evidence, mode, note) = (self.reading.evidence, self.mode, self.note);
         let answer = Answer { text, citations, refused, why, support, evidence, mode, note, model };
-        events.send(AskEvent::Done { answer: Box::new(answer.clone()) });
         Ok(answer)
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn wordings(model: &dyn LanguageModel, question: &str, count: u
         "Write {count} other search queries that would find the answer to the user's question: with synonyms, more general, or about one part of it. \
          One to a line, nothing else."
     );
-    let written = say(model, rules, question.to_owned(), WORDING * count as u32).await?;
+    let written = likeliest(model, rules, question.to_owned(), WORDING * count as u32).await?;
     let mut found: Vec<String> = Vec::new();
     for line in written.lines() {
         let line = line.trim().trim_start_matches(|c: char| {
@@ -45,7 +45,7 @@ pub(super) async fn wordings(model: &dyn LanguageModel, question: &str, count: u
 pub(super) async fn hypothesis(model: &dyn LanguageModel, question: &str) -> Result<String> {
     let rules = "Write a short passage, as it might stand in a document, that answers the user's question. Make up what you do not know. \
                  The passage alone, in the language of the question.";
-    let written = say(model, rules.to_owned(), question.to_owned(), PASSAGE).await?;
+    let written = likeliest(model, rules.to_owned(), question.to_owned(), PASSAGE).await?;
     if written.chars().any(char::is_alphanumeric) { Ok(written) } else { Err(nothing("a passage")) }
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn order(model: &dyn LanguageModel, question: &str, hits: &[Hit
         let start = &hit.text[..hit.text.floor_char_boundary(READ)];
         text.push_str(&format!("<source number=\"{}\">\n{}\n</source>\n", place + 1, fenced(start)));
     }
-    let written = say(model, rules.to_owned(), text, 4 * hits.len() as u32 + 16).await?;
+    let written = likeliest(model, rules.to_owned(), text, 4 * hits.len() as u32 + 16).await?;
     let mut places: Vec<usize> = Vec::new();
     for number in written.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<usize>().ok()) {
         if (1..=hits.len()).contains(&number) && !places.contains(&(number - 1)) {
@@ -77,10 +77,14 @@ fn nothing(what: &str) -> Error {
     Error::corrupt_data(format!("the language model did not write {what}"))
 }
 
-async fn say(model: &dyn LanguageModel, rules: String, user: String, max_tokens: u32) -> Result<String> {
+/// The likeliest tokens, so that the same question is looked for in the same way every time.
+async fn likeliest(model: &dyn LanguageModel, rules: String, user: String, max_tokens: u32) -> Result<String> {
     let messages = vec![ChatMessage::system(rules), ChatMessage::user(user)];
-    // The likeliest tokens: the same question is looked for in the same way every time.
-    let request = GenerateRequest { messages, max_tokens, temperature: 0.0, ..GenerateRequest::default() };
+    say(model, GenerateRequest { messages, max_tokens, temperature: 0.0, ..GenerateRequest::default() }).await
+}
+
+/// What a model writes, whole.
+pub(super) async fn say(model: &dyn LanguageModel, request: GenerateRequest) -> Result<String> {
     let mut stream = model.generate(request).await?;
     let mut text = String::new();
     while let Some(item) = stream.next().await? {
