@@ -353,7 +353,7 @@ impl Question {
                 Outcome::Refused => {
                     let why = Some("The language model found no answer in the sources.".to_owned());
                     let name = Some(model.name());
-                    return self.finish(events, REFUSAL.to_owned(), Vec::new(), support, (true, why), name);
+                    return self.finish(REFUSAL.to_owned(), Vec::new(), support, (true, why), name);
                 }
                 Outcome::Unusable { why: reason } => {
                     events.send(AskEvent::Retracted { why: reason.clone() });
