@@ -8,14 +8,22 @@ use std::time::Instant;
 
 use kwaai_core::event::Item;
 use kwaai_core::llm::{BertEmbedder, Embedder, Text, model_cache};
-use kwaai_core::rag::chunk::Chunking;
+use kwaai_core::rag::chunk::{Chunking, Strategy};
 use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, SearchOptions, Source};
 use kwaai_core::{Error, Result};
 use serde_json::json;
 
+/// So many texts are the sections of one file.
+const PER_FILE: usize = 500;
+
+/// The number of the section that a passage is.
+fn section(text: &str) -> Option<usize> {
+    text.strip_prefix("# ")?.lines().next()?.trim().parse().ok()
+}
+
 /// Gives the vectors that were computed before; those of questions only when it is told to.
 struct Given {
-    vectors: HashMap<String, Vec<f32>>,
+    vectors: Vec<Vec<f32>>,
     asked: HashMap<String, Vec<f32>>,
     embeds: AtomicBool,
     bert: BertEmbedder,
@@ -35,23 +43,19 @@ impl Embedder for Given {
         if self.embeds.load(Ordering::Relaxed) {
             return self.bert.embed(texts).await;
         }
-        // What the reader of text files leaves out of a text, such as a mark of its byte order, changes little of what it means.
-        let any = || self.vectors.values().next().cloned();
         let given = |text: &Text| match text {
-            Text::Document(text) => self.vectors.get(text).cloned().or_else(any),
-            Text::Query(text) => self.asked.get(text).cloned().or_else(any),
+            Text::Document(text) => section(text).and_then(|number| self.vectors.get(number).cloned()),
+            Text::Query(text) => self.asked.get(text).cloned(),
         };
         let vectors: Option<Vec<Vec<f32>>> = texts.iter().map(given).collect();
         vectors.ok_or_else(|| Error::not_found("no vector was given for a text"))
     }
 }
 
-fn vectors(path: &Path, dimension: usize, texts: &[String]) -> HashMap<String, Vec<f32>> {
+fn vectors(path: &Path, dimension: usize) -> Vec<Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
-    let rows = bytes.chunks_exact(dimension * 4).map(|row| -> Vec<f32> {
-        row.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
-    });
-    texts.iter().cloned().zip(rows).collect()
+    let row = |row: &[u8]| row.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
+    bytes.chunks_exact(dimension * 4).map(row).collect()
 }
 
 /// `texts` and `questions` are JSON arrays, the others their vectors, 32-bit floats.
@@ -61,19 +65,19 @@ pub async fn run(texts: &Path, of_texts: &Path, questions: &Path, of_questions: 
     let weights = model_cache::find_all_minilm().unwrap().expect("all-MiniLM-L6-v2 is in the model cache");
     let bert = BertEmbedder::open(weights).await.unwrap();
     let given = Arc::new(Given {
-        vectors: vectors(of_texts, bert.dimension(), &texts),
-        asked: vectors(of_questions, bert.dimension(), &questions),
+        vectors: vectors(of_texts, bert.dimension()),
+        asked: questions.iter().cloned().zip(vectors(of_questions, bert.dimension())).collect(),
         embeds: AtomicBool::new(false),
         bert,
     });
     let folder = tempfile::tempdir().unwrap();
-    for (number, text) in texts.iter().enumerate() {
-        let part = folder.path().join((number / 1000).to_string());
-        std::fs::create_dir_all(&part).unwrap();
-        std::fs::write(part.join(format!("{number}.txt")), text).unwrap();
+    for (number, part) in texts.chunks(PER_FILE).enumerate() {
+        let sections =
+            part.iter().enumerate().map(|(place, text)| format!("# {}\n\n{text}\n\n", number * PER_FILE + place));
+        std::fs::write(folder.path().join(format!("{number}.md")), sections.collect::<String>()).unwrap();
     }
     let dir = tempfile::tempdir().unwrap();
-    let chunking = Chunking { size: 100_000, overlap: 0, min: 1, ..Chunking::default() };
+    let chunking = Chunking { strategy: Strategy::Heading, size: 100_000, overlap: 0, min: 1, ..Chunking::default() };
     let config = RagConfig { embedder: Some(given.clone()), chunking, ..RagConfig::default() };
     let rag = Rag::open(dir.path(), config).await.unwrap();
     let began = Instant::now();
@@ -100,9 +104,7 @@ pub async fn run(texts: &Path, of_texts: &Path, questions: &Path, of_questions: 
             let began = Instant::now();
             let hits = rag.search(question, 10, options).await.unwrap().hits;
             times.push(began.elapsed().as_secs_f64() * 1000.0);
-            let place =
-                |name: &str| name.rsplit('/').next().and_then(|file| file.strip_suffix(".txt")?.parse::<usize>().ok());
-            found.push(hits.iter().filter_map(|hit| place(&hit.document)).collect::<Vec<_>>());
+            found.push(hits.iter().filter_map(|hit| section(&hit.text)).collect::<Vec<_>>());
         }
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];

@@ -191,7 +191,12 @@ impl Ingestion {
         let mut tally = Tally::default();
         let mut pending: Vec<(NewDocument, Instant)> = Vec::new();
         let mut pace = Pace::default();
+        // The next documents are prepared meanwhile.
+        let mut committing = None;
         for candidate in candidates {
+            if committing.as_ref().is_some_and(|committing: &Committing| committing.work.is_finished()) {
+                self.committed(committing.take(), &mut tally).await?;
+            }
             if self.preparer.stopped() {
                 break;
             }
@@ -212,11 +217,16 @@ impl Ingestion {
                 }
             }
             if pace.is_due(pending.iter().map(|(document, _)| document.passages.len())) {
-                self.commit(&mut pending, &mut tally).await?;
+                self.committed(committing.take(), &mut tally).await?;
+                committing = Some(self.commit(&mut pending));
             }
         }
-        // What was prepared is whole, so it is kept even when the reader has gone.
-        self.commit(&mut pending, &mut tally).await?;
+        self.committed(committing, &mut tally).await?;
+        if !pending.is_empty() {
+            // What was prepared is whole, so it is kept even when the reader has gone.
+            let last = self.commit(&mut pending);
+            self.committed(Some(last), &mut tally).await?;
+        }
         self.preparer.settle().await;
         if self.preparer.stopped() {
             return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));
@@ -226,10 +236,8 @@ impl Ingestion {
         Ok(())
     }
 
-    async fn commit(&self, pending: &mut Vec<(NewDocument, Instant)>, tally: &mut Tally) -> Result<()> {
-        if pending.is_empty() {
-            return Ok(());
-        }
+    /// Begins to commit what is ready.
+    fn commit(&self, pending: &mut Vec<(NewDocument, Instant)>) -> Committing {
         let mut done = Vec::with_capacity(pending.len());
         let mut documents = Vec::with_capacity(pending.len());
         for (document, started) in pending.drain(..) {
@@ -237,7 +245,13 @@ impl Ingestion {
             documents.push(document);
         }
         let knowledge = self.preparer.knowledge.clone();
-        blocking(move || knowledge.commit(documents, &[])).await?;
+        Committing { work: tokio::spawn(blocking(move || knowledge.commit(documents, &[]))), done }
+    }
+
+    /// Waits for a commit, and tells what it holds.
+    async fn committed(&self, committing: Option<Committing>, tally: &mut Tally) -> Result<()> {
+        let Some(Committing { work, done }) = committing else { return Ok(()) };
+        work.await.unwrap_or_else(|error| Err(Error::internal("a commit did not finish").with_source(error)))?;
         for (info, started) in done {
             let DocumentInfo { name, id: document_id, chunks, warnings, .. } = info;
             tally.ingested += 1;
@@ -253,13 +267,28 @@ impl Ingestion {
         let Preparer { chunking, limits, .. } = self.preparer;
         let knowledge = self.preparer.knowledge.clone();
         let (embedding, now) = (self.preparer.embedder.is_some(), self.preparer.now());
-        let loaded = blocking(move || load(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
-        let Some(loaded) = loaded else { return Ok(None) };
         let tell = |name: &str, done: usize, total: usize| {
             self.events.send(IngestEvent::Embedded { name: name.to_owned(), done, total })
         };
-        self.preparer.prepare(loaded, &tell).await.map(Some)
+        if self.preparer.reader(&candidate.name).is_some() {
+            let loaded = blocking(move || load(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
+            let Some(loaded) = loaded else { return Ok(None) };
+            return self.preparer.prepare(loaded, &tell).await.map(Some);
+        }
+        let cut = move || {
+            let Some(loaded) = load(&knowledge, candidate, chunking, &limits, embedding, now)? else { return Ok(None) };
+            cut(&knowledge, loaded, None, chunking, &limits).map(Some)
+        };
+        let Some(mut document) = blocking(cut).await? else { return Ok(None) };
+        self.preparer.embed(&mut document, &tell).await?;
+        Ok(Some(document))
     }
+}
+
+/// Documents that are being committed.
+struct Committing {
+    work: tokio::task::JoinHandle<Result<()>>,
+    done: Vec<(DocumentInfo, Instant)>,
 }
 
 impl Preparer {
@@ -291,11 +320,15 @@ impl Preparer {
         self.unread.is_cancelled() || self.closing.is_cancelled()
     }
 
+    /// The app's own reader for files of this name, if it has one.
+    fn reader(&self, name: &str) -> Option<&Arc<dyn DocumentReader>> {
+        self.readers.iter().find(|reader| document::reads(reader.as_ref(), name))
+    }
+
     /// Reads, cuts and embeds a file.
     pub async fn prepare(&self, mut loaded: Loaded, tell: &Tell<'_>) -> Result<NewDocument> {
         let (chunking, limits) = (self.chunking, self.limits);
-        let own = self.readers.iter().find(|reader| document::reads(reader.as_ref(), &loaded.info.name));
-        let read = match own {
+        let read = match self.reader(&loaded.info.name) {
             Some(reader) => {
                 let bytes = std::mem::take(&mut loaded.bytes);
                 let read = document::read_with(reader.as_ref(), &loaded.info.name, bytes, &limits);
@@ -303,23 +336,16 @@ impl Preparer {
             }
             None => None,
         };
-        let mut document = blocking(move || cut(loaded, read, chunking, &limits)).await?;
-        if let Some(embedder) = &self.embedder {
-            self.embed(embedder.as_ref(), &mut document, tell).await?;
-        }
+        let knowledge = self.knowledge.clone();
+        let mut document = blocking(move || cut(&knowledge, loaded, read, chunking, &limits)).await?;
+        self.embed(&mut document, tell).await?;
         Ok(document)
     }
 
-    async fn embed(&self, embedder: &dyn Embedder, document: &mut NewDocument, tell: &Tell<'_>) -> Result<()> {
+    /// Embeds the passages that were not embedded before.
+    async fn embed(&self, document: &mut NewDocument, tell: &Tell<'_>) -> Result<()> {
+        let Some(embedder) = self.embedder.as_deref() else { return Ok(()) };
         let texts: Vec<String> = document.passages.iter().map(|(passage, _)| passage.indexed()).collect();
-        let knowledge = self.knowledge.clone();
-        let known = {
-            let texts = texts.clone();
-            blocking(move || knowledge.known_vectors(&texts)).await?
-        };
-        for ((_, vector), known) in document.passages.iter_mut().zip(known) {
-            *vector = known;
-        }
         let (name, total) = (document.info.name.clone(), texts.len());
         // The same text twice in a document is embedded once.
         let mut missing: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -481,8 +507,14 @@ pub(super) fn manner(chunking: &Chunking) -> Result<String> {
         .map_err(|error| Error::internal("a chunking could not be written down").with_source(error))
 }
 
-/// Reads a file, unless that was done already, and cuts its text into passages.
-fn cut(loaded: Loaded, read: Option<Document>, chunking: Chunking, limits: &Limits) -> Result<NewDocument> {
+/// Reads a file, unless that was done already, and cuts its text into passages, with the vectors of those that were embedded before.
+fn cut(
+    knowledge: &KnowledgeStore,
+    loaded: Loaded,
+    read: Option<Document>,
+    chunking: Chunking,
+    limits: &Limits,
+) -> Result<NewDocument> {
     let Loaded { info, bytes, manner } = loaded;
     let document = match read {
         Some(document) => document,
@@ -494,7 +526,8 @@ fn cut(loaded: Loaded, read: Option<Document>, chunking: Chunking, limits: &Limi
             .with_remedy("a scanned document needs text recognition before it can be searched"));
     }
     let info = DocumentInfo { format: document.format, chunks: passages.len(), warnings: document.warnings, ..info };
-    let passages = passages.into_iter().map(|passage| (passage, None)).collect();
+    let texts: Vec<String> = passages.iter().map(Passage::indexed).collect();
+    let passages = passages.into_iter().zip(knowledge.known_vectors(&texts)?).collect();
     Ok(NewDocument { info, text: document.text, chunking: manner, passages })
 }
 
