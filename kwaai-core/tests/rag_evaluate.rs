@@ -86,6 +86,11 @@ async fn two_ways_are_compared_question_by_question_in_a_page_in_which_nothing_r
     assert!(page.contains("default-src 'none'") && !page.contains("http://") && !page.contains("src="));
     assert_eq!(page.matches("<svg").count(), 2);
     assert!(with.to_markdown().contains("| recall@1 | 1.000 |"), "{}", with.to_markdown());
+    let (small, _) = links_help(&rag, include_str!("support/questions.json")).await.unwrap();
+    assert_eq!(
+        (small.means["refusal"].value, small.means["number"].value, small.means["keywords"].value),
+        (1.0, 1.0, 1.0)
+    );
     let fewer: Vec<EvaluationQuestion> = EvaluationQuestion::read(QUESTIONS).unwrap().into_iter().take(2).collect();
     let other = rag.evaluate(fewer, whole("fewer")).await.unwrap();
     assert_eq!(with.compare(&other).unwrap_err().code(), ErrorCode::InvalidArgument);

@@ -64,8 +64,10 @@ def headings(text: str) -> set[str]:
 
 
 def region(path: Path, name: str) -> str | None:
-    """The lines between `anchor: name` and `end: name`, which stand in comments of whatever language."""
+    """The lines between `anchor: name` and `end: name`, which stand in comments of whatever language; without a name the whole file."""
     lines = path.read_text(encoding="utf-8").splitlines()
+    if not name:
+        return "\n".join(lines).strip("\n")
     starts = [i for i, line in enumerate(lines) if re.search(rf"(?:#|//|/\*|<!--)\s*anchor:\s*{re.escape(name)}\b", line)]
     ends = [i for i, line in enumerate(lines) if re.search(rf"(?:#|//|/\*|<!--)\s*end:\s*{re.escape(name)}\b", line)]
     if len(starts) != 1 or len(ends) != 1 or ends[0] < starts[0]:
