@@ -1,5 +1,6 @@
 //! The index itself: what is stored, what is searched, when it is sealed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
@@ -223,13 +224,29 @@ impl VectorIndex {
     /// # Errors
     /// `invalid_argument` for a query that [`search`](VectorIndex::search) refuses; `corrupt_data` for a damaged database.
     pub fn scores(&self, query: &[f32], ids: &[u64]) -> Result<Vec<(u64, f32)>> {
-        let metric = self.inner.layout.metric;
-        let query = metric.prepare(query.to_vec(), self.inner.layout.dimension)?;
-        let mut scores = Vec::with_capacity(ids.len());
-        for id in ids {
-            scores.extend(self.get(*id)?.map(|vector| (*id, metric.score(&query, &vector))));
-        }
-        Ok(scores)
+        let layout = &self.inner.layout;
+        let query = layout.metric.prepare(query.to_vec(), layout.dimension)?;
+        let (per, dimension) = (layout.rows_per_block(), layout.dimension);
+        self.inner.store.read(|transaction| {
+            // A block is read once, however many of the vectors lie in it.
+            let mut blocks: BTreeMap<usize, Vec<(u64, usize)>> = BTreeMap::new();
+            for id in ids {
+                if let Some(place) = layout.place(transaction, *id)? {
+                    blocks.entry(place / per).or_default().push((*id, place % per));
+                }
+            }
+            let mut scores = Vec::with_capacity(ids.len());
+            for (block, places) in blocks {
+                let (rows, values) = layout.rows(transaction, block as u32)?;
+                for (id, slot) in places {
+                    if rows.get(slot).is_none_or(|row| row.id != id) {
+                        return Err(layout.damaged("a vector is not at its place"));
+                    }
+                    scores.push((id, layout.metric.score(&query, &values[slot * dimension..(slot + 1) * dimension])));
+                }
+            }
+            Ok(scores)
+        })
     }
 
     /// How vectors are compared here.

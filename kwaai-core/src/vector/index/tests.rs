@@ -40,6 +40,24 @@ fn ids(found: &[Neighbour]) -> Vec<u64> {
 }
 
 #[test]
+fn chosen_vectors_have_the_scores_that_a_search_gives_them() {
+    let vectors = clustered(400, 3);
+    let index = exact(&vectors);
+    index.delete(&[vectors[5].0]).unwrap();
+    let query = vectors[0].1.iter().map(|value| value + 0.2).collect::<Vec<f32>>();
+    let found = index.search(&query, &Search::best(400)).unwrap();
+    let asked: Vec<u64> = vectors.iter().rev().step_by(3).map(|(id, _)| *id).chain([vectors[5].0, 2]).collect();
+    let scores = index.scores(&query, &asked).unwrap();
+    let wanted: Vec<u64> = asked.iter().copied().filter(|id| *id != vectors[5].0 && *id != 2).collect();
+    assert_eq!(scores.len(), wanted.len());
+    for (id, score) in scores {
+        let same = found.iter().find(|neighbour| neighbour.id == id).unwrap();
+        assert!(wanted.contains(&id) && same.score.to_bits() == score.to_bits(), "{id}");
+    }
+    assert_eq!(index.scores(&[0.5], &asked).unwrap_err().code(), ErrorCode::InvalidArgument);
+}
+
+#[test]
 fn a_sealed_index_finds_what_an_exact_scan_finds() {
     // More than a search in the graph keeps, so that it has to find its way.
     let vectors = clustered(400, 1);
