@@ -24,7 +24,7 @@ from kwaainet import BlockShare, Node, Rag, ShardEngine, TrustGraph, _records, p
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
 
 #: Records that are made in Python, never read from the object layer.
-MADE_HERE = {"BlockShare", "ModelWriter", "Endpoint", "Completion", "Progress"}
+MADE_HERE = {"BlockShare", "CalibrationQuestion", "ModelWriter", "Endpoint", "Completion", "Progress"}
 #: Records whose data is named otherwise on its way: `AnswerDone` has its answer inside.
 SPECIAL = {"AnswerDone", "MessageReceived"}
 #: Names that the native data has and the record spells differently.
@@ -191,6 +191,8 @@ async def scene(tmp_path: Path) -> None:
         await rag.search("dumplings")
         async for _ in rag.ask("What does the canteen serve on Fridays?"):
             pass
+        await rag.calibrate([kwaainet.CalibrationQuestion("What does the canteen serve on Fridays?")])
+        assert kwaainet.check_citations("Soup is served [9].", ["Soup is served."])
         await rag.documents()
         await rag.stats()
     bad = SimpleNamespace(name="bad", generate=lambda request: "Soup [9].")
