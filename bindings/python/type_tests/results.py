@@ -194,8 +194,8 @@ async def knowledge(rag: Rag) -> None:
     async for event in rag.ask("why?"):
         assert_type(event, AskEvent)
     assert_type(await rag.ask("why?").done(), Answer)
-    turns = [kwaainet.ChatMessage("user", "why?"), {"role": "assistant", "content": "so"}]
-    assert_type(await rag.ask("why not?", max_unsupported=0.1, history=turns).done(), Answer)
+    assert_type(await rag.ask("why not?", max_unsupported=0.1, history=[{"role": "user", "content": "why?"}]).done(), Answer)
+    rag.ask("why not?", history=[kwaainet.ChatMessage("user", "why?"), {"role": "assistant", "content": "so"}])
     found = await rag.search("why", links=True, since=datetime.now(UTC), diversity=0.5, dense_weight=0)
     assert_type(found.hits[0].via, str | None)
     await rag.search("why", before="now")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
