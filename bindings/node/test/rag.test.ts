@@ -100,7 +100,8 @@ test('a search looks where and when it was told, and a question follows the one 
     const soon = notes.ingestedAt.getTime() + 3_600_000;
     assert.deepEqual([(await found({ sinceMs: soon })).length, (await found({ beforeMs: soon })).length], [0, 2]);
     const history = [{ role: 'user', content: 'What does the canteen serve on Tuesdays?' }, { role: 'assistant', content: 'Soup [1].' }] as const;
-    const answer = await rag.ask('And on Fridays?', { history, documents: [handbook.id], links: false }).done();
+    assert.ok((await rag.ask('How often?').done()).refused);
+    const answer = await rag.ask('How often?', { history, documents: [handbook.id], links: false }).done();
     assert.ok(!answer.refused && answer.text.includes('dumplings'));
     await fails('not_found', () => rag.search('file', { documents: ['0'.repeat(32)] }));
   });
