@@ -706,6 +706,33 @@ enum kwaai_status_t kwaai_library_resolve_did(const char *did,
                                               char **out_json,
                                               struct kwaai_error_t **error);
 
+// Compares an answer with the texts of its sources, of which the first is `[1]`. As a JSON array, empty when the citations
+// hold: the `kind` of each fault ("wrong_number", "misattributed", "stitched", "fabricated", "uncited" or "wrong_figure"),
+// the `span` of the answer in bytes that it concerns, the numbers `cited` there, and the source that the text is `found_in`.
+//
+// Words are compared with words, and no model is asked: what stands in quotation marks or is taken word by word must stand
+// in a source that is cited for it, and so must numbers above twelve.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL, and `sources`
+// when `count` is 0. Lifetime: not applicable.
+enum kwaai_status_t kwaai_library_check_citations(const char *text,
+                                                  const char *const *sources,
+                                                  size_t count,
+                                                  char **out_json,
+                                                  struct kwaai_error_t **error);
+
+// What a calibration says, the JSON of `kwaai_rag_calibrate`, where the share alpha, 0 to 1, of the questions that the
+// documents do not answer may get an answer. As JSON: `threshold`, the support above which a question is answered, null when
+// all must be refused; `answered`, the share of the answerable questions that get an answer; and `auroc`, how often an
+// answerable question has more support than another, null without one of either.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// not applicable.
+enum kwaai_status_t kwaai_library_calibration_at(const char *calibration_json,
+                                                 double alpha,
+                                                 char **out_json,
+                                                 struct kwaai_error_t **error);
+
 // Sends what the library says from now on to a function. `filter` is written as for `RUST_LOG`, for example "info" or
 // "warn,kwaai_core::net=debug". `KWAAI_ALREADY_EXISTS` when the process has a sink already.
 //
@@ -1703,8 +1730,11 @@ enum kwaai_status_t kwaai_rag_sync_async(const struct kwaai_rag_t *rag,
                                          struct kwaai_op_t **out_op,
                                          struct kwaai_error_t **error);
 
-// The passages that fit a text best, as JSON. `options_json` is an object with any of `k` and `mode` ("lexical",
-// "dense", "hybrid").
+// The passages that fit a text best, as JSON. `options_json` is an object with any of `k`, `mode` ("lexical", "dense",
+// "hybrid"), `links` (true: documents gain that the text, or a passage found, calls by their names), `documents` (an
+// array of the ids to look in), `since_ms` and `before_ms` (only what was ingested from then on, or before, in
+// milliseconds since 1970), `diversity` (0 to 1: how much hits are to differ) and `dense_weight` (0 to 1: how much
+// meaning counts against words in a hybrid search). `KWAAI_NOT_FOUND` for a document that is not stored.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error`
 // may be NULL. Lifetime: the handle must not have been freed.
@@ -1725,9 +1755,13 @@ enum kwaai_status_t kwaai_rag_search_async(const struct kwaai_rag_t *rag,
                                            struct kwaai_op_t **out_op,
                                            struct kwaai_error_t **error);
 
-// Starts to answer a question from the documents. `options_json` is an object with any of `k`, `mode`, `min_support`
-// (0 to 1, higher refuses more) and `max_tokens`. The stream yields values with their `kind`, at the end one of the
-// kind `done` with the answer and its citations.
+// Starts to answer a question from the documents. `options_json` is an object with any of `k`, `mode`, `links` (true
+// unless set), `documents`, as for `kwaai_rag_search`, `min_support` (0 to 1, higher refuses more), `max_unsupported`
+// (0 to 1: the share of questions without an answer in the documents that may get one all the same, in place of
+// `min_support`), `max_tokens`, `max_context_tokens` (how much a language model is given to read) and `history` (an array
+// of the turns before the question, the earliest first, each with `role` and `content`). The stream yields values with
+// their `kind`, at the end one of the kind `done` with the answer and its citations. It ends with `KWAAI_CONFLICT` for
+// `max_unsupported` before `kwaai_rag_calibrate`.
 //
 // Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work. Threads: any. NULL:
 // `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -1747,6 +1781,34 @@ enum kwaai_status_t kwaai_rag_ask_async(const struct kwaai_rag_t *rag,
                                         const char *options_json,
                                         struct kwaai_op_t **out_op,
                                         struct kwaai_error_t **error);
+
+// Learns from questions when to refuse, for asking with a tolerated share of unsupported answers. As JSON: the support
+// of questions that are answered, `answerable`, and of others, `unanswerable`, both in ascending order; `from_passages`,
+// whether the questions were made of the documents; and the `generation` of the knowledge base.
+// `kwaai_library_calibration_at` reads it.
+//
+// `questions_json` is an array of objects with a `question` and the ids of the `documents` that answer it, none where
+// nothing does; without questions some are made of sentences of the documents. `options_json` is an object with any of
+// `k`, `mode`, `links` and `documents`, those that questions are asked with later. Each mode has a calibration of its own.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `questions_json`,
+// `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_calibrate(const struct kwaai_rag_t *rag,
+                                        const char *questions_json,
+                                        const char *options_json,
+                                        uint32_t timeout_ms,
+                                        char **out_json,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_calibrate` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_calibrate`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_calibrate_async(const struct kwaai_rag_t *rag,
+                                              const char *questions_json,
+                                              const char *options_json,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
 
 // Every document as a JSON array, in the order of the names.
 //

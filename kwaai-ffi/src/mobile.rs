@@ -35,7 +35,7 @@ pub use provide::{
     EmbedderCode, ModelCode, NativeEmbedder, NativeFinish, NativePart, NativePieces, NativeReader, NativeSigner,
     NativeWriter, ReaderCode, SignerCode, SinkCode,
 };
-pub use rag::NativeRag;
+pub use rag::{NativeRag, calibrated_answers, calibrated_auroc, calibrated_threshold, check_native_citations};
 pub use record::{ChatMessage, GenerateEvent, GenerateRequest, Role, Span};
 pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{

@@ -6,15 +6,17 @@ use kwaai_core::Error;
 use kwaai_core::llm::{BertEmbedder, Embedder, LanguageModel, OpenAiConfig, OpenAiModel, hub, model_cache};
 use kwaai_core::rag::chunk::{Chunking, Strategy};
 use kwaai_core::rag::{
-    self, AskEvent, AskOptions, DocumentInfo, IngestEvent, Language, Mode, RagConfig, SearchResult, Source, Stats,
-    SyncEvent,
+    self, AskEvent, AskOptions, Calibration, CalibrationQuestion, DocumentInfo, Fault, IngestEvent, Language,
+    RagConfig, SearchResult, Source, Stats, SyncEvent,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fork::MODELS;
 use crate::handle::Handle;
 use crate::provide::Supplies;
 use crate::{CancelToken, Result, Stream, rt, validate};
+
+pub use kwaai_core::rag::SearchOptions;
 
 /// A knowledge base over documents.
 pub struct Rag(Handle<rag::Rag>);
@@ -135,15 +137,32 @@ impl Rag {
     }
 
     /// The `k` passages that fit a text best.
-    pub async fn search(&self, text: String, k: usize, mode: Mode, cancel: CancelToken) -> Result<SearchResult> {
-        let rag = self.0.get()?;
-        rt::run(&cancel, async move { rag.search(&text, k, mode).await }).await
+    pub async fn search(
+        &self,
+        text: String,
+        k: usize,
+        options: impl Into<SearchOptions>,
+        cancel: CancelToken,
+    ) -> Result<SearchResult> {
+        let (rag, options) = (self.0.get()?, options.into());
+        rt::run(&cancel, async move { rag.search(&text, k, options).await }).await
     }
 
     /// Starts to answer a question from the documents.
     pub async fn ask(&self, question: String, options: AskOptions, cancel: CancelToken) -> Result<Stream<AskEvent>> {
         let rag = self.0.get()?;
         rt::run(&cancel, async move { rag.ask(&question, options) }).await.map(Stream::new)
+    }
+
+    /// Learns from questions when to refuse; without any, from sentences of the documents.
+    pub async fn calibrate(
+        &self,
+        questions: Vec<CalibrationQuestion>,
+        options: AskOptions,
+        cancel: CancelToken,
+    ) -> Result<Calibration> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { rag.calibrate(questions, options).await }).await
     }
 
     /// Every document, in the order of the names.
@@ -258,6 +277,32 @@ impl Options {
             ..RagConfig::default()
         })
     }
+}
+
+/// What a calibration says where a share of unsupported answers is tolerated.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Tolerance {
+    /// The support above which a question is answered; `None` when all must be refused.
+    pub threshold: Option<f64>,
+    /// The share of the answerable questions that get an answer.
+    pub answered: f64,
+    /// How often an answerable question has more support than another, whatever is tolerated; `None` without one of either.
+    pub auroc: Option<f64>,
+}
+
+/// Asks a calibration, which may come from anywhere, what holds where the share `alpha` is tolerated.
+///
+/// # Errors
+/// `invalid_argument` for a share or a support that is not between 0 and 1.
+pub fn calibration_at(calibration: &Calibration, alpha: f64) -> Result<Tolerance> {
+    let sound = Calibration::new(calibration.answerable.clone(), calibration.unanswerable.clone())?;
+    Ok(Tolerance { threshold: sound.threshold(alpha)?, answered: sound.answered(alpha)?, auroc: sound.auroc() })
+}
+
+/// Compares an answer with the texts of its sources, of which the first is `[1]`; nothing for an answer whose citations hold.
+pub fn check_citations(text: &str, sources: &[String]) -> Vec<Fault> {
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    rag::check_citations(text, &sources)
 }
 
 /// The embedder of a folder or a hub id, from where it is fetched the first time.

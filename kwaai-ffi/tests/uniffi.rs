@@ -203,8 +203,8 @@ fn bytes_that_are_no_vectors_are_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().to_string_lossy().into_owned();
         let rag = block_on(NativeRag::open(path, rag(Some(embedder)), None)).expect("it opens");
-        let mode = kwaai_core::rag::Mode::Dense;
-        let answered = code(block_on(rag.search("text".into(), 3, mode, None)));
+        let dense = kwaai_core::rag::Mode::Dense.into();
+        let answered = code(block_on(rag.search("text".into(), 3, dense, None)));
         block_on(rag.shutdown(None)).expect("it closes");
         answered
     };

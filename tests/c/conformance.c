@@ -762,6 +762,9 @@ static kwaai_status_t call_shards(call *made)
     return KWAAI_UNSUPPORTED;
 }
 
+static const char SEARCH_OPTIONS[] = "k mode links documents since_ms before_ms diversity dense_weight";
+static const char ASK_OPTIONS[] = "k mode links documents min_support max_unsupported max_tokens max_context_tokens history";
+
 static kwaai_status_t call_rag(call *made)
 {
     kwaai_status_t status = KWAAI_OK;
@@ -788,10 +791,13 @@ static kwaai_status_t call_rag(call *made)
         const char *how = options(made, "watch interval_ms polling extensions delete");
         return HANDLE_OF(STREAM, kwaai_rag_sync(H, text_of(made, "folder"), how, T, (kwaai_stream_t **)&handle, E));
     } else if (IS("Rag.search")) {
-        return JSON_OF(kwaai_rag_search(H, text_of(made, "text"), options(made, "k mode"), T, &text, E));
+        return JSON_OF(kwaai_rag_search(H, text_of(made, "text"), options(made, SEARCH_OPTIONS), T, &text, E));
     } else if (IS("Rag.ask")) {
-        const char *how = options(made, "k mode min_support max_tokens");
+        const char *how = options(made, ASK_OPTIONS);
         return HANDLE_OF(STREAM, kwaai_rag_ask(H, text_of(made, "question"), how, T, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Rag.calibrate")) {
+        const char *questions = written(made, "questions");
+        return JSON_OF(kwaai_rag_calibrate(H, questions, options(made, "k mode links documents"), T, &text, E));
     } else if (IS("Rag.documents")) {
         return JSON_OF(kwaai_rag_documents(H, T, &text, E));
     } else if (IS("Rag.document_text")) {
@@ -1096,6 +1102,11 @@ static kwaai_status_t call_provide(call *made)
     } else if (IS("Library.init_logging")) {
         kwaai_log_t sink = {NULL, keep_record, NULL};
         return kwaai_library_init_logging(text_of(made, "filter"), sink, E);
+    } else if (IS("Library.check_citations")) {
+        char *text = NULL;
+        size_t count = 0;
+        const char **sources = texts_of(made, "sources", &count);
+        return JSON_OF(kwaai_library_check_citations(text_of(made, "text"), sources, count, &text, E));
     } else if (IS("Library.resolve_did")) {
         char *text = NULL;
         return JSON_OF(kwaai_library_resolve_did(text_of(made, "did"), &text, E));

@@ -242,6 +242,18 @@ int main(int count, char **arguments)
     kwaai_collection_free(vectors);
     kwaai_vpk_free(vpk);
 
+    kwaai_rag_t *rag = NULL;
+    const char *const cited[] = {"The harbour pump is checked every Monday."};
+    const char *const calibrated = "[{\"question\": \"Who wrote Faust?\"}]";
+    MUST(kwaai_node_rag(alice, "notes", "{\"embedder\": \"none\"}", NULL, PATIENCE_MS, &rag, &error));
+    MUST(kwaai_rag_calibrate(rag, calibrated, NULL, PATIENCE_MS, &text, &error));
+    MUST(kwaai_library_calibration_at(text, 0.5, &side, &error));
+    fields_are("kwaai_rag_calibrate", took(text));
+    fields_are("kwaai_library_calibration_at", took(side));
+    MUST(kwaai_library_check_citations("It is never checked [2].", cited, 1, &text, &error));
+    fields_are("kwaai_library_check_citations", took(text)->items[0]);
+    MUST(kwaai_rag_free(rag));
+
     MUST(kwaai_node_shutdown(alice, 0, PATIENCE_MS, &error));
     MUST(kwaai_node_shutdown(bob, 0, PATIENCE_MS, &error));
     kwaai_string_free(did);

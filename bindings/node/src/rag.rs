@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::rag::{Options, SyncOptions};
+use kwaai_ffi::rag::{Options, SearchOptions, SyncOptions};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
-use crate::error::{Result, json, parse};
+use crate::error::{Result, json, parse, thrown};
 use crate::operation::Operation;
 use crate::provide::Supplies;
 use crate::stream::Stream;
@@ -50,15 +50,23 @@ impl Rag {
     }
 
     #[napi]
-    pub fn search(&self, text: String, k: u32, mode: String) -> Result<Operation> {
-        let (rag, mode) = (self.0.clone(), parse("mode", &mode)?);
-        Ok(Operation::new(move |cancel| async move { rag.search(text, k as usize, mode, cancel).await.and_then(json) }))
+    pub fn search(&self, text: String, k: u32, options: String) -> Result<Operation> {
+        let (rag, options): (_, SearchOptions) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(
+            move |cancel| async move { rag.search(text, k as usize, options, cancel).await.and_then(json) },
+        ))
     }
 
     #[napi]
     pub fn ask(&self, question: String, options: String) -> Result<Operation> {
         let (rag, options) = (self.0.clone(), parse("", &options)?);
         Ok(Operation::new(move |cancel| async move { rag.ask(question, options, cancel).await.map(Stream::new) }))
+    }
+
+    #[napi]
+    pub fn calibrate(&self, questions: String, options: String) -> Result<Operation> {
+        let (rag, questions, options) = (self.0.clone(), parse("questions", &questions)?, parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { rag.calibrate(questions, options, cancel).await.and_then(json) }))
     }
 
     #[napi]
@@ -96,4 +104,16 @@ impl Rag {
         let rag = self.0.clone();
         Operation::new(move |cancel| async move { rag.destroy(cancel).await })
     }
+}
+
+/// What is wrong with the citations of an answer, as JSON.
+#[napi]
+pub fn check_citations(text: String, sources: Vec<String>) -> Result<String> {
+    json(kwaai_ffi::rag::check_citations(&text, &sources)).map_err(thrown)
+}
+
+/// What a calibration says where a share of unsupported answers is tolerated, both as JSON.
+#[napi]
+pub fn calibration_at(calibration: String, alpha: f64) -> Result<String> {
+    kwaai_ffi::rag::calibration_at(&parse("", &calibration)?, alpha).and_then(json).map_err(thrown)
 }

@@ -89,6 +89,7 @@ function plain(value: any): unknown {
     return { rows, columns, values: Array.from({ length: rows }, (_, row) => [...values.subarray(row * columns, (row + 1) * columns)]) };
   }
   if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof package_.Calibration) return plain({ ...value });
   if (typeof value !== 'object') return value;
   if (Object.getPrototypeOf(value) !== Object.prototype) return new Kept(value);
   const entries = Object.entries<any>(value).map(([key, entry]) => {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import path from 'node:path';
 import test from 'node:test';
 
-import { Node, Rag, ShardEngine } from 'kwaainet';
+import { Calibration, Node, Rag, ShardEngine, checkCitations } from 'kwaainet';
 
 import { MODEL, ROOT, fails, leavesNothingBehind, withFolder } from './support.js';
 
@@ -59,6 +59,63 @@ test('the documents of this project are cited by section, with meaning where an 
     assert.equal(found.hits[0]?.document, 'trust.md');
     assert.equal(found.hits[0].dense === null, embedder === null);
   });
+});
+
+test('a calibrated knowledge base answers as many questions as are tolerated', async () => {
+  const question = 'What does the canteen serve on Fridays?';
+  await withFolder(async (folder) => {
+    await using rag = await Rag.open(path.join(folder, 'kb'), { embedder: 'none' });
+    await rag.ingest(Buffer.from(HANDBOOK), { name: 'handbook.md' }).done();
+    await fails('conflict', () => rag.ask(question, { maxUnsupported: 0.2 }).done());
+    const [handbook] = await rag.documents();
+    assert.ok(handbook);
+    const others = ['Faust', 'Emma', 'Ulysses', 'Dracula'].map((book) => ({ question: `Who wrote ${book}?` }));
+    const calibration = await rag.calibrate({ questions: [{ question, documents: [handbook.id] }, ...others] });
+    assert.ok(calibration instanceof Calibration && !calibration.fromPassages);
+    assert.deepEqual([calibration.answerable.length, calibration.unanswerable.length], [1, 5]);
+    assert.equal(calibration.generation, (await rag.stats()).generation);
+    assert.deepEqual([calibration.threshold(0.1), calibration.answered(0.1)], [null, 0]);
+    assert.equal(calibration.threshold(0.2), Math.max(...calibration.unanswerable));
+    assert.deepEqual([calibration.answered(0.2), calibration.auroc], [1, 1]);
+    assert.equal((await rag.ask(question, { maxUnsupported: 0.2 }).done()).refused, false);
+    assert.equal((await rag.ask(question, { maxUnsupported: 0.1 }).done()).refused, true);
+    assert.ok((await rag.calibrate({ mode: 'lexical', k: 4 })).fromPassages);
+    await fails('invalid_argument', async () => calibration.threshold(1.5));
+    await fails('invalid_argument', async () => calibration.answered(NaN));
+  });
+  const kept = new Calibration({ answerable: [0.9, 0.2], unanswerable: [0.5, 0.2, 0.1], fromPassages: false, generation: 0 });
+  assert.deepEqual([kept.threshold(0.5), kept.answered(0.5), kept.auroc], [0.2, 0.5, 4.5 / 6]);
+});
+
+test('a search looks where and when it was told, and a question follows the one before', async () => {
+  await withFolder(async (folder) => {
+    await using rag = await Rag.open(path.join(folder, 'kb'), { embedder: 'none' });
+    await rag.ingest(Buffer.from(HANDBOOK), { name: 'handbook.md' }).done();
+    await rag.ingest(Buffer.from('The budget stands in a file.'), { name: 'notes.txt' }).done();
+    const [handbook, notes] = await rag.documents();
+    assert.ok(handbook && notes);
+    const found = async (options: Parameters<Rag['search']>[1]) => (await rag.search('file', options)).hits.map((hit) => hit.document);
+    assert.deepEqual((await found({ links: true, diversity: 0.5, denseWeight: 0.5 })).sort(), ['handbook.md', 'notes.txt']);
+    assert.deepEqual(await found({ documents: [notes.id] }), ['notes.txt']);
+    const soon = notes.ingestedAt.getTime() + 3_600_000;
+    assert.deepEqual([(await found({ sinceMs: soon })).length, (await found({ beforeMs: soon })).length], [0, 2]);
+    const history = [{ role: 'user', content: 'What does the canteen serve on Tuesdays?' }, { role: 'assistant', content: 'Soup [1].' }] as const;
+    assert.ok((await rag.ask('How often?').done()).refused);
+    const answer = await rag.ask('How often?', { history, documents: [handbook.id], links: false }).done();
+    assert.ok(!answer.refused && answer.text.includes('dumplings'));
+    await fails('not_found', () => rag.search('file', { documents: ['0'.repeat(32)] }));
+  });
+});
+
+test('citations that do not hold are told by their bytes', async () => {
+  const sources = ['Die Brücke öffnet um sechs Uhr morgens.', 'Sie ist grün.'];
+  assert.deepEqual(checkCitations('Die Brücke öffnet um sechs Uhr morgens [1].', sources), []);
+  const text = 'Fünf! Die Brücke öffnet um sechs Uhr morgens [2].';
+  const [fault, ...rest] = checkCitations(text, sources);
+  assert.ok(fault && rest.length === 0);
+  assert.deepEqual([fault.kind, fault.cited, fault.foundIn], ['misattributed', [2], 1]);
+  assert.ok(Buffer.from(text).subarray(fault.span.start, fault.span.end).toString().startsWith('Die Brücke'));
+  await fails('invalid_argument', async () => checkCitations(3 as never, []));
 });
 
 test('a document from memory is read once, and what another holds is busy', async () => {

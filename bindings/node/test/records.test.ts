@@ -209,12 +209,14 @@ test('records of a knowledge base', async () => {
     assert.deepEqual([...kinds].sort(), Object.keys(rag.synced).sort());
     same(rag.documentInfo, (await read(base.documents()))[0], 'document');
     same(rag.stats, await read(base.stats()), 'stats');
-    const found = await read(base.search('dumplings', 1, '"hybrid"'));
+    const found = await read(base.search('dumplings', 1, '{}'));
     assert.ok(found.hits[0].lexical && found.hits[0].dense);
     same(rag.searchResult, found, 'search');
     const asked = await drain(await call(base.ask('What does the canteen serve on Fridays?', '{}')));
     assert.ok(asked.at(-1).answer.citations.length > 0);
     for (const event of asked) same(rag.asked[event.kind], event, event.kind);
+    same(rag.calibration, await read(base.calibrate('[{"question":"What is the capital of Mongolia?"}]', '{}')), 'calibration');
+    for (const fault of JSON.parse(native.checkCitations('Soup is served [9].', ['Soup.']))) same(rag.fault, fault, 'fault');
     await call(base.destroy());
   });
 });

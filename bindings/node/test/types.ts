@@ -1,7 +1,7 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type DtgCredential, type EventStream, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type LegacyCredential, type Message, type Metrics, type NodeEvent, type PledgeWithdrawal, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
-import { Node, Rag, ShardEngine, TrustGraph, KwaaiError } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type DtgCredential, type EventStream, type FaultKind, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type LegacyCredential, type Message, type Metrics, type NodeEvent, type PledgeWithdrawal, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
+import { Node, Rag, ShardEngine, TrustGraph, KwaaiError, checkCitations } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -18,6 +18,13 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   }
   for await (const event of rag.ingest('docs', { signal: AbortSignal.timeout(5) })) holds<Same<typeof event, IngestEvent>>(true);
   holds<Same<Awaited<ReturnType<ReturnType<Rag['ask']>['done']>>, Answer>>(true);
+  rag.ask('why?', { maxUnsupported: 0.1, history: [{ role: 'user', content: 'how?' }] });
+  holds<Same<Awaited<ReturnType<Rag['search']>>['hits'][number]['via'], string | null>>(true);
+  // @ts-expect-error a share is a number
+  await rag.search('why', { diversity: 'much' });
+  const calibration = await rag.calibrate({ questions: [{ question: 'why?', documents: ['id'] }], mode: 'lexical' });
+  holds<Same<ReturnType<typeof calibration.threshold>, number | null>>(true);
+  holds<Same<ReturnType<typeof checkCitations>[number]['kind'], FaultKind>>(true);
   const model = await engine.load(new URL('file:///model'), { blocks: [0, 2] });
   for await (const event of engine.chat(model, 'hello', { maxTokens: 3 })) {
     if (event.kind === 'done') holds<Same<typeof event.path[number]['peer'], string | null>>(true);

@@ -164,8 +164,9 @@ export interface NativeRag {
   ingestPath(path: string): NativeOperation;
   ingestBytes(name: string, bytes: Uint8Array): NativeOperation;
   sync(folder: string, options: string): NativeOperation;
-  search(text: string, k: number, mode: string): NativeOperation;
+  search(text: string, k: number, options: string): NativeOperation;
   ask(question: string, options: string): NativeOperation;
+  calibrate(questions: string, options: string): NativeOperation;
   documents(): NativeOperation;
   documentText(id: string): NativeOperation;
   deleteDocument(id: string): NativeOperation;
@@ -247,6 +248,8 @@ export interface Native extends Partial<NativeTesting> {
   errorCodes(): string;
   shutdown(): void;
   resolveDid(did: string): string;
+  checkCitations(text: string, sources: string[]): string;
+  calibrationAt(calibration: string, alpha: number): string;
   initLogging(filter: string, sink: (record: string) => void): void;
   Node: { start(config: string): NativeOperation };
   TrustGraph: { open(options: string, signer: NativeSigner | undefined): NativeOperation };

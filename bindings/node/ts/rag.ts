@@ -12,9 +12,9 @@ import {
   supplyReader,
 } from './provide.js';
 import { type Kinds, type Shape, epoch, many, one, plain, reads, readsAll, tagged } from './records.js';
-import { type Model, type Route, type ShardEngine, type Span, span } from './shard.js';
+import { type ChatMessage, type Model, type Route, type ShardEngine, type Span, span } from './shard.js';
 import { EventStream, lastOf } from './streams.js';
-import { type Path, index, json, list, optional, options as checked, path, recordJson, text, wrong } from './values.js';
+import { type Path, index, json, list, optional, options as checked, path, real, recordJson, text, texts, wrong } from './values.js';
 
 /** How passages are found. */
 export type Mode = 'hybrid' | 'lexical' | 'dense';
@@ -79,6 +79,8 @@ export interface Hit {
   score: number;
   lexical: Rank | null;
   dense: Rank | null;
+  /** The name, in the question or in another passage, that led to its document. */
+  via: string | null;
 }
 
 /** What a search found, best first, and how it searched. */
@@ -216,6 +218,8 @@ export interface Stats {
   embedder: EmbedderInfo | null;
   languageModel: string | null;
   mode: Mode;
+  /** How much meaning counts against words in a hybrid search, 0 to 1. */
+  denseWeight: number;
   /** Why the mode is not hybrid. */
   note: string | null;
 }
@@ -226,14 +230,81 @@ export interface SearchOptions extends CallOptions {
   k?: number | undefined;
   /** `hybrid` unless set. */
   mode?: Mode | undefined;
+  /**
+   * Whether documents gain that the text, or a passage found, calls by their names, which finds what answers a question in two
+   * steps; false unless set.
+   */
+  links?: boolean | undefined;
+  /** The documents to look in, by their ids; all unless set. */
+  documents?: readonly string[] | undefined;
+  /** Only what was ingested then or later, in milliseconds since 1970. */
+  sinceMs?: number | undefined;
+  /** Only what was ingested before, in milliseconds since 1970. */
+  beforeMs?: number | undefined;
+  /** How much hits are to differ from one another, 0 to 1; 0 unless set. */
+  diversity?: number | undefined;
+  /**
+   * How much meaning counts against words in a hybrid search, 0 to 1; what the knowledge base found out from its own passages
+   * unless set.
+   */
+  denseWeight?: number | undefined;
+}
+
+/** What questions are calibrated with, which is what they are asked with later. */
+export interface CalibrationOptions extends CallOptions {
+  /** How many passages are considered; 8 unless set. */
+  k?: number | undefined;
+  /** `hybrid` unless set. Each mode has a calibration of its own. */
+  mode?: Mode | undefined;
+  /** Whether documents gain that the question, or a passage found, calls by their names; true unless set. */
+  links?: boolean | undefined;
+  /** The documents to look in, by their ids; all unless set. */
+  documents?: readonly string[] | undefined;
 }
 
 /** How to answer. */
-export interface AskOptions extends SearchOptions {
+export interface AskOptions extends CalibrationOptions {
   /** The least support by the documents that is answered, 0 to 1, 0.5 unless set: higher refuses more. */
   minSupport?: number | undefined;
+  /**
+   * The share of questions without an answer in the documents that may get one all the same, 0 to 1. It takes the place of
+   * `minSupport`, and needs `calibrate`, without which the answer ends with a `ConflictError`.
+   */
+  maxUnsupported?: number | undefined;
   /** The longest generated answer in tokens; 400 unless set. */
   maxTokens?: number | undefined;
+  /** How much a language model is given to read, in estimated tokens; 3000 unless set. */
+  maxContextTokens?: number | undefined;
+  /**
+   * The turns before the question, the earliest first. A question that says too little by itself is looked for together with the
+   * one before.
+   */
+  history?: readonly ChatMessage[] | undefined;
+}
+
+/** A question whose answer is known to stand in documents, or in none. */
+export interface CalibrationQuestion {
+  question: string;
+  /** The ids of the documents that answer it; none where nothing does. */
+  documents?: readonly string[] | undefined;
+}
+
+/** What is wrong with a citation. */
+export type FaultKind = 'wrong_number' | 'misattributed' | 'stitched' | 'fabricated' | 'uncited' | 'wrong_figure';
+
+/** Something that a source was said to say and does not. */
+export interface Fault {
+  /**
+   * The number is that of no source; the text stands in another source; it is put together from pieces that stand apart; it stands in
+   * none; nothing is cited for it; a number stands in none of the sources that are cited for it.
+   */
+  kind: FaultKind;
+  /** The bytes of the answer, in UTF-8, that it concerns. */
+  span: Span;
+  /** The numbers that are cited there. */
+  cited: number[];
+  /** The source in which the text stands, where there is one. */
+  foundIn: number | null;
 }
 
 const rank: Shape<Rank> = { rank: plain, score: plain };
@@ -248,6 +319,7 @@ const hit: Shape<Hit> = {
   score: plain,
   lexical: one(rank),
   dense: one(rank),
+  via: plain,
 };
 const searchResult: Shape<SearchResult> = { hits: many(hit), mode: plain, note: plain };
 const citation: Shape<Citation> = {
@@ -331,11 +403,83 @@ const stats: Shape<Stats> = {
   embedder: one(embedderInfo),
   languageModel: plain,
   mode: plain,
+  denseWeight: plain,
   note: plain,
 };
+type Supports = Pick<Calibration, 'answerable' | 'unanswerable' | 'fromPassages' | 'generation'>;
+const calibration: Shape<Supports> = { answerable: plain, unanswerable: plain, fromPassages: plain, generation: plain };
+const fault: Shape<Fault> = { kind: plain, span: one(span), cited: plain, foundIn: plain };
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { searchResult, asked, progress, synced, documentInfo, stats };
+export const shapes = { searchResult, asked, progress, synced, documentInfo, stats, calibration, fault };
+
+/**
+ * The support of questions that are known to be answered, and of others: what says when to refuse.
+ *
+ * Split conformal prediction (arXiv 2107.07511): of the questions that the documents do not answer, at most the tolerated share gets an
+ * answer, on average, as long as the questions that are asked are like those that were calibrated with.
+ */
+export class Calibration {
+  /** Of those that the documents answer, in ascending order. */
+  readonly answerable: readonly number[];
+  /** Of those that they do not, in ascending order. */
+  readonly unanswerable: readonly number[];
+  /** Whether the questions were made of the documents' own sentences. */
+  readonly fromPassages: boolean;
+  /** The generation of the knowledge base that it was made with. */
+  readonly generation: number;
+
+  /** One that was made before, from its fields. */
+  constructor({ answerable, unanswerable, fromPassages, generation }: Supports) {
+    this.answerable = answerable;
+    this.unanswerable = unanswerable;
+    this.fromPassages = fromPassages;
+    this.generation = generation;
+  }
+
+  /**
+   * The support above which a question is answered when at most the share `alpha`, 0 to 1, of those without an answer in the documents
+   * may get one; `null` when so few were calibrated with that all must be refused.
+   */
+  threshold(alpha: number): number | null {
+    return this.#at(alpha).threshold;
+  }
+
+  /** The share of the answerable questions that get an answer when `alpha` is tolerated. */
+  answered(alpha: number): number {
+    return this.#at(alpha).answered;
+  }
+
+  /**
+   * How often an answerable question has more support than another, equals counting half: the area under the ROC curve. `null` without
+   * one of either.
+   */
+  get auroc(): number | null {
+    return this.#at(1).auroc;
+  }
+
+  #at(alpha: number): { threshold: number | null; answered: number; auroc: number | null } {
+    return JSON.parse(native(() => module.calibrationAt(recordJson(this), real('alpha', alpha))));
+  }
+}
+
+const answerText = (value: unknown): string => text('text', value);
+
+/**
+ * Compares an answer with the texts of its sources, of which the first is `[1]`; empty when its citations hold.
+ *
+ * No model is asked: what stands in quotation marks, with three words or more, or is taken word by word from a source must stand in one
+ * that is cited for it, every sentence cites something, and numbers above twelve stand in a source that is cited. A paraphrase is not
+ * judged.
+ */
+export function checkCitations(text: string, sources: readonly string[]): Fault[] {
+  return readsAll(fault)(native(() => module.checkCitations(answerText(text), texts('sources', sources))));
+}
+
+const SEARCHING = ['k', 'mode', 'links', 'documents', 'sinceMs', 'beforeMs', 'diversity', 'denseWeight'] as const;
+const ASKING = [
+  'k', 'mode', 'links', 'documents', 'minSupport', 'maxUnsupported', 'maxTokens', 'maxContextTokens', 'history',
+] as const;
 
 /** The progress of an ingestion. Leaving it early stops between documents. */
 export class Ingestion extends EventStream<IngestEvent> {
@@ -410,17 +554,31 @@ export class Rag implements AsyncDisposable {
 
   /** The passages that fit a text best. */
   async search(query: string, options?: SearchOptions): Promise<SearchResult> {
-    const { k = 8, mode = 'hybrid' } = checked(options, ['k', 'mode']);
-    const operation = native(() => this.#native.search(text('text', query), index('k', k), json('mode', mode)));
+    const { k = 8, mode, links, documents, sinceMs, beforeMs, diversity, denseWeight } = checked(options, SEARCHING);
+    const how = recordJson({ mode, links, documents, sinceMs, beforeMs, diversity, denseWeight });
+    const operation = native(() => this.#native.search(text('text', query), index('k', k), how));
     return reads(searchResult)(await finished(operation, options));
   }
 
   /** Answers a question from the documents, with citations, or refuses. It begins when the first event is asked for. */
   ask(question: string, options?: AskOptions): Asking {
-    const { k = 8, mode = 'hybrid', minSupport = 0.5, maxTokens = 400 } = checked(options, ['k', 'mode', 'minSupport', 'maxTokens']);
-    const how = recordJson({ k: index('k', k), mode, minSupport, maxTokens });
+    const { k = 8, mode, links, documents, minSupport, maxUnsupported, maxTokens, maxContextTokens, history } = checked(options, ASKING);
+    const told = { mode, links, documents, minSupport, maxUnsupported, maxTokens, maxContextTokens, history };
+    const how = recordJson({ k: index('k', k), ...told });
     const opening = native(() => this.#native.ask(text('question', question), how));
     return new Asking(opening, (data) => tagged(asked, data), options);
+  }
+
+  /**
+   * Learns from questions when to refuse, so that `ask` can be given `maxUnsupported`: how well the documents support answers to
+   * questions that they answer, to the same ones with those documents out of sight, and to such as nothing answers. Without questions
+   * some are made of sentences of the documents.
+   */
+  async calibrate(options?: CalibrationOptions & { questions?: readonly CalibrationQuestion[] | undefined }): Promise<Calibration> {
+    const { questions, k = 8, mode, links, documents } = checked(options, ['questions', 'k', 'mode', 'links', 'documents']);
+    const how = recordJson({ k: index('k', k), mode, links, documents });
+    const operation = native(() => this.#native.calibrate(json('questions', list('questions', questions ?? [])), how));
+    return new Calibration(reads(calibration)(await finished(operation, options)));
   }
 
   /** Every document, in the order of the names. */

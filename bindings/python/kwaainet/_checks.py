@@ -13,7 +13,7 @@ import operator
 import os
 import types
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -120,6 +120,10 @@ def home(handle: object) -> str:
 
 def milliseconds(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)
+
+
+def epoch_milliseconds(instant: datetime) -> int:
+    return milliseconds(instant - datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def wrong_type(name: str, expected: str, value: Any) -> WrongTypeError:

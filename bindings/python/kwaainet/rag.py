@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias
 
 from . import _native
 from ._bridge import Opening, finished
-from ._checks import checked, home, milliseconds, rule, to_json
+from ._checks import checked, checked_function, epoch_milliseconds, home, milliseconds, rule, to_json
 from ._records import record, records, tagged
 from .provide import (
     Embedder,
@@ -22,7 +22,7 @@ from .provide import (
     native_readers,
     running_host,
 )
-from .shard import Model, Route, ShardEngine, Span
+from .shard import ChatMessage, Model, Route, ShardEngine, Span
 from .streams import EventStream
 
 Path: TypeAlias = str | PathLike[str]
@@ -75,6 +75,8 @@ class Hit:
     score: float
     lexical: Rank | None
     dense: Rank | None
+    via: str | None
+    """The name, in the question or in another passage, that led to its document."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class AnswerText:
 
 @dataclass(frozen=True)
 class AnswerRetracted:
-    """What came so far does not count: the model cited no source that exists. The answer follows anew."""
+    """What came so far does not count: what the model cited does not stand there. The answer follows anew."""
 
     why: str
 
@@ -393,8 +395,90 @@ class Stats:
     embedder: EmbedderInfo | None
     language_model: str | None
     mode: Mode
+    dense_weight: float
+    """How much meaning counts against words in a hybrid search, 0 to 1."""
     note: str | None
     """Why the mode is not hybrid."""
+
+
+@dataclass(frozen=True)
+class CalibrationQuestion:
+    """A question whose answer is known to stand in documents, or in none."""
+
+    question: str
+    documents: Sequence[str] = ()
+    """The ids of the documents that answer it; none where nothing does."""
+
+
+@checked
+@dataclass(frozen=True)
+class Calibration:
+    """The support of questions that are known to be answered, and of others: what says when to refuse.
+
+    Split conformal prediction (arXiv 2107.07511): of the questions that the documents do not answer, at most the tolerated
+    share gets an answer, on average, as long as the questions that are asked are like those that were calibrated with.
+    """
+
+    answerable: tuple[float, ...]
+    """Of those that the documents answer, in ascending order."""
+    unanswerable: tuple[float, ...]
+    """Of those that they do not, in ascending order."""
+    from_passages: bool
+    """Whether the questions were made of the documents' own sentences."""
+    generation: int
+    """The generation of the knowledge base that it was made with."""
+
+    def threshold(self, alpha: float) -> float | None:
+        """The support above which a question is answered when at most the share ``alpha``, 0 to 1, of those without an
+        answer in the documents may get one; ``None`` when so few were calibrated with that all must be refused."""
+        threshold: float | None = self._at(alpha)["threshold"]
+        return threshold
+
+    def answered(self, alpha: float) -> float:
+        """The share of the answerable questions that get an answer when ``alpha`` is tolerated."""
+        share: float = self._at(alpha)["answered"]
+        return share
+
+    @property
+    def auroc(self) -> float | None:
+        """How often an answerable question has more support than another, equals counting half: the area under the ROC
+        curve. ``None`` without one of either."""
+        area: float | None = self._at(1.0)["auroc"]
+        return area
+
+    def _at(self, alpha: float) -> dict[str, Any]:
+        return _native.calibration_at(to_json("calibration", asdict(self)), alpha)
+
+
+FaultKind: TypeAlias = Literal[
+    "wrong_number", "misattributed", "stitched", "fabricated", "uncited", "wrong_figure"
+]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that a source was said to say and does not."""
+
+    kind: FaultKind
+    """The number is that of no source; the text stands in another source; it is put together from pieces that stand apart;
+    it stands in none; nothing is cited for it; a number stands in none of the sources that are cited for it."""
+    span: Span
+    """The bytes of the answer, in UTF-8, that it concerns."""
+    cited: tuple[int, ...]
+    """The numbers that are cited there."""
+    found_in: int | None
+    """The source in which the text stands, where there is one."""
+
+
+@checked_function
+def check_citations(text: str, sources: Sequence[str]) -> list[Fault]:
+    """Compares an answer with the texts of its sources, of which the first is ``[1]``; empty when its citations hold.
+
+    No model is asked: what stands in quotation marks, with three words or more, or is taken word by word from a source must
+    stand in one that is cited for it, every sentence cites something, and numbers above twelve stand in a source that is
+    cited. A paraphrase is not judged.
+    """
+    return records(Fault, _native.check_citations(text, list(sources)))
 
 
 @dataclass(frozen=True)
@@ -529,19 +613,75 @@ class Rag:
         options = sync_options(watch, interval, polling, extensions, delete)
         return Syncing(self._native.sync(fspath(folder), options), read_sync)
 
-    async def search(self, text: str, *, k: int = 8, mode: Mode = "hybrid") -> SearchResult:
-        """The ``k`` passages that fit a text best."""
-        return record(SearchResult, await finished(self._native.search(text, k, to_json("mode", mode))))
+    async def search(
+        self,
+        text: str,
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        links: bool = False,
+        documents: Sequence[str] = (),
+        since: datetime | None = None,
+        before: datetime | None = None,
+        diversity: float = 0.0,
+        dense_weight: float | None = None,
+    ) -> SearchResult:
+        """The ``k`` passages that fit a text best.
+
+        With ``links`` documents gain that the text, or a passage found, calls by their names, which finds what answers a
+        question in two steps. It looks in ``documents``, by their ids, all unless set, and in what was ingested from ``since``
+        on and before ``before``. ``diversity``, from 0 to 1, is how much hits are to differ from one another, and
+        ``dense_weight``, from 0 to 1, how much meaning counts against words in a hybrid search: what the knowledge base found
+        out from its own passages unless set.
+        """
+        options = search_options(mode, links, documents, since, before, diversity, dense_weight)
+        return record(SearchResult, await finished(self._native.search(text, k, options)))
 
     def ask(
-        self, question: str, *, k: int = 8, mode: Mode = "hybrid", min_support: float = 0.5, max_tokens: int = 400
+        self,
+        question: str,
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        min_support: float = 0.5,
+        max_tokens: int = 400,
+        links: bool = True,
+        documents: Sequence[str] = (),
+        max_unsupported: float | None = None,
+        max_context_tokens: int = 3000,
+        history: Sequence[ChatMessage | Mapping[str, str]] = (),
     ) -> Asking:
         """Answers a question from the documents, with citations, or refuses.
 
         ``min_support``, from 0 to 1, is the least support by the documents that is answered: higher refuses more.
-        It begins when the first event is asked for.
+        ``max_unsupported`` takes its place: the share, from 0 to 1, of questions without an answer in the documents that may
+        get one all the same; it needs ``calibrate``, without which the answer ends with a ``ConflictError``. ``links`` and
+        ``documents`` are those of ``search``. ``max_context_tokens`` is how much a language model is given to read, and
+        ``history`` the turns before the question, the earliest first: a question that says too little by itself is looked
+        for together with the one before. It begins when the first event is asked for.
         """
-        return Asking(self._native.ask(question, ask_options(k, mode, min_support, max_tokens)), read_answer)
+        options = ask_options(
+            k, mode, min_support, max_tokens, links, documents, max_unsupported, max_context_tokens, history
+        )
+        return Asking(self._native.ask(question, options), read_answer)
+
+    async def calibrate(
+        self,
+        questions: Sequence[CalibrationQuestion] = (),
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        links: bool = True,
+        documents: Sequence[str] = (),
+    ) -> Calibration:
+        """Learns from questions when to refuse, so that ``ask`` can be given ``max_unsupported``.
+
+        How well the documents support answers is measured for questions that they answer, for the same ones with those
+        documents out of sight, and for such as nothing answers. Without questions some are made of sentences of the
+        documents. The options are those that questions are asked with later; each mode has a calibration of its own.
+        """
+        options = calibrate_options(k, mode, links, documents)
+        return record(Calibration, await finished(self._native.calibrate(calibration_questions(questions), options)))
 
     async def documents(self) -> list[DocumentInfo]:
         """Every document, in the order of the names."""
@@ -645,8 +785,62 @@ def sync_options(
     return to_json("options", options)
 
 
-def ask_options(k: int, mode: Mode, min_support: float, max_tokens: int) -> str:
-    return to_json("options", {"k": k, "mode": mode, "min_support": min_support, "max_tokens": max_tokens})
+def search_options(
+    mode: Mode,
+    links: bool,
+    documents: Sequence[str],
+    since: datetime | None,
+    before: datetime | None,
+    diversity: float,
+    dense_weight: float | None,
+) -> str:
+    options = {
+        "mode": mode,
+        "links": links,
+        "documents": list(documents),
+        "since_ms": None if since is None else epoch_milliseconds(since),
+        "before_ms": None if before is None else epoch_milliseconds(before),
+        "diversity": diversity,
+        "dense_weight": dense_weight,
+    }
+    return to_json("options", options)
+
+
+def ask_options(
+    k: int,
+    mode: Mode,
+    min_support: float,
+    max_tokens: int,
+    links: bool,
+    documents: Sequence[str],
+    max_unsupported: float | None,
+    max_context_tokens: int,
+    history: Sequence[ChatMessage | Mapping[str, str]],
+) -> str:
+    options = {
+        "k": k,
+        "mode": mode,
+        "min_support": min_support,
+        "max_tokens": max_tokens,
+        "links": links,
+        "documents": list(documents),
+        "max_unsupported": max_unsupported,
+        "max_context_tokens": max_context_tokens,
+        "history": [asdict(turn) if isinstance(turn, ChatMessage) else dict(turn) for turn in history],
+    }
+    return to_json("options", options)
+
+
+def calibrate_options(k: int, mode: Mode, links: bool, documents: Sequence[str]) -> str:
+    return to_json("options", {"k": k, "mode": mode, "links": links, "documents": list(documents)})
+
+
+def calibration_questions(questions: Sequence[CalibrationQuestion]) -> str:
+    for place, asked in enumerate(questions):
+        rule(str)(f"questions[{place}].question", asked.question)
+        rule(Sequence[str])(f"questions[{place}].documents", asked.documents)
+    asked_of = [{"question": asked.question, "documents": list(asked.documents)} for asked in questions]
+    return to_json("questions", asked_of)
 
 
 _PROGRESS: dict[str, type[Any]] = {

@@ -43,6 +43,8 @@ from .rag import (
     Answer,
     AnswerDone,
     AskEvent,
+    Calibration,
+    CalibrationQuestion,
     DocumentInfo,
     Endpoint,
     IngestEvent,
@@ -55,16 +57,20 @@ from .rag import (
     SyncFinished,
     ask_options,
     begin_ingestion,
+    calibrate_options,
+    calibration_questions,
     rag_options,
     read_answer,
     read_progress,
     read_sync,
+    search_options,
     shown_rag,
     supplies,
     sync_options,
 )
 from .shard import (
     Blocks,
+    ChatMessage,
     Completion,
     Coverage,
     GenerateEvent,
@@ -687,13 +693,52 @@ class Rag(_Closing):
         options = sync_options(watch, interval, polling, extensions, delete)
         return Syncing(self._native.sync(fspath(folder), options), read_sync)
 
-    def search(self, text: str, *, k: int = 8, mode: Mode = "hybrid") -> SearchResult:
-        return record(SearchResult, waited(self._native.search(text, k, to_json("mode", mode))))
+    def search(
+        self,
+        text: str,
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        links: bool = False,
+        documents: Sequence[str] = (),
+        since: datetime | None = None,
+        before: datetime | None = None,
+        diversity: float = 0.0,
+        dense_weight: float | None = None,
+    ) -> SearchResult:
+        options = search_options(mode, links, documents, since, before, diversity, dense_weight)
+        return record(SearchResult, waited(self._native.search(text, k, options)))
 
     def ask(
-        self, question: str, *, k: int = 8, mode: Mode = "hybrid", min_support: float = 0.5, max_tokens: int = 400
+        self,
+        question: str,
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        min_support: float = 0.5,
+        max_tokens: int = 400,
+        links: bool = True,
+        documents: Sequence[str] = (),
+        max_unsupported: float | None = None,
+        max_context_tokens: int = 3000,
+        history: Sequence[ChatMessage | Mapping[str, str]] = (),
     ) -> Asking:
-        return Asking(self._native.ask(question, ask_options(k, mode, min_support, max_tokens)), read_answer)
+        options = ask_options(
+            k, mode, min_support, max_tokens, links, documents, max_unsupported, max_context_tokens, history
+        )
+        return Asking(self._native.ask(question, options), read_answer)
+
+    def calibrate(
+        self,
+        questions: Sequence[CalibrationQuestion] = (),
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        links: bool = True,
+        documents: Sequence[str] = (),
+    ) -> Calibration:
+        options = calibrate_options(k, mode, links, documents)
+        return record(Calibration, waited(self._native.calibrate(calibration_questions(questions), options)))
 
     def documents(self) -> list[DocumentInfo]:
         return records(DocumentInfo, waited(self._native.documents()))

@@ -40,7 +40,7 @@ mod _native {
     #[pymodule_export]
     use crate::provide::{Answer, Embedder, Reader, Signer, Writer};
     #[pymodule_export]
-    use crate::rag::Rag;
+    use crate::rag::{Rag, calibration_at, check_citations};
     #[pymodule_export]
     use crate::shard::{Model, ShardEngine};
     #[pymodule_export]

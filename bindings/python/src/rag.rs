@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use kwaai_ffi::rag::{Options, SyncOptions};
+use kwaai_ffi::rag::{Options, SearchOptions, SyncOptions};
 use pyo3::prelude::*;
 
-use crate::error::parse;
+use crate::error::{exception, parse};
 use crate::operation::Operation;
 use crate::provide::{Embedder, Reader, Writer, supplies};
-use crate::reply::{Object, Record};
+use crate::reply::{Object, Record, Reply};
 use crate::stream::Stream;
 
 #[pyclass(frozen, module = "kwaainet._native")]
@@ -59,9 +59,9 @@ impl Rag {
         }))
     }
 
-    fn search(&self, py: Python<'_>, text: String, k: usize, mode: &str) -> PyResult<Operation> {
-        let (rag, mode) = (self.0.clone(), parse(py, "mode", mode)?);
-        Ok(Operation::new(move |cancel| async move { rag.search(text, k, mode, cancel).await.and_then(Record::of) }))
+    fn search(&self, py: Python<'_>, text: String, k: usize, options: &str) -> PyResult<Operation> {
+        let (rag, options): (_, SearchOptions) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(move |cancel| async move { rag.search(text, k, options, cancel).await.and_then(Record::of) }))
     }
 
     fn ask(&self, py: Python<'_>, question: String, options: &str) -> PyResult<Operation> {
@@ -69,6 +69,13 @@ impl Rag {
         Ok(Operation::new(move |cancel| async move {
             rag.ask(question, options, cancel).await.map(|stream| Object(Stream::new(stream)))
         }))
+    }
+
+    fn calibrate(&self, py: Python<'_>, questions: &str, options: &str) -> PyResult<Operation> {
+        let (rag, questions, options) = (self.0.clone(), parse(py, "questions", questions)?, parse(py, "", options)?);
+        Ok(Operation::new(
+            move |cancel| async move { rag.calibrate(questions, options, cancel).await.and_then(Record::of) },
+        ))
     }
 
     fn documents(&self) -> Operation {
@@ -103,5 +110,26 @@ impl Rag {
     fn destroy(&self) -> Operation {
         let rag = self.0.clone();
         Operation::new(move |cancel| async move { rag.destroy(cancel).await })
+    }
+}
+
+/// What is wrong with the citations of an answer.
+#[pyfunction]
+pub(crate) fn check_citations(py: Python<'_>, text: &str, sources: Vec<String>) -> PyResult<Py<PyAny>> {
+    let faults = py.detach(|| kwaai_ffi::rag::check_citations(text, &sources));
+    at_once(py, Record::of(faults))
+}
+
+/// What a calibration says where a share of unsupported answers is tolerated.
+#[pyfunction]
+pub(crate) fn calibration_at(py: Python<'_>, calibration: &str, alpha: f64) -> PyResult<Py<PyAny>> {
+    let calibration = parse(py, "calibration", calibration)?;
+    at_once(py, kwaai_ffi::rag::calibration_at(&calibration, alpha).and_then(Record::of))
+}
+
+fn at_once(py: Python<'_>, record: kwaai_ffi::Result<Record>) -> PyResult<Py<PyAny>> {
+    match record {
+        Ok(record) => Box::new(record).into_python(py),
+        Err(error) => Err(exception(py, &error)),
     }
 }

@@ -130,7 +130,10 @@ class Scenario:
             return found
         given = {}
         for name, value in arguments.items():
-            if name.endswith("_ms"):
+            if name in ("since_ms", "before_ms"):
+                name = name.removesuffix("_ms")
+                value = datetime.fromtimestamp(value / 1000, UTC) if _number(value) else value
+            elif name.endswith("_ms"):
                 name = name.removesuffix("_ms")
                 # What is no number is left as it is, for the verb to refuse.
                 value = timedelta(milliseconds=value) if _number(value) else value
@@ -143,6 +146,8 @@ class Scenario:
         try:
             if name == "blocks" and isinstance(value, list) and value and isinstance(value[0], dict):
                 return [kwaainet.BlockShare(**share) for share in value]
+            if name == "questions" and isinstance(value, list):
+                return [kwaainet.CalibrationQuestion(**asked) if isinstance(asked, dict) else asked for asked in value]
             if name == "thresholds" and isinstance(value, dict):
                 return kwaainet.Thresholds(**value)
             if name == "models" and isinstance(value, dict):
@@ -229,6 +234,9 @@ class Scenario:
 
     async def library_resolve_did(self, did: str) -> kwaainet.ResolvedDid:
         return kwaainet.resolve_did(did)
+
+    async def library_check_citations(self, text: str, sources: list[str]) -> list[kwaainet.Fault]:
+        return kwaainet.check_citations(text, sources)
 
     async def library_init_logging(self, filter: str, sink: Any) -> None:
         kwaainet.init_logging(filter, sink)

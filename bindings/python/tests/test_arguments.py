@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_type_hints
 
 import numpy
@@ -73,6 +74,20 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
         ),
         (lambda: _of_graph(lambda graph: graph.set_thresholds({})), "thresholds must be a Thresholds, not dict"),
         (lambda: kwaainet.resolve_did(3), "did must be a str, not int"),  # type: ignore[arg-type]
+        (lambda: kwaainet.check_citations("x", "y"), "sources must be a list, not str"),
+        (lambda: kwaainet.check_citations("x", ["\ud800"]), r"sources\[0\] holds a lone surrogate"),
+        (lambda: kwaainet.Calibration((2.0,), (), False, 0).auroc, "a support is between 0 and 1"),
+        (lambda: kwaainet.Calibration((), (), False, 0).threshold(1.5), "share of unsupported answers is between 0 and 1"),
+        (lambda: _of_rag(lambda rag: rag.search("x", since=datetime(2026, 1, 1))), "since must have a time zone"),
+        (lambda: _of_rag(lambda rag: rag.search("x", before="now")), "before must be a datetime, not str"),
+        (lambda: _of_rag(lambda rag: rag.search("x", diversity=2.0)), "diversity must be between 0 and 1"),
+        (lambda: _of_rag(lambda rag: rag.search("x", dense_weight=-0.5)), "dense_weight must be between 0 and 1"),
+        (lambda: _of_rag(lambda rag: rag.calibrate([{"question": "x"}])), r"questions\[0\] must be a CalibrationQuestion, not dict"),
+        (
+            lambda: _of_rag(lambda rag: rag.calibrate([kwaainet.CalibrationQuestion("x", "y")])),
+            r"questions\[0\].documents must be a list, not str",
+        ),
+        (lambda: _of_rag(lambda rag: next(rag.ask("x", history=[{"role": "wizard", "content": "y"}]))), "history"),
     ],
 )
 def test_messages_name_the_argument_and_what_it_allows(call: Callable[[], object], message: str) -> None:
@@ -213,6 +228,11 @@ def _of_vectors(call: Callable[[sync.VectorCollection], object]) -> None:
         node.vpk().host(1 << 24)
         with node.vpk().create("notes", 2, "plain", ["here"]) as notes:
             call(notes)
+
+
+def _of_rag(use: Callable[[Any], object]) -> object:
+    with TemporaryDirectory() as folder, sync.Rag.open(Path(folder) / "kb", embedder="none") as rag:
+        return use(rag)
 
 
 def _of_graph(use: Callable[[Any], object]) -> object:

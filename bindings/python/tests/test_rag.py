@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -107,6 +107,62 @@ def test_a_document_from_memory_and_the_end(tmp_path: Path) -> None:
     assert again.stats().documents == 1
     again.destroy()
     assert not (tmp_path / "kb").exists()
+
+
+def test_a_calibrated_knowledge_base_answers_as_many_questions_as_are_tolerated(tmp_path: Path, documents: Path) -> None:
+    question = "What does the canteen serve on Fridays?"
+    with sync.Rag.open(tmp_path / "kb", embedder="none") as rag:
+        rag.ingest(documents).done()
+        with pytest.raises(kwaainet.ConflictError):
+            rag.ask(question, max_unsupported=0.2).done()
+        (handbook, _) = rag.documents()
+        asked = [kwaainet.CalibrationQuestion(question, [handbook.id])]
+        asked += [kwaainet.CalibrationQuestion(f"Who wrote {book}?") for book in ("Faust", "Emma", "Ulysses", "Dracula")]
+        calibration = rag.calibrate(asked)
+        assert (len(calibration.answerable), len(calibration.unanswerable)) == (1, 5)
+        assert not calibration.from_passages and calibration.generation == rag.stats().generation
+        assert calibration.threshold(0.1) is None and calibration.answered(0.1) == 0
+        assert calibration.threshold(0.2) == max(calibration.unanswerable)
+        assert (calibration.answered(0.2), calibration.auroc) == (1, 1)
+        assert not rag.ask(question, max_unsupported=0.2).done().refused
+        assert rag.ask(question, max_unsupported=0.1).done().refused
+        assert rag.calibrate(mode="lexical").from_passages
+    again = kwaainet.Calibration((0.9, 0.2), (0.5, 0.2, 0.1), False, 0)
+    assert (again.threshold(0.5), again.answered(0.5), again.auroc) == (0.2, 0.5, 4.5 / 6)
+
+
+def test_a_search_looks_where_and_when_it_was_told(tmp_path: Path, documents: Path) -> None:
+    async def main() -> None:
+        async with Rag.open(tmp_path / "kb", embedder="none") as rag:
+            began = datetime.now(UTC)
+            await rag.ingest(documents).done()
+            (handbook, notes) = await rag.documents()
+            everything = {hit.document for hit in (await rag.search("file budget", links=True, diversity=0.5)).hits}
+            assert everything == {"handbook.md", "notes.txt"}
+            (hit,) = (await rag.search("file budget", documents=[notes.id])).hits
+            assert (hit.document, hit.via) == ("notes.txt", None)
+            assert (await rag.search("file", since=began - timedelta(seconds=1))).hits
+            assert not (await rag.search("file", before=began - timedelta(seconds=1))).hits
+            elsewhere = began.astimezone(timezone(timedelta(hours=-7))) + timedelta(hours=1)
+            assert not (await rag.search("file", since=elsewhere)).hits
+            assert (await rag.search("file", before=elsewhere)).hits
+            turns = [kwaainet.ChatMessage("user", "What does the canteen serve on Tuesdays?"), {"role": "assistant", "content": "Soup [1]."}]
+            assert (await rag.ask("How often?").done()).refused
+            answer = await rag.ask("How often?", history=turns, documents=[handbook.id], links=False).done()
+            assert not answer.refused and "dumplings" in answer.text
+            with pytest.raises(kwaainet.NotFoundError):
+                await rag.search("file", documents=["0" * 32])
+
+    run(main())
+
+
+def test_citations_that_do_not_hold_are_told_by_their_bytes() -> None:
+    sources = ["Die Brücke öffnet um sechs Uhr morgens.", "Sie ist grün."]
+    assert kwaainet.check_citations("Die Brücke öffnet um sechs Uhr morgens [1].", sources) == []
+    text = "Fünf! Die Brücke öffnet um sechs Uhr morgens [2]."
+    (fault,) = kwaainet.check_citations(text, sources)
+    assert (fault.kind, fault.cited, fault.found_in) == ("misattributed", (2,), 1)
+    assert text.encode()[fault.span.start : fault.span.end].decode().startswith("Die Brücke")
 
 
 def test_foolish_arguments_are_errors(tmp_path: Path) -> None:

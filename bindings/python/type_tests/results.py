@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 import kwaainet
@@ -194,6 +194,18 @@ async def knowledge(rag: Rag) -> None:
     async for event in rag.ask("why?"):
         assert_type(event, AskEvent)
     assert_type(await rag.ask("why?").done(), Answer)
+    assert_type(await rag.ask("why not?", max_unsupported=0.1, history=[{"role": "user", "content": "why?"}]).done(), Answer)
+    rag.ask("why not?", history=[kwaainet.ChatMessage("user", "why?"), {"role": "assistant", "content": "so"}])
+    found = await rag.search("why", links=True, since=datetime.now(UTC), diversity=0.5, dense_weight=0)
+    assert_type(found.hits[0].via, str | None)
+    await rag.search("why", before="now")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    calibration = await rag.calibrate([kwaainet.CalibrationQuestion("why?", ["id"])], mode="lexical")
+    assert_type(calibration, kwaainet.Calibration)
+    assert_type(calibration.threshold(0.1), float | None)
+    assert_type(calibration.answered(0.1), float)
+    assert_type(calibration.auroc, float | None)
+    (fault,) = kwaainet.check_citations("So [1].", ["Why."])
+    assert_type(fault.kind, kwaainet.FaultKind)
 
 
 async def swarms() -> None:

@@ -3,11 +3,12 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::time::Duration;
 
-use super::call::{Out, boundary, text};
+use super::call::{self, Out, boundary, text, texts};
 use super::provide::{Code, Context, c_text};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use crate::log::{LogRecord, LogSink};
 use crate::rt::{self, process};
+use crate::{rag, validate};
 
 /// The number of this interface. It changes only when a program compiled against another one would break.
 pub const KWAAI_ABI_VERSION: u32 = 1;
@@ -91,6 +92,63 @@ pub unsafe extern "C" fn kwaai_library_resolve_did(
         // SAFETY: the caller's promise.
         let (out, did) = unsafe { (Out::empty("out_json", out_json)?, text("did", did)?) };
         out.set_json(&crate::resolve_did(&did)?)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// Compares an answer with the texts of its sources, of which the first is `[1]`. As a JSON array, empty when the citations
+/// hold: the `kind` of each fault ("wrong_number", "misattributed", "stitched", "fabricated", "uncited" or "wrong_figure"),
+/// the `span` of the answer in bytes that it concerns, the numbers `cited` there, and the source that the text is `found_in`.
+///
+/// Words are compared with words, and no model is asked: what stands in quotation marks or is taken word by word must stand
+/// in a source that is cited for it, and so must numbers above twelve.
+///
+/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL, and `sources`
+/// when `count` is 0. Lifetime: not applicable.
+///
+/// # Safety
+/// Texts end with NUL, `sources` holds `count` of them; output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_library_check_citations(
+    text: *const c_char,
+    sources: *const *const c_char,
+    count: usize,
+    out_json: *mut *mut c_char,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let (out, text) = unsafe { (Out::empty("out_json", out_json)?, call::text("text", text)?) };
+        // SAFETY: the caller's promise.
+        let sources = unsafe { texts("sources", sources, count) }?;
+        out.set_json(&rag::check_citations(&text, &sources))
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// What a calibration says, the JSON of `kwaai_rag_calibrate`, where the share alpha, 0 to 1, of the questions that the
+/// documents do not answer may get an answer. As JSON: `threshold`, the support above which a question is answered, null when
+/// all must be refused; `answered`, the share of the answerable questions that get an answer; and `auroc`, how often an
+/// answerable question has more support than another, null without one of either.
+///
+/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// not applicable.
+///
+/// # Safety
+/// Texts end with NUL; output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_library_calibration_at(
+    calibration_json: *const c_char,
+    alpha: f64,
+    out_json: *mut *mut c_char,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let (out, json) = unsafe { (Out::empty("out_json", out_json)?, text("calibration_json", calibration_json)?) };
+        out.set_json(&rag::calibration_at(&validate::json("calibration_json", &json)?, alpha)?)
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

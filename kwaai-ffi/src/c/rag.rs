@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use kwaai_core::rag::{AskOptions, Mode};
+use kwaai_core::rag::{self, AskOptions, Mode};
 use serde::Deserialize;
 
 use super::call::{self, free, record, resolve, slice, text};
@@ -22,18 +22,33 @@ impl Kind for Rag {
     type Opaque = kwaai_rag_t;
 }
 
-/// How to search; what is left out is as when asking.
+/// How to search: the options of the core, and how many passages.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SearchOptions {
     k: usize,
     mode: Mode,
+    links: bool,
+    documents: Vec<String>,
+    since_ms: Option<i64>,
+    before_ms: Option<i64>,
+    diversity: f64,
+    dense_weight: Option<f64>,
 }
 
 impl Default for SearchOptions {
     fn default() -> SearchOptions {
-        let usual = AskOptions::default();
-        SearchOptions { k: usual.k, mode: usual.mode }
+        let rag::SearchOptions { mode, links, documents, since_ms, before_ms, diversity, dense_weight } =
+            rag::SearchOptions::default();
+        let k = AskOptions::default().k;
+        SearchOptions { k, mode, links, documents, since_ms, before_ms, diversity, dense_weight }
+    }
+}
+
+impl SearchOptions {
+    fn into_parts(self) -> (usize, rag::SearchOptions) {
+        let SearchOptions { k, mode, links, documents, since_ms, before_ms, diversity, dense_weight } = self;
+        (k, rag::SearchOptions { mode, links, documents, since_ms, before_ms, diversity, dense_weight })
     }
 }
 
@@ -97,8 +112,11 @@ waiting! {
         move |cancel| async move { rag.sync(folder, options, cancel).await.map(stream) }
     }
 
-    /// The passages that fit a text best, as JSON. `options_json` is an object with any of `k` and `mode` ("lexical",
-    /// "dense", "hybrid").
+    /// The passages that fit a text best, as JSON. `options_json` is an object with any of `k`, `mode` ("lexical", "dense",
+    /// "hybrid"), `links` (true: documents gain that the text, or a passage found, calls by their names), `documents` (an
+    /// array of the ids to look in), `since_ms` and `before_ms` (only what was ingested from then on, or before, in
+    /// milliseconds since 1970), `diversity` (0 to 1: how much hits are to differ) and `dense_weight` (0 to 1: how much
+    /// meaning counts against words in a hybrid search). `KWAAI_NOT_FOUND` for a document that is not stored.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error`
     /// may be NULL. Lifetime: the handle must not have been freed.
@@ -108,13 +126,17 @@ waiting! {
         options_json: *const c_char,
     ) -> (out_json: *mut c_char) {
         let (rag, text) = (resolve::<Rag>(rag)?, call::text("text", text)?);
-        let options = record::<SearchOptions>("options_json", options_json)?;
-        move |cancel| async move { Text::json(&rag.search(text, options.k, options.mode, cancel).await?) }
+        let (k, options) = record::<SearchOptions>("options_json", options_json)?.into_parts();
+        move |cancel| async move { Text::json(&rag.search(text, k, options, cancel).await?) }
     }
 
-    /// Starts to answer a question from the documents. `options_json` is an object with any of `k`, `mode`, `min_support`
-    /// (0 to 1, higher refuses more) and `max_tokens`. The stream yields values with their `kind`, at the end one of the
-    /// kind `done` with the answer and its citations.
+    /// Starts to answer a question from the documents. `options_json` is an object with any of `k`, `mode`, `links` (true
+    /// unless set), `documents`, as for `kwaai_rag_search`, `min_support` (0 to 1, higher refuses more), `max_unsupported`
+    /// (0 to 1: the share of questions without an answer in the documents that may get one all the same, in place of
+    /// `min_support`), `max_tokens`, `max_context_tokens` (how much a language model is given to read) and `history` (an array
+    /// of the turns before the question, the earliest first, each with `role` and `content`). The stream yields values with
+    /// their `kind`, at the end one of the kind `done` with the answer and its citations. It ends with `KWAAI_CONFLICT` for
+    /// `max_unsupported` before `kwaai_rag_calibrate`.
     ///
     /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work. Threads: any. NULL:
     /// `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -126,6 +148,27 @@ waiting! {
         let (rag, question) = (resolve::<Rag>(rag)?, text("question", question)?);
         let options = record("options_json", options_json)?;
         move |cancel| async move { rag.ask(question, options, cancel).await.map(stream) }
+    }
+
+    /// Learns from questions when to refuse, for asking with a tolerated share of unsupported answers. As JSON: the support
+    /// of questions that are answered, `answerable`, and of others, `unanswerable`, both in ascending order; `from_passages`,
+    /// whether the questions were made of the documents; and the `generation` of the knowledge base.
+    /// `kwaai_library_calibration_at` reads it.
+    ///
+    /// `questions_json` is an array of objects with a `question` and the ids of the `documents` that answer it, none where
+    /// nothing does; without questions some are made of sentences of the documents. `options_json` is an object with any of
+    /// `k`, `mode`, `links` and `documents`, those that questions are asked with later. Each mode has a calibration of its own.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `questions_json`,
+    /// `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_rag_calibrate / kwaai_rag_calibrate_async(
+        rag: *const kwaai_rag_t,
+        questions_json: *const c_char,
+        options_json: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (rag, questions) = (resolve::<Rag>(rag)?, record("questions_json", questions_json)?);
+        let options = record("options_json", options_json)?;
+        move |cancel| async move { Text::json(&rag.calibrate(questions, options, cancel).await?) }
     }
 
     /// Every document as a JSON array, in the order of the names.

@@ -250,6 +250,16 @@ pub struct QuestionOptions {
     pub min_support: Option<f64>,
     /// The longest generated answer, in tokens.
     pub max_tokens: Option<i64>,
+    /// Whether documents gain that the question or a passage names.
+    pub links: Option<bool>,
+    /// The documents to look in, by their ids; empty for all.
+    pub documents: Vec<String>,
+    /// The share of questions without an answer in the documents that may get one all the same, 0 to 1.
+    pub max_unsupported: Option<f64>,
+    /// How much a language model is given to read, in estimated tokens.
+    pub max_context_tokens: Option<i64>,
+    /// The turns before the question, the earliest first.
+    pub history: Vec<ChatMessage>,
 }
 
 impl QuestionOptions {
@@ -260,7 +270,12 @@ impl QuestionOptions {
             mode: self.mode.unwrap_or(usual.mode),
             min_support: self.min_support.unwrap_or(usual.min_support),
             max_tokens: maybe("max_tokens", self.max_tokens)?.unwrap_or(usual.max_tokens),
-            ..usual
+            links: self.links.unwrap_or(usual.links),
+            documents: self.documents,
+            max_unsupported: self.max_unsupported,
+            max_context_tokens: maybe("max_context_tokens", self.max_context_tokens)?
+                .unwrap_or(usual.max_context_tokens),
+            history: self.history.into_iter().map(Into::into).collect(),
         })
     }
 }

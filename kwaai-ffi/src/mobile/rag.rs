@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use kwaai_core::rag::{DocumentInfo, Mode, SearchResult, Stats};
+use kwaai_core::rag::{Calibration, CalibrationQuestion, DocumentInfo, Fault, SearchOptions, SearchResult, Stats};
 
 use super::number::whole;
 use super::{
     Cancel, FolderOptions, NativeAnswer, NativeIngestion, NativeSync, QuestionOptions, RagOptions, Result, token,
 };
-use crate::Rag;
+use crate::{Rag, rag};
 
 /// A private knowledge base.
 #[derive(uniffi::Object)]
@@ -39,13 +39,23 @@ impl NativeRag {
     }
 
     /// The `k` passages that fit a text best.
-    pub async fn search(&self, text: String, k: i64, mode: Mode, cancel: Cancel) -> Result<SearchResult> {
-        Ok(self.0.search(text, whole("k", k)?, mode, token(cancel)).await?)
+    pub async fn search(&self, text: String, k: i64, options: SearchOptions, cancel: Cancel) -> Result<SearchResult> {
+        Ok(self.0.search(text, whole("k", k)?, options, token(cancel)).await?)
     }
 
     /// Starts to answer a question.
     pub async fn ask(&self, question: String, options: QuestionOptions, cancel: Cancel) -> Result<Arc<NativeAnswer>> {
         Ok(NativeAnswer::over(self.0.ask(question, options.into_core()?, token(cancel)).await?))
+    }
+
+    /// Learns from questions when to refuse; without any, from sentences of the documents.
+    pub async fn calibrate(
+        &self,
+        questions: Vec<CalibrationQuestion>,
+        options: QuestionOptions,
+        cancel: Cancel,
+    ) -> Result<Calibration> {
+        Ok(self.0.calibrate(questions, options.into_core()?, token(cancel)).await?)
     }
 
     /// Every document.
@@ -77,4 +87,37 @@ impl NativeRag {
     pub async fn destroy(&self, cancel: Cancel) -> Result<()> {
         Ok(self.0.destroy(token(cancel)).await?)
     }
+}
+
+/// Compares an answer with the texts of its sources, of which the first is `[1]`.
+#[uniffi::export]
+pub fn check_native_citations(text: String, sources: Vec<String>) -> Vec<Fault> {
+    rag::check_citations(&text, &sources)
+}
+
+/// The support above which a question is answered, where the share `alpha` of unsupported answers is tolerated.
+///
+/// # Errors
+/// `invalid_argument` for a share or a support that is not between 0 and 1.
+#[uniffi::export]
+pub fn calibrated_threshold(calibration: Calibration, alpha: f64) -> Result<Option<f64>> {
+    Ok(rag::calibration_at(&calibration, alpha)?.threshold)
+}
+
+/// The share of the answerable questions that get an answer, where the share `alpha` is tolerated.
+///
+/// # Errors
+/// `invalid_argument` for a share or a support that is not between 0 and 1.
+#[uniffi::export]
+pub fn calibrated_answers(calibration: Calibration, alpha: f64) -> Result<f64> {
+    Ok(rag::calibration_at(&calibration, alpha)?.answered)
+}
+
+/// How often an answerable question has more support than another; `None` without one of either.
+///
+/// # Errors
+/// `invalid_argument` for a support that is not between 0 and 1.
+#[uniffi::export]
+pub fn calibrated_auroc(calibration: Calibration) -> Result<Option<f64>> {
+    Ok(rag::calibration_at(&calibration, 1.0)?.auroc)
 }

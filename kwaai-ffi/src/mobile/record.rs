@@ -15,6 +15,7 @@ type Hop = kwaai_core::llm::Hop;
 type Mode = kwaai_core::rag::Mode;
 type Rank = kwaai_core::rag::Rank;
 type Hit = kwaai_core::rag::Hit;
+type SearchOptions = kwaai_core::rag::SearchOptions;
 type SearchResult = kwaai_core::rag::SearchResult;
 type Citation = kwaai_core::rag::Citation;
 type Answer = kwaai_core::rag::Answer;
@@ -25,6 +26,10 @@ type SyncEvent = kwaai_core::rag::SyncEvent;
 type EmbedderInfo = kwaai_core::rag::EmbedderInfo;
 type DocumentInfo = kwaai_core::rag::DocumentInfo;
 type Stats = kwaai_core::rag::Stats;
+type CalibrationQuestion = kwaai_core::rag::CalibrationQuestion;
+type Calibration = kwaai_core::rag::Calibration;
+type FaultKind = kwaai_core::rag::FaultKind;
+type Fault = kwaai_core::rag::Fault;
 type Thresholds = kwaai_core::trust::Thresholds;
 
 /// From the first up to and without the last.
@@ -267,6 +272,25 @@ pub struct Hit {
     pub via: Option<String>,
 }
 
+/// How to search.
+#[uniffi::remote(Record)]
+pub struct SearchOptions {
+    /// How passages are found.
+    pub mode: Mode,
+    /// Whether documents gain that the question, or a passage found, calls by their names.
+    pub links: bool,
+    /// The documents to look in, by their ids; empty for all.
+    pub documents: Vec<String>,
+    /// Only what was ingested then or later, in milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// Only what was ingested before, in milliseconds since 1970.
+    pub before_ms: Option<i64>,
+    /// How much hits are to differ from one another, 0 to 1.
+    pub diversity: f64,
+    /// How much meaning counts in a hybrid search against words, 0 to 1.
+    pub dense_weight: Option<f64>,
+}
+
 /// What a search found, and how it searched.
 #[uniffi::remote(Record)]
 pub struct SearchResult {
@@ -330,7 +354,7 @@ pub enum AskEvent {
         /// The text.
         text: String,
     },
-    /// What came so far does not count: the model cited no source that exists. The answer follows anew.
+    /// What came so far does not count: what the model cited does not stand there. The answer follows anew.
     Retracted {
         /// Why.
         why: String,
@@ -364,6 +388,59 @@ pub struct Evidence {
     pub lexical_lead: f64,
     /// Whether the nearest passage by meaning is among the first three by words.
     pub agreement: bool,
+}
+
+/// A question whose answer is known to stand in documents, or in none.
+#[uniffi::remote(Record)]
+pub struct CalibrationQuestion {
+    /// The question.
+    pub question: String,
+    /// The ids of the documents that answer it; none where nothing does.
+    #[uniffi(default = [])]
+    pub documents: Vec<String>,
+}
+
+/// The support of questions that are known to be answered, and of others.
+#[uniffi::remote(Record)]
+pub struct Calibration {
+    /// Of those that the documents answer, in ascending order.
+    pub answerable: Vec<f64>,
+    /// Of those that they do not, in ascending order.
+    pub unanswerable: Vec<f64>,
+    /// Whether the questions were made of the documents' own sentences.
+    pub from_passages: bool,
+    /// The generation of the knowledge base that it was made with.
+    pub generation: u64,
+}
+
+/// What is wrong with a citation.
+#[uniffi::remote(Enum)]
+pub enum FaultKind {
+    /// The number in the brackets is that of no source.
+    WrongNumber,
+    /// The text stands in another source than in the one that is cited.
+    Misattributed,
+    /// The text is put together from pieces that stand apart.
+    Stitched,
+    /// What is quoted stands in no source.
+    Fabricated,
+    /// Nothing is cited for it.
+    Uncited,
+    /// A number stands in none of the sources that are cited for it.
+    WrongFigure,
+}
+
+/// Something that a source was said to say and does not.
+#[uniffi::remote(Record)]
+pub struct Fault {
+    /// What is wrong.
+    pub kind: FaultKind,
+    /// The bytes of the answer that it concerns.
+    pub span: Range<usize>,
+    /// The numbers that are cited there.
+    pub cited: Vec<usize>,
+    /// The source in which the text stands, where there is one.
+    pub found_in: Option<usize>,
 }
 
 /// How an ingestion gets on.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use kwaai_core::Error;
-use kwaai_core::rag::{AskOptions, Mode};
+use kwaai_core::rag::{AskOptions, CalibrationQuestion, SearchOptions};
 use kwaai_ffi::http::{Served, ServedEmbedder, ServedModel};
 use kwaai_ffi::node::{Contribution, NodeConfig};
 use kwaai_ffi::provide::{Embedder, Reader, Signer, Supplies, Writer};
@@ -310,6 +310,10 @@ async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer
             object(Object::Rag(Arc::new(Rag::open(args.get("dir")?, options, args.supplies()?, cancel).await?)))
         }
         "Library.version" => data(kwaai_ffi::VERSION),
+        "Library.check_citations" => {
+            let sources: Vec<String> = args.get("sources")?;
+            data(kwaai_ffi::rag::check_citations(&args.get::<String>("text")?, &sources))
+        }
         "Library.resolve_did" => data(kwaai_ffi::resolve_did(&args.get::<String>("did")?)?),
         "Library.init_logging" => data(kwaai_ffi::init_logging(&args.get::<String>("filter")?, SINK.clone())?),
         "Provide.embedder" => {
@@ -543,12 +547,17 @@ async fn on_rag(name: &str, rag: &Rag, args: Arguments, cancel: CancelToken) -> 
         }
         "Rag.search" => {
             let k: Option<usize> = args.get("k")?;
-            let mode: Option<Mode> = args.get("mode")?;
-            data(rag.search(args.get("text")?, k.unwrap_or(8), mode.unwrap_or_default(), cancel).await?)
+            let options: SearchOptions = args.record(&["text", "k"])?;
+            data(rag.search(args.get("text")?, k.unwrap_or(8), options, cancel).await?)
         }
         "Rag.ask" => {
             let options: AskOptions = args.record(&["question"])?;
             Ok(stream(rag.ask(args.get("question")?, options, cancel).await?))
+        }
+        "Rag.calibrate" => {
+            let questions: Option<Vec<CalibrationQuestion>> = args.get("questions")?;
+            let options: AskOptions = args.record(&["questions"])?;
+            data(rag.calibrate(questions.unwrap_or_default(), options, cancel).await?)
         }
         "Rag.documents" => data(rag.documents(cancel).await?),
         "Rag.document_text" => data(rag.document_text(args.get("id")?, cancel).await?),

@@ -76,18 +76,36 @@ public final class Rag: Sendable {
     }
 
     /// The `k` passages that fit a text best.
-    public func search(text: String, k: Int = 8, mode: Mode = .hybrid) async throws -> SearchResult {
-        try await call { try await native.search(text: text, k: Int64(k), mode: mode, cancel: $0) }
+    ///
+    /// With `links` documents gain that the text, or a passage found, calls by their names, which finds what answers a question in two
+    /// steps. It looks in `documents`, by their ids, all unless set, and in what was ingested from `since` on and before `before`.
+    /// `diversity`, from 0 to 1, is how much hits are to differ from one another, and `denseWeight`, from 0 to 1, how much meaning
+    /// counts against words in a hybrid search: what the knowledge base found out from its own passages unless set.
+    public func search(
+        text: String, k: Int = 8, mode: Mode = .hybrid, links: Bool = false, documents: [String] = [], since: Date? = nil,
+        before: Date? = nil, diversity: Double = 0, denseWeight: Double? = nil
+    ) async throws -> SearchResult {
+        let options = SearchOptions(
+            mode: mode, links: links, documents: documents, sinceMs: since?.milliseconds, beforeMs: before?.milliseconds,
+            diversity: diversity, denseWeight: denseWeight)
+        return try await call { try await native.search(text: text, k: Int64(k), options: options, cancel: $0) }
     }
 
     /// Answers a question from the documents, with citations, or refuses; it begins with the first event that is asked for.
     ///
-    /// `minSupport`, from 0 to 1, is the least support by the documents that is answered: higher refuses more.
+    /// `minSupport`, from 0 to 1, is the least support by the documents that is answered: higher refuses more. `maxUnsupported` takes its
+    /// place: the share, from 0 to 1, of questions without an answer in the documents that may get one all the same; it needs
+    /// `calibrate`, without which the stream ends with a conflict. `links` and `documents` are those of `search`. `maxContextTokens` is
+    /// how much a language model is given to read, and `history` the turns before the question, the earliest first: a question that says
+    /// too little by itself is looked for together with the one before.
     public func ask(
-        question: String, k: Int? = nil, mode: Mode = .hybrid, minSupport: Double? = nil, maxTokens: Int? = nil
+        question: String, k: Int? = nil, mode: Mode = .hybrid, minSupport: Double? = nil, maxTokens: Int? = nil, links: Bool = true,
+        documents: [String] = [], maxUnsupported: Double? = nil, maxContextTokens: Int? = nil, history: [ChatMessage] = []
     ) -> EventStream<AskEvent> {
         let options = QuestionOptions(
-            k: k.map(Int64.init), mode: mode, minSupport: minSupport, maxTokens: maxTokens.map(Int64.init))
+            k: k.map(Int64.init), mode: mode, minSupport: minSupport, maxTokens: maxTokens.map(Int64.init), links: links,
+            documents: documents, maxUnsupported: maxUnsupported, maxContextTokens: maxContextTokens.map(Int64.init),
+            history: history)
         return EventStream { [native] in
             let stream = try await call { try await native.ask(question: question, options: options, cancel: $0) }
             return .init(
@@ -97,6 +115,20 @@ public final class Rag: Sendable {
                 },
                 stop: { stream.cancel() })
         }
+    }
+
+    /// Learns from questions when to refuse, so that `ask` can be given `maxUnsupported`: how well the documents support answers to
+    /// questions that they answer, to the same ones with those documents out of sight, and to such as nothing answers.
+    ///
+    /// Without questions some are made of sentences of the documents. The options are those that questions are asked with later; each
+    /// mode has a calibration of its own.
+    public func calibrate(
+        questions: [CalibrationQuestion] = [], k: Int? = nil, mode: Mode = .hybrid, links: Bool = true, documents: [String] = []
+    ) async throws -> Calibration {
+        let options = QuestionOptions(
+            k: k.map(Int64.init), mode: mode, minSupport: nil, maxTokens: nil, links: links, documents: documents,
+            maxUnsupported: nil, maxContextTokens: nil, history: [])
+        return try await call { try await native.calibrate(questions: questions, options: options, cancel: $0) }
     }
 
     /// Every document, in the order of the names.
@@ -127,6 +159,33 @@ public final class Rag: Sendable {
     /// Shuts down and deletes everything that was stored.
     public func destroy() async throws {
         try await call { try await native.destroy(cancel: $0) }
+    }
+}
+
+extension Calibration {
+    /// The support above which a question is answered when at most the share `alpha`, 0 to 1, of those without an answer in the
+    /// documents may get one; `nil` when so few were calibrated with that all must be refused.
+    public func threshold(alpha: Double) throws -> Double? {
+        try ask { try calibratedThreshold(calibration: self, alpha: alpha) }
+    }
+
+    /// The share of the answerable questions that get an answer when `alpha` is tolerated.
+    public func answered(alpha: Double) throws -> Double {
+        try ask { try calibratedAnswers(calibration: self, alpha: alpha) }
+    }
+
+    /// How often an answerable question has more support than another, equals counting half: the area under the ROC curve. `nil`
+    /// without one of either.
+    public func auroc() throws -> Double? {
+        try ask { try calibratedAuroc(calibration: self) }
+    }
+}
+
+extension Date {
+    /// Milliseconds since 1970.
+    fileprivate var milliseconds: Int64 {
+        let exact = (timeIntervalSince1970 * 1000).rounded()
+        return Int64(exactly: exact) ?? (exact < 0 ? .min : .max)
     }
 }
 

@@ -13,6 +13,8 @@ public typealias BenchmarkRow = KwaaiNetNative.BenchmarkRow
 public typealias BenchmarkStep = KwaaiNetNative.BenchmarkStep
 public typealias Blocks = KwaaiNetNative.BlockSelection
 public typealias BlockShare = KwaaiNetNative.BlockShareOptions
+public typealias Calibration = KwaaiNetNative.Calibration
+public typealias CalibrationQuestion = KwaaiNetNative.CalibrationQuestion
 public typealias ChatMessage = KwaaiNetNative.ChatMessage
 public typealias Chunking = KwaaiNetNative.ChunkingSizes
 public typealias Citation = KwaaiNetNative.Citation
@@ -29,6 +31,8 @@ public typealias DtgCredential = KwaaiNetNative.DtgCredential
 public typealias EmbedderInfo = KwaaiNetNative.EmbedderInfo
 public typealias Endpoint = KwaaiNetNative.EndpointOptions
 public typealias Evidence = KwaaiNetNative.Evidence
+public typealias Fault = KwaaiNetNative.Fault
+public typealias FaultKind = KwaaiNetNative.FaultKind
 public typealias FinishReason = KwaaiNetNative.FinishReason
 public typealias FoundVector = KwaaiNetNative.FoundVector
 public typealias FoundVectors = KwaaiNetNative.FoundVectors
@@ -212,6 +216,16 @@ public enum Library {
     /// Reads any spelling of a DID, or a PeerId in either of its text forms. Nothing is asked of the network.
     public static func resolveDid(did: String) throws -> ResolvedDid {
         try ask { try resolveNativeDid(did: did) }
+    }
+
+    /// Compares an answer with the texts of its sources, of which the first is `[1]`; empty when its citations hold. Spans count the
+    /// answer's bytes in UTF-8.
+    ///
+    /// No model is asked: what stands in quotation marks, with three words or more, or is taken word by word from a source must stand
+    /// in one that is cited for it, every sentence cites something, and numbers above twelve stand in a source that is cited. A
+    /// paraphrase is not judged.
+    public static func checkCitations(text: String, sources: [String]) -> [Fault] {
+        checkNativeCitations(text: text, sources: sources)
     }
 
     /// Sends what the library says from now on to a sink, once in a process; without this it is silent. The filter is written

@@ -4,6 +4,7 @@ import ai.kwaai.kwaainet.internal.InternalException
 import ai.kwaai.kwaainet.internal.NativeCancel
 import ai.kwaai.kwaainet.internal.NativeException
 import java.nio.charset.CharacterCodingException
+import java.time.Instant
 import kotlin.time.Duration
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineScope
@@ -65,4 +66,11 @@ internal fun Duration.millis(what: String): Long {
     if (isInfinite()) throw KwaaiException.InvalidArgument("$what is not finite")
     val whole = inWholeMilliseconds
     return if (whole * 1_000_000 < inWholeNanoseconds && this > Duration.ZERO) whole + 1 else whole
+}
+
+/** Milliseconds since 1970. */
+internal fun Instant.millis(what: String): Long = try {
+    toEpochMilli()
+} catch (_: ArithmeticException) {
+    throw KwaaiException.InvalidArgument("$what is too far away")
 }

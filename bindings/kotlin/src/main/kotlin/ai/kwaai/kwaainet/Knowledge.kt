@@ -1,12 +1,19 @@
 package ai.kwaai.kwaainet
 
+import ai.kwaai.kwaainet.internal.calibratedAnswers
+import ai.kwaai.kwaainet.internal.calibratedAuroc
+import ai.kwaai.kwaainet.internal.calibratedThreshold
 import java.time.Instant
 import ai.kwaai.kwaainet.internal.Answer as NativeAnswerRecord
 import ai.kwaai.kwaainet.internal.AskEvent as NativeAskEvent
+import ai.kwaai.kwaainet.internal.Calibration as NativeCalibration
+import ai.kwaai.kwaainet.internal.CalibrationQuestion as NativeCalibrationQuestion
 import ai.kwaai.kwaainet.internal.Citation as NativeCitation
 import ai.kwaai.kwaainet.internal.DocumentInfo as NativeDocumentInfo
 import ai.kwaai.kwaainet.internal.EmbedderInfo as NativeEmbedderInfo
 import ai.kwaai.kwaainet.internal.Evidence as NativeEvidence
+import ai.kwaai.kwaainet.internal.Fault as NativeFault
+import ai.kwaai.kwaainet.internal.FaultKind as NativeFaultKind
 import ai.kwaai.kwaainet.internal.Hit as NativeHit
 import ai.kwaai.kwaainet.internal.IngestEvent as NativeIngestEvent
 import ai.kwaai.kwaainet.internal.Mode as NativeMode
@@ -23,7 +30,7 @@ public enum class Mode {
     /** By their meaning: the cosine of embeddings. */
     DENSE,
 
-    /** Both, fused by reciprocal rank. */
+    /** Both: a weighted sum of the cosine and of the BM25 score in parts of the highest that the question allows. */
     HYBRID;
 
     public companion object {
@@ -52,6 +59,8 @@ public data class Hit(
     val score: Double,
     val lexical: Rank?,
     val dense: Rank?,
+    /** The name, in the question or in another passage, that led to its document. */
+    val via: String?,
 )
 
 /** What a search found, best first, and how it searched. */
@@ -111,12 +120,83 @@ public sealed interface AskEvent {
     /** A piece of the answer. */
     public data class Text(val text: String) : AskEvent
 
-    /** What came so far does not count: the model cited no source that exists. The answer follows anew. */
+    /** What came so far does not count: what the model cited does not stand there. The answer follows anew. */
     public data class Retracted(val why: String) : AskEvent
 
     /** The whole answer and its sources. */
     public data class Done(val answer: Answer) : AskEvent
 }
+
+/** A question whose answer is known to stand in documents, or in none. */
+public data class CalibrationQuestion(
+    val question: String,
+    /** The ids of the documents that answer it; none where nothing does. */
+    val documents: List<String> = emptyList(),
+)
+
+/**
+ * The support of questions that are known to be answered, and of others: what says when to refuse.
+ *
+ * Split conformal prediction (arXiv 2107.07511): of the questions that the documents do not answer, at most the tolerated share gets
+ * an answer, on average, as long as the questions that are asked are like those that were calibrated with.
+ */
+public data class Calibration(
+    /** Of those that the documents answer, in ascending order. */
+    val answerable: List<Double>,
+    /** Of those that they do not, in ascending order. */
+    val unanswerable: List<Double>,
+    /** Whether the questions were made of the documents' own sentences. */
+    val fromPassages: Boolean,
+    /** The generation of the knowledge base that it was made with. */
+    val generation: Long,
+) {
+    /**
+     * How often an answerable question has more support than another, equals counting half: the area under the ROC curve. `null`
+     * without one of either.
+     */
+    public val auroc: Double? get() = call { calibratedAuroc(native()) }
+
+    /**
+     * The support above which a question is answered when at most the share [alpha], 0 to 1, of those without an answer in the
+     * documents may get one; `null` when so few were calibrated with that all must be refused.
+     */
+    public fun threshold(alpha: Double): Double? = call { calibratedThreshold(native(), alpha) }
+
+    /** The share of the answerable questions that get an answer when [alpha] is tolerated. */
+    public fun answered(alpha: Double): Double = call { calibratedAnswers(native(), alpha) }
+}
+
+/** What is wrong with a citation. */
+public enum class FaultKind {
+    /** The number in the brackets is that of no source. */
+    WRONG_NUMBER,
+
+    /** The text stands in another source than in the one that is cited. */
+    MISATTRIBUTED,
+
+    /** The text is put together from pieces that stand apart. */
+    STITCHED,
+
+    /** What is quoted stands in no source. */
+    FABRICATED,
+
+    /** Nothing is cited for it. */
+    UNCITED,
+
+    /** A number stands in none of the sources that are cited for it. */
+    WRONG_FIGURE,
+}
+
+/** Something that a source was said to say and does not. */
+public data class Fault(
+    val kind: FaultKind,
+    /** The bytes of the answer, in UTF-8, that it concerns. */
+    val span: Span,
+    /** The numbers that are cited there. */
+    val cited: List<Int>,
+    /** The source in which the text stands, where there is one. */
+    val foundIn: Int?,
+)
 
 /** How an ingestion gets on. */
 public sealed interface IngestEvent {
@@ -255,6 +335,8 @@ public data class Stats(
     /** The language model that writes answers. */
     val languageModel: String?,
     val mode: Mode,
+    /** How much meaning counts against words in a hybrid search, 0 to 1. */
+    val denseWeight: Double,
     /** Why the mode is not hybrid. */
     val note: String?,
 )
@@ -274,7 +356,7 @@ internal fun NativeMode.read(): Mode = when (this) {
 internal fun NativeRank.read() = Rank(rank.toInt(), score)
 
 internal fun NativeHit.read() = Hit(
-    documentId, document, chunkId, text, span.read(), section, locator, score, lexical?.read(), dense?.read(),
+    documentId, document, chunkId, text, span.read(), section, locator, score, lexical?.read(), dense?.read(), via,
 )
 
 internal fun NativeSearchResult.read() = SearchResult(hits.map { it.read() }, mode.read(), note)
@@ -295,6 +377,24 @@ internal fun NativeAskEvent.read(): AskEvent = when (this) {
     is NativeAskEvent.Text -> AskEvent.Text(text)
     is NativeAskEvent.Retracted -> AskEvent.Retracted(why)
     is NativeAskEvent.Done -> AskEvent.Done(answer.read())
+}
+
+internal fun CalibrationQuestion.native() =
+    NativeCalibrationQuestion(question.sound("questions"), documents.map { it.sound("questions") })
+
+internal fun Calibration.native() = NativeCalibration(answerable, unanswerable, fromPassages, generation.toULong())
+
+internal fun NativeCalibration.read() = Calibration(answerable, unanswerable, fromPassages, generation.toLong())
+
+internal fun NativeFault.read() = Fault(kind.read(), span.read(), cited.map { it.toInt() }, foundIn?.toInt())
+
+internal fun NativeFaultKind.read(): FaultKind = when (this) {
+    NativeFaultKind.WRONG_NUMBER -> FaultKind.WRONG_NUMBER
+    NativeFaultKind.MISATTRIBUTED -> FaultKind.MISATTRIBUTED
+    NativeFaultKind.STITCHED -> FaultKind.STITCHED
+    NativeFaultKind.FABRICATED -> FaultKind.FABRICATED
+    NativeFaultKind.UNCITED -> FaultKind.UNCITED
+    NativeFaultKind.WRONG_FIGURE -> FaultKind.WRONG_FIGURE
 }
 
 internal fun NativeIngestEvent.read(): IngestEvent = when (this) {
@@ -329,5 +429,5 @@ internal fun NativeEmbedderInfo.read() = EmbedderInfo(id, dimension.toInt())
 
 internal fun NativeStats.read() = Stats(
     documents.toLong(), chunks.toLong(), vectors.toLong(), indexed.toLong(), sealedVectors.toLong(), generation.toLong(),
-    embedder?.read(), languageModel, mode.read(), note,
+    embedder?.read(), languageModel, mode.read(), denseWeight, note,
 )

@@ -1,6 +1,7 @@
 package ai.kwaai.kwaainet
 
 import ai.kwaai.kwaainet.internal.SinkCode
+import ai.kwaai.kwaainet.internal.checkNativeCitations
 import ai.kwaai.kwaainet.internal.initNativeLogging
 import ai.kwaai.kwaainet.internal.nativeVersion
 import ai.kwaai.kwaainet.internal.resolveNativeDid
@@ -33,6 +34,16 @@ public object KwaaiNet {
 
     /** Reads any spelling of a DID, or a PeerId in either of its text forms. Nothing is asked of the network. */
     public fun resolveDid(did: String): ResolvedDid = call { resolveNativeDid(did.sound("did")).read() }
+
+    /**
+     * Compares an answer with the texts of its sources, of which the first is `[1]`; empty when its citations hold.
+     *
+     * No model is asked: what stands in quotation marks, with three words or more, or is taken word by word from a source must stand in
+     * one that is cited for it, every sentence cites something, and numbers above twelve stand in a source that is cited. A paraphrase
+     * is not judged.
+     */
+    public fun checkCitations(text: String, sources: List<String>): List<Fault> =
+        call { checkNativeCitations(text.sound("text"), sources.map { it.sound("sources") }).map { it.read() } }
 
     /**
      * Sends what the library says from now on to [sink], once in a process; without this it is silent. [filter] is written

@@ -9,7 +9,9 @@ import ai.kwaai.kwaainet.internal.NativeRag
 import ai.kwaai.kwaainet.internal.NativeWriter
 import ai.kwaai.kwaainet.internal.QuestionOptions
 import ai.kwaai.kwaainet.internal.RagOptions
+import ai.kwaai.kwaainet.internal.SearchOptions
 import java.nio.file.Path
+import java.time.Instant
 import kotlin.time.Duration
 
 /** Where passages may end. */
@@ -136,15 +138,41 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
         }
     }
 
-    /** The [k] passages that fit a text best. */
-    public suspend fun search(text: String, k: Int = 8, mode: Mode = Mode.HYBRID): SearchResult =
-        call { native.search(text.sound("text"), k.toLong(), mode.native(), null).read() }
+    /**
+     * The [k] passages that fit a text best.
+     *
+     * With [links] documents gain that the text, or a passage found, calls by their names, which finds what answers a question in two
+     * steps. It looks in [documents], by their ids, all unless set, and in what was ingested from [since] on and before [before].
+     * [diversity], from 0 to 1, is how much hits are to differ from one another, and [denseWeight], from 0 to 1, how much meaning counts
+     * against words in a hybrid search: what the knowledge base found out from its own passages unless set.
+     */
+    public suspend fun search(
+        text: String,
+        k: Int = 8,
+        mode: Mode = Mode.HYBRID,
+        links: Boolean = false,
+        documents: List<String> = emptyList(),
+        since: Instant? = null,
+        before: Instant? = null,
+        diversity: Double = 0.0,
+        denseWeight: Double? = null,
+    ): SearchResult = call {
+        val options = SearchOptions(
+            mode.native(), links, documents.map { it.sound("documents") }, since?.millis("since"), before?.millis("before"),
+            diversity, denseWeight,
+        )
+        native.search(text.sound("text"), k.toLong(), options, null).read()
+    }
 
     /**
      * Answers a question from the documents, with citations, or refuses; it begins when it is collected.
      *
-     * [minSupport], from 0 to 1, is the least support by the documents that is answered: higher refuses more. What is left
-     * out has the library's default: 8 passages, half support, 400 tokens.
+     * [minSupport], from 0 to 1, is the least support by the documents that is answered: higher refuses more. [maxUnsupported] takes
+     * its place: the share, from 0 to 1, of questions without an answer in the documents that may get one all the same; it needs
+     * [calibrate], without which the answer ends with [KwaaiException.Conflict]. [links] and [documents] are those of [search].
+     * [maxContextTokens] is how much a language model is given to read, and [history] the turns before the question, the earliest
+     * first: a question that says too little by itself is looked for together with the one before. What is left out has the library's
+     * default: 8 passages, half support, 400 tokens, 3000 to read.
      */
     public fun ask(
         question: String,
@@ -152,9 +180,17 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
         mode: Mode = Mode.HYBRID,
         minSupport: Double? = null,
         maxTokens: Int? = null,
+        links: Boolean = true,
+        documents: List<String> = emptyList(),
+        maxUnsupported: Double? = null,
+        maxContextTokens: Int? = null,
+        history: List<ChatMessage> = emptyList(),
     ): Asking {
         val text = question.sound("question")
-        val options = QuestionOptions(k?.toLong(), mode.native(), minSupport, maxTokens?.toLong())
+        val options = QuestionOptions(
+            k?.toLong(), mode.native(), minSupport, maxTokens?.toLong(), links, documents.map { it.sound("documents") }, maxUnsupported,
+            maxContextTokens?.toLong(), history.map { it.native() },
+        )
         return Asking {
             val stream = call { made { native.ask(text, options, it) } }
             Source(
@@ -162,6 +198,25 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
                 stop = { stream.cancel(); stream.destroy() },
             )
         }
+    }
+
+    /**
+     * Learns from questions when to refuse, so that [ask] can be given a share of unsupported answers: how well the documents support
+     * answers to questions that they answer, to the same ones with those documents out of sight, and to such as nothing answers.
+     *
+     * Without [questions] some are made of sentences of the documents. The options are those that questions are asked with later; each
+     * mode has a calibration of its own.
+     */
+    public suspend fun calibrate(
+        questions: List<CalibrationQuestion> = emptyList(),
+        k: Int? = null,
+        mode: Mode = Mode.HYBRID,
+        links: Boolean = true,
+        documents: List<String> = emptyList(),
+    ): Calibration = call {
+        val within = documents.map { it.sound("documents") }
+        val options = QuestionOptions(k?.toLong(), mode.native(), null, null, links, within, null, null, emptyList())
+        native.calibrate(questions.map { it.native() }, options, null).read()
     }
 
     /** Every document, in the order of the names. */

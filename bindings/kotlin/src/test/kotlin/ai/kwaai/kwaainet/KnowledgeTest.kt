@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Assumptions
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Files
 import java.nio.file.Path
+import java.time.Instant
 import kotlin.math.sqrt
 import kotlin.test.Test
 import kotlin.test.assertContains
@@ -68,6 +69,63 @@ class KnowledgeTest {
             assertFailsWith<KwaaiException.InvalidArgument> { rag.sync(folder, watch = true, interval = Duration.ZERO).done() }
             assertFailsWith<KwaaiException.NotFound> { rag.sync(dir.resolve("nowhere")).done() }
         }
+    }
+
+    @Test
+    fun `a calibrated knowledge base answers as many questions as are tolerated`(@TempDir dir: Path) = runBlocking {
+        Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->
+            val text = "The harbour pump is checked every Monday by the night shift. Its key hangs beside the door of the north gate."
+            rag.ingest(text.encodeToByteArray(), "pump.txt").done()
+            val question = "Who checks the harbour pump every Monday?"
+            assertFailsWith<KwaaiException.Conflict> { rag.ask(question, maxUnsupported = 0.2).done() }
+            val asked = listOf("Faust", "Emma", "Ulysses", "Dracula").map { CalibrationQuestion("Who wrote $it?") }
+            val calibration = rag.calibrate(asked + CalibrationQuestion(question, rag.documents().map { it.id }))
+            assertEquals(1 to 5, calibration.answerable.size to calibration.unanswerable.size)
+            assertEquals(rag.stats().generation, calibration.generation)
+            assertEquals(null to 0.0, calibration.threshold(0.1) to calibration.answered(0.1))
+            assertEquals(calibration.unanswerable.max(), calibration.threshold(0.2))
+            assertEquals(1.0 to 1.0, calibration.answered(0.2) to calibration.auroc)
+            assertEquals(false, rag.ask(question, maxUnsupported = 0.2).done().refused)
+            assertEquals(true, rag.ask(question, maxUnsupported = 0.1).done().refused)
+            assertTrue(rag.calibrate(mode = Mode.LEXICAL).fromPassages)
+        }
+        val kept = Calibration(listOf(0.9, 0.2), listOf(0.5, 0.2, 0.1), fromPassages = false, generation = 0)
+        assertEquals(listOf(0.2, 0.5, 4.5 / 6), listOf(kept.threshold(0.5), kept.answered(0.5), kept.auroc))
+        assertFailsWith<KwaaiException.InvalidArgument> { kept.threshold(1.5) }
+        Unit
+    }
+
+    @Test
+    fun `a search looks where and when it was told, and a question follows the one before`(@TempDir dir: Path) = runBlocking {
+        Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->
+            rag.ingest("The harbour pump is checked every Monday by the night shift.".encodeToByteArray(), "pump.txt").done()
+            rag.ingest("The harbour gate opens at six.".encodeToByteArray(), "gate.txt").done()
+            val (gate, pump) = rag.documents()
+            assertEquals(2, rag.search("harbour", links = true, diversity = 0.5, denseWeight = 0.5).hits.size)
+            assertEquals("gate.txt", rag.search("harbour", documents = listOf(gate.id)).hits.single().document)
+            val soon = pump.ingestedAt.plusSeconds(3_600)
+            assertEquals(0 to 2, rag.search("harbour", since = soon).hits.size to rag.search("harbour", before = soon).hits.size)
+            val turns = listOf(ChatMessage.user("Is the harbour pump checked every Monday?"), ChatMessage.assistant("Yes [1]."))
+            assertTrue(rag.ask("How often?").done().refused)
+            val answer = rag.ask("How often?", documents = listOf(pump.id), links = false, history = turns, maxContextTokens = 500).done()
+            assertContains(answer.text, "every Monday")
+            assertFailsWith<KwaaiException.NotFound> { rag.search("harbour", documents = listOf("0".repeat(32))) }
+            assertFailsWith<KwaaiException.InvalidArgument> { rag.search("harbour", since = Instant.MAX) }
+            assertFailsWith<KwaaiException.InvalidArgument> { rag.search("harbour", diversity = Double.NaN) }
+            assertFailsWith<KwaaiException.InvalidArgument> { rag.ask("How often?", maxContextTokens = -1).done() }
+            Unit
+        }
+    }
+
+    @Test
+    fun `citations that do not hold are told by their bytes`() {
+        val sources = listOf("Die Brücke öffnet um sechs Uhr morgens.", "Sie ist grün.")
+        assertEquals(emptyList(), KwaaiNet.checkCitations("Die Brücke öffnet um sechs Uhr morgens [1].", sources))
+        val text = "Fünf! Die Brücke öffnet um sechs Uhr morgens [2]."
+        val fault = KwaaiNet.checkCitations(text, sources).single()
+        assertEquals(Triple(FaultKind.MISATTRIBUTED, listOf(2), 1), Triple(fault.kind, fault.cited, fault.foundIn))
+        val bytes = text.encodeToByteArray().copyOfRange(fault.span.start.toInt(), fault.span.end.toInt())
+        assertTrue(bytes.decodeToString().startsWith("Die Brücke"))
     }
 
     @Test

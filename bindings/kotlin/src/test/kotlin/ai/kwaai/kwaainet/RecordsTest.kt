@@ -29,7 +29,7 @@ fun publicClasses(): List<KClass<*>> = classesOf("ai.kwaai.kwaainet").filter { i
 class RecordsTest {
     /** Options that the facade takes as arguments instead, and what is no record of the object layer. */
     private val arguments = setOf(
-        "NodeOptions", "ChatOptions", "QuestionOptions", "FolderOptions", "RagOptions", "BlockSelection", "ErrorCodeInfo", "ForeignBytes",
+        "NodeOptions", "ChatOptions", "QuestionOptions", "SearchOptions", "FolderOptions", "RagOptions", "BlockSelection", "ErrorCodeInfo", "ForeignBytes",
         "RustBuffer", "NoHandle", "UniffiWithHandle", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder",
         "NamedBert",
     )

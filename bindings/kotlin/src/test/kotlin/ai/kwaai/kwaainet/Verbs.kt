@@ -19,6 +19,7 @@ import kotlin.time.Duration.Companion.milliseconds
 val VERBS: Map<String, Call> = mapOf(
     "Library.version" to { _, _ -> KwaaiNet.version },
     "Library.resolve_did" to { _, a -> KwaaiNet.resolveDid(a.need("did")) },
+    "Library.check_citations" to { _, a -> KwaaiNet.checkCitations(a.need("text"), a.needTexts("sources")) },
     "Library.init_logging" to { _, a -> KwaaiNet.initLogging(a.need("filter"), a.need("sink")) },
     "Node.start" to { _, a ->
         Node.start(
@@ -229,12 +230,27 @@ val VERBS: Map<String, Call> = mapOf(
         )
     },
     "Rag.search" to { on, a ->
-        (on as Rag).search(a.need("text"), a.int("k") ?: 8, a.text("mode")?.let(Mode::of) ?: Mode.HYBRID)
+        (on as Rag).search(
+            a.need("text"), a.int("k") ?: 8, a.text("mode")?.let(Mode::of) ?: Mode.HYBRID, a.maybe<Boolean>("links") ?: false,
+            a.texts("documents") ?: emptyList(), a.long("since_ms")?.let(Instant::ofEpochMilli),
+            a.long("before_ms")?.let(Instant::ofEpochMilli), a.real("diversity") ?: 0.0, a.real("dense_weight"),
+        )
     },
     "Rag.ask" to { on, a ->
         val mode = a.text("mode")?.let(Mode::of) ?: Mode.HYBRID
         val support = a.real("min_support")
-        (on as Rag).ask(a.need("question"), a.int("k"), mode, support, a.int("max_tokens"))
+        val turns = a.maps("history")?.map { ChatMessage(Role.of(it.need("role")), it.need("content")) } ?: emptyList()
+        (on as Rag).ask(
+            a.need("question"), a.int("k"), mode, support, a.int("max_tokens"), a.maybe<Boolean>("links") ?: true,
+            a.texts("documents") ?: emptyList(), a.real("max_unsupported"), a.int("max_context_tokens"), turns,
+        )
+    },
+    "Rag.calibrate" to { on, a ->
+        val questions = a.maps("questions")?.map { CalibrationQuestion(it.need("question"), it.texts("documents") ?: emptyList()) }
+        (on as Rag).calibrate(
+            questions ?: emptyList(), a.int("k"), a.text("mode")?.let(Mode::of) ?: Mode.HYBRID, a.maybe<Boolean>("links") ?: true,
+            a.texts("documents") ?: emptyList(),
+        )
     },
     "Rag.documents" to { on, _ -> (on as Rag).documents() },
     "Rag.document_text" to { on, a -> (on as Rag).documentText(a.need("id")) },
