@@ -370,7 +370,7 @@ async fn serve_openai(node: &Node, model: &Path) -> Result<HttpServer> {
     let shards = node.shards();
     let model = shards.load(model, Blocks::All).await?;
     let tiny: Arc<dyn LanguageModel> = Arc::new(shards.language_model(&model, Route::Local));
-    let config = HttpConfig { models: vec![("tiny".into(), tiny)], port: 0, ..HttpConfig::default() };
+    let config = HttpConfig { models: vec![("tiny".into(), tiny)], port: Some(0), ..HttpConfig::default() };
     let server = node.serve_http(config).await?;
     println!("OPENAI_BASE_URL={}", server.base_url());
     Ok(server)

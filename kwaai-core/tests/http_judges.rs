@@ -96,7 +96,7 @@ impl Served {
             ("caller".into(), Arc::new(Caller)),
         ];
         let embedders: Vec<(String, Arc<dyn Embedder>)> = vec![("hash".into(), Arc::new(Hashing::new(24)))];
-        let config = HttpConfig { port: 0, models, embedders, max_requests: 64, ..HttpConfig::default() };
+        let config = HttpConfig { port: Some(0), models, embedders, max_requests: 64, ..HttpConfig::default() };
         let locked = HttpConfig { token: Some("token".into()), ..config.clone() };
         let open = node.serve_http(config).await.unwrap();
         let locked = node.serve_http(locked).await.unwrap();

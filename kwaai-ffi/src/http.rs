@@ -162,12 +162,12 @@ impl HttpOptions {
                     .with_remedy("listen on 127.0.0.1, or on 0.0.0.0 for every network, with a token")
             })
         })?;
-        let port = self.port.map_or(Ok(usual.port), |port| {
+        let port = self.port.map(|port| {
             u16::try_from(port).map_err(|_| Error::invalid_argument(format!("a port is at most 65535, not {port}")))
-        })?;
+        });
         Ok(HttpConfig {
             host,
-            port,
+            port: port.transpose()?,
             token: self.token,
             max_requests: self.max_requests.unwrap_or(usual.max_requests),
             max_body_bytes: self.max_body_bytes.unwrap_or(usual.max_body_bytes),
