@@ -23,7 +23,7 @@ FACADE = sorted((ROOT / "bindings/swift/Sources/KwaaiNet").glob("*.swift"))
 GUIDE = ROOT / "examples/swift/Guide.swift"
 SURFACE = tomllib.loads((ROOT / "tests/surface.toml").read_text())
 ERRORS = tomllib.loads((ROOT / "tests/errors.toml").read_text())
-TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others", "keep_vectors", "serve_openai"]
+TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others", "keep_vectors", "serve_openai", "serve_knowledge"]
 PARSER = Parser(Language(tree_sitter_swift.language()))
 
 
