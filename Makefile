@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz judges soak parity ggml docs guide pictures header bench-crowd bench-ffi nat-lab bench-net bench-shard bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz judges soak parity ggml docs guide pictures header bench-crowd bench-ffi nat-lab bench-net bench-rag bench-shard bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,10 @@ nat-lab: ## two nodes behind routers of every kind, in network namespaces (Linux
 bench-net: ## the network beside hivemind's nodes and plain libp2p, and its memory (release build; NN1 needs `.ci/setup --test`)
 	@.ci/setup
 	@$(PYTHON) tests/bench/net.py
+
+bench-rag: ## what a knowledge base finds, cites and refuses, and how fast, beside bm25s and LanceDB (release build)
+	@.ci/setup
+	@$(PYTHON) tests/bench/rag.py
 
 bench-shard: ## blocks by ggml beside llama.cpp, for this machine's processor (release build, 2.8 GB of models)
 	@.ci/setup

@@ -155,6 +155,16 @@ def python() -> Outcome:
     return junit("python", [report] if report.exists() else [], status, text)
 
 
+def adapters() -> Outcome:
+    """pytest over what plugs the Python package into other frameworks, in an environment that has these and their own tests."""
+    folder = ROOT / "tests" / "judges" / "adapters"
+    report = fresh(ROOT / "target" / "adapters.xml")
+    show = re.compile(r"(FAILED|ERROR|^E  |passed|failed)")
+    command = [str(folder / ".venv" / "bin" / "python"), "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    status, text = stream([*command, str(folder)], show)
+    return junit("adapters", [report] if report.exists() else [], status, text)
+
+
 def node() -> Outcome:
     """`node --test` over the package, its types, the scenarios and the guide."""
     report = fresh(ROOT / "target" / "node.xml")
@@ -187,7 +197,7 @@ def unlisted(skipped: dict[str, str]) -> list[str]:
 
 def main() -> int:
     total = Outcome()
-    for name, part in (("rust and c", rust), ("python", python), ("node", node), ("kotlin", kotlin)):
+    for name, part in (("rust and c", rust), ("python", python), ("adapters", adapters), ("node", node), ("kotlin", kotlin)):
         print(f"== {name}", flush=True)
         began = time.monotonic()
         outcome = part()

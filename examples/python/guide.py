@@ -204,3 +204,28 @@ async def serve_knowledge(rag: Rag) -> kwaainet.HttpServer:
     print(f"open http://{server.address} in a browser, or ask the model kwaainet-knowledge at {server.base_url}")
     return server
 # end: serve_knowledge
+
+
+# anchor: plug_in
+async def langchain(rag: Rag, engine: kwaainet.ShardEngine, model: kwaainet.Model, question: str) -> str:
+    from langchain_core.output_parsers import StrOutputParser
+    from langchain_core.prompts import ChatPromptTemplate
+    from langchain_core.runnables import RunnablePassthrough
+    from kwaainet.langchain import ChatKwaainet, KwaainetRetriever
+
+    passages = KwaainetRetriever(rag=rag, k=3) | (lambda found: "\n".join(one.page_content for one in found))
+    prompt = ChatPromptTemplate.from_template("Answer from this:\n{context}\n\n{question}")
+    chat = ChatKwaainet(engine=engine, model=model)
+    chain = {"context": passages, "question": RunnablePassthrough()} | prompt | chat | StrOutputParser()
+    return await chain.ainvoke(question)
+
+
+async def llama_index(rag: Rag, engine: kwaainet.ShardEngine, model: kwaainet.Model, question: str) -> str:
+    from llama_index.core.query_engine import RetrieverQueryEngine
+    from kwaainet.llama_index import KwaainetLLM, KwaainetRetriever
+
+    llm = KwaainetLLM(engine, model)
+    answer = await RetrieverQueryEngine.from_args(KwaainetRetriever(rag, k=3), llm=llm).aquery(question)
+    print([source.metadata["document"] for source in answer.source_nodes])
+    return str(answer)
+# end: plug_in

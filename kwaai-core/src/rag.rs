@@ -19,18 +19,25 @@
 //! ```
 
 mod answer;
+mod balance;
+mod calibration;
 pub mod chunk;
 pub mod document;
 mod evidence;
+mod expand;
 mod generate;
 mod ingest;
 mod lexical;
+mod links;
+mod names;
 mod retrieval;
 mod sentence;
 mod store;
 mod sync;
 mod terms;
+mod verify;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,22 +48,25 @@ use tokio_util::task::TaskTracker;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Item, Stream};
 use crate::llm::{Embedder, LanguageModel, Text};
-use crate::rag::answer::{Question, Reader};
+use crate::rag::answer::{Question, Reader, Threshold};
 use crate::rag::chunk::Chunking;
 use crate::rag::document::{DocumentReader, Limits};
 use crate::rag::ingest::{Ingestion, Preparer, blocking, embed};
+use crate::rag::retrieval::Query;
 use crate::rag::store::KnowledgeStore;
 use crate::rag::sync::Sync;
-use crate::vector::{IndexOptions, MAX_HITS, Search};
+use crate::vector::{IndexOptions, dot};
 use crate::{Error, Result};
 
 pub use answer::{Answer, AskEvent, AskOptions, Citation, REFUSAL};
+pub use calibration::{Calibration, CalibrationQuestion};
 pub use evidence::Evidence;
 pub use ingest::{IngestEvent, Source};
-pub use retrieval::{Hit, Mode, Rank, SearchResult};
+pub use retrieval::{Hit, Mode, Rank, SearchOptions, SearchResult};
 pub use store::{DocumentInfo, EmbedderInfo};
 pub use sync::{SyncEvent, SyncOptions};
 pub use terms::Language;
+pub use verify::{Fault, FaultKind, check_citations};
 
 /// Progress of an ingestion that is not read yet; older events are dropped beyond it.
 const INGEST_EVENTS: usize = 4096;
@@ -117,7 +127,7 @@ impl RagConfig {
 }
 
 /// What a knowledge base holds and how it searches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// Documents.
     pub documents: u64,
@@ -137,7 +147,10 @@ pub struct Stats {
     pub language_model: Option<String>,
     /// How it searches unless told otherwise.
     pub mode: Mode,
-    /// Why that is not hybrid, or why some passages are found by words alone.
+    /// How much meaning counts against words in a hybrid search, 0 to 1: a third, until 128 passages are embedded, of which some then
+    /// tell how well either finds them.
+    pub dense_weight: f64,
+    /// Why the mode is not hybrid, or why some passages are found by words alone.
     pub note: Option<String>,
 }
 
@@ -254,60 +267,137 @@ impl Rag {
         })
     }
 
-    /// The `k` passages that fit a text best.
+    /// The `k` passages that fit a text best. For `options` a [`Mode`] will do.
     ///
     /// Nothing in the text is syntax. Where there is no embedder, [`Mode::Hybrid`] searches by words alone and says so.
     ///
     /// # Errors
-    /// `unsupported` for [`Mode::Dense`] without an embedder; `closed` after the shutdown; what the embedder reports.
-    pub async fn search(&self, text: &str, k: usize, mode: Mode) -> Result<SearchResult> {
-        Ok(self.find(text, k, mode).await?.0)
+    /// `unsupported` for [`Mode::Dense`] without an embedder, and for what only a language model can do without one; `invalid_argument` for a share that is not between 0 and 1; `not_found`
+    /// for a document that is not stored; `closed` after the shutdown; what the embedder reports.
+    pub async fn search(&self, text: &str, k: usize, options: impl Into<SearchOptions>) -> Result<SearchResult> {
+        Ok(self.find(text, k, options.into()).await?.0)
     }
 
     /// The hits, and the vector of the text where there is one.
-    async fn find(&self, text: &str, k: usize, asked: Mode) -> Result<(SearchResult, Option<Vec<f32>>)> {
-        let knowledge = self.knowledge()?;
-        let (mode, note) = self.mode(asked)?;
-        let pool = retrieval::pool(k);
-        let by_words = async {
-            if k == 0 || mode == Mode::Dense {
-                return Ok(Vec::new());
-            }
-            let (knowledge, text) = (knowledge.clone(), text.to_owned());
-            blocking(move || knowledge.lexical.search(&text, pool)).await
-        };
-        let by_meaning = async {
-            let Some(embedder) = self.inner.config.embedder.as_ref().filter(|_| k > 0 && mode != Mode::Lexical) else {
-                return Ok((Vec::new(), None));
-            };
-            // Some embedders refuse an empty text; no passage is near to it anyhow.
-            if text.trim().is_empty() {
-                return Ok((Vec::new(), None));
-            }
-            let mut vectors = embed(embedder.as_ref(), vec![Text::Query(text.to_owned())]).await?;
-            let vector = vectors.pop().unwrap_or_default();
-            let (knowledge, query) = (knowledge.clone(), vector.clone());
-            let found = blocking(move || match &knowledge.vectors {
-                Some(vectors) => vectors.search(&query, &Search::best(pool.min(MAX_HITS))),
-                None => Ok(Vec::new()),
+    async fn find(&self, text: &str, k: usize, options: SearchOptions) -> Result<(SearchResult, Option<Vec<f32>>)> {
+        options.check()?;
+        let (mode, mut note) = self.mode(options.mode)?;
+        let options = SearchOptions { mode, ..options };
+        let model = self.inner.config.language_model.as_deref();
+        if options.asks_a_model() && model.is_none() {
+            return Err(Error::unsupported("this knowledge base was opened without a language model")
+                .with_remedy("open it with one, or search without wordings, hypothesis and rerank"));
+        }
+        let model = model.filter(|_| k > 0 && !text.trim().is_empty());
+        // What the model does not do is said, and the search goes on without it.
+        let mut told = |what: &str, error: Error| {
+            note = Some(match note.take() {
+                Some(note) => format!("{note}; {what}: {error}"),
+                None => format!("{what}: {error}"),
             });
-            let ranking = found.await?.into_iter().map(|neighbour| (neighbour.id, neighbour.score)).collect();
-            Ok((ranking, Some(vector)))
         };
-        let (lexical, (dense, vector)) = futures::try_join!(by_words, by_meaning)?;
-        let hits = blocking(move || retrieval::hits(&knowledge, mode, &lexical, &dense, k)).await?;
-        Ok((SearchResult { hits, mode, note }, vector))
+        let wider = k.max(options.rerank);
+        let mut texts = vec![text.to_owned()];
+        let mut made_up = None;
+        if let Some(model) = model.filter(|_| options.wordings > 0) {
+            match expand::wordings(model, text, options.wordings).await {
+                Ok(wordings) => texts.extend(wordings),
+                Err(error) => told("only the text itself was looked for", error),
+            }
+        }
+        if let Some(model) = model.filter(|_| options.hypothesis > 0.0) {
+            match expand::hypothesis(model, text).await {
+                Ok(passage) => made_up = Some(passage),
+                Err(error) => told("no passage was made up", error),
+            }
+        }
+        let mut rankings = Vec::with_capacity(texts.len());
+        let mut of_text = None;
+        for (number, asked) in texts.iter().enumerate() {
+            let made_up = made_up.as_deref().filter(|_| number == 0);
+            let (hits, vector) = self.look(asked, made_up, wider, &options).await?;
+            rankings.push(hits);
+            of_text = of_text.or(vector);
+        }
+        let mut hits = if rankings.len() == 1 { rankings.remove(0) } else { retrieval::merged(rankings) };
+        hits.truncate(wider);
+        if let Some(model) = model.filter(|_| options.rerank > 0 && hits.len() > 1) {
+            let first = options.rerank.min(hits.len());
+            match expand::order(model, text, &hits[..first]).await {
+                Ok(order) => {
+                    let ordered: Vec<Hit> = order.into_iter().map(|place| hits[place].clone()).collect();
+                    hits.splice(..first, ordered);
+                }
+                Err(error) => told("the passages were not put in order", error),
+            }
+        }
+        hits.truncate(k);
+        Ok((SearchResult { hits, mode, note }, of_text))
+    }
+
+    /// The hits for one text, and its vector where there is one.
+    async fn look(
+        &self,
+        text: &str,
+        made_up: Option<&str>,
+        k: usize,
+        options: &SearchOptions,
+    ) -> Result<(Vec<Hit>, Option<Vec<f32>>)> {
+        let knowledge = self.knowledge()?;
+        let mode = options.mode;
+        let within = {
+            let (knowledge, options) = (knowledge.clone(), options.clone());
+            blocking(move || retrieval::within(&knowledge, &options)).await?
+        };
+        let by_words = async {
+            let (knowledge, text, within) = (knowledge.clone(), text.to_owned(), within.clone());
+            let made_up = made_up.map(str::to_owned);
+            let pool = if k == 0 || mode == Mode::Dense { 0 } else { retrieval::pool(k, options) };
+            let share = options.hypothesis;
+            blocking(move || {
+                let mut wanted = knowledge.lexical.wanted(&text);
+                if let Some(made_up) = made_up {
+                    // All of its words together count as much as the share says against those of the text.
+                    let more = knowledge.lexical.wanted(&made_up);
+                    let total = |wanted: &lexical::Wanted| wanted.values().sum::<f64>();
+                    let each = share * total(&wanted) / total(&more).max(1.0);
+                    for (term, count) in more {
+                        *wanted.entry(term).or_default() += count * each;
+                    }
+                }
+                Ok((knowledge.lexical.search(&wanted, pool, within.as_deref())?, wanted))
+            })
+            .await
+        };
+        let embedded = async {
+            let embedder = self.inner.config.embedder.as_ref().filter(|_| k > 0 && mode != Mode::Lexical);
+            // Some embedders refuse an empty text; no passage is near to it anyhow.
+            let Some(embedder) = embedder.filter(|_| !text.trim().is_empty()) else { return Ok((None, None)) };
+            let mut texts = vec![Text::Query(text.to_owned())];
+            texts.extend(made_up.map(|passage| Text::Document(passage.to_owned())));
+            let mut vectors = embed(embedder.as_ref(), texts).await?.into_iter();
+            Ok((vectors.next(), vectors.next()))
+        };
+        let ((words, wanted), (of_text, of_passage)) = futures::try_join!(by_words, embedded)?;
+        let vector = match (&of_text, of_passage) {
+            (Some(text), Some(passage)) => Some(mixed(text, &passage, options.hypothesis as f32)),
+            _ => of_text.clone(),
+        };
+        let query = Query { text: text.to_owned(), wanted, k, options: options.clone(), within, words, vector };
+        let hits = blocking(move || retrieval::hits(&knowledge, &query)).await?;
+        Ok((hits, of_text))
     }
 
     /// Answers a question from the documents, as a stream: pieces of text, then [`AskEvent::Done`] with the sources.
     ///
-    /// Without a language model, or where it cites nothing valid, the answer quotes the best sentences. When the
+    /// Without a language model the answer quotes the best sentences. What a model writes counts when its citations
+    /// [hold](check_citations); else it is asked once more with what is wrong, and then the answer quotes. When the
     /// documents do not support an answer it says [`REFUSAL`] and why; that is decided from [`Evidence`], before any
-    /// model is asked.
+    /// model is asked, and again from what it cites.
     ///
     /// # Errors
-    /// `invalid_argument` for an empty question, `k` 0, or a `min_support` outside 0 to 1; `closed` after the shutdown. The
-    /// stream ends with what [`search`](Rag::search) reports.
+    /// `invalid_argument` for an empty question, `k` 0, or a share outside 0 to 1; `closed` after the shutdown. The stream ends with
+    /// `conflict` for [`AskOptions::max_unsupported`] without a calibration, and with what [`search`](Rag::search) reports.
     pub fn ask(&self, question: &str, options: AskOptions) -> Result<Stream<AskEvent>> {
         answer::check(question, &options)?;
         self.knowledge()?;
@@ -356,17 +446,104 @@ impl Rag {
     }
 
     async fn question(&self, text: String, options: AskOptions, keep: impl Fn(&Hit) -> bool) -> Result<Question> {
+        let knowledge = self.knowledge()?;
+        let threshold = match options.max_unsupported {
+            Some(tolerated) => {
+                let (knowledge, mode) = (knowledge.clone(), self.mode(options.mode)?.0);
+                let calibration = blocking(move || knowledge.calibration(mode)).await?.ok_or_else(|| {
+                    Error::conflict("the knowledge base was not calibrated for this mode")
+                        .with_remedy("calibrate it, or set min_support instead of max_unsupported")
+                })?;
+                Threshold::Calibrated { above: calibration.threshold(tolerated)?, tolerated }
+            }
+            None => Threshold::AtLeast(options.min_support),
+        };
         let wider = options.k.saturating_mul(2).max(options.k.saturating_add(16));
-        let (found, vector) = self.find(&text, wider, options.mode).await?;
+        let documents = options.documents.clone();
+        let AskOptions { links, wordings, hypothesis, rerank, .. } = options;
+        let search = SearchOptions { links, documents, wordings, hypothesis, rerank, ..options.mode.into() };
+        let searched = answer::searched(&knowledge, &text, &options.history);
+        let (found, vector) = self.find(&searched, wider, search).await?;
         let mut hits = found.hits;
         hits.retain(keep);
         hits.truncate(options.k);
-        let reader = Reader { knowledge: self.knowledge()?, embedder: self.inner.config.embedder.clone() };
-        let reading = reader.read(&text, vector.as_deref(), &hits).await?;
+        let reader = Reader { knowledge: knowledge.clone(), embedder: self.inner.config.embedder.clone() };
+        let reading = reader.read(&searched, vector.as_deref(), &hits).await?;
         let model = self.inner.config.language_model.clone();
-        let (knowledge, found_in) = (self.knowledge()?, hits.iter().map(|hit| hit.chunk_id.clone()).collect());
+        let found_in = hits.iter().map(|hit| hit.chunk_id.clone()).collect();
         let passages = blocking(move || knowledge.passages_of(found_in)).await?;
-        Ok(Question { text, options, hits, mode: found.mode, note: found.note, reading, model, passages })
+        let (mode, note) = (found.mode, found.note);
+        Ok(Question {
+            text,
+            search: searched,
+            vector,
+            options,
+            threshold,
+            hits,
+            mode,
+            note,
+            reader,
+            reading,
+            model,
+            passages,
+        })
+    }
+
+    /// Learns from questions when to refuse, so that [`AskOptions::max_unsupported`] can be asked for: how well the documents support
+    /// answers to questions that they answer, and to the same ones with those documents out of sight, and to such as nothing answers.
+    /// Without questions some are made of sentences of the documents. `options` are those that questions are asked with later;
+    /// each mode has a calibration of its own, which the next takes the place of.
+    ///
+    /// # Errors
+    /// `invalid_argument` when there are no passages to make questions of, and for what [`ask`](Rag::ask) refuses; `not_found` for a
+    /// document that is not stored; `closed` after the shutdown.
+    pub async fn calibrate(&self, questions: Vec<CalibrationQuestion>, options: AskOptions) -> Result<Calibration> {
+        let knowledge = self.knowledge()?;
+        let options = AskOptions { max_unsupported: None, history: Vec::new(), ..options };
+        let mode = self.mode(options.mode)?.0;
+        let from_passages = questions.is_empty();
+        let (mut answerable, mut unanswerable) = (Vec::new(), Vec::new());
+        if from_passages {
+            let store = knowledge.clone();
+            for trial in blocking(move || balance::trials(&store)).await? {
+                let says_so = |hit: &Hit| hit.text.contains(&trial.sentence);
+                let with = self.evidence(&trial.sentence, options.clone(), |_| true).await?;
+                let without = self.evidence(&trial.sentence, options.clone(), |hit| !says_so(hit)).await?;
+                answerable.push(with.support());
+                unanswerable.push(without.support());
+            }
+        }
+        for asked in questions {
+            let store = knowledge.clone();
+            let documents: BTreeSet<String> = asked.documents.into_iter().collect();
+            let named = documents.clone();
+            blocking(move || {
+                match named
+                    .iter()
+                    .find_map(|id| store.document(id).map(|found| found.is_none().then_some(id)).transpose())
+                {
+                    Some(missing) => missing.and_then(|id| Err(no_document(id))),
+                    None => Ok(()),
+                }
+            })
+            .await?;
+            if !documents.is_empty() {
+                answerable.push(self.evidence(&asked.question, options.clone(), |_| true).await?.support());
+            }
+            let out_of_sight = |hit: &Hit| !documents.contains(&hit.document_id);
+            unanswerable.push(self.evidence(&asked.question, options.clone(), out_of_sight).await?.support());
+        }
+        if unanswerable.is_empty() {
+            return Err(Error::invalid_argument("there is nothing to calibrate with")
+                .with_remedy("give questions, or ingest documents first"));
+        }
+        let calibration = Calibration { from_passages, ..Calibration::new(answerable, unanswerable)? };
+        blocking(move || {
+            let calibration = Calibration { generation: knowledge.sizes()?.generation, ..calibration };
+            knowledge.set_calibration(mode, &calibration)?;
+            Ok(calibration)
+        })
+        .await
     }
 
     /// Every document, in the order of the names.
@@ -443,6 +620,7 @@ impl Rag {
                 embedder: knowledge.embedder().cloned(),
                 language_model,
                 mode,
+                dense_weight: knowledge.dense_weight()?,
                 note: note.or(partly),
             })
         })
@@ -524,6 +702,14 @@ impl Rag {
             Some(format!("no embedder was given, so passages are found by their words alone; {remedy}")),
         ))
     }
+}
+
+/// A direction between two, `share` of the way from the first.
+fn mixed(from: &[f32], to: &[f32], share: f32) -> Vec<f32> {
+    let sum: Vec<f32> = from.iter().zip(to).map(|(from, to)| (1.0 - share) * from + share * to).collect();
+    let norm = dot(&sum, &sum).sqrt();
+    // Opposite directions have none between them.
+    if norm < f32::EPSILON { from.to_vec() } else { sum.into_iter().map(|value| value / norm).collect() }
 }
 
 fn closed() -> Error {

@@ -10,6 +10,7 @@ use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::{Did, DidText, Keypair, Multikey, Relation, peer_id, verification_key};
 use kwaai_core::net::hivemind::{Answer, Call};
 use kwaai_core::net::wire::{Opening, Reply, Request};
+use kwaai_core::rag::check_citations;
 use kwaai_core::rag::chunk::{Chunking, split};
 use kwaai_core::rag::document::{self, Limits};
 use kwaai_core::shard::serve::read_info;
@@ -133,6 +134,33 @@ fn text_of(bytes: &[u8]) -> String {
 }
 
 proptest! {
+    #[test]
+    fn fuzz_whatever_a_model_writes_about_its_sources_is_checked(
+        text in "(\\[[0-9]{1,3}(, ?[0-9])?\\]|“|”|\"|«|…|\\.\\.\\.|The key is small|It was lost in 1,234|[a-zé東 .?\n]{1,9}| ){0,40}",
+        sources in prop::collection::vec("(The key is small\\. |It was lost in 1234\\. |[a-z ]{0,20}){0,4}", 0..4),
+    ) {
+        let texts: Vec<&str> = sources.iter().map(String::as_str).collect();
+        for fault in check_citations(&text, &texts) {
+            prop_assert!(text.get(fault.span.clone()).is_some(), "{fault:?}");
+            prop_assert!(fault.found_in.is_none_or(|number| (1..=texts.len()).contains(&number)), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn fuzz_what_stands_in_a_source_word_by_word_may_cite_it(
+        sources in prop::collection::vec(prop::collection::vec("[a-z]{1,6}|[0-9]{1,5}", 8..60), 1..6),
+        number in any::<prop::sample::Index>(), start in any::<prop::sample::Index>(), length in 1usize..30, quoted in any::<bool>(),
+    ) {
+        let number = number.index(sources.len());
+        let words = &sources[number];
+        let start = start.index(words.len());
+        let said = words[start..(start + length).min(words.len())].join(" ");
+        let text = if quoted { format!("“{said}” [{}]", number + 1) } else { format!("{said} [{}].", number + 1) };
+        let texts: Vec<String> = sources.iter().map(|words| words.join(" ")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        prop_assert_eq!(check_citations(&text, &texts), Vec::new(), "{}", text);
+    }
+
     #[test]
     fn fuzz_a_changed_question_about_trust_is_refused(bytes in broken(statements()[0].clone().into_bytes())) {
         // What is read after a change says the same: only white space or the order of members can have changed.

@@ -31,6 +31,11 @@ class Task:
     anchor: str
     title: str
     prose: str
+    only: str | None = None
+    """The one language that has it, where it is about something that the others have not."""
+
+    def concerns(self, language: str) -> bool:
+        return self.only in (None, language)
 
 
 TASKS = [
@@ -89,6 +94,12 @@ A served knowledge base has a page for people, at the root of its address: ask, 
 delete documents, search, see what there is. For programs that speak OpenAI's API it is a model that answers from the documents,
 with its sources. It listens on loopback, on port 9090 unless another is named; elsewhere only with a token. A node serves several
 beside its models. [The HTTP server](../http.md) has the addresses."""),
+    Task("plug_in", "Plug it into LangChain and LlamaIndex", """\
+Whoever has a chain, an agent or an index already takes a knowledge base for its retriever, a collection at other people's nodes
+for its vector store, and models of this library for its embeddings and its answers. `pip install kwaainet[langchain]` or
+`kwaainet[llama-index]` brings what the adapters need. This task is in Python alone, for the adapters are a part of the Python
+package; elsewhere, what speaks OpenAI's API reaches a model through [the HTTP server](13-serve-openai.md). [Frameworks](../frameworks.md)
+has every adapter, and what each refuses.""", "Python"),
 ]
 
 
@@ -99,6 +110,8 @@ def number(task: Task) -> str:
 def page(task: Task) -> str:
     parts = [f"# {task.title}\n\n{task.prose}\n"]
     for title, fence, file in LANGUAGES:
+        if not task.concerns(title):
+            continue
         code = region(ROOT / file, task.anchor)
         if code is None:
             raise SystemExit(f"{file} has no region {task.anchor}")
@@ -113,12 +126,15 @@ def page(task: Task) -> str:
 
 
 def contents() -> str:
-    rows = "\n".join(f"{at}. [{task.title}]({number(task)})" for at, task in enumerate(TASKS, 1))
+    rows = "\n".join(
+        f"{at}. [{task.title}]({number(task)})" + (f", in {task.only} alone" if task.only else "")
+        for at, task in enumerate(TASKS, 1)
+    )
     return f"""# Guide
 
-Fourteen tasks, each in Python, Node.js, Kotlin, Swift, C and Rust. Every block is a part of a file that a test compiles and runs,
-but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in the Node.js blocks needs
-TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
+Fourteen tasks, each in Python, Node.js, Kotlin, Swift, C and Rust, and one that only Python has. Every block is a part of a file
+that a test compiles and runs, but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in
+the Node.js blocks needs TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
 
 {rows}
 """

@@ -9,7 +9,7 @@ from test_markdown import region
 
 @pytest.mark.parametrize("title, file", [(title, file) for title, _, file in LANGUAGES], ids=lambda value: value)
 def test_a_language_has_every_task(title: str, file: str) -> None:
-    assert [task.anchor for task in TASKS if region(ROOT / file, task.anchor) is None] == []
+    assert [task.anchor for task in TASKS if task.concerns(title) and region(ROOT / file, task.anchor) is None] == []
 
 
 def test_the_pages_are_as_make_guide_writes_them() -> None:

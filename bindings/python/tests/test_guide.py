@@ -1,4 +1,4 @@
-"""Each piece of the guide does what the guide says."""
+"""Each piece of the guide does what the guide says. `plug_in` is run where its frameworks are, by tests/judges/adapters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kwaainet import Node, Rag, TrustGraph, testing
 
 GUIDE = ROOT / "examples" / "python" / "guide.py"
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
-PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai serve_knowledge".split()
+PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai serve_knowledge plug_in".split()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Sender;
-use crate::llm::{Embedder, LanguageModel, Text};
+use crate::llm::{ChatMessage, Embedder, LanguageModel, Role, Text};
 use crate::rag::evidence::{Evidence, Wanted};
 use crate::rag::generate::{self, Outcome};
 use crate::rag::ingest::{blocking, embed};
@@ -32,26 +32,60 @@ const ALSO: f64 = 0.8;
 /// How much meaning counts against words where there is both.
 const MEANING: f64 = 0.75;
 
+/// A question with fewer words that tell a topic is about the one before.
+const TELLING: usize = 3;
+
 /// A row of a table reads worse than a sentence that says the same.
 const ROW: f64 = 0.9;
 
 /// How to answer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AskOptions {
     /// How many passages are considered; at least 1.
     pub k: usize,
     /// How they are found.
     pub mode: Mode,
+    /// Whether documents gain that the question or a passage names ([`SearchOptions::links`](crate::rag::SearchOptions::links)).
+    pub links: bool,
+    /// The documents to look in, by their ids; empty for all.
+    pub documents: Vec<String>,
+    /// As [`SearchOptions::wordings`](crate::rag::SearchOptions::wordings).
+    pub wordings: usize,
+    /// As [`SearchOptions::hypothesis`](crate::rag::SearchOptions::hypothesis).
+    pub hypothesis: f64,
+    /// As [`SearchOptions::rerank`](crate::rag::SearchOptions::rerank).
+    pub rerank: usize,
     /// The least [support](Evidence::support) that is answered, 0 to 1: higher refuses more.
     pub min_support: f64,
+    /// The share of questions without an answer in the documents that may get one all the same, 0 to 1. It takes the place of
+    /// `min_support`, and needs [`Rag::calibrate`](crate::rag::Rag::calibrate).
+    pub max_unsupported: Option<f64>,
     /// The longest generated answer, in tokens.
     pub max_tokens: u32,
+    /// How much a language model is given to read, in estimated tokens: passages by rank, and up to a quarter earlier turns.
+    pub max_context_tokens: usize,
+    /// The turns before the question, the earliest first. A question that says too little by itself is looked for together with the
+    /// one before.
+    pub history: Vec<ChatMessage>,
 }
 
 impl Default for AskOptions {
     fn default() -> AskOptions {
-        AskOptions { k: 8, mode: Mode::Hybrid, min_support: 0.5, max_tokens: 400 }
+        AskOptions {
+            k: 8,
+            mode: Mode::Hybrid,
+            links: true,
+            documents: Vec::new(),
+            wordings: 0,
+            hypothesis: 0.0,
+            rerank: 0,
+            min_support: 0.5,
+            max_unsupported: None,
+            max_tokens: 400,
+            max_context_tokens: 3_000,
+            history: Vec::new(),
+        }
     }
 }
 
@@ -108,7 +142,7 @@ pub enum AskEvent {
         /// The text.
         text: String,
     },
-    /// What came so far does not count: the model cited no source that exists. The answer follows anew.
+    /// What came so far does not count: what the model cited does not stand there. The answer follows anew.
     Retracted {
         /// Why.
         why: String,
@@ -243,13 +277,49 @@ fn weigh_meaning(evidence: &mut Evidence, hits: &[Hit], cosines: &[Option<f32>])
     evidence.agreement = first.lexical.is_some_and(|rank| rank.rank <= 3);
 }
 
+/// When there is support enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Threshold {
+    /// From so much on.
+    AtLeast(f64),
+    /// Above so much, so that this share of what has none is answered at most; with `None` nothing is.
+    Calibrated { above: Option<f64>, tolerated: f64 },
+}
+
+impl Threshold {
+    fn allows(self, support: f64) -> bool {
+        match self {
+            Threshold::AtLeast(least) => support >= least,
+            Threshold::Calibrated { above, .. } => above.is_some_and(|above| support > above),
+        }
+    }
+
+    fn told(self) -> String {
+        match self {
+            Threshold::AtLeast(least) => format!("asked for {least:.2}"),
+            Threshold::Calibrated { above: Some(above), tolerated } => {
+                format!("more than {above:.2} is needed where {tolerated} of what has none may be answered")
+            }
+            Threshold::Calibrated { above: None, tolerated } => {
+                format!("too few questions were calibrated with to tolerate {tolerated}")
+            }
+        }
+    }
+}
+
 /// Everything that is known when the answer is to be written.
 pub(super) struct Question {
     pub text: String,
+    /// What was looked for: the question, with the one before where it says too little.
+    pub search: String,
+    pub vector: Option<Vec<f32>>,
     pub options: AskOptions,
+    /// The support above which there is an answer; none where everything is refused.
+    pub threshold: Threshold,
     pub hits: Vec<Hit>,
     pub mode: Mode,
     pub note: Option<String>,
+    pub reader: Reader,
     pub reading: Reading,
     pub model: Option<Arc<dyn LanguageModel>>,
     /// The passages of the hits by their ids, to tell where a sentence of them stands.
@@ -265,10 +335,20 @@ impl Question {
         }
         let mut why = None;
         if let Some(model) = &self.model {
-            match generate::answer(model.as_ref(), &self.text, &self.hits, self.options.max_tokens, events).await? {
-                Outcome::Cited { text, citations } => {
+            match generate::answer(model.as_ref(), &self.text, &self.hits, &self.options, events).await? {
+                Outcome::Cited { text, citations, hits } => {
                     let name = Some(model.name());
-                    return self.finish(events, text, citations, support, (false, None), name);
+                    let cited: Vec<Hit> = hits.into_iter().map(|place| self.hits[place].clone()).collect();
+                    let own = self.reader.read(&self.search, self.vector.as_deref(), &cited).await?.evidence.support();
+                    if self.threshold.allows(own) {
+                        return self.finish(events, text, citations, support, (false, None), name);
+                    }
+                    let why = format!(
+                        "What the language model cites does not support an answer (support {own:.2}, {}).",
+                        self.threshold.told()
+                    );
+                    events.send(AskEvent::Retracted { why: why.clone() });
+                    return self.done(events, format!("{REFUSAL} {why}"), Vec::new(), own, (true, Some(why)), name);
                 }
                 Outcome::Refused => {
                     let why = Some("The language model found no answer in the sources.".to_owned());
@@ -289,12 +369,13 @@ impl Question {
         if self.hits.is_empty() || self.reading.quotes.is_empty() {
             return Some("Nothing in them was found for this question.".to_owned());
         }
-        if support >= self.options.min_support {
+        if self.threshold.allows(support) {
             return None;
         }
         Some(format!(
-            "The nearest passage is in {}, but it does not support an answer (support {support:.2}, asked for {:.2}).",
-            self.hits[0].document, self.options.min_support
+            "The nearest passage is in {}, but it does not support an answer (support {support:.2}, {}).",
+            self.hits[0].document,
+            self.threshold.told()
         ))
     }
 
@@ -371,6 +452,16 @@ impl Citation {
     }
 }
 
+/// What to look for: a question, together with the one before where it has no words of its own to be found by.
+pub(super) fn searched(knowledge: &KnowledgeStore, question: &str, history: &[ChatMessage]) -> String {
+    let before = history.iter().rev().find(|turn| turn.role == Role::User);
+    let telling = knowledge.lexical.analyzer().terms(question).iter().filter(|term| !term.common).count();
+    match before {
+        Some(before) if telling < TELLING => format!("{}\n{question}", before.content),
+        _ => question.to_owned(),
+    }
+}
+
 /// Refuses options that make no sense.
 pub(super) fn check(question: &str, options: &AskOptions) -> Result<()> {
     if question.trim().is_empty() {
@@ -381,6 +472,9 @@ pub(super) fn check(question: &str, options: &AskOptions) -> Result<()> {
     }
     if !(0.0..=1.0).contains(&options.min_support) {
         return Err(Error::invalid_argument("min_support must be between 0 and 1"));
+    }
+    if options.max_unsupported.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        return Err(Error::invalid_argument("max_unsupported must be between 0 and 1"));
     }
     Ok(())
 }

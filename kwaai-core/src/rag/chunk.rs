@@ -121,7 +121,7 @@ impl Chunk {
 }
 
 impl Unit {
-    fn count(self, text: &str) -> usize {
+    pub(super) fn count(self, text: &str) -> usize {
         match self {
             Unit::Characters => text.chars().count(),
             Unit::Tokens => tokens(text),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::event::Sender;
 use crate::llm::{Embedder, Text};
+use crate::rag::balance;
 use crate::rag::chunk::{self, Chunking, Prefix};
 use crate::rag::document::{self, Document, DocumentReader, Format, Limits, SectionKind};
 use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, Passage, Standing};
@@ -24,9 +25,12 @@ use crate::{Error, Result};
 
 /// So many texts are embedded between two looks at progress and cancellation.
 const EMBED_BATCH: usize = 32;
-/// A commit holds at most about this many documents or passages.
-pub(super) const COMMIT_DOCUMENTS: usize = 16;
-pub(super) const COMMIT_PASSAGES: usize = 64;
+/// A commit is worth its cost from about this many documents or passages on.
+const FEW: (usize, usize) = (16, 64);
+/// It holds no more than about so many, whatever it costs.
+const MANY: (usize, usize) = (1024, 4096);
+/// Commits that would come closer together become one.
+const APART: Duration = Duration::from_millis(500);
 /// More than so many documents of one name and different origin are refused.
 const NAMESAKES: usize = 1000;
 
@@ -152,6 +156,26 @@ struct Tally {
     chunks: usize,
 }
 
+/// When documents that are ready are to be committed.
+pub(super) struct Pace {
+    committed: Instant,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { committed: Instant::now() }
+    }
+}
+
+impl Pace {
+    /// Whether it is time for documents with so many passages each.
+    pub fn is_due(&self, ready: impl ExactSizeIterator<Item = usize>) -> bool {
+        let (documents, passages) = (ready.len(), ready.sum::<usize>());
+        let beyond = |(most, of_passages): (usize, usize)| documents >= most || passages >= of_passages;
+        beyond(MANY) || (beyond(FEW) && self.committed.elapsed() >= APART)
+    }
+}
+
 impl Ingestion {
     /// Runs to the end of the source, a cancellation, or a failure of the knowledge base itself, and ends the stream.
     pub async fn run(self, source: Source) {
@@ -165,6 +189,7 @@ impl Ingestion {
         self.events.send(IngestEvent::Found { files: candidates.len() });
         let mut tally = Tally::default();
         let mut pending: Vec<(NewDocument, Instant)> = Vec::new();
+        let mut pace = Pace::default();
         for candidate in candidates {
             if self.preparer.stopped() {
                 break;
@@ -185,16 +210,14 @@ impl Ingestion {
                     self.events.send(IngestEvent::DocumentFailed { name, code, message });
                 }
             }
-            let passages: usize = pending.iter().map(|(document, _)| document.passages.len()).sum();
-            if pending.len() >= COMMIT_DOCUMENTS || passages >= COMMIT_PASSAGES {
+            if pace.is_due(pending.iter().map(|(document, _)| document.passages.len())) {
                 self.commit(&mut pending, &mut tally).await?;
+                pace = Pace::default();
             }
         }
         // What was prepared is whole, so it is kept even when the reader has gone.
         self.commit(&mut pending, &mut tally).await?;
-        if let Some(vectors) = &self.preparer.knowledge.vectors {
-            vectors.seal_in_background();
-        }
+        self.preparer.settle().await;
         if self.preparer.stopped() {
             return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));
         }
@@ -251,6 +274,16 @@ impl Preparer {
             () = self.unread.cancelled() => Err(Error::cancelled("the work was cancelled")),
             () = self.closing.cancelled() => Err(Error::cancelled("the work was cancelled")),
             result = work => result,
+        }
+    }
+
+    /// What is done when documents have come or gone: nothing that they need to be found.
+    pub async fn settle(&self) {
+        let Some(vectors) = &self.knowledge.vectors else { return };
+        vectors.seal_in_background();
+        let Some(embedder) = &self.embedder else { return };
+        if let Err(error) = self.unless_stopped(balance::keep(self.knowledge.clone(), embedder.as_ref())).await {
+            tracing::warn!(%error, "how much meaning counts against words could not be found out");
         }
     }
 

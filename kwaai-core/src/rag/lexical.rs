@@ -2,23 +2,31 @@
 //!
 //! Ranked by BM25 with k1 = 1.2 and b = 0.75. What is searched for is cut into terms like any other text; nothing in it is syntax.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tantivy::collector::TopDocs;
 use tantivy::indexer::NoMergePolicy;
-use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery, TermSetQuery};
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError};
+use tantivy::{
+    DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TERMINATED, TantivyDocument, TantivyError,
+};
 
+use crate::rag::names::{Name, NameKind};
 use crate::rag::terms::{Analyzer, Language};
 use crate::store::create_private_dir;
 use crate::{Error, ErrorCode, Result};
 
 /// Part of every commit; an index of another version is rebuilt.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const TOKENIZER: &str = "kwaainet";
 const MEMORY: usize = 32 << 20;
+/// How much more often a word may stand in a passage before it stops counting; tantivy's value.
+const K1: f64 = 1.2;
+/// How much the length of a passage counts; tantivy's value.
+const B: f64 = 0.75;
 /// So many segments of about one size are merged into one.
 const SEGMENTS_PER_TIER: usize = 8;
 
@@ -37,6 +45,8 @@ pub(crate) struct Entry<'a> {
     pub document: &'a str,
     pub chunk: u64,
     pub text: &'a str,
+    /// What its document is called, where this is the first passage of one.
+    pub names: &'a [Name],
 }
 
 #[derive(Clone, Copy)]
@@ -44,6 +54,20 @@ struct Fields {
     document: Field,
     chunk: Field,
     text: Field,
+    title: Field,
+    lead: Field,
+}
+
+/// The terms that are looked for, and how much each counts: as often as it stands in the question.
+pub(crate) type Wanted = BTreeMap<String, f64>;
+
+/// The passages that a search by words found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Passages and their BM25 scores, best first, equal scores by passage.
+    pub ranking: Vec<(u64, f32)>,
+    /// The score of a passage that had every word of the query as often as could count; above 0.
+    pub highest: f64,
 }
 
 /// The word index of a knowledge base. All of it blocks.
@@ -146,6 +170,9 @@ impl Lexical {
             document.add_text(self.fields.document, entry.document);
             document.add_u64(self.fields.chunk, entry.chunk);
             document.add_text(self.fields.text, entry.text);
+            for name in entry.names {
+                document.add_text(self.name_field(name.kind), &name.text);
+            }
             writer.add_document(document)?;
         }
         Ok(())
@@ -189,44 +216,156 @@ impl Lexical {
         Ok(None)
     }
 
-    /// The `k` best passages and their scores, best first, equal scores by chunk.
-    pub fn search(&self, text: &str, k: usize) -> Result<Vec<(u64, f32)>> {
-        if k == 0 {
-            return Ok(Vec::new());
-        }
-        let mut counts: Vec<(String, u32)> = Vec::new();
+    /// What to look for, from a text.
+    pub fn wanted(&self, text: &str) -> Wanted {
+        let mut wanted = Wanted::new();
         for term in self.analyzer.terms(text) {
-            match counts.iter_mut().find(|(text, _)| *text == term.text) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((term.text, 1)),
-            }
+            *wanted.entry(term.text).or_default() += 1.0;
         }
-        let clauses: Vec<(Occur, Box<dyn Query>)> = counts
-            .into_iter()
-            .map(|(text, count)| {
-                let term = tantivy::Term::from_field_text(self.fields.text, &text);
-                let query = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
-                (Occur::Should, Box::new(BoostQuery::new(query, count as f32)) as Box<dyn Query>)
-            })
-            .collect();
-        let search = || -> tantivy::Result<Vec<(u64, f32)>> {
+        wanted
+    }
+
+    /// The `k` best passages, of these documents alone where some are given.
+    pub fn search(&self, wanted: &Wanted, k: usize, documents: Option<&[String]>) -> Result<Found> {
+        let search = || -> tantivy::Result<Found> {
             let searcher = self.reader.searcher();
-            if clauses.is_empty() || searcher.num_docs() == 0 {
-                return Ok(Vec::new());
+            let highest = self.highest(&searcher, wanted)?;
+            if k == 0 || wanted.is_empty() || searcher.num_docs() == 0 {
+                return Ok(Found { ranking: Vec::new(), highest });
+            }
+            let mut clauses = self.clauses(wanted);
+            if let Some(documents) = documents {
+                let ids = documents.iter().map(|id| tantivy::Term::from_field_text(self.fields.document, id));
+                // What is looked through adds nothing to a score.
+                clauses.push((Occur::Must, Box::new(BoostQuery::new(Box::new(TermSetQuery::new(ids)), 0.0))));
             }
             let limit = k.saturating_add(32).min(searcher.num_docs() as usize);
             let top = searcher.search(&BooleanQuery::new(clauses), &TopDocs::with_limit(limit).order_by_score())?;
-            top.into_iter()
-                .map(|(score, address)| {
-                    let chunks = searcher.segment_reader(address.segment_ord).fast_fields().u64("chunk")?;
-                    Ok((chunks.first(address.doc_id).unwrap_or_default(), score))
-                })
-                .collect()
+            let mut ranking = Vec::with_capacity(top.len());
+            for (score, address) in top.into_iter().filter(|(score, _)| *score > 0.0) {
+                let chunks = searcher.segment_reader(address.segment_ord).fast_fields().u64("chunk")?;
+                ranking.push((chunks.first(address.doc_id).unwrap_or_default(), score));
+            }
+            ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            ranking.truncate(k);
+            Ok(Found { ranking, highest })
         };
-        let mut found = search().map_err(|error| failed(&self.dir, error))?;
-        found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        found.truncate(k);
-        Ok(found)
+        search().map_err(|error| failed(&self.dir, error))
+    }
+
+    /// The BM25 scores of these passages, 0 for those without a word of the query.
+    pub fn scores(&self, wanted: &Wanted, chunks: &[u64]) -> Result<BTreeMap<u64, f32>> {
+        let score = || -> tantivy::Result<BTreeMap<u64, f32>> {
+            let searcher = self.reader.searcher();
+            let mut scores: BTreeMap<u64, f32> = chunks.iter().map(|chunk| (*chunk, 0.0)).collect();
+            if wanted.is_empty() || chunks.is_empty() {
+                return Ok(scores);
+            }
+            let query = BooleanQuery::new(self.clauses(wanted));
+            let weight = query.weight(EnableScoring::enabled_from_searcher(&searcher))?;
+            for segment in searcher.segment_readers() {
+                let index = segment.inverted_index(self.fields.chunk)?;
+                let mut places: Vec<(u32, u64)> = Vec::new();
+                for chunk in scores.keys() {
+                    let term = tantivy::Term::from_field_u64(self.fields.chunk, *chunk);
+                    let postings = index.read_postings(&term, IndexRecordOption::Basic)?;
+                    places.extend(
+                        postings
+                            .map(|postings| postings.doc())
+                            .filter(|doc| *doc != TERMINATED)
+                            .map(|doc| (doc, *chunk)),
+                    );
+                }
+                // A scorer goes forward alone.
+                places.sort_unstable();
+                let mut scorer = weight.scorer(segment, 1.0)?;
+                for (doc, chunk) in places {
+                    let at = if scorer.doc() < doc { scorer.seek(doc) } else { scorer.doc() };
+                    if at == doc {
+                        scores.insert(chunk, scorer.score());
+                    }
+                }
+            }
+            Ok(scores)
+        };
+        score().map_err(|error| failed(&self.dir, error))
+    }
+
+    /// The BM25 score that a text would have which is not indexed.
+    pub fn score_of(&self, wanted: &Wanted, text: &str) -> Result<f64> {
+        let score = || -> tantivy::Result<f64> {
+            let searcher = self.reader.searcher();
+            let own = self.wanted(text);
+            let mut tokens = 0;
+            for segment in searcher.segment_readers() {
+                tokens += segment.inverted_index(self.fields.text)?.total_num_tokens();
+            }
+            let average = tokens as f64 / (searcher.num_docs() as f64).max(1.0);
+            let length: f64 = own.values().sum();
+            let norm = K1 * (1.0 - B + B * length / average.max(1.0));
+            let mut score = 0.0;
+            for (term, weight) in wanted {
+                let Some(times) = own.get(term) else { continue };
+                score += weight * self.rarity(&searcher, term)? * times * (K1 + 1.0) / (times + norm);
+            }
+            Ok(score)
+        };
+        score().map_err(|error| failed(&self.dir, error))
+    }
+
+    /// The first passages of the documents that are called so, at most `most` and a sign that there are more.
+    pub fn called(&self, name: &str, kind: NameKind, most: usize) -> Result<Vec<u64>> {
+        let find = || -> tantivy::Result<Vec<u64>> {
+            let searcher = self.reader.searcher();
+            let mut chunks = Vec::new();
+            for segment in searcher.segment_readers() {
+                let field = self.name_field(kind);
+                let term = tantivy::Term::from_field_text(field, name);
+                let index = segment.inverted_index(field)?;
+                let Some(mut postings) = index.read_postings(&term, IndexRecordOption::Basic)? else { continue };
+                let column = segment.fast_fields().u64("chunk")?;
+                while postings.doc() != TERMINATED && chunks.len() <= most {
+                    if !segment.is_deleted(postings.doc()) {
+                        chunks.extend(column.first(postings.doc()));
+                    }
+                    postings.advance();
+                }
+            }
+            chunks.sort_unstable();
+            Ok(chunks)
+        };
+        find().map_err(|error| failed(&self.dir, error))
+    }
+
+    fn name_field(&self, kind: NameKind) -> Field {
+        match kind {
+            NameKind::Title => self.fields.title,
+            NameKind::Lead => self.fields.lead,
+        }
+    }
+
+    fn clauses(&self, wanted: &Wanted) -> Vec<(Occur, Box<dyn Query>)> {
+        let clause = |(text, weight): (&String, &f64)| {
+            let term = tantivy::Term::from_field_text(self.fields.text, text);
+            let query = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
+            (Occur::Should, Box::new(BoostQuery::new(query, *weight as f32)) as Box<dyn Query>)
+        };
+        wanted.iter().map(clause).collect()
+    }
+
+    fn highest(&self, searcher: &Searcher, wanted: &Wanted) -> tantivy::Result<f64> {
+        let mut highest = 0.0;
+        for (text, weight) in wanted {
+            highest += weight * self.rarity(searcher, text)? * (K1 + 1.0);
+        }
+        Ok(highest.max(f64::MIN_POSITIVE))
+    }
+
+    /// The inverse document frequency of a term.
+    fn rarity(&self, searcher: &Searcher, text: &str) -> tantivy::Result<f64> {
+        let passages = searcher.num_docs() as f64;
+        let frequency = searcher.doc_freq(&tantivy::Term::from_field_text(self.fields.text, text))? as f64;
+        Ok((1.0 + ((passages - frequency).max(0.0) + 0.5) / (frequency + 0.5)).ln())
     }
 
     /// In how many passages each of the terms stands, and how many passages there are.
@@ -248,6 +387,8 @@ fn schema() -> (Schema, Fields) {
         document: builder.add_text_field("document", STRING),
         chunk: builder.add_u64_field("chunk", FAST | INDEXED),
         text: builder.add_text_field("text", TextOptions::default().set_indexing_options(indexing)),
+        title: builder.add_text_field("title", STRING),
+        lead: builder.add_text_field("lead", STRING),
     };
     (builder.build(), fields)
 }

@@ -14,8 +14,12 @@ use redb::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::rag::balance::Balance;
+use crate::rag::calibration::Calibration;
 use crate::rag::document::{Format, Places};
 use crate::rag::lexical::{Entry, Lexical};
+use crate::rag::names::{Name, Namer};
+use crate::rag::retrieval::Mode;
 use crate::rag::terms::Language;
 use crate::store::Store;
 use crate::vector::{IndexOptions, VectorIndex};
@@ -33,6 +37,7 @@ const GENERATION: &str = "generation";
 const EMBEDDER: &str = "embedder";
 /// A random name, by which an index of another knowledge base is told from its own.
 const OWNER: &str = "owner";
+const BALANCE: &str = "balance";
 const COLLECTION: &str = "rag";
 /// The directory of the word index beside the database.
 pub(crate) const LEXICAL_DIR: &str = "lexical";
@@ -275,6 +280,7 @@ impl KnowledgeStore {
             if current == Some(generation) && self.lexical.len() == chunks.len()? {
                 return Ok(());
             }
+            let namer = Namer::new();
             let changed = match current {
                 Some(current) if current < generation => missed(transaction, current, generation)?,
                 _ => None,
@@ -286,10 +292,10 @@ impl KnowledgeStore {
                     let Some(stored) = documents.get(id.as_str())? else { continue };
                     for chunk in decode::<StoredDocument>(stored.value())?.chunk_ids {
                         let value = chunks.get(chunk)?.ok_or_else(|| damaged("a passage is missing"))?;
-                        passages.push((id, chunk, decode::<Passage>(value.value())?.indexed()));
+                        passages.push(Indexed::new(&namer, chunk, decode(value.value())?));
                     }
                 }
-                let entries = passages.iter().map(|(document, chunk, text)| Entry { document, chunk: *chunk, text });
+                let entries = passages.iter().map(Indexed::entry);
                 self.lexical.update(generation, changed.iter().map(String::as_str), entries)?;
                 if self.lexical.len() == chunks.len()? {
                     return Ok(());
@@ -299,11 +305,9 @@ impl KnowledgeStore {
             let mut all = Vec::new();
             for entry in chunks.iter()? {
                 let (chunk, value) = entry?;
-                let passage: Passage = decode(value.value())?;
-                all.push((chunk.value(), passage.indexed(), passage.document));
+                all.push(Indexed::new(&namer, chunk.value(), decode(value.value())?));
             }
-            let entries = all.iter().map(|(chunk, text, document)| Entry { document, chunk: *chunk, text });
-            self.lexical.rebuild(generation, entries)
+            self.lexical.rebuild(generation, all.iter().map(Indexed::entry))
         })
     }
 
@@ -379,6 +383,70 @@ impl KnowledgeStore {
         Ok(self.passages(&ids)?.into_iter().map(|(id, passage)| (format!("{id:016x}"), passage)).collect())
     }
 
+    /// The passages of a document, in its order.
+    pub fn chunks_of(&self, document: &str) -> Result<Vec<u64>> {
+        self.store.read(|transaction| {
+            let found = transaction.open_table(DOCUMENTS)?.get(document)?;
+            let stored = found.map(|value| decode::<StoredDocument>(value.value())).transpose()?;
+            Ok(stored.map(|stored| stored.chunk_ids).unwrap_or_default())
+        })
+    }
+
+    /// What was found out about the two searches, if it was.
+    pub fn balance(&self) -> Result<Option<Balance>> {
+        self.store.read(|transaction| {
+            let found = transaction.open_table(SETTINGS)?.get(BALANCE)?.map(|value| value.value().to_owned());
+            found.map(|text| decode(text.as_bytes())).transpose()
+        })
+    }
+
+    /// How much meaning counts against words, 0 to 1.
+    pub fn dense_weight(&self) -> Result<f64> {
+        Ok(self.balance()?.unwrap_or_default().dense_weight)
+    }
+
+    /// Keeps what was found out about the two searches.
+    pub fn set_balance(&self, balance: &Balance) -> Result<()> {
+        let text = String::from_utf8_lossy(&encode(balance)?).into_owned();
+        self.store.write(|transaction| {
+            transaction.open_table(SETTINGS)?.insert(BALANCE, text.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// What was learnt about refusing in a mode, if anything was.
+    pub fn calibration(&self, mode: Mode) -> Result<Option<Calibration>> {
+        self.store.read(|transaction| {
+            let settings = transaction.open_table(SETTINGS)?;
+            let found = settings.get(calibration_key(mode).as_str())?.map(|value| value.value().to_owned());
+            found.map(|text| decode(text.as_bytes())).transpose()
+        })
+    }
+
+    /// Keeps what was learnt about refusing in a mode.
+    pub fn set_calibration(&self, mode: Mode, calibration: &Calibration) -> Result<()> {
+        let text = String::from_utf8_lossy(&encode(calibration)?).into_owned();
+        self.store.write(|transaction| {
+            transaction.open_table(SETTINGS)?.insert(calibration_key(mode).as_str(), text.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// Passages in the order of their ids, which is no order of their contents: at most `most` that `keep` makes something of.
+    pub fn sample<T>(&self, most: usize, mut keep: impl FnMut(u64, Passage) -> Option<T>) -> Result<Vec<T>> {
+        self.store.read(|transaction| {
+            let mut kept = Vec::new();
+            for entry in transaction.open_table(CHUNKS)?.iter()? {
+                if kept.len() == most {
+                    break;
+                }
+                let (chunk, value) = entry?;
+                kept.extend(keep(chunk.value(), decode(value.value())?));
+            }
+            Ok(kept)
+        })
+    }
+
     /// How much there is.
     pub fn sizes(&self) -> Result<Sizes> {
         self.store.read(|transaction| {
@@ -389,6 +457,25 @@ impl KnowledgeStore {
                 generation: transaction.open_table(COUNTERS)?.get(GENERATION)?.map_or(0, |value| value.value()),
             })
         })
+    }
+}
+
+/// A passage as the word index takes it.
+struct Indexed {
+    chunk: u64,
+    document: String,
+    text: String,
+    names: Vec<Name>,
+}
+
+impl Indexed {
+    fn new(namer: &Namer, chunk: u64, passage: Passage) -> Indexed {
+        let names = if passage.index == 0 { namer.names(&passage.name, &passage.text) } else { Vec::new() };
+        Indexed { chunk, text: passage.indexed(), document: passage.document, names }
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        Entry { document: &self.document, chunk: self.chunk, text: &self.text, names: &self.names }
     }
 }
 
@@ -440,6 +527,10 @@ fn chunk_id(passage: &Passage, times: u64) -> u64 {
     hash.update(passage.indexed().as_bytes());
     let digest = hash.finalize();
     digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn calibration_key(mode: Mode) -> String {
+    format!("calibration.{mode:?}").to_lowercase()
 }
 
 fn passage_hash(indexed: &str) -> [u8; 32] {

@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 
 use crate::event::Sender;
 use crate::rag::document::{self, DocumentReader, EXTENSIONS, Found, Scan};
-use crate::rag::ingest::{
-    COMMIT_DOCUMENTS, COMMIT_PASSAGES, Preparer, blocking, content_hash, free_name, loaded, manner, read_bytes,
-};
+use crate::rag::ingest::{Pace, Preparer, blocking, content_hash, free_name, loaded, manner, read_bytes};
 use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, Standing};
 use crate::{Error, ErrorCode, Result};
 
+/// So many documents are deleted in one commit.
+const DELETED_AT_ONCE: usize = 64;
 /// A folder at rest for so long is looked at: editors write a file in several steps.
 const QUIET: Duration = Duration::from_millis(150);
 /// It is looked at after so long even when it never rests.
@@ -388,9 +388,7 @@ impl Sync {
                 self.events.send(SyncEvent::Missing { name: document.name, document_id: document.id });
             }
         }
-        if let Some(vectors) = &self.preparer.knowledge.vectors {
-            vectors.seal_in_background();
-        }
+        self.preparer.settle().await;
         if self.preparer.stopped() {
             return Err(Error::cancelled("the synchronisation was cancelled; what was reported done is stored"));
         }
@@ -477,6 +475,7 @@ impl Sync {
     async fn bring(&self, pending: Vec<Pending>, memory: &mut Memory, tally: &mut Tally) -> Result<()> {
         let mut ready: Vec<Ready> = Vec::new();
         let mut taken = BTreeSet::new();
+        let mut pace = Pace::default();
         for Pending { found, hash, look, known, moved } in pending {
             if self.preparer.stopped() {
                 break;
@@ -505,9 +504,9 @@ impl Sync {
                     }
                 }
             }
-            let passages: usize = ready.iter().map(|ready| ready.document.passages.len()).sum();
-            if ready.len() >= COMMIT_DOCUMENTS || passages >= COMMIT_PASSAGES {
+            if pace.is_due(ready.iter().map(|ready| ready.document.passages.len())) {
                 self.commit(&mut ready, memory, tally).await?;
+                pace = Pace::default();
                 taken.clear();
             }
         }
@@ -584,7 +583,7 @@ impl Sync {
     }
 
     async fn delete(&self, gone: Vec<DocumentInfo>, memory: &mut Memory, tally: &mut Tally) -> Result<()> {
-        for batch in gone.chunks(COMMIT_DOCUMENTS) {
+        for batch in gone.chunks(DELETED_AT_ONCE) {
             if self.preparer.stopped() {
                 break;
             }

@@ -56,6 +56,11 @@ impl Analyzer {
         Analyzer(chain.build())
     }
 
+    /// Words as names are compared: in lower case and without accents, in whatever form they stand.
+    pub fn of_names() -> Analyzer {
+        Analyzer(TextAnalyzer::builder(Words).filter(LowerCaser).filter(AsciiFoldingFilter).build())
+    }
+
     /// What tantivy is to use for this text.
     pub fn tantivy(&self) -> TextAnalyzer {
         self.0.clone()

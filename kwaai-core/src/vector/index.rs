@@ -218,6 +218,25 @@ impl VectorIndex {
         found.ok_or_else(|| inner.layout.damaged("vectors and codes are not of the same ids"))
     }
 
+    /// The scores of the vectors of these ids, as [`search`](VectorIndex::search) gives them; ids without a vector are left out.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a query that [`search`](VectorIndex::search) refuses; `corrupt_data` for a damaged database.
+    pub fn scores(&self, query: &[f32], ids: &[u64]) -> Result<Vec<(u64, f32)>> {
+        let metric = self.inner.layout.metric;
+        let query = metric.prepare(query.to_vec(), self.inner.layout.dimension)?;
+        let mut scores = Vec::with_capacity(ids.len());
+        for id in ids {
+            scores.extend(self.get(*id)?.map(|vector| (*id, metric.score(&query, &vector))));
+        }
+        Ok(scores)
+    }
+
+    /// How vectors are compared here.
+    pub fn metric(&self) -> Metric {
+        self.inner.layout.metric
+    }
+
     /// The vector of an id, as it is compared.
     ///
     /// # Errors

@@ -260,6 +260,7 @@ impl QuestionOptions {
             mode: self.mode.unwrap_or(usual.mode),
             min_support: self.min_support.unwrap_or(usual.min_support),
             max_tokens: maybe("max_tokens", self.max_tokens)?.unwrap_or(usual.max_tokens),
+            ..usual
         })
     }
 }

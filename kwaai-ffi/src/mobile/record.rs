@@ -227,7 +227,7 @@ pub enum Mode {
     Lexical,
     /// By their meaning: the cosine of embeddings.
     Dense,
-    /// Both, fused by reciprocal rank.
+    /// Both: a weighted sum of the cosine and of the BM25 score in parts of the highest that the question allows.
     Hybrid,
 }
 
@@ -263,6 +263,8 @@ pub struct Hit {
     pub lexical: Option<Rank>,
     /// Its place in the search by meaning, unless it was not among the first.
     pub dense: Option<Rank>,
+    /// The name, in the question or in another passage, that led to its document.
+    pub via: Option<String>,
 }
 
 /// What a search found, and how it searched.
@@ -589,7 +591,9 @@ pub struct Stats {
     pub language_model: Option<String>,
     /// How it searches unless told otherwise.
     pub mode: Mode,
-    /// Why that is not hybrid, or why some passages are found by words alone.
+    /// How much meaning counts against words in a hybrid search, 0 to 1.
+    pub dense_weight: f64,
+    /// Why the mode is not hybrid, or why some passages are found by words alone.
     pub note: Option<String>,
 }
 

@@ -43,7 +43,10 @@ fn document(name: &str, words: &[&str]) -> NewDocument {
 /// Everything that the three parts say, to compare knowledge bases.
 fn picture(knowledge: &KnowledgeStore, words: &[&str]) -> String {
     let sizes = knowledge.sizes().unwrap();
-    let found: Vec<_> = words.iter().map(|word| knowledge.lexical.search(word, 10).unwrap()).collect();
+    let found: Vec<_> = words
+        .iter()
+        .map(|word| knowledge.lexical.search(&knowledge.lexical.wanted(word), 10, None).unwrap().ranking)
+        .collect();
     let near =
         knowledge.vectors.as_ref().unwrap().search(&[1.0, 3.0, 0.0, 0.5], &crate::vector::Search::best(10)).unwrap();
     let ids: Vec<u64> = near.iter().map(|neighbour| neighbour.id).collect();
@@ -146,7 +149,9 @@ fn another_language_rebuilds_the_word_index() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).commit(vec![document("a.txt", &["answering"])], &[]).unwrap();
     let french = KnowledgeStore::open(dir.path(), EMBEDDER(), Language::French, IndexOptions::default()).unwrap();
-    assert!(french.lexical.search("answers", 5).unwrap().is_empty());
+    assert!(french.lexical.search(&french.lexical.wanted("answers"), 5, None).unwrap().ranking.is_empty());
     drop(french);
-    assert_eq!(open(dir.path()).lexical.search("answers", 5).unwrap().len(), 1);
+    let english = open(dir.path());
+    let wanted = english.lexical.wanted("answers");
+    assert_eq!(english.lexical.search(&wanted, 5, None).unwrap().ranking.len(), 1);
 }
