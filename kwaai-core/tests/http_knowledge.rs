@@ -32,7 +32,7 @@ async fn serve(rag: &Rag) -> kwaai_core::Result<HttpServer> {
 }
 // end: serve
 
-const KEYS: &str = "# Keys\n\nThe node keeps its identity in the file identity.key, readable by its owner alone.\nLosing it means a new PeerId.\n\n\
+const KEYS: &str = "# Keys\n\nThe node keeps its identity, its naïve “résumé”, in the file identity.key, readable by its owner alone.\nLosing it means a new PeerId.\n\n\
     # Network\n\nPeers find each other through a distributed hash table. The default port for pages is 9090.\n";
 const COOKING: &str = "Boil the potatoes for twenty minutes. Add salt and butter. Serve the mash while it is hot.\n";
 const QUESTION: &str = "Which file does the node keep its identity in?";
@@ -218,15 +218,24 @@ async fn a_search_finds_what_the_knowledge_base_finds() {
     }
     let hit = &json_of(post(&server, &path, &json!({"query": "identity file"})), 200).await["hits"][0];
     assert!(hit["lexical"]["rank"].is_u64() && hit["dense"]["score"].is_f64() && hit["locator"].is_string());
-    for (body, param) in [
-        (json!({}), "query"),
-        (json!({"query": "  "}), "query"),
-        (json!({"query": "x", "k": 0}), "k"),
-        (json!({"query": "x", "mode": "both"}), "mode"),
-        (json!({"query": "x", "top_k": 3}), "top_k"),
-    ] {
-        assert_eq!(refused(post(&server, &path, &body), 400).await["param"], param, "{body}");
+    let narrow = json!({"query": "salt", "documents": [hit["document_id"]], "mode": null});
+    for hit in json_of(post(&server, &path, &narrow), 200).await["hits"].as_array().unwrap() {
+        assert_eq!(hit["document"], "keys.md");
     }
+    for (body, part) in [
+        (json!({}), "query is missing"),
+        (json!({"query": "  "}), "query must be"),
+        (json!({"query": "x", "k": 0}), "k must be"),
+        (json!({"query": "x", "mode": "both"}), "both"),
+        (json!({"query": "x", "top_k": 3}), "top_k"),
+        (json!({"query": "x", "diversity": 2}), "diversity"),
+        (json!({"query": "x", "rerank": 5}), "language model"),
+    ] {
+        let error = refused(post(&server, &path, &body), 400).await;
+        assert!(error["message"].as_str().unwrap().contains(part), "{body}: {error}");
+    }
+    let absent = json!({"query": "x", "documents": ["0123"]});
+    assert_eq!(refused(post(&server, &path, &absent), 404).await["code"], "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,7 +283,7 @@ async fn programs_that_know_openais_api_are_answered_from_the_documents() {
     assert_eq!(models["data"][0]["id"], KNOWLEDGE_NAME);
     let answer = rag.answer(QUESTION, AskOptions::default()).await.unwrap();
     let mut body = asking(KNOWLEDGE_NAME, QUESTION);
-    // What was said before is taken and not read.
+    // A question that says enough needs nothing of what was said before.
     let earlier = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "potatoes"},
         {"role": "assistant", "content": "Boil them."}, {"role": "user", "content": [{"type": "text", "text": QUESTION}]}]);
     body["messages"] = earlier;
@@ -318,6 +327,20 @@ async fn programs_that_know_openais_api_are_answered_from_the_documents() {
         (&whole["kwaainet"], &message["annotations"])
     );
     assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop");
+
+    // One that says too little by itself is looked for together with the one before.
+    assert_eq!(
+        json_of(post(&server, CHAT, &asking(KNOWLEDGE_NAME, "And in Mongolia?")), 200).await["kwaainet"]["refused"],
+        true
+    );
+    let mut follows = asking(KNOWLEDGE_NAME, "And in Mongolia?");
+    follows["messages"] = json!([{"role": "user", "content": QUESTION}, {"role": "assistant", "content": answer.text},
+        {"role": "user", "content": "And in Mongolia?"}, {"role": "assistant", "content": ""}]);
+    let followed = json_of(post(&server, CHAT, &follows), 200).await;
+    assert_eq!(
+        (&followed["kwaainet"]["refused"], &followed["kwaainet"]["sources"][0]["document"]),
+        (&json!(false), &json!("keys.md"))
+    );
 
     let refusal = json_of(post(&server, CHAT, &asking(KNOWLEDGE_NAME, "What is the capital of Mongolia?")), 200).await;
     let content = refusal["choices"][0]["message"]["content"].as_str().unwrap();

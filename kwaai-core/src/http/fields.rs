@@ -83,17 +83,6 @@ impl Fields {
         self.get(name).ok_or_else(|| Failure::invalid(Some(&place), format!("{place} is missing")))
     }
 
-    /// Refuses fields that mean nothing here. For what is this library's own, where a field that is not known is a slip.
-    pub fn only(&self, known: &[&str]) -> Result<(), Failure> {
-        match self.map.keys().find(|name| !known.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(name) => {
-                let place = self.place(name);
-                Err(Failure::invalid(Some(&place), format!("there is no {place}; known are {}", known.join(", "))))
-            }
-        }
-    }
-
     /// The object without some of its fields.
     pub fn without(&self, names: &[&str]) -> Value {
         self.map

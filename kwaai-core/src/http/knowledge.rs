@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use super::reply::{Body, Failure, json as reply};
 use super::route::turn;
 use super::{HttpConfig, HttpServer, KNOWLEDGE_PORT, Shared};
-use crate::rag::{Mode, Rag};
-use crate::{Error, Result};
+use crate::rag::{Rag, SearchOptions};
+use crate::{Error, ErrorCode, Result};
 
 pub(super) use answers::{ask, chat};
 pub(super) use documents::{delete, document, documents, upload};
@@ -100,19 +101,29 @@ pub(super) async fn search(
 ) -> std::result::Result<Response<Body>, Failure> {
     let rag = found(shared, name)?;
     let fields = Fields::parse(body)?;
-    fields.only(&["query", "k", "mode"])?;
     fields.needed("query")?;
     let query = fields.text("query")?.filter(|query| !query.trim().is_empty());
     let query = query.ok_or_else(|| fields.wrong("query", "a text that is not empty"))?;
     let k = fields.whole("k", 1..=MOST_HITS)?.unwrap_or(USUAL_HITS);
-    let mode = match fields.text("mode")? {
-        None => Mode::default(),
-        Some(text) => {
-            serde_json::from_value(text.into()).map_err(|_| fields.wrong("mode", "one of lexical, dense and hybrid"))?
-        }
-    };
+    let options: SearchOptions = options(&fields.without(&["query", "k"]), None)?;
     let _turn = turn(shared)?;
-    Ok(reply(StatusCode::OK, &json!(rag.search(query, k as usize, mode).await?)))
+    let found = rag.search(query, k as usize, options).await.map_err(failed)?;
+    Ok(reply(StatusCode::OK, &json!(found)))
+}
+
+/// How to search or to answer, from an object whose nulls say nothing.
+fn options<T: DeserializeOwned>(given: &Value, param: Option<&str>) -> std::result::Result<T, Failure> {
+    let given = given.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let given: Map<String, Value> = given.map(|(name, value)| (name.clone(), value.clone())).collect();
+    serde_json::from_value(given.into()).map_err(|error| Failure::invalid(param, error.to_string()))
+}
+
+/// Why there is no answer; a document that a request names and that is not there is the request's fault.
+fn failed(error: Error) -> Failure {
+    match error.code() {
+        ErrorCode::NotFound => Failure::about_document(error),
+        _ => error.into(),
+    }
 }
 
 /// Adds the members of one object to another.

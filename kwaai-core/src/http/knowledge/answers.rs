@@ -11,7 +11,7 @@ use hyper::body::Frame;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::found;
+use super::{failed, found, options};
 use crate::event::{Item, Stream};
 use crate::http::Shared;
 use crate::http::chat::{Head, messages};
@@ -44,7 +44,7 @@ impl Asked {
     ) -> std::result::Result<Asked, Failure> {
         let turn = turn(shared)?;
         let mut asked = Asked { events: rag.ask(question, options)?, first: None, _turn: turn };
-        asked.first = asked.next().await?;
+        asked.first = asked.next().await.map_err(failed)?;
         Ok(asked)
     }
 
@@ -85,31 +85,24 @@ pub(in crate::http) async fn ask(
     fields.needed("question")?;
     let question = fields.text("question")?.unwrap_or_default();
     let stream = fields.flag("stream")?.unwrap_or_default();
-    let options = options(&fields.without(&["question", "stream"]), None)?;
+    let options: AskOptions = options(&fields.without(&["question", "stream"]), None)?;
     let mut asked = Asked::start(shared, rag, question, options).await?;
     if !stream {
-        return Ok(reply(StatusCode::OK, &json!(asked.answer().await?)));
+        return Ok(reply(StatusCode::OK, &json!(asked.answer().await.map_err(failed)?)));
     }
     let frames = unfold(Some(asked), |asked| async move {
         let mut asked = asked?;
         let (bytes, rest) = match asked.next().await {
             Ok(Some(said)) => (event(&json!(said)), Some(asked)),
             Ok(None) => return None,
-            Err(error) => (event(&Failure::from(error).envelope()), None),
+            Err(error) => (event(&failed(error).envelope()), None),
         };
         Some((Ok(Frame::data(bytes)), rest))
     });
     Ok(response(StatusCode::OK, "text/event-stream", StreamBody::new(frames).boxed_unsync()))
 }
 
-/// How to answer, from an object whose nulls say nothing.
-fn options(given: &Value, param: Option<&str>) -> std::result::Result<AskOptions, Failure> {
-    let given = given.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let given: serde_json::Map<String, Value> = given.map(|(name, value)| (name.clone(), value.clone())).collect();
-    serde_json::from_value(given.into()).map_err(|error| Failure::invalid(param, error.to_string()))
-}
-
-/// A conversation with a knowledge base. What the user said last is the question; what was said before is not read.
+/// A conversation with a knowledge base. What the user said last is the question, and what was said before is its history.
 pub(in crate::http) async fn chat(
     shared: &Arc<Shared>,
     name: &str,
@@ -133,23 +126,24 @@ pub(in crate::http) async fn chat(
         return Err(Failure::unsupported("response_format", "answers from documents are text"));
     }
     let stream = fields.flag("stream")?.unwrap_or_default();
-    let mut options = match fields.object("kwaainet")? {
+    let mut options: AskOptions = match fields.object("kwaainet")? {
         Some(wishes) => options(&wishes.without(&[]), Some("kwaainet"))?,
         None => AskOptions::default(),
     };
     for limit in ["max_tokens", "max_completion_tokens"] {
         options.max_tokens = fields.whole(limit, 1..=u32::MAX)?.unwrap_or(options.max_tokens);
     }
-    let said = messages(fields)?;
-    let question = said.iter().rfind(|message| message.role == Role::User).map(|message| message.content.as_str());
-    let question = question.filter(|text| !text.trim().is_empty());
-    let question =
-        question.ok_or_else(|| fields.wrong("messages", "a conversation in which the user asks something"))?;
-    let mut asked = Asked::start(shared, rag, question, options).await?;
+    let mut said = messages(fields)?;
+    let last = said.iter().rposition(|message| message.role == Role::User && !message.content.trim().is_empty());
+    let last = last.ok_or_else(|| fields.wrong("messages", "a conversation in which the user asks something"))?;
+    let question = said.swap_remove(last).content;
+    said.truncate(last);
+    options.history = said;
+    let mut asked = Asked::start(shared, rag, &question, options).await?;
     let writer = Writer { head: Head::new(shared, "chatcmpl", name, "kwaainet-rag".into()), page: page(host, name) };
     match stream {
         true => Ok(writer.streamed(asked)),
-        false => Ok(reply(StatusCode::OK, &writer.whole(&asked.answer().await?))),
+        false => Ok(reply(StatusCode::OK, &writer.whole(&asked.answer().await.map_err(failed)?))),
     }
 }
 

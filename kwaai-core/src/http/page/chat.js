@@ -4,6 +4,8 @@ import { events } from './api.js';
 import { announce, bar, byId, el, failure } from './dom.js';
 import { show } from './passage.js';
 
+/** Messages that are sent along with a question. */
+const HISTORY = 12;
 const MARKS = /\[(\d+(?:\s*,\s*\d+)*)\]/g;
 
 export function chat(current) {
@@ -12,6 +14,8 @@ export function chat(current) {
   const turns = byId('turns');
   const welcome = byId('welcome');
   let stopping;
+  // What was said before, which a short question may be about; it goes with the page's turns.
+  let history = [];
 
   const grow = () => {
     question.rows = Math.min(6, question.value.split('\n').length);
@@ -40,6 +44,7 @@ export function chat(current) {
     busy(controller);
     question.value = '';
     grow();
+    if (!welcome.hidden) history = [];
     welcome.hidden = true;
     const answer = el('p', { class: 'answer pending' }, 'Looking through the documents');
     const turn = el('article', { class: 'turn', 'aria-label': 'Question and answer' }, el('h2', { class: 'asked' }, text), answer);
@@ -48,16 +53,18 @@ export function chat(current) {
     announce('Looking through the documents');
     try {
       let written = '';
-      await events(`/v1/knowledge/${encodeURIComponent(base)}/ask`, { question: text, stream: true }, controller.signal, (said) => {
+      await events(`/v1/knowledge/${encodeURIComponent(base)}/ask`, { question: text, history, stream: true }, controller.signal, (said) => {
         if (said.kind === 'text') {
           written += said.text;
           answer.textContent = written;
         } else if (said.kind === 'retracted') {
           // What was written so far does not count.
           written = '';
-          answer.textContent = 'What was written cited nothing that exists; looking for sentences to quote';
+          answer.textContent = 'What was written does not stand in its sources; looking again';
         } else if (said.kind === 'done') {
           answer.replaceWith(...answered(base, said.answer));
+          const turns = [{ role: 'user', content: text }, { role: 'assistant', content: said.answer.text }];
+          history = [...history, ...turns].slice(-HISTORY);
           announce(said.answer.refused ? `Not answered. ${said.answer.text}` : `Answer. ${said.answer.text}`);
         }
       });

@@ -1,11 +1,8 @@
 // Searches, with the reasons for each place.
 
-import { post } from './api.js';
+import { get, post } from './api.js';
 import { announce, bar, byId, counted, el, failure, ordinal } from './dom.js';
 import { show } from './passage.js';
-
-/** The constant of reciprocal rank fusion. */
-const FUSION = 60;
 
 export function search(current) {
   const form = byId('search');
@@ -15,11 +12,12 @@ export function search(current) {
     const query = byId('query').value.trim();
     if (!query) return;
     const base = current().name;
+    const path = `/v1/knowledge/${encodeURIComponent(base)}`;
     const mode = new FormData(form).get('mode');
     announce('Searching');
     try {
-      const result = await post(`/v1/knowledge/${encodeURIComponent(base)}/search`, { query, mode, k: 10 });
-      place.replaceChildren(...found(base, result));
+      const [result, stats] = await Promise.all([post(`${path}/search`, { query, mode, k: 10 }), get(path)]);
+      place.replaceChildren(...found(base, result, stats.dense_weight));
       announce(`${counted(result.hits.length, 'passage')} found`);
     } catch (error) {
       place.replaceChildren(failure(error, 'The search failed'));
@@ -27,17 +25,17 @@ export function search(current) {
   });
 }
 
-function found(base, result) {
+function found(base, result, weight) {
   const note = result.note ? el('p', { class: 'hint' }, result.note) : undefined;
   if (result.hits.length === 0) return [note, el('p', {}, 'Nothing was found.')].filter(Boolean);
   const best = Math.max(...result.hits.map((hit) => hit.lexical?.score ?? 0), Number.MIN_VALUE);
   return [
     note,
-    el('ol', { class: 'hits', 'aria-label': 'Passages found, the best first' }, ...result.hits.map((hit) => line(base, hit, result.mode, best))),
+    el('ol', { class: 'hits', 'aria-label': 'Passages found, the best first' }, ...result.hits.map((hit) => line(base, hit, result.mode, best, weight))),
   ].filter(Boolean);
 }
 
-function line(base, hit, mode, best) {
+function line(base, hit, mode, best, weight) {
   const { start, end } = hit.span;
   const open = () => show(base, hit.document_id, { name: hit.document, place: hit.locator ?? '', from: start, to: end });
   return el(
@@ -50,11 +48,11 @@ function line(base, hit, mode, best) {
       hit.locator ? el('span', { class: 'hint' }, hit.locator) : undefined,
     ),
     el('blockquote', {}, hit.text),
-    el('ul', { class: 'scores', 'aria-label': 'Why it stands here' }, ...reasons(hit, mode, best)),
+    el('ul', { class: 'scores', 'aria-label': 'Why it stands here' }, ...reasons(hit, mode, best, weight)),
   );
 }
 
-function reasons(hit, mode, best) {
+function reasons(hit, mode, best, weight) {
   const reason = (what, shape, says) => el('li', {}, el('span', { class: 'what' }, what), shape, el('span', { class: 'says' }, says));
   const all = [];
   if (mode !== 'dense') {
@@ -68,9 +66,9 @@ function reasons(hit, mode, best) {
     all.push(reason('Meaning', bar(rank?.score ?? 0), says));
   }
   if (mode === 'hybrid') {
-    const parts = [hit.lexical, hit.dense].filter(Boolean).map((rank) => `1/(${FUSION} + ${rank.rank})`);
-    const says = `${parts.join(' + ')} = ${hit.score.toFixed(4)}: only the places count, so that neither side outweighs the other`;
-    all.push(reason('Together', bar(hit.score / (2 / (FUSION + 1)), true), says));
+    const share = Math.round(weight * 100);
+    const says = `${hit.score.toFixed(2)}: ${100 - share} % for its words, against the most that the question allows, and ${share} % for its meaning`;
+    all.push(reason('Together', bar(hit.score, true), says));
   }
   return all;
 }

@@ -46,6 +46,7 @@ function view(stats, documents) {
       'dl',
       { class: 'facts' },
       ...fact('Searches', MODES[stats.mode]),
+      ...fact('Together', stats.mode === 'hybrid' ? `meaning counts ${Math.round(stats.dense_weight * 100)} %, words the rest` : undefined),
       ...fact('Embedder', embedder),
       ...fact('Answers are', stats.language_model ? `written by ${stats.language_model}` : 'quoted from the documents'),
       ...fact('Changed', counted(stats.generation, 'time')),
