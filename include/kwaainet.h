@@ -186,6 +186,12 @@ typedef struct kwaai_served_t {
   const struct kwaai_embedder_t *const *embedders;
   // How many embedders there are.
   size_t embedder_count;
+  // The names that requests call the knowledge bases by, in the order of `knowledge`. May be NULL when there are none.
+  const char *const *knowledge_names;
+  // Knowledge bases, which stay open while the server does. May be NULL when there are none.
+  const struct kwaai_rag_t *const *knowledge;
+  // How many knowledge bases there are.
+  size_t knowledge_count;
 } kwaai_served_t;
 
 // A function that is told when an operation has ended.
@@ -1221,11 +1227,12 @@ enum kwaai_status_t kwaai_node_rag_async(const struct kwaai_node_t *node,
                                          struct kwaai_error_t **error);
 
 // Serves models by OpenAI's HTTP API, on port 11435 of this machine alone unless the options say otherwise. Handles of
-// models and embedders are in `served`; `options_json` is a JSON object with any of `models`, an object of endpoints by their
+// models, embedders and knowledge bases (`knowledge`) are in `served`; a knowledge base is a model too, which answers from its
+// documents, and has a page for people. `options_json` is a JSON object with any of `models`, an object of endpoints by their
 // names, each with `base_url`, `model` and `api_key`; `embedders`, an object with the folders or hub ids of BERT models by
 // their names; `host`, an IP address; `port`, of which 0 takes any that is free; `token`, which every request then carries as
-// its bearer token, and without which only loopback is listened on; `max_requests` at the same time, 8; and
-// `max_body_bytes`, 4 MiB. `KWAAI_BUSY` when the port is taken.
+// its bearer token, and without which only loopback is listened on; `max_requests` at the same time, 8;
+// `max_body_bytes`, 4 MiB; and `max_upload_bytes` of a document, 64 MiB. `KWAAI_BUSY` when the port is taken.
 //
 // Ownership: the caller frees `*out_server` with `kwaai_http_server_free`; `*served` is read and stays the caller's.
 // Threads: any. NULL: `options_json`, `served` and `error` may be NULL. Lifetime: the server runs until it is shut down or
@@ -1878,6 +1885,28 @@ enum kwaai_status_t kwaai_rag_stats(const struct kwaai_rag_t *rag,
 // Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
 // also in a callback. NULL: as for `kwaai_rag_stats`. Lifetime: handles among the arguments may be freed at once.
 enum kwaai_status_t kwaai_rag_stats_async(const struct kwaai_rag_t *rag,
+                                          struct kwaai_op_t **out_op,
+                                          struct kwaai_error_t **error);
+
+// Serves the knowledge base by HTTP: a page for people, a model for programs that speak OpenAI's API, and what else it does. On
+// port 9090 of this machine alone unless `options_json` says otherwise, a JSON object with any of `name`, `kwaainet-knowledge`
+// unless set, and `host`, `port`, `token`, `max_requests`, `max_body_bytes` and `max_upload_bytes`, which are as for
+// `kwaai_node_serve_http`. `KWAAI_BUSY` when the port is taken.
+//
+// Ownership: the caller frees `*out_server` with `kwaai_http_server_free`. Threads: any. NULL: `options_json` and `error` may be
+// NULL. Lifetime: the server runs until it is shut down or freed, and ends when the knowledge base is shut down.
+enum kwaai_status_t kwaai_rag_serve(const struct kwaai_rag_t *rag,
+                                    const char *options_json,
+                                    uint32_t timeout_ms,
+                                    struct kwaai_http_server_t **out_server,
+                                    struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_serve` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_serve`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_serve_async(const struct kwaai_rag_t *rag,
+                                          const char *options_json,
                                           struct kwaai_op_t **out_op,
                                           struct kwaai_error_t **error);
 

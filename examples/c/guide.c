@@ -1,4 +1,4 @@
-/* The guide in C: thirteen tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
+/* The guide in C: fourteen tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
 
    A call is made within 30 seconds or given up. KWAAI_OK is 0, so that calls are chained with `||`. */
 
@@ -359,6 +359,22 @@ static bool serve_openai(kwaai_node_t *node, const char *model_dir, kwaai_http_s
 }
 /* end: serve_openai */
 
+/* anchor: serve_knowledge */
+static bool serve_knowledge(kwaai_rag_t *rag, kwaai_http_server_t **server, kwaai_error_t **error)
+{
+    char *address = NULL, *base_url = NULL;
+    bool failed = kwaai_rag_serve(rag, "{\"port\": 0}", WAIT, server, error) ||
+                  kwaai_http_server_address(*server, &address, error) ||
+                  kwaai_http_server_base_url(*server, &base_url, error);
+    if (!failed) {
+        printf("open http://%s in a browser, or ask the model kwaainet-knowledge at %s\n", address, base_url);
+    }
+    kwaai_string_free(address);
+    kwaai_string_free(base_url);
+    return !failed;
+}
+/* end: serve_knowledge */
+
 static kwaai_error_t *failure;
 
 static void must(bool held, const char *what)
@@ -410,6 +426,9 @@ int main(int count, char **arguments)
     must(ask(rag, "Which planet has the largest moon?", &answer, &failure), "ask");
     must(answer != NULL && strstr(answer, "\"refused\":true") != NULL, "what no document answers is refused");
     kwaai_string_free(answer);
+    kwaai_http_server_t *server = NULL;
+    must(serve_knowledge(rag, &server, &failure), "serve_knowledge");
+    kwaai_http_server_free(server);
     must(kwaai_rag_shutdown(rag, WAIT, &failure) == KWAAI_OK, "closing the knowledge base");
 
     must(start(&failure), "start");
@@ -442,7 +461,6 @@ int main(int count, char **arguments)
         must(share_blocks(hosts[i], model, 2 * i, 2 * i + 2, &failure), "share_blocks");
     }
     must(chat(alice, model, &failure), "chat");
-    kwaai_http_server_t *server = NULL;
     must(serve_openai(alice, model, &server, &failure), "serve_openai");
     must(kwaai_http_server_shutdown(server, KWAAI_UNSET, WAIT, &failure) == KWAAI_OK, "ending the server");
     kwaai_http_server_free(server);

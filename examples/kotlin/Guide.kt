@@ -200,3 +200,12 @@ suspend fun serveOpenai(node: Node, folder: Path): HttpServer {
     return server
 }
 // end: serve_openai
+
+// anchor: serve_knowledge
+suspend fun serveKnowledge(rag: Rag): HttpServer {
+    rag.ingest("The canteen serves dumplings on Fridays.".encodeToByteArray(), "food.txt").done()
+    val server = rag.serve(port = 0)
+    println("open http://${server.address} in a browser, or ask the model kwaainet-knowledge at ${server.baseUrl}")
+    return server
+}
+// end: serve_knowledge

@@ -198,3 +198,24 @@ export async function serveOpenai(modelDir: string, print: Print = console.log):
   print(((await reply.json()) as { choices: [{ message: { content: string } }] }).choices[0].message.content);
   // end: serve_openai
 }
+
+export async function serveKnowledge(dir: string, print: Print = console.log): Promise<void> {
+  // anchor: serve_knowledge
+  await using rag = await Rag.open(dir, { embedder: 'none' });
+  await rag.ingest(Buffer.from('The canteen serves dumplings on Fridays.'), { name: 'food.txt' }).done();
+  await using server = await rag.serve({ port: 0 });
+  print(`open http://${server.address} in a browser`);
+
+  const messages = [{ role: 'user', content: 'What does the canteen serve on Fridays?' }];
+  const reply = await fetch(`${server.baseUrl}/chat/completions`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ model: 'kwaainet-knowledge', messages }),
+  });
+  const { choices, kwaainet } = (await reply.json()) as {
+    choices: [{ message: { content: string } }];
+    kwaainet: { sources: { document: string }[] };
+  };
+  print(choices[0].message.content, kwaainet.sources[0]?.document);
+  // end: serve_knowledge
+}

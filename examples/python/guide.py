@@ -197,6 +197,15 @@ async def serve_openai(node: Node, model: str | os.PathLike[str]) -> kwaainet.Ht
 # end: serve_openai
 
 
+# anchor: serve_knowledge
+async def serve_knowledge(rag: Rag) -> kwaainet.HttpServer:
+    await rag.ingest(b"The canteen serves dumplings on Fridays.", name="food.txt").done()
+    server = await rag.serve(port=0)
+    print(f"open http://{server.address} in a browser, or ask the model kwaainet-knowledge at {server.base_url}")
+    return server
+# end: serve_knowledge
+
+
 # anchor: plug_in
 async def langchain(rag: Rag, engine: kwaainet.ShardEngine, model: kwaainet.Model, question: str) -> str:
     from langchain_core.output_parsers import StrOutputParser

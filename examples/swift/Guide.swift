@@ -202,3 +202,13 @@ func serveOpenai(node: Node, folder: URL) async throws -> HttpServer {
     return server
 }
 // end: serve_openai
+
+// anchor: serve_knowledge
+func serveKnowledge(rag: Rag) async throws -> HttpServer {
+    let food = Data("The canteen serves dumplings on Fridays.".utf8)
+    for try await event in rag.ingest(source: .bytes(food), name: "food.txt") { print(event) }
+    let server = try await rag.serve(port: 0)
+    print("open http://\(server.address) in a browser, or ask the model kwaainet-knowledge at \(server.baseUrl)")
+    return server
+}
+// end: serve_knowledge

@@ -1,9 +1,10 @@
 //! A server that speaks OpenAI's HTTP API, for programs that know no other.
 //!
 //! It answers `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models` as [OpenAI's reference] describes them,
-//! and `/healthz` and `/metrics` beside. It listens on loopback unless it is told otherwise, and elsewhere only with a token. A page
-//! of somebody else that a browser on this machine has open is refused: by the name that it reached this machine under (DNS
-//! rebinding), by its origin, and by the type of what it sends. What is asked and answered is never logged.
+//! and `/healthz` and `/metrics` beside. A knowledge base is one of the models, which answers from its documents; `/v1/knowledge` has
+//! what else it does, and `/` a page for people. The server listens on loopback unless it is told otherwise, and elsewhere only with
+//! a token. A page of somebody else that a browser on this machine has open is refused: by the name that it reached this machine
+//! under (DNS rebinding), by its origin, and by the type of what it sends. What is asked and answered is never logged.
 //!
 //! [OpenAI's reference]: https://platform.openai.com/docs/api-reference
 
@@ -14,7 +15,10 @@ mod connection;
 mod door;
 mod embeddings;
 mod fields;
+mod knowledge;
 mod meter;
+mod page;
+mod path;
 mod reply;
 mod route;
 mod settings;
@@ -33,43 +37,64 @@ use tokio_util::task::TaskTracker;
 use crate::clock::{Clock, SystemClock};
 use crate::llm::{Embedder, LanguageModel};
 use crate::metric::Measurement;
+use crate::rag::Rag;
 use crate::{Error, ErrorCode, Result};
 use door::Door;
 use meter::Meter;
 
 /// The port of KwaaiNet's own server.
 pub const DEFAULT_PORT: u16 = 11435;
+/// The port of KwaaiNet's server of a knowledge base, which [`Rag::serve`] takes.
+pub const KNOWLEDGE_PORT: u16 = 9090;
+/// What a knowledge base is called where nothing else was said.
+pub const KNOWLEDGE_NAME: &str = "kwaainet-knowledge";
 
 /// What a server offers, where, and to whom.
 #[derive(Clone)]
 pub struct HttpConfig {
     /// The address to listen on; 127.0.0.1 unless set. Any that is not loopback needs a token.
     pub host: IpAddr,
-    /// The port; 11435 unless set, and 0 takes any that is free.
-    pub port: u16,
-    /// What every request must carry as its bearer token, but for `/healthz`. Never logged and never part of an error.
+    /// The port; 11435 unless set, 9090 for [`Rag::serve`], and 0 takes any that is free.
+    pub port: Option<u16>,
+    /// What every request must carry as its bearer token, but for `/healthz` and the page itself. Never logged and never part of an
+    /// error.
     pub token: Option<String>,
     /// Models by the names that requests call them.
     pub models: Vec<(String, Arc<dyn LanguageModel>)>,
     /// Embedders by the names that requests call them.
     pub embedders: Vec<(String, Arc<dyn Embedder>)>,
+    /// Knowledge bases by their names, which are names of models too. They stay open while the server does.
+    pub knowledge: Vec<(String, Rag)>,
     /// How many requests are answered at the same time; further ones get 429. 8 unless set.
     pub max_requests: usize,
     /// The longest body of a request in bytes; longer ones get 413. 4 MiB unless set.
     pub max_body_bytes: usize,
+    /// The longest document that is taken in bytes, and that may lie in memory for each request at the same time; longer ones get
+    /// 413. 64 MiB unless set.
+    pub max_upload_bytes: usize,
 }
 
 impl Default for HttpConfig {
     fn default() -> HttpConfig {
         HttpConfig {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: DEFAULT_PORT,
+            port: None,
             token: None,
             models: Vec::new(),
             embedders: Vec::new(),
+            knowledge: Vec::new(),
             max_requests: 8,
             max_body_bytes: 4 << 20,
+            max_upload_bytes: 64 << 20,
         }
+    }
+}
+
+impl HttpConfig {
+    /// Everything that a request can call a model.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let models = self.models.iter().map(|(name, _)| name);
+        models.chain(self.embedders.iter().map(|(name, _)| name)).chain(self.knowledge.iter().map(|(name, _)| name))
     }
 }
 
@@ -82,8 +107,10 @@ impl fmt::Debug for HttpConfig {
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("models", &names(self.models.iter().map(|(name, _)| name).collect()))
             .field("embedders", &names(self.embedders.iter().map(|(name, _)| name).collect()))
+            .field("knowledge", &names(self.knowledge.iter().map(|(name, _)| name).collect()))
             .field("max_requests", &self.max_requests)
             .field("max_body_bytes", &self.max_body_bytes)
+            .field("max_upload_bytes", &self.max_upload_bytes)
             .finish()
     }
 }
@@ -131,21 +158,22 @@ impl HttpServer {
     ///
     /// # Errors
     /// `busy` when the port is taken, `permission_denied` when the system refuses it; `invalid_argument` for an address that is
-    /// not loopback without a token, a token that cannot stand in a header, or two models of one name.
+    /// not loopback without a token, a token that cannot stand in a header, or two models or knowledge bases of one name.
     pub async fn start(config: HttpConfig) -> Result<HttpServer> {
         HttpServer::start_for(config, Backing { metrics: Box::new(Vec::new), clock: Arc::new(SystemClock) }).await
     }
 
     pub(crate) async fn start_for(config: HttpConfig, backing: Backing) -> Result<HttpServer> {
         check(&config)?;
-        let listener = TcpListener::bind((config.host, config.port)).await.map_err(|error| {
+        let port = config.port.unwrap_or(DEFAULT_PORT);
+        let listener = TcpListener::bind((config.host, port)).await.map_err(|error| {
             let code = match error.kind() {
                 std::io::ErrorKind::AddrInUse => ErrorCode::Busy,
                 std::io::ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
                 std::io::ErrorKind::AddrNotAvailable => ErrorCode::InvalidArgument,
                 _ => ErrorCode::Io,
             };
-            Error::new(code, format!("{}:{} cannot be listened on", config.host, config.port))
+            Error::new(code, format!("{}:{port} cannot be listened on", config.host))
                 .with_source(error)
                 .with_remedy("name another port, or 0 for any")
         })?;
@@ -192,6 +220,11 @@ impl HttpServer {
         self.0.shutdown(grace).await;
     }
 
+    /// Cancelled when it takes no further request.
+    fn closing(&self) -> CancellationToken {
+        self.0.closing.clone()
+    }
+
     /// For the owner, who must not keep it open.
     pub(crate) fn downgrade(&self) -> std::sync::Weak<Running> {
         Arc::downgrade(&self.0)
@@ -230,12 +263,11 @@ fn check(config: &HttpConfig) -> Result<()> {
         }
         _ => {}
     }
-    if config.max_requests == 0 || config.max_body_bytes == 0 {
-        return Err(Error::invalid_argument("max_requests and max_body_bytes are at least 1"));
+    if config.max_requests == 0 || config.max_body_bytes == 0 || config.max_upload_bytes == 0 {
+        return Err(Error::invalid_argument("max_requests, max_body_bytes and max_upload_bytes are at least 1"));
     }
     let mut names = BTreeSet::new();
-    let all = config.models.iter().map(|(name, _)| name).chain(config.embedders.iter().map(|(name, _)| name));
-    for name in all {
+    for name in config.names() {
         if name.is_empty() || !names.insert(name) {
             return Err(Error::invalid_argument(format!("{name:.60?} is not the name of one model")));
         }

@@ -632,6 +632,15 @@ impl Rag {
         blocking(move || knowledge.documents()).await
     }
 
+    /// A document.
+    ///
+    /// # Errors
+    /// `not_found` for an id that is not stored; `closed` after the shutdown; those of the database.
+    pub(crate) async fn document(&self, id: &str) -> Result<DocumentInfo> {
+        let (knowledge, id) = (self.knowledge()?, id.to_owned());
+        blocking(move || knowledge.document(&id)?.ok_or_else(|| no_document(&id))).await
+    }
+
     /// The text of a document, in which spans of hits and citations count their bytes.
     ///
     /// # Errors
@@ -734,6 +743,14 @@ impl Rag {
             Ok(())
         })
         .await
+    }
+
+    /// Work that ends with the knowledge base, whose shutdown waits for it.
+    pub(crate) fn until_closed<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        work: impl FnOnce(CancellationToken) -> F,
+    ) {
+        self.inner.tasks.spawn(work(self.inner.closing.clone()));
     }
 
     /// Whether it was shut down.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kwaai_core::event::Item;
-use kwaai_core::http::{HttpConfig, HttpServer};
+use kwaai_core::http::{HttpConfig, HttpServer, KNOWLEDGE_NAME};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::llm::{ChatMessage, Embedder, GenerateEvent, LanguageModel, Text};
 use kwaai_core::node::{BlockShare, Contribution};
@@ -370,7 +370,7 @@ async fn serve_openai(node: &Node, model: &Path) -> Result<HttpServer> {
     let shards = node.shards();
     let model = shards.load(model, Blocks::All).await?;
     let tiny: Arc<dyn LanguageModel> = Arc::new(shards.language_model(&model, Route::Local));
-    let config = HttpConfig { models: vec![("tiny".into(), tiny)], port: 0, ..HttpConfig::default() };
+    let config = HttpConfig { models: vec![("tiny".into(), tiny)], port: Some(0), ..HttpConfig::default() };
     let server = node.serve_http(config).await?;
     println!("OPENAI_BASE_URL={}", server.base_url());
     Ok(server)
@@ -386,6 +386,32 @@ async fn a_program_that_speaks_openais_api_is_answered() -> Done {
     let answer: serde_json::Value = reqwest::Client::new().post(url).json(&asked).send().await?.json().await?;
     assert!(answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| !text.is_empty()), "{answer}");
     node.shutdown(Duration::ZERO).await?;
+    assert!(!server.is_open());
+    Ok(())
+}
+
+// anchor: serve_knowledge
+async fn serve_knowledge(rag: &Rag) -> Result<HttpServer> {
+    let server = rag.serve(KNOWLEDGE_NAME, HttpConfig { port: Some(0), ..HttpConfig::default() }).await?;
+    println!("open http://{} in a browser, or ask {KNOWLEDGE_NAME} at {}", server.address(), server.base_url());
+    Ok(server)
+}
+// end: serve_knowledge
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_knowledge_base_answers_programs_that_speak_openais_api() -> Done {
+    let dir = tempfile::tempdir()?;
+    let rag = Rag::open(dir.path(), RagConfig::default()).await?;
+    let bytes = b"The canteen serves dumplings on Fridays.".to_vec();
+    let mut stream = rag.ingest(Source::Bytes { name: "food.txt".into(), bytes })?;
+    while stream.next().await?.is_some() {}
+    let server = serve_knowledge(&rag).await?;
+    let messages = serde_json::json!([{"role": "user", "content": "What does the canteen serve on Fridays?"}]);
+    let asked = serde_json::json!({"model": KNOWLEDGE_NAME, "messages": messages});
+    let url = format!("{}/chat/completions", server.base_url());
+    let answer: serde_json::Value = reqwest::Client::new().post(url).json(&asked).send().await?.json().await?;
+    assert_eq!(answer["kwaainet"]["sources"][0]["document"], "food.txt");
+    rag.shutdown().await;
     assert!(!server.is_open());
     Ok(())
 }

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 async fn serve(node: &Node, dir: &Path) -> kwaai_core::Result<HttpServer> {
     let model = node.shards().load(dir, LoadOptions::default()).await?;
     let model: Arc<dyn LanguageModel> = Arc::new(node.shards().language_model(&model, Route::Local));
-    let config = HttpConfig { models: vec![("tiny".into(), model)], port: 0, ..HttpConfig::default() };
+    let config = HttpConfig { models: vec![("tiny".into(), model)], port: Some(0), ..HttpConfig::default() };
     let server = node.serve_http(config).await?;
     println!("OPENAI_BASE_URL={}", server.base_url());
     Ok(server)
@@ -50,7 +50,7 @@ async fn tiny() -> Arc<dyn LanguageModel> {
 }
 
 fn any_port() -> HttpConfig {
-    HttpConfig { port: 0, ..HttpConfig::default() }
+    HttpConfig { port: Some(0), ..HttpConfig::default() }
 }
 
 async fn serving(models: Vec<(&str, Arc<dyn LanguageModel>)>) -> HttpServer {
@@ -609,7 +609,7 @@ async fn a_page_of_another_site_gets_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_cannot_have_one_port_or_two_models_one_name() {
     let server = serving(vec![]).await;
-    let taken = HttpConfig { port: server.address().port(), ..any_port() };
+    let taken = HttpConfig { port: Some(server.address().port()), ..any_port() };
     assert_eq!(HttpServer::start(taken).await.unwrap_err().code(), ErrorCode::Busy);
     let (model, _) = Scripted::new(&[], Then::End);
     let models: Vec<(String, Arc<dyn LanguageModel>)> = vec![("a".into(), model.clone()), ("a".into(), model)];

@@ -16,6 +16,7 @@ use judge::Process;
 use kwaai_core::event::{self, Stream};
 use kwaai_core::http::{HttpConfig, HttpServer};
 use kwaai_core::llm::{Embedder, FinishReason, GenerateEvent, GenerateRequest, LanguageModel, ToolCall, Usage};
+use kwaai_core::rag::{Rag, RagConfig, Source};
 use kwaai_core::shard::{LoadOptions, Route, ShardEngine};
 use kwaai_core::{Config, Error, Node, Result};
 use serde_json::{Value as Json, json};
@@ -70,11 +71,12 @@ impl LanguageModel for Caller {
     }
 }
 
-/// A node that serves a small model, one that fails in the middle and one that fails at once; and a server with a token.
+/// A node that serves a small model, one that fails in the middle, one that fails at once and a knowledge base; and a server with a token.
 struct Served {
     node: Node,
     open: HttpServer,
     locked: HttpServer,
+    _notes: tempfile::TempDir,
 }
 
 impl Served {
@@ -96,11 +98,18 @@ impl Served {
             ("caller".into(), Arc::new(Caller)),
         ];
         let embedders: Vec<(String, Arc<dyn Embedder>)> = vec![("hash".into(), Arc::new(Hashing::new(24)))];
-        let config = HttpConfig { port: 0, models, embedders, max_requests: 64, ..HttpConfig::default() };
+        let notes = tempfile::tempdir().unwrap();
+        let rag = Rag::open(notes.path(), RagConfig::default()).await.unwrap();
+        let bytes = b"# Pumps\n\nThe pump in the cellar is checked every Monday by the janitor.\n".to_vec();
+        let mut reading = rag.ingest(Source::Bytes { name: "pumps.md".into(), bytes }).unwrap();
+        while reading.next().await.unwrap().is_some() {}
+        let knowledge = vec![("notes".into(), rag)];
+        let config =
+            HttpConfig { port: Some(0), models, embedders, knowledge, max_requests: 64, ..HttpConfig::default() };
         let locked = HttpConfig { token: Some("token".into()), ..config.clone() };
         let open = node.serve_http(config).await.unwrap();
         let locked = node.serve_http(locked).await.unwrap();
-        Served { node, open, locked }
+        Served { node, open, locked, _notes: notes }
     }
 
     fn ask(&self, judge: &mut Process, what: Json) -> Json {
@@ -136,7 +145,7 @@ fn python() -> Option<Process> {
 async fn openais_python_client_is_served_in_everything_it_can_do() {
     let Some(mut judge) = python() else { return };
     let served = Served::start().await;
-    served.judged(&mut judge, 14);
+    served.judged(&mut judge, 15);
     served.node.shutdown(std::time::Duration::ZERO).await.unwrap();
 }
 
@@ -149,5 +158,5 @@ async fn openais_javascript_client_is_served_in_everything_it_can_do() {
     }
     let served = Served::start().await;
     let mut judge = Process::start(Command::new("node").arg("judge.mjs").current_dir(judges("openai")));
-    served.judged(&mut judge, 12);
+    served.judged(&mut judge, 13);
 }

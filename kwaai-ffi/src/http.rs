@@ -1,4 +1,4 @@
-//! OpenAI's HTTP API, served by a node, as an object.
+//! OpenAI's HTTP API, served by a node or a knowledge base, as an object.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
@@ -26,7 +26,7 @@ pub struct HttpServer {
 pub struct HttpOptions {
     /// The address to listen on; 127.0.0.1 unless set. Any that is not loopback needs a token.
     pub host: Option<String>,
-    /// The port; 11435 unless set, and 0 takes any that is free.
+    /// The port; 11435 unless set, 9090 where a knowledge base is served alone, and 0 takes any that is free.
     pub port: Option<u64>,
     /// What every request must carry as its bearer token.
     pub token: Option<String>,
@@ -34,6 +34,8 @@ pub struct HttpOptions {
     pub max_requests: Option<usize>,
     /// The longest body of a request in bytes; 4 MiB unless set.
     pub max_body_bytes: Option<usize>,
+    /// The longest document that is taken in bytes; 64 MiB unless set.
+    pub max_upload_bytes: Option<usize>,
 }
 
 impl std::fmt::Debug for HttpOptions {
@@ -49,7 +51,12 @@ pub struct Served {
     pub models: Vec<(String, ServedModel)>,
     /// Embedders.
     pub embedders: Vec<(String, ServedEmbedder)>,
+    /// Knowledge bases, which stay open while the server does.
+    pub knowledge: Vec<(String, ServedKnowledge)>,
 }
+
+/// A knowledge base of a server; [`Rag::served`](crate::Rag::served) makes it.
+pub struct ServedKnowledge(pub(crate) kwaai_core::rag::Rag);
 
 /// A language model of a server.
 pub enum ServedModel {
@@ -149,6 +156,7 @@ impl Served {
             };
             config.embedders.push((name, embedder));
         }
+        config.knowledge.extend(self.knowledge.into_iter().map(|(name, knowledge)| (name, knowledge.0)));
         Ok(config)
     }
 }
@@ -162,15 +170,16 @@ impl HttpOptions {
                     .with_remedy("listen on 127.0.0.1, or on 0.0.0.0 for every network, with a token")
             })
         })?;
-        let port = self.port.map_or(Ok(usual.port), |port| {
+        let port = self.port.map(|port| {
             u16::try_from(port).map_err(|_| Error::invalid_argument(format!("a port is at most 65535, not {port}")))
-        })?;
+        });
         Ok(HttpConfig {
             host,
-            port,
+            port: port.transpose()?,
             token: self.token,
             max_requests: self.max_requests.unwrap_or(usual.max_requests),
             max_body_bytes: self.max_body_bytes.unwrap_or(usual.max_body_bytes),
+            max_upload_bytes: self.max_upload_bytes.unwrap_or(usual.max_upload_bytes),
             ..usual
         })
     }

@@ -24,7 +24,7 @@ mod trust;
 mod vpk;
 
 pub use error::NativeError;
-pub use http::{NamedBert, NamedEmbedder, NamedEndpoint, NamedWriter, NativeHttpServer, ServerOptions};
+pub use http::{NamedBert, NamedEmbedder, NamedEndpoint, NamedKnowledge, NamedWriter, NativeHttpServer, ServerOptions};
 pub use library::{ErrorCodeInfo, error_codes, init_native_logging, native_version};
 pub use node::NativeNode;
 pub use options::{

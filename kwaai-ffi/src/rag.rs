@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kwaai_core::Error;
+use kwaai_core::http::KNOWLEDGE_NAME;
 use kwaai_core::llm::{BertEmbedder, Embedder, LanguageModel, OpenAiConfig, OpenAiModel, hub, model_cache};
 use kwaai_core::rag::chunk::{Chunking, Strategy};
 use kwaai_core::rag::{
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fork::MODELS;
 use crate::handle::Handle;
+use crate::http::{HttpOptions, ServedKnowledge};
 use crate::provide::Supplies;
-use crate::{CancelToken, Result, Stream, rt, validate};
+use crate::{CancelToken, HttpServer, Result, Stream, rt, validate};
 
 pub use kwaai_core::rag::SearchOptions;
 
@@ -187,6 +189,25 @@ impl Rag {
     pub async fn stats(&self, cancel: CancelToken) -> Result<Stats> {
         let rag = self.0.get()?;
         rt::run(&cancel, async move { rag.stats().await }).await
+    }
+
+    /// Serves it by HTTP under a name, `kwaainet-knowledge` unless set, on port 9090 of this machine alone unless the options say
+    /// otherwise. The server ends with it.
+    ///
+    /// # Errors
+    /// `invalid_argument` for what is no IP address and for a port above 65535, beside what the core says.
+    pub async fn serve(&self, name: Option<String>, options: HttpOptions, cancel: CancelToken) -> Result<HttpServer> {
+        let (rag, config) = (self.0.get()?, options.into_core()?);
+        let name = name.unwrap_or_else(|| KNOWLEDGE_NAME.to_owned());
+        rt::run(&cancel, async move { rag.serve(&name, config).await }).await.map(HttpServer::new)
+    }
+
+    /// It, for a server that answers from several.
+    ///
+    /// # Errors
+    /// `closed` after the shutdown.
+    pub fn served(&self) -> Result<ServedKnowledge> {
+        self.0.get().map(ServedKnowledge)
     }
 
     /// Stops what is under way and unlocks the directory.

@@ -322,6 +322,8 @@ typedef struct {
     const char *model_names[8], *embedder_names[8];
     const kwaai_writer_t *models[8];
     const kwaai_embedder_t *embedders[8];
+    const char *knowledge_names[8];
+    const kwaai_rag_t *knowledge[8];
     kwaai_writer_t *own[8];
     size_t own_count;
 } served;
@@ -330,11 +332,14 @@ static kwaai_status_t gather_served(call *made, served *all, json *chosen)
 {
     json *models = json_get(made->args, "models"), *embedders = json_get(made->args, "embedders");
     json *endpoints = json_new(JSON_OBJECT), *named = json_new(JSON_OBJECT);
-    *all = (served){{.size = sizeof all->given}, {NULL}, {NULL}, {NULL}, {NULL}, {NULL}, 0};
+    json *knowledge = json_get(made->args, "knowledge");
+    *all = (served){{.size = sizeof all->given}, {NULL}, {NULL}, {NULL}, {NULL}, {NULL}, {NULL}, {NULL}, 0};
     all->given.model_names = all->model_names;
     all->given.models = all->models;
     all->given.embedder_names = all->embedder_names;
     all->given.embedders = all->embedders;
+    all->given.knowledge_names = all->knowledge_names;
+    all->given.knowledge = all->knowledge;
     for (size_t i = 0; models != NULL && models->kind == JSON_OBJECT && i < models->count; i++) {
         json *model = models->items[i], *engine = model->kind == JSON_OBJECT ? json_get(model, "engine") : NULL;
         const kwaai_writer_t *writer = handle_named(model, WRITER);
@@ -364,9 +369,14 @@ static kwaai_status_t gather_served(call *made, served *all, json *chosen)
             all->embedders[all->given.embedder_count++] = embedder;
         }
     }
+    for (size_t i = 0; knowledge != NULL && knowledge->kind == JSON_OBJECT && i < knowledge->count; i++) {
+        all->knowledge_names[i] = knowledge->keys[i];
+        all->knowledge[i] = handle_named(knowledge->items[i], RAG);
+        all->given.knowledge_count++;
+    }
     for (size_t i = 0; i < made->args->count; i++) {
         const char *key = made->args->keys[i];
-        if (is_among("host port token max_requests max_body_bytes", key)) {
+        if (is_among("host port token max_requests max_body_bytes max_upload_bytes", key)) {
             json_add(chosen, key, made->args->items[i]);
         }
     }
@@ -806,6 +816,9 @@ static kwaai_status_t call_rag(call *made)
         return kwaai_rag_delete_document(H, text_of(made, "id"), T, E);
     } else if (IS("Rag.stats")) {
         return JSON_OF(kwaai_rag_stats(H, T, &text, E));
+    } else if (IS("Rag.serve")) {
+        const char *how = options(made, "name host port token max_requests max_body_bytes max_upload_bytes");
+        return HANDLE_OF(SERVER, kwaai_rag_serve(H, how, T, (kwaai_http_server_t **)&handle, E));
     } else if (IS("Rag.shutdown")) {
         return kwaai_rag_shutdown(H, T, E);
     } else if (IS("Rag.destroy")) {

@@ -89,6 +89,11 @@ Programs that know OpenAI's API and no other use a model of this node when their
 on port 11435 unless another is named, and 0 takes any that is free; elsewhere only with a token. Models of an engine, of the app
 or behind another endpoint go by the names that `model` takes, and embedders beside them. [The HTTP server](../http.md) says what
 it answers and whom."""),
+    Task("serve_knowledge", "Serve a knowledge base", """\
+A served knowledge base has a page for people, at the root of its address: ask, follow a citation into its document, bring and
+delete documents, search, see what there is. For programs that speak OpenAI's API it is a model that answers from the documents,
+with its sources. It listens on loopback, on port 9090 unless another is named; elsewhere only with a token. A node serves several
+beside its models. [The HTTP server](../http.md) has the addresses."""),
     Task("plug_in", "Plug it into LangChain and LlamaIndex", """\
 Whoever has a chain, an agent or an index already takes a knowledge base for its retriever, a collection at other people's nodes
 for its vector store, and models of this library for its embeddings and its answers. `pip install kwaainet[langchain]` or
@@ -127,7 +132,7 @@ def contents() -> str:
     )
     return f"""# Guide
 
-Thirteen tasks, each in Python, Node.js, Kotlin, Swift, C and Rust, and one that only Python has. Every block is a part of a file
+Fourteen tasks, each in Python, Node.js, Kotlin, Swift, C and Rust, and one that only Python has. Every block is a part of a file
 that a test compiles and runs, but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in
 the Node.js blocks needs TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
 

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kwaai_ffi::http::{self, ServedEmbedder, ServedModel};
 use napi_derive::napi;
 
-use crate::error::{Result, parse, whole};
+use crate::error::{Result, parse, thrown, whole};
 use crate::operation::Operation;
 use crate::provide::Supplies;
+use crate::rag::Rag;
 
 /// A server that answers programs which speak OpenAI's HTTP API.
 #[napi]
@@ -62,6 +63,14 @@ impl Served {
     #[napi]
     pub fn endpoint(&self, name: String, endpoint: String) -> Result<()> {
         self.model(name, ServedModel::Endpoint(parse("endpoint", &endpoint)?));
+        Ok(())
+    }
+
+    /// A knowledge base.
+    #[napi]
+    pub fn knowledge(&self, name: String, rag: &Rag) -> Result<()> {
+        let knowledge = rag.0.served().map_err(thrown)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).knowledge.push((name, knowledge));
         Ok(())
     }
 

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use kwaai_ffi::http::HttpOptions;
 use kwaai_ffi::rag::{Options, SearchOptions, SyncOptions};
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
 use crate::error::{Result, json, parse, thrown};
+use crate::http::HttpServer;
 use crate::operation::Operation;
 use crate::provide::Supplies;
 use crate::stream::Stream;
 
 /// A private knowledge base.
 #[napi]
-pub struct Rag(Arc<kwaai_ffi::Rag>);
+pub struct Rag(pub(crate) Arc<kwaai_ffi::Rag>);
 
 impl From<kwaai_ffi::Rag> for Rag {
     fn from(rag: kwaai_ffi::Rag) -> Rag {
@@ -91,6 +93,12 @@ impl Rag {
     pub fn stats(&self) -> Operation {
         let rag = self.0.clone();
         Operation::new(move |cancel| async move { rag.stats(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn serve(&self, name: Option<String>, options: String) -> Result<Operation> {
+        let (rag, options): (_, HttpOptions) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { rag.serve(name, options, cancel).await.map(HttpServer::from) }))
     }
 
     #[napi]

@@ -1,21 +1,14 @@
-/** OpenAI's HTTP API, for programs that know no other. */
+/** OpenAI's HTTP API for programs that know no other, and a page for people. */
 
 import { type CallOptions, finished } from './bridge.js';
-import { native } from './errors.js';
-import { module, type NativeHttpServer, type NativeServed } from './native.js';
-import { type Embedder, type LanguageModel, supplyEmbedder } from './provide.js';
-import { type Endpoint, type ModelWriter, supplyWriter } from './rag.js';
-import { type Path, count, optional, options as checked, path, recordJson, text, wrong } from './values.js';
+import { module, type NativeHttpServer } from './native.js';
+import { count, optional, options as checked, recordJson, wrong } from './values.js';
 
-/** What a server answers with, where, and to whom. */
-export interface ServeHttpOptions extends CallOptions {
-  /** Language models by the names that requests call them. */
-  models?: Readonly<Record<string, ModelWriter | Endpoint | LanguageModel>> | undefined;
-  /** Embedders by the names that requests call them: folders or ids of BERT models, or embedders of the app. */
-  embedders?: Readonly<Record<string, Path | Embedder>> | undefined;
+/** Where a server listens, and to whom. */
+export interface ServeOptions extends CallOptions {
   /** The IP address to listen on; 127.0.0.1 unless set. Any that is not loopback needs a token. */
   host?: string | undefined;
-  /** The port; 11435 unless set, and 0 takes any that is free. */
+  /** The port; 11435 unless set, 9090 where a knowledge base is served alone, and 0 takes any that is free. */
   port?: number | undefined;
   /** What every request must carry as its bearer token. */
   token?: string | undefined;
@@ -23,6 +16,8 @@ export interface ServeHttpOptions extends CallOptions {
   maxRequests?: number | undefined;
   /** The longest body of a request in bytes; 4 MiB unless set. */
   maxBodyBytes?: number | undefined;
+  /** The longest document that is taken in bytes; 64 MiB unless set. */
+  maxUploadBytes?: number | undefined;
 }
 
 /** Answers programs that speak OpenAI's HTTP API, until it is shut down. `docs/http.md` says what it answers. */
@@ -36,7 +31,7 @@ export class HttpServer implements AsyncDisposable {
   readonly baseUrl: string;
 
   private constructor(handle: NativeHttpServer) {
-    if (!(handle instanceof (module.HttpServer as never))) throw wrong('an HttpServer', 'made by Node.serveHttp', handle);
+    if (!(handle instanceof (module.HttpServer as never))) throw wrong('an HttpServer', 'made by Node.serveHttp or Rag.serve', handle);
     this.#native = handle;
     this.address = handle.address();
     this.port = handle.port();
@@ -62,34 +57,10 @@ export class HttpServer implements AsyncDisposable {
   }
 }
 
-/** @internal The options as the native module takes them: as JSON, and what is served. */
-export function serveHttpOptions(given: ServeHttpOptions | undefined): [string, NativeServed] {
-  const { models, embedders, host, port, token, maxRequests, maxBodyBytes } = checked(given, [
-    'models',
-    'embedders',
-    'host',
-    'port',
-    'token',
-    'maxRequests',
-    'maxBodyBytes',
-  ]);
-  const served = new module.Served();
-  for (const [name, model] of Object.entries(checked(models ?? undefined, undefined, 'models'))) {
-    const supplies = new module.Supplies();
-    const endpoint = supplyWriter(supplies, model as LanguageModel, `models.${name}`);
-    const called = text('the name of a model', name);
-    if (endpoint === undefined) served.supplied(called, supplies);
-    else native(() => served.endpoint(called, recordJson(endpoint, `models.${name}`)));
-  }
-  for (const [name, embedder] of Object.entries(checked(embedders ?? undefined, undefined, 'embedders'))) {
-    const called = text('the name of an embedder', name);
-    if (typeof embedder === 'string' || embedder instanceof URL) {
-      served.bert(called, path(`embedders.${name}`, embedder));
-      continue;
-    }
-    const supplies = new module.Supplies();
-    supplyEmbedder(supplies, embedder as Embedder);
-    served.supplied(called, supplies);
-  }
-  return [recordJson({ host, port, token, maxRequests, maxBodyBytes }), served];
+/** @internal The options of a server by their names. */
+export const SERVE_OPTIONS: readonly (keyof ServeOptions & string)[] = ['host', 'port', 'token', 'maxRequests', 'maxBodyBytes', 'maxUploadBytes'];
+
+/** @internal The options as the native module takes them. */
+export function serveJson({ host, port, token, maxRequests, maxBodyBytes, maxUploadBytes }: ServeOptions): string {
+  return recordJson({ host, port, token, maxRequests, maxBodyBytes, maxUploadBytes });
 }

@@ -14,7 +14,7 @@ export const version: string = module.version();
 
 export type { CallOptions } from './bridge.js';
 export * from './errors.js';
-export { HttpServer, type ServeHttpOptions } from './http.js';
+export { HttpServer, type ServeOptions } from './http.js';
 export { type ResolvedDid, resolveDid } from './identity.js';
 export { type LogRecord, type LogSink, initLogging } from './logging.js';
 export {
@@ -85,6 +85,7 @@ export {
   type SyncTotals,
   checkCitations,
 } from './rag.js';
+export type { ServeHttpOptions } from './served.js';
 export {
   type BlockHost,
   type Blocks,

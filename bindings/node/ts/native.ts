@@ -42,6 +42,7 @@ export interface NativeServed {
   supplied(name: string, supplies: NativeSupplies): void;
   endpoint(name: string, endpoint: string): void;
   bert(name: string, model: string): void;
+  knowledge(name: string, rag: NativeRag): void;
 }
 
 export interface NativeSigner {
@@ -171,6 +172,7 @@ export interface NativeRag {
   documentText(id: string): NativeOperation;
   deleteDocument(id: string): NativeOperation;
   stats(): NativeOperation;
+  serve(name: string | undefined, options: string): NativeOperation;
   shutdown(): NativeOperation;
   destroy(): NativeOperation;
 }

@@ -2,10 +2,11 @@
 
 import { type CallOptions, finished, held } from './bridge.js';
 import { native } from './errors.js';
-import { HttpServer, type ServeHttpOptions, serveHttpOptions } from './http.js';
+import { HttpServer } from './http.js';
 import { module, type NativeModel, type NativeNode } from './native.js';
 import { Rag, type RagOptions, ragOptions } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
+import { type ServeHttpOptions, serveHttpOptions } from './served.js';
 import { type Model, type Offer, ShardEngine, offer } from './shard.js';
 import { EventStream } from './streams.js';
 import { type ClaimTest, type Credential, type Minimum, type Reason, type StatusRefresh, type TakenWord, type Tier, TrustGraph, type TrustStatement } from './trust.js';
@@ -545,8 +546,8 @@ export class Node implements AsyncDisposable {
   }
 
   /**
-   * Answers programs that speak OpenAI's HTTP API, on port 11435 of this machine alone unless the options say otherwise. It ends with
-   * what it resolves to, and with the node. Rejects with `BusyError` when the port is taken.
+   * Answers programs that speak OpenAI's HTTP API, on port 11435 of this machine alone unless the options say otherwise; knowledge
+   * bases have a page for people too. It ends with what it resolves to, and with the node. Rejects with `BusyError` when the port is taken.
    */
   async serveHttp(options?: ServeHttpOptions): Promise<HttpServer> {
     const [config, served] = serveHttpOptions(options);

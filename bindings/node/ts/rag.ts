@@ -1,7 +1,8 @@
 /** A private knowledge base over documents: cited answers, or an honest refusal. */
 
-import { type CallOptions, finished, held } from './bridge.js';
+import { type CallOptions, finished, held, hold } from './bridge.js';
 import { InvalidArgumentError, native } from './errors.js';
+import { HttpServer, SERVE_OPTIONS, type ServeOptions, serveJson } from './http.js';
 import { module, type NativeRag, type NativeSupplies } from './native.js';
 import {
   type DocumentReader,
@@ -514,6 +515,7 @@ export class Rag implements AsyncDisposable {
   private constructor(native: NativeRag) {
     if (!(native instanceof (module.Rag as never))) throw wrong('a Rag', 'opened by Rag.open or Node.rag', native);
     this.#native = native;
+    hold('Rag', this, native);
   }
 
   /** @internal */
@@ -599,6 +601,18 @@ export class Rag implements AsyncDisposable {
   /** What it holds and how it searches. */
   async stats(options?: CallOptions): Promise<Stats> {
     return reads(stats)(await finished(this.#native.stats(), options));
+  }
+
+  /**
+   * Serves a page for people, and a model for programs that speak OpenAI's HTTP API, which requests call by `name`,
+   * `kwaainet-knowledge` unless set; on port 9090 of this machine alone unless the options say otherwise. It ends with what it resolves
+   * to, and with the knowledge base. Rejects with `BusyError` when the port is taken.
+   */
+  async serve(options?: ServeOptions & { name?: string | undefined }): Promise<HttpServer> {
+    const given = checked(options, ['name', ...SERVE_OPTIONS]);
+    const name = optional(given.name, (name) => text('name', name));
+    const operation = native(() => this.#native.serve(name, serveJson(given)));
+    return HttpServer.of(await finished(operation, options));
   }
 
   /** Stops what is under way and unlocks the directory. Idempotent. */

@@ -1,19 +1,14 @@
-"""OpenAI's HTTP API, for programs that know no other."""
+"""OpenAI's HTTP API for programs that know no other, and a page for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import timedelta
-from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from . import _native
 from ._bridge import finished
 from ._checks import checked, home, milliseconds, to_json
-from .provide import Host, native_embedder, native_model
-from .rag import Endpoint, supplies
 
 
 @checked
@@ -63,7 +58,12 @@ def shown_server(server: Any) -> str:
 
 
 def server_options(
-    host: str | None, port: int | None, token: str | None, max_requests: int | None, max_body_bytes: int | None
+    host: str | None,
+    port: int | None,
+    token: str | None,
+    max_requests: int | None,
+    max_body_bytes: int | None,
+    max_upload_bytes: int | None,
 ) -> str:
     """The options as the native module reads them."""
     options = {
@@ -72,30 +72,6 @@ def server_options(
         "token": token,
         "max_requests": max_requests,
         "max_body_bytes": max_body_bytes,
+        "max_upload_bytes": max_upload_bytes,
     }
     return to_json("options", options)
-
-
-Served: TypeAlias = tuple[list[tuple[str, _native.Writer | str]], list[tuple[str, _native.Embedder | str]]]
-
-
-def served(models: Mapping[str, Any] | None, embedders: Mapping[str, Any] | None, host: Host) -> Served:
-    """What a server answers with, for the native module. Models may be of ``kwaainet`` or of ``kwaainet.sync``."""
-    return (
-        [(name, _model(model, host)) for name, model in (models or {}).items()],
-        [(name, _embedder(embedder, host)) for name, embedder in (embedders or {}).items()],
-    )
-
-
-def _model(model: Any, host: Host) -> _native.Writer | str:
-    if isinstance(model, Endpoint):
-        return to_json("endpoint", asdict(model))
-    _, writer, _ = supplies(None, model, (), host)
-    return writer or native_model(model, host)
-
-
-def _embedder(embedder: Any, host: Host) -> _native.Embedder | str:
-    if isinstance(embedder, (str, PathLike)):
-        return fspath(embedder)
-    own, _, _ = supplies(embedder, None, (), host)
-    return own or native_embedder(embedder, host)

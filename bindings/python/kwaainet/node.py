@@ -14,9 +14,10 @@ from ._bridge import Opening, finished
 from ._checks import checked, home, milliseconds, rule, to_json
 from ._records import record, records, tagged
 from .errors import InvalidArgumentError
-from .http import HttpServer, served, server_options
+from .http import HttpServer, server_options
 from .provide import Embedder, LanguageModel, Readers, running_host
 from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
+from .served import served
 from .shard import Model, Offer, ShardEngine
 from .streams import EventStream
 from .trust import ClaimTest, Credential, Minimum, Reason, StatusRefresh, TakenWord, Tier, TrustGraph, TrustStatement, instant, shown
@@ -482,27 +483,31 @@ class Node:
         *,
         models: Mapping[str, ModelWriter | Endpoint | LanguageModel] | None = None,
         embedders: Mapping[str, Path | Embedder] | None = None,
+        knowledge: Mapping[str, Rag] | None = None,
         host: str | None = None,
         port: int | None = None,
         token: str | None = None,
         max_requests: int | None = None,
         max_body_bytes: int | None = None,
+        max_upload_bytes: int | None = None,
     ) -> Opening[HttpServer]:
         """Answers programs that speak OpenAI's HTTP API. Await it, or use it with ``async with``.
 
-        ``models`` and ``embedders`` go by the names that requests call them; what they may be is as for ``Rag.open``. It listens on
+        ``models`` and ``embedders`` go by the names that requests call them; what they may be is as for ``Rag.open``. A knowledge
+        base of ``knowledge`` is a model too, which answers from its documents, and has a page for people. It listens on
         127.0.0.1 and port 11435 unless set, and on any free port with 0. On a ``host`` that is not loopback it needs a ``token``,
         which every request then carries as its bearer token. ``max_requests`` are answered at the same time, 8 unless set, and
-        ``max_body_bytes`` are read of each, 4 MiB unless set. It ends with what is returned, and with the node.
+        ``max_body_bytes`` are read of each, 4 MiB unless set, and ``max_upload_bytes`` of a document, 64 MiB unless set. It ends with
+        what is returned, and with the node; knowledge bases stay open until then.
 
         Raises `BusyError` when the port is taken.
         """
 
         async def started() -> HttpServer:
-            brought = served(models, embedders, running_host())
+            brought = served(models, embedders, knowledge, running_host())
             return HttpServer(await finished(self._native.serve_http(*brought, options)))
 
-        options = server_options(host, port, token, max_requests, max_body_bytes)
+        options = server_options(host, port, token, max_requests, max_body_bytes, max_upload_bytes)
         return Opening(started())
 
     async def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:

@@ -12,6 +12,7 @@ from . import _native
 from ._bridge import Opening, finished
 from ._checks import checked, checked_function, epoch_milliseconds, home, milliseconds, rule, to_json
 from ._records import record, records, tagged
+from .http import HttpServer, server_options
 from .provide import (
     Embedder,
     Host,
@@ -698,6 +699,33 @@ class Rag:
     async def stats(self) -> Stats:
         """What it holds and how it searches."""
         return record(Stats, await finished(self._native.stats()))
+
+    def serve(
+        self,
+        *,
+        name: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        token: str | None = None,
+        max_requests: int | None = None,
+        max_body_bytes: int | None = None,
+        max_upload_bytes: int | None = None,
+    ) -> Opening[HttpServer]:
+        """Serves a page for people, and a model for programs that speak OpenAI's HTTP API. Await it, or use it with ``async with``.
+
+        ``name`` is what requests call the model, ``kwaainet-knowledge`` unless set. It listens on 127.0.0.1 and port 9090 unless set,
+        and on any free port with 0. On a ``host`` that is not loopback it needs a ``token``, which every request then carries as its
+        bearer token. ``max_requests`` are answered at the same time, 8 unless set; ``max_body_bytes`` are read of each, 4 MiB unless
+        set, and ``max_upload_bytes`` of a document, 64 MiB unless set. It ends with what is returned, and with the knowledge base.
+
+        Raises `BusyError` when the port is taken.
+        """
+
+        async def started() -> HttpServer:
+            return HttpServer(await finished(self._native.serve(name, options)))
+
+        options = server_options(host, port, token, max_requests, max_body_bytes, max_upload_bytes)
+        return Opening(started())
 
     async def shutdown(self) -> None:
         """Stops what is under way and unlocks the directory. Idempotent."""

@@ -21,7 +21,7 @@ from . import _native
 from ._checks import checked, milliseconds, real_milliseconds, rule, to_json
 from ._records import Floats, maybe_record, record, records
 from .errors import InvalidArgumentError, KwaaiTimeoutError
-from .http import served, server_options, shown_server
+from .http import server_options, shown_server
 from .node import (
     BlockShare,
     Diagnosis,
@@ -68,6 +68,7 @@ from .rag import (
     supplies,
     sync_options,
 )
+from .served import served
 from .shard import (
     Blocks,
     ChatMessage,
@@ -752,6 +753,20 @@ class Rag(_Closing):
     def stats(self) -> Stats:
         return record(Stats, waited(self._native.stats()))
 
+    def serve(
+        self,
+        *,
+        name: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        token: str | None = None,
+        max_requests: int | None = None,
+        max_body_bytes: int | None = None,
+        max_upload_bytes: int | None = None,
+    ) -> HttpServer:
+        options = server_options(host, port, token, max_requests, max_body_bytes, max_upload_bytes)
+        return HttpServer(waited(self._native.serve(name, options)))
+
     def shutdown(self) -> None:
         waited(self._native.shutdown())
 
@@ -1137,14 +1152,16 @@ class Node(_Closing):
         *,
         models: Mapping[str, ModelWriter | Endpoint | LanguageModel] | None = None,
         embedders: Mapping[str, Path | Embedder] | None = None,
+        knowledge: Mapping[str, Rag] | None = None,
         host: str | None = None,
         port: int | None = None,
         token: str | None = None,
         max_requests: int | None = None,
         max_body_bytes: int | None = None,
+        max_upload_bytes: int | None = None,
     ) -> HttpServer:
-        options = server_options(host, port, token, max_requests, max_body_bytes)
-        brought = served(models, embedders, PRIVATE_HOST)
+        options = server_options(host, port, token, max_requests, max_body_bytes, max_upload_bytes)
+        brought = served(models, embedders, knowledge, PRIVATE_HOST)
         return HttpServer(waited(self._native.serve_http(*brought, options)))
 
     def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use kwaai_ffi::http::{Served, ServedEmbedder, ServedModel};
 use pyo3::prelude::*;
 
-use crate::error::parse;
+use crate::error::{exception, parse};
 use crate::operation::Operation;
 use crate::provide::{Embedder, Writer};
+use crate::rag::Rag;
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct HttpServer(Arc<kwaai_ffi::HttpServer>);
@@ -37,6 +38,7 @@ pub(crate) fn served(
     py: Python<'_>,
     models: Vec<(String, Model<'_>)>,
     embedders: Vec<(String, Embedding<'_>)>,
+    knowledge: Vec<(String, PyRef<'_, Rag>)>,
 ) -> PyResult<Served> {
     let models = models.into_iter().map(|(name, model)| {
         let model = match model {
@@ -49,7 +51,15 @@ pub(crate) fn served(
         Embedding::Own(own) => (name, ServedEmbedder::Own(own.0.clone())),
         Embedding::Named(model) => (name, ServedEmbedder::Named(model)),
     });
-    Ok(Served { models: models.collect::<PyResult<_>>()?, embedders: embedders.collect() })
+    let knowledge = knowledge.into_iter().map(|(name, rag)| {
+        let knowledge = rag.0.served().map_err(|error| exception(py, &error))?;
+        Ok((name, knowledge))
+    });
+    Ok(Served {
+        models: models.collect::<PyResult<_>>()?,
+        embedders: embedders.collect(),
+        knowledge: knowledge.collect::<PyResult<_>>()?,
+    })
 }
 
 #[pymethods]

@@ -189,10 +189,11 @@ impl Node {
         py: Python<'_>,
         models: Vec<(String, ServedModel<'_>)>,
         embedders: Vec<(String, Embedding<'_>)>,
+        knowledge: Vec<(String, PyRef<'_, Rag>)>,
         options: &str,
     ) -> PyResult<Operation> {
         let (node, options) = (self.0.clone(), parse(py, "", options)?);
-        let served = served(py, models, embedders)?;
+        let served = served(py, models, embedders, knowledge)?;
         Ok(Operation::new(move |cancel| async move {
             node.serve_http(served, options, cancel).await.map(|server| Object(HttpServer::from(server)))
         }))

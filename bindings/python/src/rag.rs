@@ -6,13 +6,14 @@ use kwaai_ffi::rag::{Options, SearchOptions, SyncOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
+use crate::http::HttpServer;
 use crate::operation::Operation;
 use crate::provide::{Embedder, Reader, Writer, supplies};
 use crate::reply::{Object, Record, Reply};
 use crate::stream::Stream;
 
 #[pyclass(frozen, module = "kwaainet._native")]
-pub(crate) struct Rag(Arc<kwaai_ffi::Rag>);
+pub(crate) struct Rag(pub(crate) Arc<kwaai_ffi::Rag>);
 
 impl From<kwaai_ffi::Rag> for Rag {
     fn from(rag: kwaai_ffi::Rag) -> Rag {
@@ -96,6 +97,13 @@ impl Rag {
     fn stats(&self) -> Operation {
         let rag = self.0.clone();
         Operation::new(move |cancel| async move { rag.stats(cancel).await.and_then(Record::of) })
+    }
+
+    fn serve(&self, py: Python<'_>, name: Option<String>, options: &str) -> PyResult<Operation> {
+        let (rag, options) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(move |cancel| async move {
+            rag.serve(name, options, cancel).await.map(|server| Object(HttpServer::from(server)))
+        }))
     }
 
     fn is_open(&self) -> bool {

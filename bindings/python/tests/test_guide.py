@@ -17,7 +17,7 @@ from kwaainet import Node, Rag, TrustGraph, testing
 
 GUIDE = ROOT / "examples" / "python" / "guide.py"
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
-PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai plug_in".split()
+PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai serve_knowledge plug_in".split()
 
 
 @pytest.fixture(scope="module")
@@ -155,5 +155,22 @@ def test_serve_openai(guide: ModuleType, capsys: pytest.CaptureFixture[str]) -> 
         async with Node.start(preset="ephemeral") as node, await guide.serve_openai(node, MODEL) as server:
             assert capsys.readouterr().out == f"OPENAI_BASE_URL={server.base_url}\n"
             assert "kwaainet" in (await asyncio.to_thread(asked, server.base_url)).lower()
+
+    run(main())
+
+
+def test_serve_knowledge(guide: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def asked(base_url: str) -> str:
+        messages = [{"role": "user", "content": "What does the canteen serve on Fridays?"}]
+        body = json.dumps({"model": "kwaainet-knowledge", "messages": messages}).encode()
+        request = urllib.request.Request(f"{base_url}/chat/completions", body)
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return str(json.load(reply)["kwaainet"]["sources"][0]["document"])
+
+    async def main() -> None:
+        async with Rag.open(tmp_path, embedder="none") as rag, await guide.serve_knowledge(rag) as server:
+            assert f"open http://{server.address} in a browser" in capsys.readouterr().out
+            assert await asyncio.to_thread(asked, server.base_url) == "food.txt"
 
     run(main())

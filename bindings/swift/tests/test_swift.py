@@ -23,7 +23,7 @@ FACADE = sorted((ROOT / "bindings/swift/Sources/KwaaiNet").glob("*.swift"))
 GUIDE = ROOT / "examples/swift/Guide.swift"
 SURFACE = tomllib.loads((ROOT / "tests/surface.toml").read_text())
 ERRORS = tomllib.loads((ROOT / "tests/errors.toml").read_text())
-TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others", "keep_vectors", "serve_openai"]
+TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others", "keep_vectors", "serve_openai", "serve_knowledge"]
 PARSER = Parser(Language(tree_sitter_swift.language()))
 
 
@@ -222,7 +222,7 @@ def test_every_record_that_is_named_again_exists(generated: Node) -> None:
     assert len(renamed) > 35
     assert [name for name in renamed if name not in known] == []
     inner = {"NodeOptions", "ChatOptions", "QuestionOptions", "FolderOptions", "RagOptions", "ErrorCodeInfo", "NativeError", "NativeFinish"}
-    inner |= {"SearchOptions", "NativeMatrix", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder", "NamedBert"}
+    inner |= {"SearchOptions", "NativeMatrix", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder", "NamedBert", "NamedKnowledge"}
     records = {name for name, node in known.items() if re.match(r"public\s+(struct|enum)\b", text(node))}
     records = {name for name in records if not name.endswith("Batch") and not name.startswith("FfiConverter")}
     assert records - set(renamed) - inner == set()

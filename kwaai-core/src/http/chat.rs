@@ -5,12 +5,12 @@ use std::sync::Arc;
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::Shared;
 use super::choices::{Choices, End, Said, Whole, Writer, logprob, path, streamed};
 use super::fields::Fields;
 use super::reply::{Body, Failure, json as reply};
 use super::route::turn;
 use super::settings::Settings;
+use super::{Shared, knowledge};
 use crate::llm::{
     ChatMessage, ChosenToken, GenerateEvent, GenerateRequest, LanguageModel, Role, TokenLogprob, Tool, ToolCall,
     ToolChoice,
@@ -19,8 +19,11 @@ use crate::llm::{
 /// As many of the likeliest tokens as OpenAI's reference allows.
 const MOST_TOP: u32 = 20;
 
-pub(super) async fn answer(shared: &Arc<Shared>, body: &[u8]) -> Result<Response<Body>, Failure> {
+pub(super) async fn answer(shared: &Arc<Shared>, body: &[u8], host: &str) -> Result<Response<Body>, Failure> {
     let fields = Fields::parse(body)?;
+    if let Some((name, rag)) = knowledge::named(shared, fields.text("model")?.unwrap_or_default()) {
+        return knowledge::chat(shared, name, rag, &fields, host).await;
+    }
     let (name, model) = model(shared, &fields)?;
     let settings = Settings::read(&fields, "max_completion_tokens")?;
     let mut request = GenerateRequest { messages: messages(&fields)?, ..settings.request };
@@ -32,7 +35,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, body: &[u8]) -> Result<Response
         (false, _) => None,
     };
     let writer = ChatWriter {
-        head: Head::new(shared, "chatcmpl", name, model),
+        head: Head::new(shared, "chatcmpl", name, model.name()),
         choices: settings.choices,
         usage: settings.usage,
         one_call: !fields.flag("parallel_tool_calls")?.unwrap_or(true),
@@ -60,12 +63,12 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub fn new(shared: &Shared, kind: &str, name: &str, model: &Arc<dyn LanguageModel>) -> Head {
+    pub fn new(shared: &Shared, kind: &str, name: &str, fingerprint: String) -> Head {
         Head {
             id: format!("{kind}-{:032x}", rand::random::<u128>()),
             created: shared.backing.clock.now().as_second(),
             model: name.to_owned(),
-            fingerprint: model.name(),
+            fingerprint,
         }
     }
 
@@ -183,7 +186,7 @@ fn logprobs(tokens: &[ChosenToken]) -> Value {
     json!({"content": content.collect::<Vec<Value>>(), "refusal": null})
 }
 
-fn messages(fields: &Fields) -> Result<Vec<ChatMessage>, Failure> {
+pub(super) fn messages(fields: &Fields) -> Result<Vec<ChatMessage>, Failure> {
     fields.needed("messages")?;
     let list = fields.list("messages")?.filter(|list| !list.is_empty());
     let list = list.ok_or_else(|| fields.wrong("messages", "a list with at least one message"))?;

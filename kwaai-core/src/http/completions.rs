@@ -39,7 +39,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, body: &[u8]) -> Result<Response
     let request = GenerateRequest { top_logprobs, ..settings.request };
     let requests = prompts.into_iter().map(|prompt| GenerateRequest { prompt: Some(prompt), ..request.clone() });
     let writer = TextWriter {
-        head: Head::new(shared, "cmpl", name, model),
+        head: Head::new(shared, "cmpl", name, model.name()),
         usage: settings.usage,
         offsets: vec![0; count * choices as usize],
     };

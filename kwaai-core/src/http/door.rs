@@ -9,6 +9,20 @@ use subtle::ConstantTimeEq;
 
 use super::reply::Failure;
 
+/// What a browser sends for any page without asking the server first (CORS-safelisted, <https://fetch.spec.whatwg.org>).
+const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
+
+/// What a request wants, as far as the door cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// What everybody may see, without a token.
+    Open,
+    /// An answer to JSON.
+    Json,
+    /// To leave a file.
+    File,
+}
+
 /// Compares what a request says with what the server asks of everybody.
 pub(super) struct Door {
     /// Kept as its digest, so that comparing takes as long for every guess of every length.
@@ -22,8 +36,8 @@ impl Door {
         Door { token: token.map(digest), port: address.port(), loopback: address.ip().is_loopback() }
     }
 
-    /// Lets a request in or says why not. `open` is what needs no token.
-    pub fn check(&self, method: &Method, headers: &HeaderMap, open: bool) -> Result<(), Failure> {
+    /// Lets a request in or says why not.
+    pub fn check(&self, method: &Method, headers: &HeaderMap, entry: Entry) -> Result<(), Failure> {
         let mut hosts = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
             return Err(Failure::invalid(None, "a request has one Host header"));
@@ -37,15 +51,21 @@ impl Door {
         if headers.get_all(ORIGIN).iter().any(|origin| origin.to_str().map_or(true, foreign)) {
             return Err(Failure::new(StatusCode::FORBIDDEN, "pages of other sites may not use this server"));
         }
-        if !open {
+        if entry != Entry::Open {
             self.token(headers)?;
         }
-        // A form of another site can send text, but no JSON.
+        // A page of another site can send what a form sends without being asked, but nothing else.
         if method == Method::POST {
             let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            if !kind.eq_ignore_ascii_case("application/json") {
-                let message = "send JSON, and say so: Content-Type: application/json";
+            let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let (fits, message) = match entry {
+                Entry::File => (
+                    !kind.is_empty() && !OF_FORMS.contains(&kind.as_str()),
+                    "send the bytes of the file, and say so: Content-Type: application/octet-stream",
+                ),
+                _ => (kind == "application/json", "send JSON, and say so: Content-Type: application/json"),
+            };
+            if !fits {
                 return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
             }
         }
@@ -94,7 +114,26 @@ mod tests {
             map.append(name, HeaderValue::from_str(value).unwrap());
         }
         let door = Door::new(token, address.parse().unwrap());
-        door.check(&Method::POST, &map, false).map_or_else(|failure| failure.status.as_u16(), |()| 200)
+        door.check(&Method::POST, &map, Entry::Json).map_or_else(|failure| failure.status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn a_file_is_taken_as_everything_that_a_form_cannot_send() {
+        let door = Door::new(None, "127.0.0.1:9090".parse().unwrap());
+        let sent = |kind: Option<&'static str>| {
+            let mut map = HeaderMap::new();
+            map.insert(HOST, HeaderValue::from_static("localhost:9090"));
+            kind.map(|kind| map.insert(CONTENT_TYPE, HeaderValue::from_static(kind)));
+            door.check(&Method::POST, &map, Entry::File).map_or_else(|failure| failure.status.as_u16(), |()| 200)
+        };
+        for good in ["application/octet-stream", "application/pdf", "text/markdown; charset=utf-8"] {
+            assert_eq!(sent(Some(good)), 200, "{good}");
+        }
+        for form in ["text/plain", "Text/Plain;charset=utf-8", "multipart/form-data; boundary=x", ""] {
+            assert_eq!(sent(Some(form)), 415, "{form}");
+        }
+        assert_eq!(sent(Some("application/x-www-form-urlencoded")), 415);
+        assert_eq!(sent(None), 415);
     }
 
     #[test]

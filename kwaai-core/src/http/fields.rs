@@ -83,6 +83,16 @@ impl Fields {
         self.get(name).ok_or_else(|| Failure::invalid(Some(&place), format!("{place} is missing")))
     }
 
+    /// The object without some of its fields.
+    pub fn without(&self, names: &[&str]) -> Value {
+        self.map
+            .iter()
+            .filter(|(name, _)| !names.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+
     /// Refuses a field that says something which is not done here; false and what stands for nothing say nothing.
     pub fn refuse(&self, name: &str, why: &str) -> Result<(), Failure> {
         match self.get(name) {

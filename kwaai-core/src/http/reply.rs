@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -48,6 +48,30 @@ impl Failure {
             .with_code("model_not_found")
     }
 
+    pub fn no_knowledge(name: &str) -> Failure {
+        let message =
+            format!("there is no knowledge base {name:.60?} here; GET /v1/knowledge lists those that there are");
+        Failure::new(StatusCode::NOT_FOUND, message).with_code("knowledge_not_found")
+    }
+
+    /// What a knowledge base says of a document that a request names or brings, where it is the request that is wrong.
+    pub fn about_document(error: Error) -> Failure {
+        let status = status_of_document(error.code(), error.context().contains_key("limit"));
+        match status {
+            Some(status) => Failure::new(status, error.to_string()).with_code(error.code().as_str()),
+            None => error.into(),
+        }
+    }
+
+    /// The same, of an event that tells why a document was not taken.
+    pub fn of_file(code: &str, message: &str) -> Failure {
+        let code = ErrorCode::ALL.iter().copied().find(|own| own.as_str() == code).unwrap_or(ErrorCode::Internal);
+        match status_of_document(code, code == ErrorCode::ResourceExhausted) {
+            Some(status) => Failure::new(status, message).with_code(code.as_str()),
+            None => Error::new(code, message).into(),
+        }
+    }
+
     pub fn with_code(self, code: &'static str) -> Failure {
         Failure { code: Some(code), ..self }
     }
@@ -77,6 +101,18 @@ impl Failure {
         }
         response
     }
+}
+
+/// The status of an error that a document causes; `None` where it is the server's own.
+fn status_of_document(code: ErrorCode, too_large: bool) -> Option<StatusCode> {
+    Some(match code {
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::Conflict | ErrorCode::AlreadyExists => StatusCode::CONFLICT,
+        ErrorCode::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorCode::CorruptData => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::ResourceExhausted if too_large => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => return None,
+    })
 }
 
 impl From<Error> for Failure {
@@ -115,6 +151,8 @@ pub(super) fn response(status: StatusCode, kind: &'static str, body: Body) -> Re
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A browser is to take it for nothing else.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -130,6 +168,20 @@ pub(super) fn event(value: &Value) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_that_is_wrong_has_a_status_of_its_own_and_the_servers_troubles_have_not() {
+        let of = |error: Error| Failure::about_document(error).status.as_u16();
+        assert_eq!(of(Error::not_found("x")), 404);
+        assert_eq!(of(Error::new(ErrorCode::Conflict, "x")), 409);
+        assert_eq!(of(Error::corrupt_data("x")), 422);
+        assert_eq!(of(Error::resource_exhausted("x").with("limit", 5)), 413);
+        assert_eq!(of(Error::resource_exhausted("the disk is full")), 503);
+        assert_eq!(of(Error::closed("x")), 503);
+        assert_eq!(Failure::of_file("unsupported", "x").status.as_u16(), 415);
+        assert_eq!(Failure::of_file("resource_exhausted", "x").status.as_u16(), 413);
+        assert_eq!(Failure::of_file("io", "x").status.as_u16(), 500);
+    }
 
     #[test]
     fn every_code_of_an_error_has_its_status_and_the_envelope_its_four_members() {

@@ -3,48 +3,94 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::door::Entry;
 use super::meter::Generating;
+use super::page::{self, Asset};
+use super::path::decoded;
 use super::reply::{Body, Failure, full, json};
-use super::{Shared, chat, completions, embeddings};
+use super::{Shared, chat, completions, embeddings, knowledge};
 use crate::metric::prometheus;
 
-/// How long the body of a request may take to come.
+/// How long each piece of the body of a request may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-#[derive(Clone, Copy)]
+/// What a request is about, with the names of its path.
+#[derive(Clone)]
 enum Route {
     Health,
     Metrics,
-    Models,
+    Models(Option<String>),
     Chat,
     Completions,
     Embeddings,
+    Page(&'static Asset),
+    Knowledge,
+    Base(String),
+    Documents(String),
+    Document(String, String),
+    Search(String),
+    Ask(String),
 }
 
 impl Route {
     fn of(path: &str) -> Option<(Route, &'static str)> {
-        Some(match path {
+        let (route, name) = match path {
             "/healthz" => (Route::Health, "/healthz"),
             "/metrics" => (Route::Metrics, "/metrics"),
             "/v1/chat/completions" => (Route::Chat, "/v1/chat/completions"),
             "/v1/completions" => (Route::Completions, "/v1/completions"),
             "/v1/embeddings" => (Route::Embeddings, "/v1/embeddings"),
-            path if path == "/v1/models" || path.starts_with("/v1/models/") => (Route::Models, "/v1/models"),
+            "/v1/models" => (Route::Models(None), "/v1/models"),
+            "/v1/knowledge" => (Route::Knowledge, "/v1/knowledge"),
+            path => match (path.strip_prefix("/v1/models/"), path.strip_prefix("/v1/knowledge/")) {
+                (Some(name), _) => (Route::Models(Some(decoded(name))), "/v1/models"),
+                (_, Some(rest)) => Route::of_knowledge(&rest.split('/').collect::<Vec<_>>())?,
+                _ => (Route::Page(page::asset(path)?), "/"),
+            },
+        };
+        Some((route, name))
+    }
+
+    fn of_knowledge(parts: &[&str]) -> Option<(Route, &'static str)> {
+        if parts.iter().any(|part| part.is_empty()) {
+            return None;
+        }
+        let names: Vec<String> = parts.iter().map(|part| decoded(part)).collect();
+        let base = names[0].clone();
+        Some(match parts[1..] {
+            [] => (Route::Base(base), "/v1/knowledge/{name}"),
+            ["documents"] => (Route::Documents(base), "/v1/knowledge/{name}/documents"),
+            ["documents", _] => (Route::Document(base, names[2].clone()), "/v1/knowledge/{name}/documents/{id}"),
+            ["search"] => (Route::Search(base), "/v1/knowledge/{name}/search"),
+            ["ask"] => (Route::Ask(base), "/v1/knowledge/{name}/ask"),
             _ => return None,
         })
     }
 
-    fn method(self) -> Method {
+    /// The methods that it is asked with, as `Allow` lists them.
+    fn methods(&self) -> &'static str {
         match self {
-            Route::Health | Route::Metrics | Route::Models => Method::GET,
-            Route::Chat | Route::Completions | Route::Embeddings => Method::POST,
+            Route::Health | Route::Metrics | Route::Models(_) | Route::Page(_) | Route::Knowledge | Route::Base(_) => {
+                "GET"
+            }
+            Route::Chat | Route::Completions | Route::Embeddings | Route::Search(_) | Route::Ask(_) => "POST",
+            Route::Documents(_) => "GET, POST",
+            Route::Document(..) => "GET, DELETE",
+        }
+    }
+
+    fn entry(&self) -> Entry {
+        match self {
+            Route::Health | Route::Page(_) => Entry::Open,
+            Route::Documents(_) => Entry::File,
+            _ => Entry::Json,
         }
     }
 }
@@ -52,23 +98,23 @@ impl Route {
 pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
     let found = Route::of(request.uri().path());
-    let route = found.map_or("", |(_, name)| name);
+    // A page is of use only where there is something to show.
+    let found = found.filter(|(route, _)| !matches!(route, Route::Page(_)) || !shared.config.knowledge.is_empty());
+    let name = found.as_ref().map_or("", |(_, name)| name);
+    let allowed = found.as_ref().map_or("GET", |(route, _)| route.methods());
     let mut response = match find(&shared, request, found.map(|(route, _)| route)).await {
         Ok(response) => response,
         Err(failure) => failure.response(),
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allowed = found.map_or(Method::GET, |(route, _)| route.method());
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static(if allowed == Method::GET { "GET" } else { "POST" }));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     }
     // The name by which a client and its owner can speak of one request.
     if let Ok(id) = HeaderValue::from_str(&format!("req_{:032x}", rand::random::<u128>())) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
     }
-    shared.meter.answered(route, response.status().as_u16(), began.elapsed());
-    tracing::debug!(route, status = response.status().as_u16(), "a request was answered");
+    shared.meter.answered(name, response.status().as_u16(), began.elapsed());
+    tracing::debug!(route = name, status = response.status().as_u16(), "a request was answered");
     response
 }
 
@@ -77,17 +123,18 @@ async fn find(
     request: Request<Incoming>,
     route: Option<Route>,
 ) -> Result<Response<Body>, Failure> {
-    let open = matches!(route, Some(Route::Health));
-    shared.door.check(request.method(), request.headers(), open)?;
+    let entry = route.as_ref().map_or(Entry::Json, Route::entry);
+    shared.door.check(request.method(), request.headers(), entry)?;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let Some(route) = route else {
         let message = format!("there is nothing at {method} {path:.200}");
         return Err(Failure::new(StatusCode::NOT_FOUND, message).with_code("unknown_url"));
     };
-    if method != route.method() {
-        let message = format!("{path:.200} is asked with {}", route.method());
+    if !route.methods().split(", ").any(|own| own == method.as_str()) {
+        let message = format!("{path:.200} is asked with {}", route.methods().replace(", ", " or "));
         return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, message).with_code("method_not_supported"));
     }
+    let most = shared.config.max_body_bytes;
     match route {
         Route::Health => Ok(json(StatusCode::OK, &json!({"status": "ok"}))),
         Route::Metrics => {
@@ -95,56 +142,73 @@ async fn find(
             metrics.extend(shared.meter.measurements());
             Ok(full(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", prometheus(&metrics)))
         }
-        Route::Models => models(shared, path.strip_prefix("/v1/models/")),
-        Route::Chat => chat::answer(shared, &body(shared, request).await?).await,
-        Route::Completions => completions::answer(shared, &body(shared, request).await?).await,
-        Route::Embeddings => embeddings::answer(shared, &body(shared, request).await?).await,
+        Route::Models(name) => models(shared, name.as_deref()),
+        Route::Chat => {
+            let host = host(&request);
+            chat::answer(shared, &body(request, most).await?, &host).await
+        }
+        Route::Completions => completions::answer(shared, &body(request, most).await?).await,
+        Route::Embeddings => embeddings::answer(shared, &body(request, most).await?).await,
+        Route::Page(asset) => Ok(asset.response()),
+        Route::Knowledge => Ok(knowledge::list(shared).await),
+        Route::Base(name) => knowledge::base(shared, &name).await,
+        Route::Documents(name) if method == Method::POST => knowledge::upload(shared, &name, request).await,
+        Route::Documents(name) => knowledge::documents(shared, &name).await,
+        Route::Document(name, id) if method == Method::DELETE => knowledge::delete(shared, &name, &id).await,
+        Route::Document(name, id) => knowledge::document(shared, &name, &id).await,
+        Route::Search(name) => knowledge::search(shared, &name, &body(request, most).await?).await,
+        Route::Ask(name) => knowledge::ask(shared, &name, &body(request, most).await?).await,
     }
 }
 
-async fn body(shared: &Shared, request: Request<Incoming>) -> Result<Bytes, Failure> {
-    let most = shared.config.max_body_bytes;
+/// The name that a client reached the server under, which the door has checked.
+fn host(request: &Request<Incoming>) -> String {
+    request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// The body of a request, at most so long. Each piece of it has to come in time, not the whole, since a file may be large and a line
+/// slow.
+pub(super) async fn body(request: Request<Incoming>, most: usize) -> Result<Bytes, Failure> {
     let too_large = || {
-        let message = format!("the body of a request has at most {most} bytes here");
+        let message = format!("the body of this request has at most {most} bytes here");
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message).with_code("request_too_large")
     };
-    if request.body().size_hint().lower() > most as u64 {
+    let promised = request.body().size_hint().lower();
+    if promised > most as u64 {
         return Err(too_large());
     }
-    let body = Limited::new(request.into_body(), most).collect();
-    match tokio::time::timeout(PATIENCE, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Failure::invalid(None, "the body of the request broke off")),
-        Err(_) => Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "the body of the request did not come in time")),
+    let mut body = request.into_body();
+    let mut bytes = BytesMut::new();
+    loop {
+        let frame = match tokio::time::timeout(PATIENCE, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) => return Err(Failure::invalid(None, "the body of the request broke off")),
+            Ok(None) => return Ok(bytes.freeze()),
+            Err(_) => {
+                let message = "the body of the request did not come in time";
+                return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, message));
+            }
+        };
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > most {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(data);
+        }
     }
 }
 
 fn models(shared: &Shared, name: Option<&str>) -> Result<Response<Body>, Failure> {
     let entry = |name: &str| json!({"id": name, "object": "model", "created": shared.since, "owned_by": "kwaainet"});
-    let config = &shared.config;
-    let names = || config.models.iter().map(|(name, _)| name).chain(config.embedders.iter().map(|(name, _)| name));
     let value = match name {
         Some(asked) => {
-            let asked = decoded(asked);
-            entry(names().find(|name| **name == asked).ok_or_else(|| Failure::no_model(&asked))?)
+            entry(shared.config.names().find(|name| *name == asked).ok_or_else(|| Failure::no_model(asked))?)
         }
-        None => json!({"object": "list", "data": names().map(|name| entry(name)).collect::<Vec<Value>>()}),
+        None => {
+            json!({"object": "list", "data": shared.config.names().map(|name| entry(name)).collect::<Vec<Value>>()})
+        }
     };
     Ok(json(StatusCode::OK, &value))
-}
-
-/// A name in a path, whose slashes and spaces a client writes as `%2F` and `%20`.
-fn decoded(name: &str) -> String {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let coded = (*first == b'%').then(|| after.get(..2)).flatten();
-        let byte = coded.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A turn among those that are answered at the same time.
@@ -155,17 +219,4 @@ pub(super) fn turn(shared: &Shared) -> Result<Generating, Failure> {
         Failure::new(StatusCode::TOO_MANY_REQUESTS, message).with_code("rate_limit_exceeded")
     })?;
     Ok(shared.meter.generating(turn))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_paths_are_decoded_and_what_is_no_code_stays() {
-        assert_eq!(decoded("org%2Fmodel%20x"), "org/model x");
-        assert_eq!(decoded("100%"), "100%");
-        assert_eq!(decoded("%zz%2"), "%zz%2");
-        assert_eq!(decoded("%ff"), "\u{fffd}");
-    }
 }

@@ -7,12 +7,13 @@ use serde::Deserialize;
 
 use super::call::{Out, boundary, free, optional_ms, resolve, slice, texts};
 use super::provide::{kwaai_embedder_t, kwaai_writer_t};
+use super::rag::kwaai_rag_t;
 use super::status::{kwaai_error_t, kwaai_status_t};
 use crate::http::{HttpOptions, Served, ServedEmbedder, ServedModel};
 use crate::provide::{Embedder, Writer};
 use crate::rag::Endpoint;
 use crate::registry::Kind;
-use crate::{HttpServer, Result, validate};
+use crate::{HttpServer, Rag, Result, validate};
 
 /// A server that answers programs which speak OpenAI's HTTP API.
 pub struct kwaai_http_server_t;
@@ -40,6 +41,40 @@ pub struct kwaai_served_t {
     pub embedders: *const *const kwaai_embedder_t,
     /// How many embedders there are.
     pub embedder_count: usize,
+    /// The names that requests call the knowledge bases by, in the order of `knowledge`. May be NULL when there are none.
+    pub knowledge_names: *const *const c_char,
+    /// Knowledge bases, which stay open while the server does. May be NULL when there are none.
+    pub knowledge: *const *const kwaai_rag_t,
+    /// How many knowledge bases there are.
+    pub knowledge_count: usize,
+}
+
+/// Where a knowledge base is served as C writes it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct KnowledgeOptions {
+    name: Option<String>,
+    host: Option<String>,
+    port: Option<u64>,
+    token: Option<String>,
+    max_requests: Option<usize>,
+    max_body_bytes: Option<usize>,
+    max_upload_bytes: Option<usize>,
+}
+
+impl KnowledgeOptions {
+    /// The name, and the rest of the options.
+    pub(super) fn into_parts(self) -> (Option<String>, HttpOptions) {
+        let options = HttpOptions {
+            host: self.host,
+            port: self.port,
+            token: self.token,
+            max_requests: self.max_requests,
+            max_body_bytes: self.max_body_bytes,
+            max_upload_bytes: self.max_upload_bytes,
+        };
+        (self.name, options)
+    }
 }
 
 /// The options of a server as C writes them: what has no handle is named among them.
@@ -51,6 +86,7 @@ pub(super) struct ServerOptions {
     token: Option<String>,
     max_requests: Option<usize>,
     max_body_bytes: Option<usize>,
+    max_upload_bytes: Option<usize>,
     #[serde(deserialize_with = "validate::or_default")]
     models: BTreeMap<String, Endpoint>,
     #[serde(deserialize_with = "validate::or_default")]
@@ -70,6 +106,7 @@ impl ServerOptions {
             token: self.token,
             max_requests: self.max_requests,
             max_body_bytes: self.max_body_bytes,
+            max_upload_bytes: self.max_upload_bytes,
         };
         (served, options)
     }
@@ -110,7 +147,19 @@ pub(super) unsafe fn served_of(served: *const kwaai_served_t) -> Result<Served> 
         let own = Embedder::clone(&*resolve::<Embedder>(*embedder)?);
         Ok((name, ServedEmbedder::Own(own)))
     });
-    Ok(Served { models: models.collect::<Result<_>>()?, embedders: embedders.collect::<Result<_>>()? })
+    // SAFETY: the caller's promise.
+    let (known, knowledge) = unsafe {
+        (
+            texts("served->knowledge_names", given.knowledge_names, given.knowledge_count)?,
+            slice("served->knowledge", given.knowledge, given.knowledge_count)?,
+        )
+    };
+    let knowledge = known.into_iter().zip(knowledge).map(|(name, rag)| Ok((name, resolve::<Rag>(*rag)?.served()?)));
+    Ok(Served {
+        models: models.collect::<Result<_>>()?,
+        embedders: embedders.collect::<Result<_>>()?,
+        knowledge: knowledge.collect::<Result<_>>()?,
+    })
 }
 
 waiting! {

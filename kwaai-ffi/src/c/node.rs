@@ -299,11 +299,12 @@ waiting! {
     }
 
     /// Serves models by OpenAI's HTTP API, on port 11435 of this machine alone unless the options say otherwise. Handles of
-    /// models and embedders are in `served`; `options_json` is a JSON object with any of `models`, an object of endpoints by their
+    /// models, embedders and knowledge bases (`knowledge`) are in `served`; a knowledge base is a model too, which answers from its
+    /// documents, and has a page for people. `options_json` is a JSON object with any of `models`, an object of endpoints by their
     /// names, each with `base_url`, `model` and `api_key`; `embedders`, an object with the folders or hub ids of BERT models by
     /// their names; `host`, an IP address; `port`, of which 0 takes any that is free; `token`, which every request then carries as
-    /// its bearer token, and without which only loopback is listened on; `max_requests` at the same time, 8; and
-    /// `max_body_bytes`, 4 MiB. `KWAAI_BUSY` when the port is taken.
+    /// its bearer token, and without which only loopback is listened on; `max_requests` at the same time, 8;
+    /// `max_body_bytes`, 4 MiB; and `max_upload_bytes` of a document, 64 MiB. `KWAAI_BUSY` when the port is taken.
     ///
     /// Ownership: the caller frees `*out_server` with `kwaai_http_server_free`; `*served` is read and stays the caller's.
     /// Threads: any. NULL: `options_json`, `served` and `error` may be NULL. Lifetime: the server runs until it is shut down or

@@ -6,6 +6,7 @@ use kwaai_core::rag::{self, AskOptions, Mode};
 use serde::Deserialize;
 
 use super::call::{self, free, record, resolve, slice, text};
+use super::http_server::{KnowledgeOptions, kwaai_http_server_t};
 use super::provide::{kwaai_supplies_t, supplies_of};
 use super::reply::{Text, stream};
 use super::status::kwaai_status_t;
@@ -206,6 +207,20 @@ waiting! {
     fn kwaai_rag_stats / kwaai_rag_stats_async(rag: *const kwaai_rag_t) -> (out_json: *mut c_char) {
         let rag = resolve::<Rag>(rag)?;
         |cancel| async move { Text::json(&rag.stats(cancel).await?) }
+    }
+
+    /// Serves the knowledge base by HTTP: a page for people, a model for programs that speak OpenAI's API, and what else it does. On
+    /// port 9090 of this machine alone unless `options_json` says otherwise, a JSON object with any of `name`, `kwaainet-knowledge`
+    /// unless set, and `host`, `port`, `token`, `max_requests`, `max_body_bytes` and `max_upload_bytes`, which are as for
+    /// `kwaai_node_serve_http`. `KWAAI_BUSY` when the port is taken.
+    ///
+    /// Ownership: the caller frees `*out_server` with `kwaai_http_server_free`. Threads: any. NULL: `options_json` and `error` may be
+    /// NULL. Lifetime: the server runs until it is shut down or freed, and ends when the knowledge base is shut down.
+    fn kwaai_rag_serve / kwaai_rag_serve_async(rag: *const kwaai_rag_t, options_json: *const c_char)
+        -> (out_server: *mut kwaai_http_server_t) {
+        let (rag, options) = (resolve::<Rag>(rag)?, record::<KnowledgeOptions>("options_json", options_json)?);
+        let (name, options) = options.into_parts();
+        |cancel| async move { rag.serve(name, options, cancel).await }
     }
 
     /// Stops what is under way and unlocks the directory. Calling it again is fine.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::number::maybe;
-use super::{Cancel, EndpointOptions, NativeEmbedder, NativeWriter, Result, token};
+use super::{Cancel, EndpointOptions, NativeEmbedder, NativeRag, NativeWriter, Result, token};
 use crate::HttpServer;
 use crate::http::{HttpOptions, Served, ServedEmbedder, ServedModel};
 
@@ -22,6 +22,8 @@ pub struct ServerOptions {
     pub own_embedders: Vec<NamedEmbedder>,
     /// BERT models.
     pub berts: Vec<NamedBert>,
+    /// Knowledge bases.
+    pub knowledge: Vec<NamedKnowledge>,
     /// The address to listen on.
     pub host: Option<String>,
     /// The port.
@@ -32,6 +34,17 @@ pub struct ServerOptions {
     pub max_requests: Option<i64>,
     /// The longest body of a request in bytes.
     pub max_body_bytes: Option<i64>,
+    /// The longest document that is taken in bytes.
+    pub max_upload_bytes: Option<i64>,
+}
+
+/// A knowledge base under its name.
+#[derive(uniffi::Record)]
+pub struct NamedKnowledge {
+    /// What requests call it.
+    pub name: String,
+    /// The knowledge base.
+    pub rag: Arc<NativeRag>,
 }
 
 /// A model under its name.
@@ -78,13 +91,19 @@ impl ServerOptions {
         let own =
             self.own_embedders.into_iter().map(|named| (named.name, ServedEmbedder::Own(named.embedder.0.clone())));
         let berts = self.berts.into_iter().map(|named| (named.name, ServedEmbedder::Named(named.model)));
-        let served = Served { models: writers.chain(endpoints).collect(), embedders: own.chain(berts).collect() };
+        let knowledge = self.knowledge.into_iter().map(|named| Ok((named.name, named.rag.0.served()?)));
+        let served = Served {
+            models: writers.chain(endpoints).collect(),
+            embedders: own.chain(berts).collect(),
+            knowledge: knowledge.collect::<Result<_>>()?,
+        };
         let options = HttpOptions {
             host: self.host,
             port: maybe("port", self.port)?,
             token: self.token,
             max_requests: maybe("max_requests", self.max_requests)?,
             max_body_bytes: maybe("max_body_bytes", self.max_body_bytes)?,
+            max_upload_bytes: maybe("max_upload_bytes", self.max_upload_bytes)?,
         };
         Ok((served, options))
     }

@@ -6,7 +6,8 @@ use kwaai_core::rag::{Calibration, CalibrationQuestion, DocumentInfo, Fault, Sea
 
 use super::number::whole;
 use super::{
-    Cancel, FolderOptions, NativeAnswer, NativeIngestion, NativeSync, QuestionOptions, RagOptions, Result, token,
+    Cancel, FolderOptions, NativeAnswer, NativeHttpServer, NativeIngestion, NativeSync, QuestionOptions, RagOptions,
+    Result, ServerOptions, token,
 };
 use crate::{Rag, rag};
 
@@ -76,6 +77,17 @@ impl NativeRag {
     /// What it holds and how it searches.
     pub async fn stats(&self, cancel: Cancel) -> Result<Stats> {
         Ok(self.0.stats(token(cancel)).await?)
+    }
+
+    /// Serves it by HTTP under a name. `options` has nothing else that is served.
+    pub async fn serve(
+        &self,
+        name: Option<String>,
+        options: ServerOptions,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeHttpServer>> {
+        let (_, options) = options.into_parts()?;
+        Ok(Arc::new(NativeHttpServer(self.0.serve(name, options, token(cancel)).await?)))
     }
 
     /// Stops what is under way and unlocks the directory.

@@ -208,6 +208,13 @@ impl Arguments {
             };
             served.embedders.push((name, embedder));
         }
+        for name in self.names("knowledge")? {
+            let path = format!("knowledge.{name}");
+            let Some(Object::Rag(rag)) = self.objects.get(&path) else {
+                return Err(Error::invalid_argument(format!("{path} is no knowledge base")).into());
+            };
+            served.knowledge.push((name, rag.served()?));
+        }
         Ok(served)
     }
 
@@ -382,7 +389,8 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
             object(Object::Rag(Arc::new(rag)))
         }
         "Node.serve_http" => {
-            let server = node.serve_http(args.served()?, args.record(&["models", "embedders"])?, cancel).await?;
+            let options = args.record(&["models", "embedders", "knowledge"])?;
+            let server = node.serve_http(args.served()?, options, cancel).await?;
             object(Object::HttpServer(Arc::new(server)))
         }
         "Node.contribute" => data(node.contribute(args.record::<Contribution>(&[])?, cancel).await?),
@@ -563,6 +571,10 @@ async fn on_rag(name: &str, rag: &Rag, args: Arguments, cancel: CancelToken) -> 
         "Rag.document_text" => data(rag.document_text(args.get("id")?, cancel).await?),
         "Rag.delete_document" => data(rag.delete_document(args.get("id")?, cancel).await?),
         "Rag.stats" => data(rag.stats(cancel).await?),
+        "Rag.serve" => {
+            let server = rag.serve(args.get("name")?, args.record(&["name"])?, cancel).await?;
+            object(Object::HttpServer(Arc::new(server)))
+        }
         "Rag.shutdown" => data(rag.shutdown(cancel).await?),
         "Rag.destroy" => data(rag.destroy(cancel).await?),
         _ => unknown(name),

@@ -115,6 +115,28 @@ const checks = {
     await assert.rejects(client.chat.completions.create({ model: "silent", messages }), { status: 503 });
   },
 
+  async aKnowledgeBaseAnswersWithItsSources(client) {
+    const asked = { model: "notes", messages: [...messages, { role: "user", content: "When is the pump in the cellar checked?" }] };
+    const whole = await client.chat.completions.create(asked);
+    const { content, annotations } = whole.choices[0].message;
+    assert.match(content, /every Monday .*\[1\]/);
+    assert.deepEqual(whole.kwaainet.sources.map((source) => [source.number, source.document]), [[1, "pumps.md"]]);
+    const [{ type, url_citation: cited }] = annotations;
+    assert.equal(type, "url_citation");
+    assert.equal([...content].slice(cited.start_index, cited.end_index).join(""), "[1]");
+    assert(cited.title.startsWith("pumps.md") && new URL(cited.url).hash.includes(whole.kwaainet.sources[0].document_id));
+    const helper = client.chat.completions.stream(asked);
+    assert.equal(await helper.finalContent(), content);
+    assert.deepEqual((await helper.finalMessage()).annotations, annotations);
+    let sources;
+    for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) sources ??= chunk.kwaainet?.sources;
+    assert.deepEqual(sources, whole.kwaainet.sources);
+    const refused = await client.chat.completions.create({ model: "notes", messages: [{ role: "user", content: "Who rules Mongolia?" }] });
+    assert(refused.kwaainet.refused && refused.choices[0].message.content.startsWith("This is not in your documents."));
+    await assert.rejects(client.chat.completions.create({ ...asked, n: 2 }), (error) => error.param === "n");
+    await assert.rejects(client.embeddings.create({ model: "notes", input: "x" }), (error) => error.code === "model_not_found");
+  },
+
   async manyAskAtTheSameTime(client) {
     const ask = (seed) => client.chat.completions.create({ model, messages, max_tokens: 12, seed: seed % 4 });
     const answers = await Promise.all(Array.from({ length: 8 }, (_, seed) => ask(seed)));

@@ -238,6 +238,42 @@ def a_failure_is_an_exception_and_never_text(client: OpenAI) -> None:
 
 
 @check
+def a_knowledge_base_answers_with_its_sources(client: OpenAI) -> None:
+    question: list[Any] = [*MESSAGES, {"role": "user", "content": "When is the pump in the cellar checked?"}]
+    whole = client.chat.completions.create(model="notes", messages=question, temperature=0.2)
+    message = whole.choices[0].message
+    text = text_of(whole)
+    assert "every Monday" in text and text.endswith("[1]") and whole.choices[0].finish_reason == "stop"
+    about: Any = whole.model_extra and whole.model_extra["kwaainet"]
+    (source,) = about["sources"]
+    assert (source["number"], source["document"]) == (1, "pumps.md") and "every Monday" in source["quote"]
+    assert not about["refused"] and 0.5 <= about["support"] <= 1
+    (annotation,) = message.annotations or []
+    cited = annotation.url_citation
+    assert text[cited.start_index : cited.end_index] == "[1]" and cited.title.startswith("pumps.md")
+    assert source["document_id"] in cited.url
+
+    stream = client.chat.completions.create(model="notes", messages=question, stream=True)
+    said, sources, reason = "", None, None
+    for chunk in stream:
+        said += chunk.choices[0].delta.content or ""
+        reason = chunk.choices[0].finish_reason or reason
+        sources = (chunk.model_extra or {}).get("kwaainet", {}).get("sources") or sources
+    assert (said, sources, reason) == (text, about["sources"], "stop")
+    with client.chat.completions.stream(model="notes", messages=question) as helper:
+        assert helper.get_final_completion().choices[0].message.content == text
+
+    refused = client.chat.completions.create(model="notes", messages=[{"role": "user", "content": "Who rules Mongolia?"}])
+    assert text_of(refused).startswith("This is not in your documents.")
+    assert refused.model_extra and refused.model_extra["kwaainet"]["refused"] and not refused.choices[0].message.annotations
+    try:
+        client.chat.completions.create(model="notes", messages=question, n=2)
+        raise AssertionError("two answers were promised")
+    except openai.BadRequestError as error:
+        assert error.param == "n"
+
+
+@check
 def many_ask_at_the_same_time(client: OpenAI) -> None:
     async def ask() -> None:
         async with AsyncOpenAI(base_url=client.base_url, api_key="none", max_retries=0) as many:

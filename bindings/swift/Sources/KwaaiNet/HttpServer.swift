@@ -26,12 +26,14 @@ public final class HttpServer: Sendable {
 }
 
 func serverOptions(
-    _ models: [String: AnswerWriter], _ embedders: [String: EmbedderSource], _ host: String?, _ port: Int?,
-    _ token: String?, _ maxRequests: Int?, _ maxBodyBytes: Int64?
+    _ models: [String: AnswerWriter], _ embedders: [String: EmbedderSource], _ knowledge: [String: Rag], _ host: String?,
+    _ port: Int?, _ token: String?, _ maxRequests: Int?, _ maxBodyBytes: Int64?, _ maxUploadBytes: Int64?
 ) throws -> ServerOptions {
     var options = ServerOptions(
-        writers: [], endpoints: [], ownEmbedders: [], berts: [], host: host, port: port.map(Int64.init), token: token,
-        maxRequests: maxRequests.map(Int64.init), maxBodyBytes: maxBodyBytes)
+        writers: [], endpoints: [], ownEmbedders: [], berts: [],
+        knowledge: knowledge.sorted(by: { $0.key < $1.key }).map { NamedKnowledge(name: $0.key, rag: $0.value.native) },
+        host: host, port: port.map(Int64.init), token: token, maxRequests: maxRequests.map(Int64.init),
+        maxBodyBytes: maxBodyBytes, maxUploadBytes: maxUploadBytes)
     // A dictionary has no order, and a list of models should have one.
     for (name, model) in models.sorted(by: { $0.key < $1.key }) {
         if case .endpoint(let endpoint) = model {

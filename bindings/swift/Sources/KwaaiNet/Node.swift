@@ -223,18 +223,22 @@ public final class Node: Sendable {
         }
     }
 
-    /// Answers programs that speak OpenAI's HTTP API. `models` and `embedders` go by the names that requests call them.
+    /// Answers programs that speak OpenAI's HTTP API. `models` and `embedders` go by the names that requests call them. A knowledge
+    /// base of `knowledge` is a model too, which answers from its documents, and has a page for people; it stays open until the
+    /// server ends.
     ///
     /// It listens on 127.0.0.1 and port 11435 unless set, and on any free `port` with 0. On a `host` that is not loopback it needs a
     /// `token`, which every request then carries as its bearer token. `maxRequests` are answered at the same time, 8 unless set, and
-    /// `maxBodyBytes` are read of each, 4 MiB unless set. It ends with what is returned, and with the node. Throws
-    /// `KwaaiError.busy` when the port is taken.
+    /// `maxBodyBytes` are read of each, 4 MiB unless set, and `maxUploadBytes` of a document, 64 MiB unless set. It ends with what is
+    /// returned, and with the node. Throws `KwaaiError.busy` when the port is taken.
     public func serveHttp(
-        models: [String: AnswerWriter] = [:], embedders: [String: EmbedderSource] = [:], host: String? = nil,
-        port: Int? = nil, token: String? = nil, maxRequests: Int? = nil, maxBodyBytes: Int64? = nil
+        models: [String: AnswerWriter] = [:], embedders: [String: EmbedderSource] = [:], knowledge: [String: Rag] = [:],
+        host: String? = nil, port: Int? = nil, token: String? = nil, maxRequests: Int? = nil, maxBodyBytes: Int64? = nil,
+        maxUploadBytes: Int64? = nil
     ) async throws -> HttpServer {
         try await call { cancel in
-            let options = try serverOptions(models, embedders, host, port, token, maxRequests, maxBodyBytes)
+            let options = try serverOptions(
+                models, embedders, knowledge, host, port, token, maxRequests, maxBodyBytes, maxUploadBytes)
             return HttpServer(try await native.serveHttp(options: options, cancel: cancel))
         }
     }

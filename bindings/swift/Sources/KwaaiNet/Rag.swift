@@ -11,7 +11,7 @@ public enum Source: Sendable {
 
 /// A private knowledge base. Nothing leaves the machine, unless the model it was given does so.
 public final class Rag: Sendable {
-    private let native: NativeRag
+    let native: NativeRag
 
     init(_ native: NativeRag) {
         self.native = native
@@ -149,6 +149,24 @@ public final class Rag: Sendable {
     /// What it holds and how it searches.
     public func stats() async throws -> Stats {
         try await call { try await native.stats(cancel: $0) }
+    }
+
+    /// Serves a page for people, and a model for programs that speak OpenAI's HTTP API, which requests call by `name`,
+    /// `kwaainet-knowledge` unless set.
+    ///
+    /// It listens on 127.0.0.1 and port 9090 unless set, and on any free `port` with 0. On a `host` that is not loopback it needs a
+    /// `token`, which every request then carries as its bearer token. `maxRequests` are answered at the same time, 8 unless set;
+    /// `maxBodyBytes` are read of each, 4 MiB unless set, and `maxUploadBytes` of a document, 64 MiB unless set. It ends with what is
+    /// returned, and with the knowledge base. Throws `KwaaiError.busy` when the port is taken.
+    public func serve(
+        name: String? = nil, host: String? = nil, port: Int? = nil, token: String? = nil, maxRequests: Int? = nil,
+        maxBodyBytes: Int64? = nil, maxUploadBytes: Int64? = nil
+    ) async throws -> HttpServer {
+        try await call { cancel in
+            let options = try serverOptions(
+                [:], [:], [:], host, port, token, maxRequests, maxBodyBytes, maxUploadBytes)
+            return HttpServer(try await native.serve(name: name, options: options, cancel: cancel))
+        }
     }
 
     /// Stops what is under way and unlocks the directory.

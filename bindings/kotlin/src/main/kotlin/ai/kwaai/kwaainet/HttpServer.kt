@@ -3,6 +3,7 @@ package ai.kwaai.kwaainet
 import ai.kwaai.kwaainet.internal.NamedBert
 import ai.kwaai.kwaainet.internal.NamedEmbedder
 import ai.kwaai.kwaainet.internal.NamedEndpoint
+import ai.kwaai.kwaainet.internal.NamedKnowledge
 import ai.kwaai.kwaainet.internal.NamedWriter
 import ai.kwaai.kwaainet.internal.NativeHttpServer
 import ai.kwaai.kwaainet.internal.ServerOptions
@@ -29,11 +30,13 @@ public class HttpServer internal constructor(private val native: NativeHttpServe
 internal fun serverOptions(
     models: Map<String, AnswerWriter>,
     embedders: Map<String, EmbedderSource>,
+    knowledge: Map<String, Rag>,
     host: String?,
     port: Int?,
     token: String?,
     maxRequests: Int?,
     maxBodyBytes: Long?,
+    maxUploadBytes: Long?,
 ): ServerOptions {
     val writers = mutableListOf<NamedWriter>()
     val endpoints = mutableListOf<NamedEndpoint>()
@@ -55,7 +58,7 @@ internal fun serverOptions(
         }
     }
     return ServerOptions(
-        writers, endpoints, own, berts, host?.sound("host"), port?.toLong(), token?.sound("token"), maxRequests?.toLong(),
-        maxBodyBytes,
+        writers, endpoints, own, berts, knowledge.map { (name, rag) -> NamedKnowledge(name.sound("knowledge"), rag.native) },
+        host?.sound("host"), port?.toLong(), token?.sound("token"), maxRequests?.toLong(), maxBodyBytes, maxUploadBytes,
     )
 }

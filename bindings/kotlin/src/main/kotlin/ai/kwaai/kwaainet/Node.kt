@@ -165,23 +165,27 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     }
 
     /**
-     * Answers programs that speak OpenAI's HTTP API. [models] and [embedders] go by the names that requests call them.
+     * Answers programs that speak OpenAI's HTTP API. [models] and [embedders] go by the names that requests call them. A knowledge base
+     * of [knowledge] is a model too, which answers from its documents, and has a page for people; it stays open until the server ends.
      *
      * It listens on 127.0.0.1 and port 11435 unless set, and on any free [port] with 0. On a [host] that is not loopback it needs a
      * [token], which every request then carries as its bearer token. [maxRequests] are answered at the same time, 8 unless set, and
-     * [maxBodyBytes] are read of each, 4 MiB unless set. It ends with what is returned, and with the node. Throws
-     * [KwaaiException.Busy] when the port is taken.
+     * [maxBodyBytes] are read of each, 4 MiB unless set, and [maxUploadBytes] of a document, 64 MiB unless set. It ends with what is
+     * returned, and with the node. Throws [KwaaiException.Busy] when the port is taken.
      */
     public suspend fun serveHttp(
         models: Map<String, AnswerWriter> = emptyMap(),
         embedders: Map<String, EmbedderSource> = emptyMap(),
+        knowledge: Map<String, Rag> = emptyMap(),
         host: String? = null,
         port: Int? = null,
         token: String? = null,
         maxRequests: Int? = null,
         maxBodyBytes: Long? = null,
+        maxUploadBytes: Long? = null,
     ): HttpServer = call {
-        val options = serverOptions(models, embedders, host, port, token, maxRequests, maxBodyBytes)
+        val options =
+            serverOptions(models, embedders, knowledge, host, port, token, maxRequests, maxBodyBytes, maxUploadBytes)
         HttpServer(made { native.serveHttp(options, it) })
     }
 

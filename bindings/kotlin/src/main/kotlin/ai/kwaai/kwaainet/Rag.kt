@@ -88,7 +88,7 @@ public class Asking internal constructor(open: suspend () -> Source<AskEvent>) :
 }
 
 /** A private knowledge base. Nothing leaves the machine, unless the model it was given does so. */
-public class Rag internal constructor(private val native: NativeRag) : Handle {
+public class Rag internal constructor(internal val native: NativeRag) : Handle {
     /** Reads a file, or every file of a folder, beginning when it is collected. A document replaces the one of its name. */
     public fun ingest(source: Path): Ingestion {
         val path = source.toString().sound("source")
@@ -230,6 +230,30 @@ public class Rag internal constructor(private val native: NativeRag) : Handle {
 
     /** What it holds and how it searches. */
     public suspend fun stats(): Stats = call { native.stats(null).read() }
+
+    /**
+     * Serves a page for people, and a model for programs that speak OpenAI's HTTP API, which requests call by [name],
+     * `kwaainet-knowledge` unless set.
+     *
+     * It listens on 127.0.0.1 and port 9090 unless set, and on any free [port] with 0. On a [host] that is not loopback it needs a
+     * [token], which every request then carries as its bearer token. [maxRequests] are answered at the same time, 8 unless set;
+     * [maxBodyBytes] are read of each, 4 MiB unless set, and [maxUploadBytes] of a document, 64 MiB unless set. It ends with what is
+     * returned, and with the knowledge base. Throws [KwaaiException.Busy] when the port is taken.
+     */
+    public suspend fun serve(
+        name: String? = null,
+        host: String? = null,
+        port: Int? = null,
+        token: String? = null,
+        maxRequests: Int? = null,
+        maxBodyBytes: Long? = null,
+        maxUploadBytes: Long? = null,
+    ): HttpServer = call {
+        val options = serverOptions(
+            emptyMap(), emptyMap(), emptyMap(), host, port, token, maxRequests, maxBodyBytes, maxUploadBytes,
+        )
+        HttpServer(made { native.serve(name?.sound("name"), options, it) })
+    }
 
     /** Stops what is under way and unlocks the directory. */
     override suspend fun shutdown(): Unit = call { native.shutdown(null) }

@@ -37,7 +37,7 @@ class GuideTest {
         val shown = Regex("// anchor: (\\w+)").findAll(text).map { it.groupValues[1] }.toList()
         val tasks = listOf(
             "start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own",
-            "ask_others", "keep_vectors", "serve_openai",
+            "ask_others", "keep_vectors", "serve_openai", "serve_knowledge",
         )
         assertEquals(tasks, shown)
         shown.forEach { assertContains(text, "// end: $it\n") }
@@ -96,6 +96,17 @@ class GuideTest {
         }
         assertContains(text, Regex("^OPENAI_BASE_URL=http://127\\.0\\.0\\.1:\\d+/v1\n"))
         assertContains(text, "\"id\":\"tiny\"")
+    }
+
+    @Test
+    fun `serve a knowledge base`() {
+        val text = printed {
+            Rag.open(dir.resolve("served"), embedder = WordsOnly).use { rag ->
+                guide.serveKnowledge(rag).use { println(URI("http://${it.address}/").toURL().readText().take(15)) }
+            }
+        }
+        assertContains(text, Regex("^open http://127\\.0\\.0\\.1:\\d+ in a browser"))
+        assertContains(text, "<!doctype html>")
     }
 
     @Test

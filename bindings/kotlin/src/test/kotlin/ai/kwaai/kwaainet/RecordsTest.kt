@@ -32,6 +32,7 @@ class RecordsTest {
         "NodeOptions", "ChatOptions", "QuestionOptions", "SearchOptions", "FolderOptions", "RagOptions", "BlockSelection", "ErrorCodeInfo", "ForeignBytes",
         "RustBuffer", "NoHandle", "UniffiWithHandle", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder",
         "NamedBert",
+        "NamedKnowledge",
     )
     private val renamed = mapOf(
         "MessageRecord" to "Message",

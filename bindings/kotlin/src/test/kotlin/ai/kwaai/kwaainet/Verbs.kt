@@ -73,8 +73,10 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.serve_http" to { on, a ->
         val models = a.map("models").orEmpty().mapValues { (name, model) -> writer(model) ?: a.refuse(name, null) }
         val embedders = a.map("embedders").orEmpty().mapValues { (name, model) -> embedder(model) ?: a.refuse(name, null) }
+        val knowledge = a.map("knowledge").orEmpty().mapValues { (name, rag) -> rag as? Rag ?: a.refuse(name, null) }
         (on as Node).serveHttp(
-            models, embedders, a.text("host"), a.int("port"), a.text("token"), a.int("max_requests"), a.long("max_body_bytes"),
+            models, embedders, knowledge, a.text("host"), a.int("port"), a.text("token"), a.int("max_requests"),
+            a.long("max_body_bytes"), a.long("max_upload_bytes"),
         )
     },
     "Node.contribute" to { on, a ->
@@ -256,6 +258,12 @@ val VERBS: Map<String, Call> = mapOf(
     "Rag.document_text" to { on, a -> (on as Rag).documentText(a.need("id")) },
     "Rag.delete_document" to { on, a -> (on as Rag).deleteDocument(a.need("id")) },
     "Rag.stats" to { on, _ -> (on as Rag).stats() },
+    "Rag.serve" to { on, a ->
+        (on as Rag).serve(
+            a.text("name"), a.text("host"), a.int("port"), a.text("token"), a.int("max_requests"), a.long("max_body_bytes"),
+            a.long("max_upload_bytes"),
+        )
+    },
     "Rag.shutdown" to { on, _ -> (on as Rag).shutdown() },
     "Rag.destroy" to { on, _ -> (on as Rag).destroy() },
     "Vpk.host" to { on, a ->
