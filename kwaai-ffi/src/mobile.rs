@@ -29,7 +29,7 @@ pub use library::{ErrorCodeInfo, error_codes, init_native_logging, native_versio
 pub use node::NativeNode;
 pub use options::{
     BlockShareOptions, ChatOptions, ChunkingSizes, EndpointOptions, FolderOptions, NodeLimits, NodeOptions,
-    NodeRelayLimits, QuestionOptions, RagOptions,
+    NodeRelayLimits, QuestionOptions, RagOptions, SearchOptions,
 };
 pub use provide::{
     EmbedderCode, ModelCode, NativeEmbedder, NativeFinish, NativePart, NativePieces, NativeReader, NativeSigner,

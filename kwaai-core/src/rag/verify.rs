@@ -125,6 +125,8 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
         }
     }
     faults.sort_by_key(|fault| (fault.span.start, fault.span.end));
+    // Two sentences may cite by one bracket.
+    faults.dedup();
     faults
 }
 
@@ -410,6 +412,7 @@ mod tests {
         for (lie, kind) in [
             ("Losing it means a new PeerId [3].", WrongNumber),
             ("Losing it means a new PeerId [0].", WrongNumber),
+            ("It is small. Losing it means a new PeerId [7].", WrongNumber),
             ("“Losing it means a new PeerId” [2].", Misattributed),
             ("Losing it means a new PeerId. [2]", Misattributed),
             ("“The node keeps its identity in the file … as it was in 2019” [1].", Stitched),

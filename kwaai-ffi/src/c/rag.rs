@@ -39,7 +39,7 @@ struct SearchOptions {
 
 impl Default for SearchOptions {
     fn default() -> SearchOptions {
-        let rag::SearchOptions { mode, links, documents, since_ms, before_ms, diversity, dense_weight } =
+        let rag::SearchOptions { mode, links, documents, since_ms, before_ms, diversity, dense_weight, .. } =
             rag::SearchOptions::default();
         let k = AskOptions::default().k;
         SearchOptions { k, mode, links, documents, since_ms, before_ms, diversity, dense_weight }
@@ -49,7 +49,17 @@ impl Default for SearchOptions {
 impl SearchOptions {
     fn into_parts(self) -> (usize, rag::SearchOptions) {
         let SearchOptions { k, mode, links, documents, since_ms, before_ms, diversity, dense_weight } = self;
-        (k, rag::SearchOptions { mode, links, documents, since_ms, before_ms, diversity, dense_weight })
+        let options = rag::SearchOptions {
+            mode,
+            links,
+            documents,
+            since_ms,
+            before_ms,
+            diversity,
+            dense_weight,
+            ..Default::default()
+        };
+        (k, options)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwaai_core::llm::GenerateRequest;
-use kwaai_core::rag::{AskOptions, Mode};
+use kwaai_core::rag::{self, AskOptions, Mode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -239,6 +239,41 @@ impl ChatOptions {
     }
 }
 
+/// How to search.
+#[derive(uniffi::Record)]
+pub struct SearchOptions {
+    /// How passages are found.
+    pub mode: Mode,
+    /// Whether documents gain that the question, or a passage found, calls by their names.
+    pub links: bool,
+    /// The documents to look in, by their ids; empty for all.
+    pub documents: Vec<String>,
+    /// Only what was ingested then or later, in milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// Only what was ingested before, in milliseconds since 1970.
+    pub before_ms: Option<i64>,
+    /// How much hits are to differ from one another, 0 to 1.
+    pub diversity: f64,
+    /// How much meaning counts in a hybrid search against words, 0 to 1.
+    pub dense_weight: Option<f64>,
+}
+
+impl From<SearchOptions> for rag::SearchOptions {
+    fn from(options: SearchOptions) -> rag::SearchOptions {
+        let SearchOptions { mode, links, documents, since_ms, before_ms, diversity, dense_weight } = options;
+        rag::SearchOptions {
+            mode,
+            links,
+            documents,
+            since_ms,
+            before_ms,
+            diversity,
+            dense_weight,
+            ..Default::default()
+        }
+    }
+}
+
 /// How a question is answered; what is left out has the default of the library.
 #[derive(uniffi::Record)]
 pub struct QuestionOptions {
@@ -276,6 +311,7 @@ impl QuestionOptions {
             max_context_tokens: maybe("max_context_tokens", self.max_context_tokens)?
                 .unwrap_or(usual.max_context_tokens),
             history: self.history.into_iter().map(Into::into).collect(),
+            ..usual
         })
     }
 }

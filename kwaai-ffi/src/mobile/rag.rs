@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use kwaai_core::rag::{Calibration, CalibrationQuestion, DocumentInfo, Fault, SearchOptions, SearchResult, Stats};
+use kwaai_core::rag::{Calibration, CalibrationQuestion, DocumentInfo, Fault, SearchResult, Stats};
 
 use super::number::whole;
 use super::{
     Cancel, FolderOptions, NativeAnswer, NativeHttpServer, NativeIngestion, NativeSync, QuestionOptions, RagOptions,
-    Result, ServerOptions, token,
+    Result, SearchOptions, ServerOptions, token,
 };
 use crate::{Rag, rag};
 

@@ -15,7 +15,6 @@ type Hop = kwaai_core::llm::Hop;
 type Mode = kwaai_core::rag::Mode;
 type Rank = kwaai_core::rag::Rank;
 type Hit = kwaai_core::rag::Hit;
-type SearchOptions = kwaai_core::rag::SearchOptions;
 type SearchResult = kwaai_core::rag::SearchResult;
 type Citation = kwaai_core::rag::Citation;
 type Answer = kwaai_core::rag::Answer;
@@ -270,25 +269,6 @@ pub struct Hit {
     pub dense: Option<Rank>,
     /// The name, in the question or in another passage, that led to its document.
     pub via: Option<String>,
-}
-
-/// How to search.
-#[uniffi::remote(Record)]
-pub struct SearchOptions {
-    /// How passages are found.
-    pub mode: Mode,
-    /// Whether documents gain that the question, or a passage found, calls by their names.
-    pub links: bool,
-    /// The documents to look in, by their ids; empty for all.
-    pub documents: Vec<String>,
-    /// Only what was ingested then or later, in milliseconds since 1970.
-    pub since_ms: Option<i64>,
-    /// Only what was ingested before, in milliseconds since 1970.
-    pub before_ms: Option<i64>,
-    /// How much hits are to differ from one another, 0 to 1.
-    pub diversity: f64,
-    /// How much meaning counts in a hybrid search against words, 0 to 1.
-    pub dense_weight: Option<f64>,
 }
 
 /// What a search found, and how it searched.
