@@ -83,7 +83,7 @@ test('a calibrated knowledge base answers as many questions as are tolerated', a
     await fails('invalid_argument', async () => calibration.threshold(1.5));
     await fails('invalid_argument', async () => calibration.answered(NaN));
   });
-  const kept = new Calibration({ answerable: [0.9, 0.2], unanswerable: [0.5, 0.2, 0.1], fromPassages: false, generation: 0 });
+  const kept = new Calibration({ answerable: [0.9, 0.2], unanswerable: [0.5, 0.1, 0.2], fromPassages: false, generation: 0 });
   assert.deepEqual([kept.threshold(0.5), kept.answered(0.5), kept.auroc], [0.2, 0.5, 4.5 / 6]);
 });
 
@@ -99,6 +99,8 @@ test('a search looks where and when it was told, and a question follows the one 
     assert.deepEqual(await found({ documents: [notes.id] }), ['notes.txt']);
     const soon = notes.ingestedAt.getTime() + 3_600_000;
     assert.deepEqual([(await found({ sinceMs: soon })).length, (await found({ beforeMs: soon })).length], [0, 2]);
+    const earlier = notes.ingestedAt.getTime() - 3_600_000;
+    assert.deepEqual([(await found({ sinceMs: earlier })).length, (await found({ beforeMs: earlier })).length], [2, 0]);
     const history = [{ role: 'user', content: 'What does the canteen serve on Tuesdays?' }, { role: 'assistant', content: 'Soup [1].' }] as const;
     assert.ok((await rag.ask('How often?').done()).refused);
     const answer = await rag.ask('How often?', { history, documents: [handbook.id], links: false }).done();

@@ -127,7 +127,7 @@ def test_a_calibrated_knowledge_base_answers_as_many_questions_as_are_tolerated(
         assert not rag.ask(question, max_unsupported=0.2).done().refused
         assert rag.ask(question, max_unsupported=0.1).done().refused
         assert rag.calibrate(mode="lexical").from_passages
-    again = kwaainet.Calibration((0.9, 0.2), (0.5, 0.2, 0.1), False, 0)
+    again = kwaainet.Calibration((0.9, 0.2), (0.5, 0.1, 0.2), False, 0)
     assert (again.threshold(0.5), again.answered(0.5), again.auroc) == (0.2, 0.5, 4.5 / 6)
 
 

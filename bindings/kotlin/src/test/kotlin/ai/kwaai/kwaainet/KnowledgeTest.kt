@@ -89,7 +89,7 @@ class KnowledgeTest {
             assertEquals(true, rag.ask(question, maxUnsupported = 0.1).done().refused)
             assertTrue(rag.calibrate(mode = Mode.LEXICAL).fromPassages)
         }
-        val kept = Calibration(listOf(0.9, 0.2), listOf(0.5, 0.2, 0.1), fromPassages = false, generation = 0)
+        val kept = Calibration(listOf(0.9, 0.2), listOf(0.5, 0.1, 0.2), fromPassages = false, generation = 0)
         assertEquals(listOf(0.2, 0.5, 4.5 / 6), listOf(kept.threshold(0.5), kept.answered(0.5), kept.auroc))
         assertFailsWith<KwaaiException.InvalidArgument> { kept.threshold(1.5) }
         Unit
@@ -105,6 +105,7 @@ class KnowledgeTest {
             assertEquals("gate.txt", rag.search("harbour", documents = listOf(gate.id)).hits.single().document)
             val soon = pump.ingestedAt.plusSeconds(3_600)
             assertEquals(0 to 2, rag.search("harbour", since = soon).hits.size to rag.search("harbour", before = soon).hits.size)
+            assertEquals(emptyList(), rag.search("harbour", before = pump.ingestedAt.minusSeconds(3_600)).hits)
             val turns = listOf(ChatMessage.user("Is the harbour pump checked every Monday?"), ChatMessage.assistant("Yes [1]."))
             assertTrue(rag.ask("How often?").done().refused)
             val answer = rag.ask("How often?", documents = listOf(pump.id), links = false, history = turns, maxContextTokens = 500).done()
