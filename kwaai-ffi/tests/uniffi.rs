@@ -203,7 +203,15 @@ fn bytes_that_are_no_vectors_are_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().to_string_lossy().into_owned();
         let rag = block_on(NativeRag::open(path, rag(Some(embedder)), None)).expect("it opens");
-        let dense = kwaai_core::rag::Mode::Dense.into();
+        let dense = SearchOptions {
+            mode: kwaai_core::rag::Mode::Dense,
+            links: false,
+            documents: Vec::new(),
+            since_ms: None,
+            before_ms: None,
+            diversity: 0.0,
+            dense_weight: None,
+        };
         let answered = code(block_on(rag.search("text".into(), 3, dense, None)));
         block_on(rag.shutdown(None)).expect("it closes");
         answered
