@@ -154,7 +154,7 @@ pub struct Stats {
     pub language_model: Option<String>,
     /// How it searches unless told otherwise.
     pub mode: Mode,
-    /// How much meaning counts against words in a hybrid search, 0 to 1: a third, until 128 passages are embedded, of which some then
+    /// How much meaning counts against words in a hybrid search, 0 to 1: 0.29, until 128 passages are embedded, of which some then
     /// tell how well either finds them.
     pub dense_weight: f64,
     /// Why the mode is not hybrid, or why some passages are found by words alone.
