@@ -250,15 +250,15 @@ const checks = {
   async the_policy_holds_should_the_page_ever_be_wrong(browser, { plain }) {
     // The browser tells of what it does not run.
     await on(browser, plain, { allowed: (text) => text.includes('Content Security Policy') }, async (page) => {
-      const ran = await page.evaluate(async () => {
-        const blocked = new Promise((resolve) => document.addEventListener('securitypolicyviolation', resolve, { once: true }));
+      await page.evaluate(() => {
+        const note = ({ effectiveDirective }) => (globalThis.blocked = effectiveDirective);
+        document.addEventListener('securitypolicyviolation', note, { once: true });
         const own = document.createElement('div');
         own.innerHTML = '<img src="data:," onerror="globalThis.ran = true">';
         document.body.append(own);
-        const violation = await blocked;
-        own.remove();
-        return [globalThis.ran, violation.effectiveDirective];
       });
+      await page.waitForFunction(() => globalThis.blocked !== undefined || globalThis.ran !== undefined);
+      const ran = await page.evaluate(() => [globalThis.ran, globalThis.blocked]);
       assert.deepEqual(ran, [undefined, 'script-src-attr']);
     });
   },
