@@ -39,7 +39,7 @@ impl Default for CacheOptions {
 
 impl CacheOptions {
     pub(super) fn check(&self) -> Result<()> {
-        if self.answers == 0 || self.ttl_ms == 0 || !(self.similarity > 0.0) {
+        if self.answers == 0 || self.ttl_ms == 0 || self.similarity.is_nan() || self.similarity <= 0.0 {
             return Err(Error::invalid_argument(
                 "a cache keeps at least one answer, for some time, for a similarity above 0",
             )

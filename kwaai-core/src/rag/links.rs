@@ -35,6 +35,9 @@ const LEAD: f64 = 0.5;
 /// The weights that passages gain, and the name that led to each.
 pub(super) type Gains = BTreeMap<u64, (f64, String)>;
 
+/// Tells the scores of passages.
+pub(super) type Score<'s> = dyn FnMut(&[u64]) -> Result<BTreeMap<u64, f64>> + 's;
+
 /// The documents that a name leads to.
 struct Called {
     name: String,
@@ -57,7 +60,7 @@ pub(super) fn gains(
     question: &str,
     best: &[(u64, f64)],
     allowed: &dyn Fn(u64) -> bool,
-    score: &mut dyn FnMut(&[u64]) -> Result<BTreeMap<u64, f64>>,
+    score: &mut Score<'_>,
 ) -> Result<Gains> {
     let mut gains = Gains::new();
     let Some(top) = best.first().map(|(_, score)| score.max(0.0)) else { return Ok(gains) };
@@ -113,7 +116,7 @@ fn follow(
     knowledge: &KnowledgeStore,
     leads: Vec<Lead>,
     allowed: &dyn Fn(u64) -> bool,
-    score: &mut dyn FnMut(&[u64]) -> Result<BTreeMap<u64, f64>>,
+    score: &mut Score<'_>,
     gains: &mut Gains,
 ) -> Result<Vec<(u64, f64)>> {
     // The documents, with the strongest of what leads to each.
