@@ -437,13 +437,14 @@ impl Rag {
                     Some(Remembered::Not(asked, generation)) => Some((asked, generation)),
                     None => None,
                 };
+                let usual = rag.mode(options.mode)?.1;
                 let question = rag.question(text, options, |_| true).await?;
                 let (clock, expected) = (rag.inner.config.clock.clone(), rag.inner.config.language_model.is_some());
                 // The worker is not to keep the knowledge base open while a model writes.
                 drop(rag);
                 let answer = question.answer(&events).await?;
                 // What stands in for a model that failed is not what it would say the next time.
-                let whole = answer.refused || answer.model.is_some() == expected;
+                let whole = answer.note == usual && (answer.refused || answer.model.is_some() == expected);
                 if let (Some(cache), Some((asked, generation)), true) = (cache, asked, whole) {
                     cache.keep(asked, answer.clone(), generation, clock.now().as_millisecond());
                 }
@@ -466,12 +467,17 @@ impl Rag {
         let (model, now) =
             (self.inner.config.language_model.as_ref().map(|model| model.name()), self.inner.config.clock.now());
         let (question, of) = (text.to_owned(), options.clone());
-        let (mut asked, generation) = blocking(move || {
+        let keys = blocking(move || {
             let generation = knowledge.sizes()?.generation;
+            // Until the indexes have followed, what is found is older than the generation.
+            if knowledge.lexical.generation() != Some(generation) {
+                return Ok(None);
+            }
             let terms = knowledge.lexical.analyzer().terms(&question);
-            Ok((Asked::new(&terms, &question, Asked::setting(generation, model.as_deref(), &of)?), generation))
-        })
-        .await?;
+            let setting = Asked::setting(generation, model.as_deref(), &of)?;
+            Ok(Some((Asked::new(&terms, &question, setting), generation)))
+        });
+        let Some((mut asked, generation)) = keys.await? else { return Ok(None) };
         let embedder = self.inner.config.embedder.as_ref().filter(|_| cache.compares_meaning());
         let now = now.as_millisecond();
         if let Some(answer) = cache.find(&asked, generation, now, embedder.is_none()) {
@@ -543,9 +549,15 @@ impl Rag {
         let (found, vector) = self.find(&searched, wider, search).await?;
         let mut hits = found.hits;
         hits.retain(keep);
+        if options.hypothesis > 0.0 || options.wordings > 0 {
+            // What a model made up decides what is read, not how much it says.
+            let (knowledge, searched, vector) = (knowledge.clone(), searched.clone(), vector.clone());
+            hits = blocking(move || retrieval::rescored(&knowledge, &searched, vector.as_deref(), hits)).await?;
+        }
+        let lead = answer::lead(&hits, options.k);
         hits.truncate(options.k);
         let reader = Reader { knowledge: knowledge.clone(), embedder: self.inner.config.embedder.clone() };
-        let reading = reader.read(&searched, vector.as_deref(), &hits).await?;
+        let reading = reader.read(&searched, vector.as_deref(), &hits, lead).await?;
         let model = self.inner.config.language_model.clone();
         let found_in = hits.iter().map(|hit| hit.chunk_id.clone()).collect();
         let passages = blocking(move || knowledge.passages_of(found_in)).await?;
@@ -607,14 +619,24 @@ impl Rag {
             if !documents.is_empty() {
                 answerable.push(self.evidence(&asked.question, options.clone(), |_| true).await?.support());
             }
-            let out_of_sight = |hit: &Hit| !documents.contains(&hit.document_id);
-            unanswerable.push(self.evidence(&asked.question, options.clone(), out_of_sight).await?.support());
+            let store = knowledge.clone();
+            let (all, within) = (blocking(move || store.documents()).await?, options.documents.clone());
+            let others = all.into_iter().map(|document| document.id).filter(|id| !documents.contains(id));
+            let documents: Vec<String> = others.filter(|id| within.is_empty() || within.contains(id)).collect();
+            if documents.is_empty() {
+                unanswerable.push(0.0);
+                continue;
+            }
+            let options = AskOptions { documents, ..options.clone() };
+            unanswerable.push(self.evidence(&asked.question, options, |_| true).await?.support());
         }
         if unanswerable.is_empty() {
             return Err(Error::invalid_argument("there is nothing to calibrate with")
                 .with_remedy("give questions, or ingest documents first"));
         }
         let calibration = Calibration { from_passages, ..Calibration::new(answerable, unanswerable)? };
+        // What was refused or answered before was by another threshold.
+        self.cache_clear();
         blocking(move || {
             let calibration = Calibration { generation: knowledge.sizes()?.generation, ..calibration };
             knowledge.set_calibration(mode, &calibration)?;

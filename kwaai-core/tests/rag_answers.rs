@@ -551,3 +551,39 @@ async fn what_stands_in_for_a_model_that_failed_is_not_kept() {
     assert!(rag.answer(QUESTION, AskOptions::default()).await.unwrap().model.is_some());
     assert_eq!(rag.cache_stats().hits, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_many_passages_are_read_changes_no_refusal() {
+    let world = world(vec![Reply::Says("x")]).await;
+    for number in 0..12 {
+        let text = format!("Notice {number}: the node of the harbour keeps a list of the files of ship {number}.");
+        put(&world.rag, &format!("{number}.txt"), &text).await;
+    }
+    let question = "Which file does the harbour keep?";
+    let lead = |k| {
+        let options = AskOptions { k, ..AskOptions::default() };
+        let evidence = world.rag.evidence(question, options, |_| true);
+        async move { evidence.await.unwrap().lexical_lead }
+    };
+    let (one, three, eight) = (lead(1).await, lead(3).await, lead(8).await);
+    assert!(one == eight && three == eight && eight < 0.9, "{one} {three} {eight}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_footnotes_of_a_document_are_no_citations_of_the_answer() {
+    let world = world(vec![Reply::Says("")]).await;
+    put(&world.rag, "basel.md", "Basel[2] lies on the river Rhine[7], where the tricycle museum[12] stands.").await;
+    let (_, answer) =
+        world.ask("On which river does Basel lie, where the tricycle museum stands?", AskOptions::default()).await;
+    assert_eq!(answer.text, "Basel lies on the river Rhine, where the tricycle museum stands. [1]");
+    assert!(answer.citations[0].quote.contains("Rhine[7]"), "the quotation is the document's own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_with_a_citation_is_a_refusal() {
+    let reply: &'static str = Box::leak(format!("{REFUSAL} [1]").into_boxed_str());
+    let world = world(vec![Reply::Says(reply)]).await;
+    assert!(world.ask(QUESTION, AskOptions::default()).await.1.refused);
+    let long = "x".repeat(40_000);
+    assert_eq!(world.rag.answer(&long, AskOptions::default()).await.unwrap_err().code(), ErrorCode::InvalidArgument);
+}

@@ -15,6 +15,7 @@ use crate::rag::retrieval::{Hit, Mode};
 use crate::rag::sentence::sentences;
 use crate::rag::store::{KnowledgeStore, Passage};
 use crate::rag::terms::Term;
+use crate::rag::verify::without_numbers;
 use crate::vector::dot;
 use crate::{Error, Result};
 
@@ -25,6 +26,10 @@ pub const REFUSAL: &str = "This is not in your documents.";
 const READ: usize = 5;
 /// So many passages together may hold what the question is about.
 const JOINT: usize = 3;
+/// How far the first stands out is told from so many, or as many as are considered.
+const LED: usize = 8;
+/// The longest question, in bytes.
+const LONGEST_QUESTION: usize = 32 << 10;
 /// An answer quotes at most this many sentences.
 const QUOTES: usize = 3;
 /// A further sentence is quoted when it supports the answer at least this much as well as the best.
@@ -183,10 +188,19 @@ struct Draft {
 
 impl Reader {
     /// Reads the first passages and weighs what they say about the question.
-    pub async fn read(&self, question: &str, question_vector: Option<&[f32]>, hits: &[Hit]) -> Result<Reading> {
+    ///
+    /// `lead` is how far the first of all that were found stands out.
+    pub async fn read(
+        &self,
+        question: &str,
+        question_vector: Option<&[f32]>,
+        hits: &[Hit],
+        lead: f64,
+    ) -> Result<Reading> {
         let knowledge = self.knowledge.clone();
         let (text, passages) = (question.to_owned(), hits.to_vec());
         let (drafts, mut evidence) = blocking(move || weigh_words(&knowledge, &text, &passages)).await?;
+        evidence.lexical_lead = lead;
         let mut cosines: Vec<Option<f32>> = vec![None; drafts.len()];
         if let (Some(embedder), Some(vector)) = (&self.embedder, question_vector) {
             let texts = drafts.iter().map(|draft| Text::Document(hits[draft.hit].text[draft.range.clone()].to_owned()));
@@ -258,13 +272,17 @@ fn weigh_words(knowledge: &KnowledgeStore, question: &str, hits: &[Hit]) -> Resu
     }
     evidence.joint_coverage = wanted.coverage(&together, []);
     evidence.matched = evidence.passage_coverage * wanted.total();
-    let mut by_words: Vec<f32> = hits.iter().filter_map(|hit| hit.lexical).map(|rank| rank.score).collect();
-    by_words.sort_by(|a, b| b.total_cmp(a));
-    if let Some(first) = by_words.first().filter(|first| **first > 0.0) {
-        let fifth = by_words.get(4).copied().unwrap_or(0.0);
-        evidence.lexical_lead = f64::from((first - fifth) / first);
-    }
     Ok((drafts, evidence))
+}
+
+/// How far the first passage by words stands out against the fifth, in parts of its score, among the first of all that were found:
+/// however many of them are read.
+pub(super) fn lead(found: &[Hit], k: usize) -> f64 {
+    let first = found.iter().take(k.max(LED)).filter_map(|hit| hit.lexical);
+    let mut by_words: Vec<f32> = first.map(|rank| rank.score).collect();
+    by_words.sort_by(|a, b| b.total_cmp(a));
+    let fifth = by_words.get(4).copied().unwrap_or(0.0);
+    by_words.first().filter(|first| **first > 0.0).map_or(0.0, |first| f64::from((first - fifth) / first))
 }
 
 fn weigh_meaning(evidence: &mut Evidence, hits: &[Hit], cosines: &[Option<f32>]) {
@@ -339,7 +357,11 @@ impl Question {
                 Outcome::Cited { text, citations, hits } => {
                     let name = Some(model.name());
                     let cited: Vec<Hit> = hits.into_iter().map(|place| self.hits[place].clone()).collect();
-                    let own = self.reader.read(&self.search, self.vector.as_deref(), &cited).await?.evidence.support();
+                    let own = {
+                        let lead = self.reading.evidence.lexical_lead;
+                        let reading = self.reader.read(&self.search, self.vector.as_deref(), &cited, lead).await?;
+                        reading.evidence.support()
+                    };
                     if self.threshold.allows(own) {
                         return self.finish(text, citations, support, (false, None), name);
                     }
@@ -391,7 +413,9 @@ impl Question {
         let mut citations = Vec::new();
         for (index, quote) in chosen.into_iter().enumerate() {
             let hit = &self.hits[quote.hit];
-            let words: Vec<&str> = hit.text[quote.range.clone()].split_whitespace().collect();
+            // A footnote of the document's would look like a source of ours.
+            let said = without_numbers(&hit.text[quote.range.clone()]);
+            let words: Vec<&str> = said.split_whitespace().collect();
             if index > 0 {
                 text.push(' ');
             }
@@ -464,6 +488,9 @@ pub(super) fn searched(knowledge: &KnowledgeStore, question: &str, history: &[Ch
 pub(super) fn check(question: &str, options: &AskOptions) -> Result<()> {
     if question.trim().is_empty() {
         return Err(Error::invalid_argument("the question is empty"));
+    }
+    if question.len() > LONGEST_QUESTION {
+        return Err(Error::invalid_argument(format!("a question has at most {LONGEST_QUESTION} bytes")));
     }
     if options.k == 0 {
         return Err(Error::invalid_argument("an answer needs at least one passage: k must be 1 or more"));

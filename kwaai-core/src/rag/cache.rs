@@ -1,23 +1,64 @@
 //! Answers that were given before, for questions that ask the same.
 //!
 //! An answer is given again when nothing changed: the knowledge base (its generation), the language model, every option and the turns
-//! before. The question must be the same word for word, but for case, punctuation and word forms; or else so near in meaning that
-//! only its wording differs, with the same names, numbers and negations, since a question about somebody else is near as well. Answers stay in
+//! before. The question must be the same word for word, but for case, spaces and the sign at its end; or else so near in meaning that
+//! only its wording differs, with the same names, numbers and negations in the same order, since a question about somebody else is near as well. Answers stay in
 //! memory.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::rag::answer::{Answer, AskOptions};
 use crate::rag::terms::Term;
 use crate::vector::dot;
 use crate::{Error, Result};
 
-/// Words that turn a question around.
-const NEGATIONS: &[&str] =
-    &["not", "no", "never", "without", "except", "nicht", "kein", "keine", "nie", "ohne", "außer"];
+/// Words that turn a question around, or into another one.
+const TURNS: &[&str] = &[
+    "not",
+    "no",
+    "never",
+    "without",
+    "except",
+    "before",
+    "after",
+    "first",
+    "last",
+    "more",
+    "less",
+    "most",
+    "least",
+    "minimum",
+    "maximum",
+    "highest",
+    "lowest",
+    "above",
+    "below",
+    "increase",
+    "decrease",
+    "start",
+    "end",
+    "nicht",
+    "kein",
+    "keine",
+    "nie",
+    "ohne",
+    "außer",
+    "vor",
+    "nach",
+    "erste",
+    "letzte",
+    "mehr",
+    "weniger",
+    "höchste",
+    "niedrigste",
+    "über",
+    "unter",
+];
 
 /// Which answers are kept, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -68,27 +109,36 @@ pub struct CacheStats {
 pub(super) struct Asked {
     /// Everything that must be equal: options, turns, model, generation.
     setting: String,
-    words: Vec<String>,
-    marks: BTreeSet<String>,
+    /// In small letters, with one space between words and without the signs at the end.
+    words: String,
+    /// Names, numbers and turns, in their order.
+    marks: Vec<String>,
     pub vector: Option<Vec<f32>>,
 }
 
 impl Asked {
     pub fn new(terms: &[Term], text: &str, setting: String) -> Asked {
-        let negation = |term: &&Term| NEGATIONS.contains(&text[term.range.clone()].to_lowercase().as_str());
-        let marks = terms.iter().filter(|term| (term.name && !term.common) || negation(term));
+        let marked = |term: &&Term| {
+            let word = &text[term.range.clone()];
+            let name = word.starts_with(|first: char| first.is_uppercase() || first.is_ascii_digit());
+            let contracted = term.text == "t" || word.ends_with("n't") || word.ends_with("n’t");
+            (term.name || name) && !term.common || contracted || TURNS.contains(&word.to_lowercase().as_str())
+        };
+        let folded = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
         Asked {
             setting,
-            marks: marks.map(|term| term.text.clone()).collect(),
-            words: terms.iter().map(|term| term.text.clone()).collect(),
+            marks: terms.iter().filter(marked).map(|term| text[term.range.clone()].to_lowercase()).collect(),
+            words: folded.trim_end_matches(['?', '!', '.', ' ']).to_owned(),
             vector: None,
         }
     }
 
     /// The setting of a question.
     pub fn setting(generation: u64, model: Option<&str>, options: &AskOptions) -> Result<String> {
-        serde_json::to_string(&(generation, model, options))
-            .map_err(|error| Error::internal("options could not be written down").with_source(error))
+        let text = serde_json::to_vec(&(generation, model, options))
+            .map_err(|error| Error::internal("options could not be written down").with_source(error))?;
+        // The turns before may be long.
+        Ok(HEXLOWER.encode(&Sha256::digest(text)))
     }
 }
 

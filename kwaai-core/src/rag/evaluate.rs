@@ -17,6 +17,7 @@ use crate::rag::calibration::Calibration;
 use crate::rag::expand::say;
 use crate::rag::retrieval::SearchOptions;
 use crate::rag::terms::Analyzer;
+use crate::rag::verify::without_numbers;
 use crate::rag::{Rag, no_document};
 use crate::{Error, Result};
 
@@ -198,6 +199,8 @@ impl Rag {
                 let found = documents.iter().find(|document| document.id == *named || document.name == *named);
                 *named = found.ok_or_else(|| no_document(named))?.id.clone();
             }
+            asked.documents.sort();
+            asked.documents.dedup();
             results.push(self.judged(asked, &options).await?);
         }
         let mut scores: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -245,12 +248,19 @@ impl Rag {
     ) -> Result<()> {
         let scores = &mut result.scores;
         if !asked.documents.is_empty() {
-            // Several passages may be of one document.
-            let hits = self.search(&asked.question, DEPTH * 3, options.search.clone()).await?.hits;
             let mut found: Vec<String> = Vec::new();
-            for hit in hits {
-                if !found.contains(&hit.document_id) {
-                    found.push(hit.document_id);
+            // Several passages may be of one document.
+            for k in [DEPTH * 3, DEPTH * 30] {
+                let hits = self.search(&asked.question, k, options.search.clone()).await?.hits;
+                let all = hits.len() < k;
+                found.clear();
+                for hit in hits {
+                    if !found.contains(&hit.document_id) {
+                        found.push(hit.document_id);
+                    }
+                }
+                if all || found.len() >= DEPTH {
+                    break;
                 }
             }
             retrieval(&found, &asked.documents, scores);
@@ -263,7 +273,10 @@ impl Rag {
             scores.insert("keywords".into(), said as f64 / asked.keywords.len() as f64);
         }
         if let Some(numeric) = asked.numeric {
-            scores.insert("number".into(), if answer.refused { 0.0 } else { nearest(&answer.text, numeric) });
+            scores.insert(
+                "number".into(),
+                if answer.refused { 0.0 } else { nearest(&without_numbers(&answer.text), numeric) },
+            );
         }
         if !asked.documents.is_empty() && !answer.citations.is_empty() {
             let right =

@@ -311,7 +311,10 @@ impl Preparer {
         let Some(vectors) = &self.knowledge.vectors else { return };
         vectors.seal_in_background();
         let Some(embedder) = &self.embedder else { return };
-        if let Err(error) = self.unless_stopped(balance::keep(self.knowledge.clone(), embedder.as_ref())).await {
+        // Whoever read the progress may have gone; the knowledge base stays.
+        let kept = balance::keep(self.knowledge.clone(), embedder.as_ref());
+        let Some(kept) = self.closing.run_until_cancelled(kept).await else { return };
+        if let Err(error) = kept {
             tracing::warn!(%error, "how much meaning counts against words could not be found out");
         }
     }

@@ -162,6 +162,28 @@ pub(super) fn merged(rankings: Vec<Vec<Hit>>) -> Vec<Hit> {
     hits
 }
 
+/// The hits with the scores that a text alone gives them in either search.
+pub(super) fn rescored(
+    knowledge: &KnowledgeStore,
+    text: &str,
+    vector: Option<&[f32]>,
+    hits: Vec<Hit>,
+) -> Result<Vec<Hit>> {
+    let id = |hit: &Hit| u64::from_str_radix(&hit.chunk_id, 16).unwrap_or_default();
+    let ids: Vec<u64> = hits.iter().map(id).collect();
+    let words = knowledge.lexical.scores(&knowledge.lexical.wanted(text), &ids)?;
+    let near: BTreeMap<u64, f32> = match (&knowledge.vectors, vector) {
+        (Some(vectors), Some(vector)) => vectors.scores(vector, &ids)?.into_iter().collect(),
+        _ => BTreeMap::new(),
+    };
+    let with = |rank: Option<Rank>, score: Option<&f32>| rank.and_then(|rank| Some(Rank { score: *score?, ..rank }));
+    let hit = |hit: Hit| {
+        let id = id(&hit);
+        Hit { lexical: with(hit.lexical, words.get(&id)), dense: with(hit.dense, near.get(&id)), ..hit }
+    };
+    Ok(hits.into_iter().map(hit).collect())
+}
+
 /// How many passages either side is asked for.
 pub(super) fn pool(k: usize, options: &SearchOptions) -> usize {
     let k = if options.diversity > 0.0 { k.saturating_mul(WIDER) } else { k };

@@ -18,6 +18,10 @@ const SENTENCE: usize = 5;
 /// Pieces of a quotation, and of a sentence without quotation marks, that show where they were taken from.
 const QUOTED_PIECE: usize = 2;
 const PIECE: usize = 5;
+/// Longer headings, questions and beginnings of lists say something.
+const LIGHT: usize = 12;
+/// Longer brackets are no citation, in bytes.
+const BRACKET: usize = 64;
 /// Numbers up to this are written as words as often as not.
 const SPELLED: u64 = 12;
 
@@ -63,18 +67,12 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
     let statements = statements(text);
     let mut faults = Vec::new();
     let quotes = quotes(text);
-    for statement in &statements {
-        for (number, span) in &statement.numbers {
-            if !(1..=sources.len()).contains(number) {
-                faults.push(Fault {
-                    kind: FaultKind::WrongNumber,
-                    span: span.clone(),
-                    cited: vec![*number],
-                    found_in: None,
-                });
-            }
+    for (number, span) in citations(text) {
+        if !(1..=sources.len()).contains(&number) {
+            faults.push(Fault { kind: FaultKind::WrongNumber, span, cited: vec![number], found_in: None });
         }
     }
+    let mut judged: Vec<Range<usize>> = Vec::new();
     for quote in &quotes {
         let Some(statement) = statements.iter().find(|statement| quote.end <= statement.range.end) else { continue };
         let cited = statement.cited(sources.len());
@@ -85,42 +83,56 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
         let parts: Vec<Part> = text[quote.clone()]
             .split('…')
             .flat_map(|part| part.split("..."))
-            .map(Part::new)
+            .map(|part| Part::new(&without_numbers(part)))
             .filter(|part| !part.words.is_empty())
             .collect();
         if parts.iter().map(|part| part.words.len()).sum::<usize>() < QUOTE {
             continue;
         }
+        judged.push(quote.clone());
         faults.extend(judge(&parts, quote.clone(), &cited, &sources, QUOTED_PIECE, true));
     }
     for statement in &statements {
-        let quoted =
-            |range: &Range<usize>| quotes.iter().any(|quote| quote.start < range.end && range.start < quote.end);
-        let said = without_numbers(&text[statement.range.clone()]);
-        let (own, cited) = (Part::new(&said), statement.cited(sources.len()));
-        let asks = said.trim_end().ends_with(['?', ':']);
-        if own.words.is_empty() || statement.heading || (cited.is_empty() && !statement.numbers.is_empty()) {
+        let cited = statement.cited(sources.len());
+        if cited.is_empty() && !statement.numbers.is_empty() {
             continue;
         }
-        if statement.numbers.is_empty() && !asks && own.words.len() > QUOTE {
-            faults.push(Fault { kind: FaultKind::Uncited, span: statement.range.clone(), cited, found_in: None });
+        let quoted: Vec<&Range<usize>> = judged
+            .iter()
+            .filter(|quote| quote.start < statement.range.end && statement.range.start < quote.end)
+            .collect();
+        let own = Part::new(&without_numbers(&text[statement.range.clone()]));
+        if own.words.is_empty() {
             continue;
         }
-        let taken_over = cited.iter().any(|number| sources[number - 1].contains(&own));
-        if taken_over || quoted(&statement.range) {
+        if statement.numbers.is_empty() {
+            if !statement.says_nothing(text, &own) {
+                faults.push(Fault { kind: FaultKind::Uncited, span: statement.range.clone(), cited, found_in: None });
+            }
             continue;
         }
-        if own.words.len() >= SENTENCE {
+        if cited.iter().any(|number| sources[number - 1].contains(&own)) {
+            continue;
+        }
+        if own.words.len() >= SENTENCE && quoted.is_empty() {
             let fault = judge(std::slice::from_ref(&own), statement.range.clone(), &cited, &sources, PIECE, false);
             if fault.is_some() {
                 faults.extend(fault);
                 continue;
             }
         }
+        // What is quoted was looked at as it stands.
+        let mut outside = String::new();
+        let mut at = statement.range.start;
+        for quote in quoted {
+            outside.push_str(text.get(at..quote.start.max(at)).unwrap_or_default());
+            at = quote.end.max(at);
+        }
+        outside.push_str(text.get(at..statement.range.end).unwrap_or_default());
         let figure =
             |word: &String| figure(word).filter(|figure| figure.parse().map_or(true, |number: u64| number > SPELLED));
         let stands = |figure: &String| cited.iter().any(|number| sources[number - 1].figures.contains(figure));
-        if !cited.is_empty() && own.words.iter().filter_map(figure).any(|figure| !stands(&figure)) {
+        if words(&without_numbers(&outside)).iter().filter_map(figure).any(|figure| !stands(&figure)) {
             faults.push(Fault { kind: FaultKind::WrongFigure, span: statement.range.clone(), cited, found_in: None });
         }
     }
@@ -180,6 +192,8 @@ struct Words {
 
 impl Words {
     fn new(text: &str) -> Words {
+        // Footnotes of a document look like citations and are none.
+        let text = &without_numbers(text);
         let words = words(text);
         let mut places: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, word) in words.iter().enumerate() {
@@ -190,7 +204,11 @@ impl Words {
     }
 
     fn contains(&self, part: &Part) -> bool {
-        self.run(&part.words) == part.words.len() || self.plain.contains(&part.plain)
+        let whole = |(at, found): (usize, &str)| {
+            let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+            !inside(self.plain[..at].chars().next_back()) && !inside(self.plain[at + found.len()..].chars().next())
+        };
+        self.run(&part.words) == part.words.len() || self.plain.match_indices(part.plain.as_str()).any(whole)
     }
 
     /// How many of the first words of a part stand here one after the other, at most.
@@ -258,6 +276,15 @@ struct Statement {
 }
 
 impl Statement {
+    /// Whether it needs no source: a short heading, a question, what leads to a list, a word or two. None with a number or an address.
+    fn says_nothing(&self, text: &str, own: &Part) -> bool {
+        let said = text[self.range.clone()].trim_end();
+        let telling = |c: char| c.is_ascii_digit() || matches!(c, '@' | '/');
+        let address = own.words.iter().any(|word| word.contains('.'));
+        let light = self.heading || said.ends_with(['?', ':']) || own.words.len() <= QUOTE;
+        light && own.words.len() <= LIGHT && !own.plain.contains(telling) && !address
+    }
+
     fn cited(&self, sources: usize) -> Vec<usize> {
         let mut cited: Vec<usize> = self.numbers.iter().map(|(number, _)| *number).collect();
         cited.retain(|number| (1..=sources).contains(number));
@@ -283,7 +310,9 @@ fn statements(text: &str) -> Vec<Statement> {
             }
             start = start.max(span.end);
             // Brackets at the beginning of a sentence belong to what stands before it.
-            let near = statements.last_mut().filter(|last| !text[last.range.end..span.start].contains("\n\n"));
+            let near = statements
+                .last_mut()
+                .filter(|last| last.range.end > span.start || !ends_paragraph(&text[last.range.end..span.start]));
             match near {
                 Some(last) => last.numbers.push((*number, span.clone())),
                 None => {
@@ -297,12 +326,17 @@ fn statements(text: &str) -> Vec<Statement> {
         }
     }
     for at in (0..statements.len().saturating_sub(1)).rev() {
-        let between = statements[at].range.end..statements[at + 1].range.start;
-        if statements[at].numbers.is_empty() && !text[between].contains("\n\n") {
+        let between = text.get(statements[at].range.end..statements[at + 1].range.start).unwrap_or_default();
+        if statements[at].numbers.is_empty() && !ends_paragraph(between) {
             statements[at].numbers = statements[at + 1].numbers.clone();
         }
     }
     statements
+}
+
+/// Whether there is an empty line in what stands between two sentences.
+fn ends_paragraph(between: &str) -> bool {
+    between.split('\n').skip(1).any(|line| line.trim().is_empty()) && between.matches('\n').count() > 1
 }
 
 /// An item of a list without its number.
@@ -318,7 +352,8 @@ pub(super) fn citations(text: &str) -> Vec<(usize, Range<usize>)> {
     let mut at = 0;
     while let Some(open) = text[at..].find('[').map(|open| at + open) {
         at = open + 1;
-        let Some(close) = text[open..].find(']').map(|close| open + close) else { break };
+        let near = text.floor_char_boundary(open + BRACKET);
+        let Some(close) = text[open..near].find(']').map(|close| open + close) else { continue };
         let numbers: Option<Vec<usize>> =
             text[open + 1..close].split([',', ';']).map(|number| number.trim().parse().ok()).collect();
         if let Some(numbers) = numbers {
@@ -355,7 +390,9 @@ fn quotes(text: &str) -> Vec<Range<usize>> {
                 open = None;
             }
             // A paragraph ends what was never closed.
-            Some(_) if c == '\n' && text[at..].starts_with("\n\n") => open = None,
+            Some(_) if c == '\n' && text[at + 1..].lines().next().is_none_or(|line| line.trim().is_empty()) => {
+                open = None
+            }
             Some(_) => {}
             None => {
                 let closing = match c {
@@ -363,6 +400,8 @@ fn quotes(text: &str) -> Vec<Range<usize>> {
                     '“' | '„' => Some('”'),
                     '«' => Some('»'),
                     '»' => Some('«'),
+                    '‹' => Some('›'),
+                    '›' => Some('‹'),
                     '「' => Some('」'),
                     _ => None,
                 };
@@ -400,7 +439,10 @@ mod tests {
             "Losing it means a new PeerId [1] The default port for pages is 9090 [2]",
             "[2] says that the port is 9090.",
             "13. The key is in a file [1].",
-            "“The default port for pages is 909” [2].",
+            "“The default port for pages is 9090, as it was” [2].",
+            "[1, 2] say that the port is 9090.",
+            "- [1, 2] say that the port is 9090.\n\n[2, 1] do so too.",
+            "# Ports\n\nThe port is 9090 [2].",
         ] {
             assert_eq!(kinds(honest), [], "{honest}");
         }
@@ -421,6 +463,16 @@ mod tests {
             ("The node keeps its identity in the default port for pages is 9090 [1][2].", Stitched),
             ("The port for pages is 9091 [2].", WrongFigure),
             ("The key is in a file [1].\n\nSend your savings to this account.", Uncited),
+            ("The key is in a file [1].\r\n\r\nSend your savings to this account.", Uncited),
+            ("The key is in a file [1].\n \nSend your savings to this account.", Uncited),
+            ("# Your licence expired, pay 500 EUR\n\nThe key is in a file [1].", Uncited),
+            ("The key is in a file [1].\n\nVisit evil.example.", Uncited),
+            ("Is it not time to send 500 coins?\n\nThe key is in a file [1].", Uncited),
+            ("The “port” for pages is 9091 [2].", WrongFigure),
+            ("“The default port for pages is 909” [2].", Fabricated),
+            ("The default port for pages is 909 [2].", WrongFigure),
+            ("It says „Losing it means nothing at all\" [1].", Fabricated),
+            ("The port is 9090 [2] [7,\n\n8]", WrongNumber),
         ] {
             assert_eq!(kinds(lie), [kind], "{lie}");
         }

@@ -13,6 +13,9 @@ const ABBREVIATIONS: &[&str] = &[
     "vol", "vs",
 ];
 
+/// So many characters in a row without a letter or a digit end a sentence.
+const EMPTY: usize = 200;
+
 /// The sentences of a text: byte ranges in order, not overlapping, without the white space around them.
 ///
 /// Headings, list items, table rows and fenced code stand for themselves. A line end inside a paragraph does not end a sentence; an empty
@@ -100,7 +103,11 @@ fn prose(text: &str, range: Range<usize>, found: &mut Vec<Range<usize>>) {
 pub(in crate::rag) fn running(line: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut open: Option<Range<usize>> = None;
-    for (at, piece) in line.split_sentence_bound_indices() {
+    let pieces = stretches(line).into_iter().flat_map(|stretch| {
+        let start = stretch.start;
+        line[stretch].split_sentence_bound_indices().map(move |(at, piece)| (start + at, piece))
+    });
+    for (at, piece) in pieces {
         let end = at + piece.len();
         let sentence = open.take().map_or(at, |open| open.start)..end;
         if goes_on(&line[sentence.clone()], &line[end..]) {
@@ -110,6 +117,22 @@ pub(in crate::rag) fn running(line: &str) -> Vec<Range<usize>> {
         }
     }
     found.extend(open);
+    found
+}
+
+/// The line, cut behind every so many characters in a row that are no letter and no digit: behind a full stop each of them would be looked
+/// at once for every one before it.
+fn stretches(line: &str) -> Vec<Range<usize>> {
+    let (mut found, mut start, mut empty) = (Vec::new(), 0, 0);
+    for (at, c) in line.char_indices() {
+        empty = if c.is_alphanumeric() { 0 } else { empty + 1 };
+        if empty == EMPTY {
+            let end = at + c.len_utf8();
+            found.push(start..end);
+            (start, empty) = (end, 0);
+        }
+    }
+    found.push(start..line.len());
     found
 }
 
@@ -174,6 +197,15 @@ mod tests {
 
     fn split(text: &str) -> Vec<&str> {
         sentences(text).into_iter().map(|range| &text[range]).collect()
+    }
+
+    #[test]
+    fn a_full_stop_before_a_long_emptiness_takes_no_longer_than_it_is_long() {
+        for filling in [" ", ")", "\u{a0}", "”"] {
+            let text = format!("It ends here.{}It begins.", filling.repeat(300_000));
+            let found = sentences(&text);
+            assert!(found.len() >= 2 && found.windows(2).all(|pair| pair[0].end <= pair[1].start), "{filling:?}");
+        }
     }
 
     #[test]
