@@ -12,8 +12,8 @@ use kwaai_core::llm::{
     ChatMessage, Embedder, FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Role, Text, Usage,
 };
 use kwaai_core::rag::{
-    Answer, AskEvent, AskOptions, CacheOptions, CalibrationQuestion, Mode, REFUSAL, Rag, RagConfig, SearchOptions,
-    Source,
+    Answer, AskEvent, AskOptions, CacheOptions, CalibrationQuestion, IngestEvent, Mode, REFUSAL, Rag, RagConfig,
+    SearchOptions, Source,
 };
 use kwaai_core::{Error, ErrorCode};
 
@@ -391,7 +391,12 @@ async fn how_much_meaning_counts_is_found_out_from_the_passages_and_kept() {
         std::fs::write(folder.join(format!("{number}.txt")), text).unwrap();
     }
     let mut progress = rag.ingest(Source::Path(folder)).unwrap();
-    while progress.next().await.unwrap().is_some() {}
+    let done =
+        |item: &Item<IngestEvent>| matches!(item, Item::Value(IngestEvent::Embedded { name, .. }) if name == "99.txt");
+    while progress.next().await.unwrap().is_some_and(|item| !done(&item)) {}
+    // Whoever looks on goes; what was prepared is committed, and weighed all the same.
+    drop(progress);
+    put(&rag, "last.txt", "One more, which waits for the others.").await;
     let found = rag.stats().await.unwrap().dense_weight;
     assert!(found != before && (0.1..0.6).contains(&found), "{found}");
     rag.shutdown().await;

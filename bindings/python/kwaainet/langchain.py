@@ -72,7 +72,7 @@ try:
     from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
     from langchain_core.utils.function_calling import convert_to_openai_tool
     from langchain_core.vectorstores import VectorStore
-    from pydantic import ConfigDict
+    from pydantic import ConfigDict, Field
 except ImportError as error:
     raise ImportError(
         "kwaainet.langchain needs langchain-core 1.x: pip install kwaainet[langchain]", name=error.name
@@ -87,7 +87,8 @@ class KwaainetRetriever(BaseRetriever):
     A document's ``id`` is that of the passage; its metadata have ``document``, ``document_id``, ``chunk_id``, ``section``,
     ``locator``, ``span`` (bytes of the document's text, ``start`` and ``end``), ``score``, ``lexical`` and ``dense`` (``rank`` and
     ``score`` in each search, or ``None``), and the ``mode`` of the search with a ``note`` on why it is not the one asked for.
-    ``k`` and ``mode`` may be given for one call too.
+    ``k`` and ``mode`` may be given for one call too; ``search_kwargs`` are further options of ``Rag.search``, such as ``links`` or
+    ``documents``.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -95,6 +96,7 @@ class KwaainetRetriever(BaseRetriever):
     rag: AnyRag
     k: int = 8
     mode: Mode = "hybrid"
+    search_kwargs: dict[str, Any] = Field(default_factory=dict)
 
     def _get_relevant_documents(
         self,
@@ -118,7 +120,7 @@ class KwaainetRetriever(BaseRetriever):
         return _documents(await Rag(self.rag._native).search(query, **self._asked(k, mode)))
 
     def _asked(self, k: int | None, mode: Mode | None) -> dict[str, Any]:
-        return {"k": self.k if k is None else k, "mode": self.mode if mode is None else mode}
+        return {"k": self.k if k is None else k, "mode": self.mode if mode is None else mode, **self.search_kwargs}
 
 
 def _documents(found: SearchResult) -> list[Document]:

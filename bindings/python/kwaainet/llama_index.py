@@ -111,23 +111,29 @@ class KwaainetRetriever(BaseRetriever):
     A node's id is that of the passage, its source the document; its metadata have ``document``, ``document_id``, ``chunk_id``,
     ``section``, ``locator``, ``span`` (bytes of the document's text, ``start`` and ``end``), ``score``, ``lexical`` and ``dense``
     (``rank`` and ``score`` in each search, or ``None``), and the ``mode`` of the search with a ``note`` on why it is not the one
-    asked for. A model is shown ``document`` and ``locator``.
+    asked for. A model is shown ``document`` and ``locator``. ``search_kwargs`` are further options of ``Rag.search``, such as
+    ``links`` or ``documents``.
     """
 
     def __init__(
-        self, rag: AnyRag, *, k: int = 8, mode: Mode = "hybrid", callback_manager: CallbackManager | None = None
+        self,
+        rag: AnyRag,
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        search_kwargs: Mapping[str, Any] | None = None,
+        callback_manager: CallbackManager | None = None,
     ) -> None:
         self._rag = _is(rag, "rag", Rag, sync.Rag)
-        self._k = k
-        self._mode: Mode = mode
+        self._options: dict[str, Any] = {"k": k, "mode": mode, **(search_kwargs or {})}
         super().__init__(callback_manager=callback_manager)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         may_block(self._rag)
-        return _nodes(sync.Rag(self._rag._native).search(_question(query_bundle), k=self._k, mode=self._mode))
+        return _nodes(sync.Rag(self._rag._native).search(_question(query_bundle), **self._options))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return _nodes(await Rag(self._rag._native).search(_question(query_bundle), k=self._k, mode=self._mode))
+        return _nodes(await Rag(self._rag._native).search(_question(query_bundle), **self._options))
 
 
 def _question(bundle: QueryBundle) -> str:

@@ -60,8 +60,8 @@ pub struct Fault {
 ///
 /// What stands in quotation marks, with three words or more, must stand in a source that is cited for it, word by word; an ellipsis
 /// may leave something out. A sentence that is taken word by word from a source must cite that source. Every sentence cites something,
-/// itself or by the next citation of its paragraph, unless it is a question or ends with a colon. Numbers above twelve must stand in a
-/// source that is cited.
+/// itself or by the next citation of its paragraph; but for short headings, questions, what ends with a colon and a word or two, where
+/// they have no number and no address. Numbers above twelve must stand in a source that is cited.
 pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
     let sources: Vec<Words> = sources.iter().map(|source| Words::new(source)).collect();
     let statements = statements(text);

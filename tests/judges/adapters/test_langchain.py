@@ -66,6 +66,14 @@ class TestRetriever:
         assert bytes_of.decode() == found.page_content
         assert json.loads(json.dumps(about)) == about
 
+    def test_every_option_of_a_search_can_be_given(self, rag: sync.Rag) -> None:
+        other = next(document for document in rag.documents() if document.name != "food.md")
+        retriever = KwaainetRetriever(rag=rag, k=3, search_kwargs={"documents": [other.id], "links": True})
+        found = retriever.invoke("dumplings on fridays")
+        assert found and {hit.metadata["document"] for hit in found} == {other.name}
+        with pytest.raises(TypeError):
+            KwaainetRetriever(rag=rag, search_kwargs={"limit": 3}).invoke("dumplings")
+
     def test_k_and_mode_hold_for_one_call_or_for_all(self, rag: sync.Rag) -> None:
         retriever = KwaainetRetriever(rag=rag, k=2, mode="lexical")
         assert [hit.metadata["dense"] for hit in retriever.invoke("the pond")] == [None, None]

@@ -95,6 +95,12 @@ def said(role: str, text: str) -> ChatMessage:
 
 
 class TestRetriever:
+    def test_every_option_of_a_search_can_be_given(self, rag: sync.Rag) -> None:
+        other = next(document for document in rag.documents() if document.name != "food.md")
+        retriever = KwaainetRetriever(rag, k=3, search_kwargs={"documents": [other.id], "links": True})
+        found = retriever.retrieve("dumplings on fridays")
+        assert found and {hit.metadata["document"] for hit in found} == {other.name}
+
     async def test_a_passage_is_a_node_with_its_place_its_span_and_its_ranks(self, rag: sync.Rag) -> None:
         hit = rag.search("dumplings on fridays", k=1).hits[0]
         retriever = KwaainetRetriever(rag, k=1)

@@ -14,6 +14,9 @@ panel.addEventListener('click', (event) => {
   if (event.target === panel) panel.close();
 });
 
+/** Counts what was opened, so that a document that comes late replaces no later one. */
+let opened = 0;
+
 const inside = (byte) => (byte & 0xc0) === 0x80;
 
 /** A place between two characters, not after `place`. */
@@ -50,8 +53,10 @@ export async function show(base, id, { name = '', place = '', from = 0, to = 0 }
   byId('passage-place').textContent = place;
   text.replaceChildren('Opening…');
   if (!panel.open) panel.showModal();
+  const turn = (opened += 1);
   try {
     const document = await get(`/v1/knowledge/${encodeURIComponent(base)}/documents/${encodeURIComponent(id)}`);
+    if (turn !== opened) return;
     const bytes = new TextEncoder().encode(document.text);
     const start = boundary(bytes, from);
     const end = Math.max(start, boundary(bytes, to));
@@ -59,6 +64,7 @@ export async function show(base, id, { name = '', place = '', from = 0, to = 0 }
     byId('passage-place').textContent = place || counted(document.chunks, 'passage');
     render(bytes, start, end, boundary(bytes, start - REACH), boundary(bytes, end + REACH));
   } catch (error) {
+    if (turn !== opened) return;
     text.replaceChildren(failure(error, 'The document cannot be shown'));
   }
 }

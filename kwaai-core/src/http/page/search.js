@@ -7,6 +7,8 @@ import { show } from './passage.js';
 export function search(current) {
   const form = byId('search');
   const place = byId('hits');
+  // What was asked for last is shown, whichever answer comes last.
+  let latest = 0;
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const query = byId('query').value.trim();
@@ -15,11 +17,15 @@ export function search(current) {
     const path = `/v1/knowledge/${encodeURIComponent(base)}`;
     const mode = new FormData(form).get('mode');
     announce('Searching');
+    const turn = (latest += 1);
+    const outdated = () => turn !== latest || current().name !== base;
     try {
       const [result, stats] = await Promise.all([post(`${path}/search`, { query, mode, k: 10 }), get(path)]);
+      if (outdated()) return;
       place.replaceChildren(...found(base, result, stats.dense_weight));
       announce(`${counted(result.hits.length, 'passage')} found`);
     } catch (error) {
+      if (outdated()) return;
       place.replaceChildren(failure(error, 'The search failed'));
     }
   });
