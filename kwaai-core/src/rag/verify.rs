@@ -496,10 +496,41 @@ mod tests {
     }
 
     #[test]
+    fn footnotes_of_a_source_are_no_part_of_what_it_says() {
+        let source = "Basel is a city in Switzerland[3] and lies on the river Rhine.[4]";
+        assert_eq!(check_citations("Basel is a city in Switzerland and lies on the river Rhine [1].", &[source]), []);
+    }
+
+    #[test]
+    fn long_and_hostile_texts_are_checked_in_time_that_grows_with_them() {
+        let emptiness = format!("a.{}b", " ".repeat(200_000));
+        for hostile in ["[".repeat(200_000), "A [1]. ".repeat(2_000), emptiness, ")".repeat(100_000)] {
+            check_citations(&hostile, &[ONE, TWO]);
+        }
+    }
+
+    #[test]
     fn any_text_is_checked_without_a_panic() {
-        for odd in
-            ["", "[", "]", "[1", "[1]", "[][1,,2]", "“”“", "\"\"\"", "[1][1][1] a [2]", "é [1]ü", "…", "「本」[1]"]
-        {
+        for odd in [
+            "[1, 2]",
+            "[1, 2] a",
+            "a\n\n[1, 2] b",
+            "- [1,2]\n- [2,1]",
+            "[1][1, 2][3",
+            "Is [2] [7,\n\n8]",
+            "",
+            "[",
+            "]",
+            "[1",
+            "[1]",
+            "[][1,,2]",
+            "“”“",
+            "\"\"\"",
+            "[1][1][1] a [2]",
+            "é [1]ü",
+            "…",
+            "「本」[1]",
+        ] {
             check_citations(odd, &[ONE]);
             check_citations(odd, &[]);
         }
