@@ -39,7 +39,6 @@ mod sync;
 mod terms;
 mod verify;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,7 +50,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Item, Stream};
 use crate::llm::{Embedder, LanguageModel, Text};
 use crate::rag::answer::{Question, Reader, Threshold};
-use crate::rag::cache::{Asked, Cache};
+use crate::rag::cache::{Cache, Remembered};
 use crate::rag::chunk::Chunking;
 use crate::rag::document::{DocumentReader, Limits};
 use crate::rag::ingest::{Ingestion, Preparer, blocking, embed};
@@ -176,13 +175,6 @@ impl Inner {
     fn slot(&self) -> MutexGuard<'_, Option<Arc<KnowledgeStore>>> {
         self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What is known of a question before it is asked.
-enum Remembered {
-    Answer(Box<Answer>),
-    /// Under what its answer is to be kept.
-    Not(Asked, u64),
 }
 
 /// A private knowledge base. Cheap to clone; every clone is the same knowledge base.
@@ -362,14 +354,20 @@ impl Rag {
     ) -> Result<(Vec<Hit>, Option<Vec<f32>>)> {
         let knowledge = self.knowledge()?;
         let mode = options.mode;
-        let within = {
-            let (knowledge, options) = (knowledge.clone(), options.clone());
-            blocking(move || retrieval::within(&knowledge, &options)).await?
+        let within = match options.is_filter() {
+            true => {
+                let (knowledge, options) = (knowledge.clone(), options.clone());
+                Some(blocking(move || retrieval::within(&knowledge, &options)).await?)
+            }
+            false => None,
         };
         let by_words = async {
+            if mode == Mode::Dense {
+                return Ok(Default::default());
+            }
             let (knowledge, text, within) = (knowledge.clone(), text.to_owned(), within.clone());
             let made_up = made_up.map(str::to_owned);
-            let pool = if k == 0 || mode == Mode::Dense { 0 } else { retrieval::pool(k, options) };
+            let pool = if k == 0 { 0 } else { retrieval::pool(k, options) };
             let share = options.hypothesis;
             blocking(move || {
                 let mut wanted = knowledge.lexical.wanted(&text);
@@ -461,49 +459,6 @@ impl Rag {
         Ok(stream)
     }
 
-    /// The answer to the same question, if there is one that still holds.
-    async fn remembered(&self, cache: &Cache, text: &str, options: &AskOptions) -> Result<Option<Remembered>> {
-        let knowledge = self.knowledge()?;
-        let (model, now) =
-            (self.inner.config.language_model.as_ref().map(|model| model.name()), self.inner.config.clock.now());
-        let (question, of) = (text.to_owned(), options.clone());
-        let keys = blocking(move || {
-            let generation = knowledge.sizes()?.generation;
-            // Until the indexes have followed, what is found is older than the generation.
-            if knowledge.lexical.generation() != Some(generation) {
-                return Ok(None);
-            }
-            let terms = knowledge.lexical.analyzer().terms(&question);
-            let setting = Asked::setting(generation, model.as_deref(), &of)?;
-            Ok(Some((Asked::new(&terms, &question, setting), generation)))
-        });
-        let Some((mut asked, generation)) = keys.await? else { return Ok(None) };
-        let embedder = self.inner.config.embedder.as_ref().filter(|_| cache.compares_meaning());
-        let now = now.as_millisecond();
-        if let Some(answer) = cache.find(&asked, generation, now, embedder.is_none()) {
-            return Ok(Some(Remembered::Answer(Box::new(answer))));
-        }
-        if let Some(embedder) = embedder {
-            asked.vector = embed(embedder.as_ref(), vec![Text::Query(text.to_owned())]).await?.pop();
-            if let Some(answer) = cache.find(&asked, generation, now, true) {
-                return Ok(Some(Remembered::Answer(Box::new(answer))));
-            }
-        }
-        Ok(Some(Remembered::Not(asked, generation)))
-    }
-
-    /// What became of the answers that [`RagConfig::cache`] keeps; nothing without one.
-    pub fn cache_stats(&self) -> CacheStats {
-        self.inner.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default()
-    }
-
-    /// Forgets the answers that were kept.
-    pub fn cache_clear(&self) {
-        if let Some(cache) = &self.inner.cache {
-            cache.clear();
-        }
-    }
-
     /// The answer to a question, whole.
     ///
     /// # Errors
@@ -576,73 +531,6 @@ impl Rag {
             model,
             passages,
         })
-    }
-
-    /// Learns from questions when to refuse, so that [`AskOptions::max_unsupported`] can be asked for: how well the documents support
-    /// answers to questions that they answer, and to the same ones with those documents out of sight, and to such as nothing answers.
-    /// Without questions some are made of sentences of the documents. `options` are those that questions are asked with later;
-    /// each mode has a calibration of its own, which the next takes the place of.
-    ///
-    /// # Errors
-    /// `invalid_argument` when there are no passages to make questions of, and for what [`ask`](Rag::ask) refuses; `not_found` for a
-    /// document that is not stored; `closed` after the shutdown.
-    pub async fn calibrate(&self, questions: Vec<CalibrationQuestion>, options: AskOptions) -> Result<Calibration> {
-        let knowledge = self.knowledge()?;
-        let options = AskOptions { max_unsupported: None, history: Vec::new(), ..options };
-        let mode = self.mode(options.mode)?.0;
-        let from_passages = questions.is_empty();
-        let (mut answerable, mut unanswerable) = (Vec::new(), Vec::new());
-        if from_passages {
-            let store = knowledge.clone();
-            for trial in blocking(move || balance::trials(&store)).await? {
-                let says_so = |hit: &Hit| hit.text.contains(&trial.sentence);
-                let with = self.evidence(&trial.sentence, options.clone(), |_| true).await?;
-                let without = self.evidence(&trial.sentence, options.clone(), |hit| !says_so(hit)).await?;
-                answerable.push(with.support());
-                unanswerable.push(without.support());
-            }
-        }
-        for asked in questions {
-            let store = knowledge.clone();
-            let documents: BTreeSet<String> = asked.documents.into_iter().collect();
-            let named = documents.clone();
-            blocking(move || {
-                match named
-                    .iter()
-                    .find_map(|id| store.document(id).map(|found| found.is_none().then_some(id)).transpose())
-                {
-                    Some(missing) => missing.and_then(|id| Err(no_document(id))),
-                    None => Ok(()),
-                }
-            })
-            .await?;
-            if !documents.is_empty() {
-                answerable.push(self.evidence(&asked.question, options.clone(), |_| true).await?.support());
-            }
-            let store = knowledge.clone();
-            let (all, within) = (blocking(move || store.documents()).await?, options.documents.clone());
-            let others = all.into_iter().map(|document| document.id).filter(|id| !documents.contains(id));
-            let documents: Vec<String> = others.filter(|id| within.is_empty() || within.contains(id)).collect();
-            if documents.is_empty() {
-                unanswerable.push(0.0);
-                continue;
-            }
-            let options = AskOptions { documents, ..options.clone() };
-            unanswerable.push(self.evidence(&asked.question, options, |_| true).await?.support());
-        }
-        if unanswerable.is_empty() {
-            return Err(Error::invalid_argument("there is nothing to calibrate with")
-                .with_remedy("give questions, or ingest documents first"));
-        }
-        let calibration = Calibration { from_passages, ..Calibration::new(answerable, unanswerable)? };
-        // What was refused or answered before was by another threshold.
-        self.cache_clear();
-        blocking(move || {
-            let calibration = Calibration { generation: knowledge.sizes()?.generation, ..calibration };
-            knowledge.set_calibration(mode, &calibration)?;
-            Ok(calibration)
-        })
-        .await
     }
 
     /// Every document, in the order of the names.

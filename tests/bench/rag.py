@@ -56,6 +56,15 @@ def peer(*arguments: str) -> list[Any]:
     return [json.loads(text) for text in done.stdout.splitlines()]
 
 
+def by_ranks(*rankings: list[int]) -> list[int]:
+    """What reciprocal ranks make of both searches, with KwaaiNet's 60 (Cormack, Clarke and Buettcher, 2009)."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, place in enumerate(ranking):
+            scores[place] = scores.get(place, 0) + 1 / (61 + rank)
+    return sorted(scores, key=lambda place: (-scores[place], place))
+
+
 def recalls(found: list[list[int]], given: Set, k: int) -> list[float]:
     return [len(set(places[:k]) & set(gold)) / len(gold) for places, (_, gold) in zip(found, given.questions)]
 
@@ -81,6 +90,7 @@ def quality(bench: str, given: Set, folder: Path) -> dict[str, Any]:
     about, *rows = results(bench, "quality", str(path), str(CACHE / "rag-vectors"))
     found = {mode: [row["found"][mode] for row in rows] for mode in rows[0]["found"]}
     found["reference"] = peer("bm25", str(path))[0]
+    found["ranks"] = [by_ranks(row["found"]["lexical"], row["found"]["dense"]) for row in rows]
     asked = [row for row in rows if "with" in row]
     supports = {kind: [row[kind]["support"] for row in asked] for kind in ("with", "without")}
     told = subprocess.run(
@@ -128,7 +138,7 @@ def rows_of_quality(measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(measured: list[dict[str, Any]]) -> str:
     """What each set gives, for people."""
-    modes = ["reference", "lexical", "dense", "hybrid", "links"]
+    modes = ["reference", "lexical", "dense", "ranks", "hybrid", "links"]
     rows = [f"{'R@5':22}" + "".join(f"{mode:>11}" for mode in modes) + f"{'weight':>9}{'AUROC':>8}{'answered':>10}"]
     for each in measured:
         values = "".join(f"{100 * mean(recalls(each['found'][mode], each['set'], 5)):11.1f}" for mode in modes)

@@ -12,7 +12,10 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::llm::Text;
+use crate::rag::Rag;
 use crate::rag::answer::{Answer, AskOptions};
+use crate::rag::ingest::{blocking, embed};
 use crate::rag::terms::Term;
 use crate::vector::dot;
 use crate::{Error, Result};
@@ -142,6 +145,13 @@ impl Asked {
     }
 }
 
+/// What is known of a question before it is asked.
+pub(super) enum Remembered {
+    Answer(Box<Answer>),
+    /// Under what its answer is to be kept.
+    Not(Asked, u64),
+}
+
 struct Kept {
     asked: Asked,
     answer: Answer,
@@ -223,5 +233,55 @@ impl Cache {
     pub fn stats(&self) -> CacheStats {
         let guard = self.lock();
         CacheStats { answers: guard.0.len(), ..guard.1 }
+    }
+}
+
+impl Rag {
+    /// The answer to the same question, if there is one that still holds.
+    pub(super) async fn remembered(
+        &self,
+        cache: &Cache,
+        text: &str,
+        options: &AskOptions,
+    ) -> Result<Option<Remembered>> {
+        let knowledge = self.knowledge()?;
+        let (model, now) =
+            (self.inner.config.language_model.as_ref().map(|model| model.name()), self.inner.config.clock.now());
+        let (question, of) = (text.to_owned(), options.clone());
+        let keys = blocking(move || {
+            let generation = knowledge.sizes()?.generation;
+            // Until the indexes have followed, what is found is older than the generation.
+            if knowledge.lexical.generation() != Some(generation) {
+                return Ok(None);
+            }
+            let terms = knowledge.lexical.analyzer().terms(&question);
+            let setting = Asked::setting(generation, model.as_deref(), &of)?;
+            Ok(Some((Asked::new(&terms, &question, setting), generation)))
+        });
+        let Some((mut asked, generation)) = keys.await? else { return Ok(None) };
+        let embedder = self.inner.config.embedder.as_ref().filter(|_| cache.compares_meaning());
+        let now = now.as_millisecond();
+        if let Some(answer) = cache.find(&asked, generation, now, embedder.is_none()) {
+            return Ok(Some(Remembered::Answer(Box::new(answer))));
+        }
+        if let Some(embedder) = embedder {
+            asked.vector = embed(embedder.as_ref(), vec![Text::Query(text.to_owned())]).await?.pop();
+            if let Some(answer) = cache.find(&asked, generation, now, true) {
+                return Ok(Some(Remembered::Answer(Box::new(answer))));
+            }
+        }
+        Ok(Some(Remembered::Not(asked, generation)))
+    }
+
+    /// What became of the answers that [`RagConfig::cache`](super::RagConfig::cache) keeps; nothing without one.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.inner.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default()
+    }
+
+    /// Forgets the answers that were kept.
+    pub fn cache_clear(&self) {
+        if let Some(cache) = &self.inner.cache {
+            cache.clear();
+        }
     }
 }

@@ -5,8 +5,15 @@
 //! for whatever model, as long as the questions that are asked are like those that were calibrated with. What is compared is the
 //! [support](super::Evidence::support).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
+use crate::rag::answer::AskOptions;
+use crate::rag::balance;
+use crate::rag::ingest::blocking;
+use crate::rag::retrieval::Hit;
+use crate::rag::{Rag, no_document};
 use crate::{Error, Result};
 
 /// A question whose answer is known to stand in documents, or in none.
@@ -88,6 +95,71 @@ impl Calibration {
             won += below as f64 + equal as f64 / 2.0;
         }
         (pairs > 0).then(|| won / pairs as f64)
+    }
+}
+
+impl Rag {
+    /// Learns from questions when to refuse, so that [`AskOptions::max_unsupported`] can be asked for: how well the documents support
+    /// answers to questions that they answer, and to the same ones with those documents out of sight, and to such as nothing answers.
+    /// Without questions some are made of sentences of the documents. `options` are those that questions are asked with later;
+    /// each mode has a calibration of its own, which the next takes the place of.
+    ///
+    /// # Errors
+    /// `invalid_argument` when there are no passages to make questions of, and for what [`ask`](Rag::ask) refuses; `not_found` for a
+    /// document that is not stored; `closed` after the shutdown.
+    pub async fn calibrate(&self, questions: Vec<CalibrationQuestion>, options: AskOptions) -> Result<Calibration> {
+        let knowledge = self.knowledge()?;
+        let options = AskOptions { max_unsupported: None, history: Vec::new(), ..options };
+        let mode = self.mode(options.mode)?.0;
+        let from_passages = questions.is_empty();
+        let (mut answerable, mut unanswerable) = (Vec::new(), Vec::new());
+        if from_passages {
+            let store = knowledge.clone();
+            for trial in blocking(move || balance::trials(&store)).await? {
+                let says_so = |hit: &Hit| hit.text.contains(&trial.sentence);
+                let with = self.evidence(&trial.sentence, options.clone(), |_| true).await?;
+                let without = self.evidence(&trial.sentence, options.clone(), |hit| !says_so(hit)).await?;
+                answerable.push(with.support());
+                unanswerable.push(without.support());
+            }
+        } else {
+            let stored: BTreeSet<String> = self.documents().await?.into_iter().map(|document| document.id).collect();
+            let named = questions.iter().flat_map(|asked| &asked.documents).chain(&options.documents);
+            if let Some(missing) = named.into_iter().find(|id| !stored.contains(*id)) {
+                return Err(no_document(missing));
+            }
+            let within =
+                if options.documents.is_empty() { stored } else { options.documents.iter().cloned().collect() };
+            for asked in questions {
+                if !asked.documents.is_empty() {
+                    answerable.push(self.evidence(&asked.question, options.clone(), |_| true).await?.support());
+                }
+                let hidden: BTreeSet<&String> = asked.documents.iter().collect();
+                let documents: Vec<String> = within.iter().filter(|id| !hidden.contains(id)).cloned().collect();
+                if documents.is_empty() {
+                    unanswerable.push(0.0);
+                    continue;
+                }
+                // Nothing is left out of sight of a question that nothing answers.
+                let documents = if hidden.is_empty() { options.documents.clone() } else { documents };
+                let options = AskOptions { documents, ..options.clone() };
+                unanswerable.push(self.evidence(&asked.question, options, |_| true).await?.support());
+            }
+        }
+        if unanswerable.is_empty() {
+            return Err(Error::invalid_argument("there is nothing to calibrate with")
+                .with_remedy("give questions, or ingest documents first"));
+        }
+        let calibration = Calibration { from_passages, ..Calibration::new(answerable, unanswerable)? };
+        let calibration = blocking(move || {
+            let calibration = Calibration { generation: knowledge.sizes()?.generation, ..calibration };
+            knowledge.set_calibration(mode, &calibration)?;
+            Ok(calibration)
+        })
+        .await?;
+        // What was refused or answered before was by another threshold.
+        self.cache_clear();
+        Ok(calibration)
     }
 }
 

@@ -39,8 +39,8 @@ impl Evidence {
     ///
     /// The weights come from a logistic regression, rounded, with the threshold 0.5 moved towards answering. How often a question
     /// whose passages with the answer are there has more support than the same question with them out of sight, which is the hard
-    /// kind, since the topic is left: the area under the ROC curve, with all-MiniLM-L6-v2 and 60 questions each, by `make bench-rag`
-    /// on sets that the weights were fitted on, so that other documents may do worse. In the finance reports other passages say the
+    /// kind, since the topic is left: the area under the ROC curve, with all-MiniLM-L6-v2 and 60 questions each, by `BENCH_EVIDENCE=60 make
+    /// bench-rag` on sets that the weights were fitted on, so that other documents may do worse. In the finance reports other passages say the
     /// same.
     ///
     /// | XQuAD, English | XQuAD, German | HotpotQA | MuSiQue | State of the Union | Chat logs | Wikitexts | PubMed | Finance |

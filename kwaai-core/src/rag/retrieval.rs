@@ -91,7 +91,8 @@ impl SearchOptions {
         self.wordings > 0 || self.hypothesis > 0.0 || self.rerank > 0
     }
 
-    fn is_filter(&self) -> bool {
+    /// Whether it looks in a part of the documents.
+    pub(super) fn is_filter(&self) -> bool {
         !self.documents.is_empty() || self.since_ms.is_some() || self.before_ms.is_some()
     }
 }
@@ -190,11 +191,8 @@ pub(super) fn pool(k: usize, options: &SearchOptions) -> usize {
     k.saturating_mul(4).clamp(POOL, MAX_HITS)
 }
 
-/// The documents that a search looks in; `None` for all.
-pub(super) fn within(knowledge: &KnowledgeStore, options: &SearchOptions) -> Result<Option<Vec<String>>> {
-    if !options.is_filter() {
-        return Ok(None);
-    }
+/// The documents that a search looks in which has a filter.
+pub(super) fn within(knowledge: &KnowledgeStore, options: &SearchOptions) -> Result<Vec<String>> {
     let mut named = BTreeSet::new();
     for id in &options.documents {
         if knowledge.document(id)?.is_none() {
@@ -203,7 +201,7 @@ pub(super) fn within(knowledge: &KnowledgeStore, options: &SearchOptions) -> Res
         named.insert(id.as_str());
     }
     if options.since_ms.is_none() && options.before_ms.is_none() {
-        return Ok(Some(named.into_iter().map(str::to_owned).collect()));
+        return Ok(named.into_iter().map(str::to_owned).collect());
     }
     let mut documents = knowledge.documents()?;
     documents.retain(|document| {
@@ -211,7 +209,7 @@ pub(super) fn within(knowledge: &KnowledgeStore, options: &SearchOptions) -> Res
             && options.since_ms.is_none_or(|since| document.ingested_at_ms >= since)
             && options.before_ms.is_none_or(|before| document.ingested_at_ms < before)
     });
-    Ok(Some(documents.into_iter().map(|document| document.id).collect()))
+    Ok(documents.into_iter().map(|document| document.id).collect())
 }
 
 /// A question, as far as the two searches have come with it.
@@ -313,7 +311,10 @@ pub(super) fn hits(knowledge: &KnowledgeStore, query: &Query) -> Result<Vec<Hit>
         query,
         lexical: known(&lexical),
         dense: known(&dense),
-        weight: options.dense_weight.map_or_else(|| knowledge.dense_weight(), Ok)?,
+        weight: match (options.mode, options.dense_weight) {
+            (Mode::Hybrid, None) => knowledge.dense_weight()?,
+            (_, weight) => weight.unwrap_or_default(),
+        },
         lowest,
     };
     let mut chunks: Vec<u64> = lexical.keys().chain(dense.keys()).copied().collect();

@@ -74,7 +74,8 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
     }
     let mut judged: Vec<Range<usize>> = Vec::new();
     for quote in &quotes {
-        let Some(statement) = statements.iter().find(|statement| quote.end <= statement.range.end) else { continue };
+        let place = statements.partition_point(|statement| statement.range.end < quote.end);
+        let Some(statement) = statements.get(place) else { continue };
         let cited = statement.cited(sources.len());
         // What cites no source that exists was told of.
         if cited.is_empty() && !statement.numbers.is_empty() {
@@ -97,10 +98,9 @@ pub fn check_citations(text: &str, sources: &[&str]) -> Vec<Fault> {
         if cited.is_empty() && !statement.numbers.is_empty() {
             continue;
         }
-        let quoted: Vec<&Range<usize>> = judged
-            .iter()
-            .filter(|quote| quote.start < statement.range.end && statement.range.start < quote.end)
-            .collect();
+        let first = judged.partition_point(|quote| quote.end <= statement.range.start);
+        let quoted: Vec<&Range<usize>> =
+            judged[first..].iter().take_while(|quote| quote.start < statement.range.end).collect();
         let own = Part::new(&without_numbers(&text[statement.range.clone()]));
         if own.words.is_empty() {
             continue;
@@ -298,13 +298,14 @@ impl Statement {
 /// sentence those in it; else those of the next part of the paragraph.
 fn statements(text: &str) -> Vec<Statement> {
     let citations = citations(text);
+    let mut next = 0;
     let mut statements: Vec<Statement> = Vec::new();
     for sentence in sentences(text) {
         let heading = text[sentence.clone()].starts_with('#');
         let first = statements.len();
         let mut start = sentence.end - unmarked(&text[sentence.clone()]).len();
-        let inside = |span: &Range<usize>| sentence.start <= span.start && span.end <= sentence.end;
-        for (number, span) in citations.iter().filter(|(_, span)| inside(span)) {
+        next += citations[next..].partition_point(|(_, span)| span.start < sentence.start);
+        for (number, span) in citations[next..].iter().take_while(|(_, span)| span.end <= sentence.end) {
             if span.start > start && !words(&text[start..span.start]).is_empty() {
                 statements.push(Statement { range: start..span.start, heading, numbers: Vec::new() });
             }
