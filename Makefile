@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint advisories fuzz judges soak parity ggml docs guide pictures header bench-crowd bench-ffi nat-lab bench-net bench-rag bench-shard bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
+.PHONY: help setup run test lint advisories fuzz judges soak parity ggml docs guide pictures header bench-calibration bench-crowd bench-ffi nat-lab bench-net bench-rag bench-shard bench-trust bench-vpk install notices package package-c package-crates package-kotlin package-node package-python package-swift public-api semver try-packages clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ fuzz: ## the fuzz targets for longer: FUZZ_CASES=1000000 make fuzz
 judges: ## nodes of ours among those of other implementations, in larger numbers: ten of each and 1,000 keys in hivemind's DHT
 	@.ci/setup --test
 	KWAAINET_JUDGES=1 cargo test --workspace --locked --test hivemind_judges --test http_judges --test page_judges --test js_libp2p_judges --test identity_judges --test trust_judges
+
+bench-calibration: ## what calibrate expects of blocks beside what they do, for models of three sizes (release build)
+	cargo bench --workspace --locked --bench calibration
 
 bench-crowd: ## 200 nodes that find each other, and how many connections that takes (release build)
 	KWAAINET_CROWD=200 cargo test --release --workspace --locked --test net_nodes crowd -- --nocapture

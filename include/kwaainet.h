@@ -92,6 +92,9 @@ typedef struct kwaai_embedder_t kwaai_embedder_t;
 // What went wrong, in detail. Freed with `kwaai_error_free`.
 typedef struct kwaai_error_t kwaai_error_t;
 
+// Several knowledge bases that are searched together.
+typedef struct kwaai_federation_t kwaai_federation_t;
+
 // A server that answers programs which speak OpenAI's HTTP API.
 typedef struct kwaai_http_server_t kwaai_http_server_t;
 
@@ -112,6 +115,9 @@ typedef struct kwaai_reader_t kwaai_reader_t;
 
 // Loads models, serves their blocks, and generates.
 typedef struct kwaai_shards_t kwaai_shards_t;
+
+// A knowledge base of a peer, which a capability opens.
+typedef struct kwaai_shared_knowledge_t kwaai_shared_knowledge_t;
 
 // A signer of the program.
 typedef struct kwaai_signer_t kwaai_signer_t;
@@ -143,6 +149,24 @@ typedef struct kwaai_payload_t {
   // How many there are.
   size_t length;
 } kwaai_payload_t;
+
+// What a federation searches, and with what it scores. Set everything to zero, then `size`, then what there is.
+typedef struct kwaai_members_t {
+  // `sizeof(kwaai_members_t)`, so that later versions can add to it.
+  size_t size;
+  // What hits call the knowledge bases of this node, in the order of `own`. May be NULL when there are none.
+  const char *const *own_names;
+  // Knowledge bases of this node. May be NULL when there are none.
+  const struct kwaai_rag_t *const *own;
+  // How many knowledge bases of this node there are.
+  size_t own_count;
+  // Knowledge bases that peers share, each with the name that its owner gave it. May be NULL when there are none.
+  const struct kwaai_shared_knowledge_t *const *shared;
+  // How many knowledge bases that peers share there are.
+  size_t shared_count;
+  // An embedder of the program, in place of one that the options name. May be NULL.
+  const struct kwaai_embedder_t *embedder;
+} kwaai_members_t;
 
 // Takes log records.
 typedef struct kwaai_log_t {
@@ -627,6 +651,246 @@ enum kwaai_status_t kwaai_console_shutdown(const struct kwaai_console_t *console
 // `KWAAI_CLOSED`.
 enum kwaai_status_t kwaai_console_free(struct kwaai_console_t *console);
 
+// Lets a peer search a knowledge base. The answer is the signed text of a capability, which is handed to the holder by whatever
+// way; `kwaai_library_read_knowledge_capability` tells what is in it, its id for `kwaai_rag_revoke_share` among that.
+//
+// `holder` is a DID or a PeerId, `name` what the holder sees the knowledge base called, 1 to 64 characters, and `valid_for_ms` at
+// most 366 days. The capability counts while this node runs and the knowledge base is open: one that was
+// opened with `kwaai_node_rag`, or was shared since. The holder gets passages and what proves them; this node gets its
+// questions.
+//
+// Ownership: the caller frees `*out_capability` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// handles must not have been freed.
+enum kwaai_status_t kwaai_node_share_knowledge(const struct kwaai_node_t *node,
+                                               const struct kwaai_rag_t *rag,
+                                               const char *holder,
+                                               const char *name,
+                                               uint64_t valid_for_ms,
+                                               uint32_t timeout_ms,
+                                               char **out_capability,
+                                               struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_share_knowledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_share_knowledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_share_knowledge_async(const struct kwaai_node_t *node,
+                                                     const struct kwaai_rag_t *rag,
+                                                     const char *holder,
+                                                     const char *name,
+                                                     uint64_t valid_for_ms,
+                                                     struct kwaai_op_t **out_op,
+                                                     struct kwaai_error_t **error);
+
+// A knowledge base that a peer shares, by its capability. Nobody is asked before it is searched. `KWAAI_CORRUPT_DATA` for
+// a capability whose signature does not hold.
+//
+// Ownership: the caller frees `*out_shared` with `kwaai_shared_knowledge_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: it ends with the node.
+enum kwaai_status_t kwaai_node_shared_knowledge(const struct kwaai_node_t *node,
+                                                const char *peer,
+                                                const char *capability,
+                                                uint32_t timeout_ms,
+                                                struct kwaai_shared_knowledge_t **out_shared,
+                                                struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_shared_knowledge` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_shared_knowledge`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_shared_knowledge_async(const struct kwaai_node_t *node,
+                                                      const char *peer,
+                                                      const char *capability,
+                                                      struct kwaai_op_t **out_op,
+                                                      struct kwaai_error_t **error);
+
+// Several knowledge bases as one: those of `members`, `own` first and then `shared`. `options_json` is an object with any of
+// `embedder` ("auto", "none" or the folder of a BERT model), which scores passages of all of them, and `language`, whose
+// word forms are brought together.
+//
+// Ownership: the caller frees `*out_federation` with `kwaai_federation_free`; `*members` is read and stays the caller's.
+// Threads: any. NULL: `options_json` and `error` may be NULL. Lifetime: handles of members may be freed; knowledge bases
+// that were shut down are found closed.
+enum kwaai_status_t kwaai_node_federation(const struct kwaai_node_t *node,
+                                          const struct kwaai_members_t *members,
+                                          const char *options_json,
+                                          uint32_t timeout_ms,
+                                          struct kwaai_federation_t **out_federation,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_federation` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_federation`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_federation_async(const struct kwaai_node_t *node,
+                                                const struct kwaai_members_t *members,
+                                                const char *options_json,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Proves where passages of a knowledge base come from, as this node's statement. As a JSON array of objects, each with the
+// `hit` and its `provenance`.
+//
+// `hits_json` is an array of hits as `kwaai_rag_search` writes them; those that are no longer as they were found are left out.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// handles must not have been freed.
+enum kwaai_status_t kwaai_node_prove(const struct kwaai_node_t *node,
+                                     const struct kwaai_rag_t *rag,
+                                     const char *hits_json,
+                                     uint32_t timeout_ms,
+                                     char **out_json,
+                                     struct kwaai_error_t **error);
+
+// Begins what `kwaai_node_prove` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_node_prove`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_node_prove_async(const struct kwaai_node_t *node,
+                                           const struct kwaai_rag_t *rag,
+                                           const char *hits_json,
+                                           struct kwaai_op_t **out_op,
+                                           struct kwaai_error_t **error);
+
+// The id of a knowledge base: 32 hexadecimal digits, of its own and made when it was.
+//
+// Ownership: the caller frees `*out_id` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_rag_id(const struct kwaai_rag_t *rag,
+                                 uint32_t timeout_ms,
+                                 char **out_id,
+                                 struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_id` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_id`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_id_async(const struct kwaai_rag_t *rag,
+                                       struct kwaai_op_t **out_op,
+                                       struct kwaai_error_t **error);
+
+// Lets a capability count no more, by its `id`. Revoking it again does nothing.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_rag_revoke_share(const struct kwaai_rag_t *rag,
+                                           const char *capability_id,
+                                           uint32_t timeout_ms,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_revoke_share` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_revoke_share`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_revoke_share_async(const struct kwaai_rag_t *rag,
+                                                 const char *capability_id,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// The passages of a shared knowledge base that fit a text best, as the owner's node ranks them; each was checked against
+// what the owner signed. As a JSON array of objects, each with the `hit` and its `provenance`.
+//
+// The owner's node learns the text. `options_json` is an object with any of `k`, 64 at most, `mode`, and `timeout_ms`, 10,000 unless set: how long the peer may take.
+//
+// `KWAAI_PERMISSION_DENIED` for a capability that is somebody else's, has ended or was revoked; `KWAAI_NOT_FOUND` while
+// the knowledge base is not open at its owner's node.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shared_knowledge_search(const struct kwaai_shared_knowledge_t *shared,
+                                                  const char *text,
+                                                  const char *options_json,
+                                                  uint32_t timeout_ms,
+                                                  char **out_json,
+                                                  struct kwaai_error_t **error);
+
+// Begins what `kwaai_shared_knowledge_search` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shared_knowledge_search`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shared_knowledge_search_async(const struct kwaai_shared_knowledge_t *shared,
+                                                        const char *text,
+                                                        const char *options_json,
+                                                        struct kwaai_op_t **out_op,
+                                                        struct kwaai_error_t **error);
+
+// The best passages of all knowledge bases of a federation, as JSON: `hits`, best first, `failures` and `mode`.
+//
+// A hit has the `member` that it was found in, the names of others that hold the same text, `also`, the `hit`, whose score
+// is the one of the whole search, and its `provenance`. A failure has the `member` that was not searched, the `code` of the
+// error and a `message`. `options_json` is an object with any of `k`, 64 at most, `mode`, `links`, `dense_weight`, as for
+// `kwaai_rag_search`, and `timeout_ms`, 10,000 unless set: how long a peer may take. It fails when no knowledge base could
+// be searched.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_federation_search(const struct kwaai_federation_t *federation,
+                                            const char *text,
+                                            const char *options_json,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_federation_search` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_federation_search`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_federation_search_async(const struct kwaai_federation_t *federation,
+                                                  const char *text,
+                                                  const char *options_json,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// What opens a shared knowledge base, as `kwaai_library_read_knowledge_capability` tells it.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_shared_knowledge_capability(const struct kwaai_shared_knowledge_t *shared,
+                                                      char **out_json,
+                                                      struct kwaai_error_t **error);
+
+// The names of the knowledge bases of a federation, as a JSON array in their order.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: the
+// handle must not have been freed.
+enum kwaai_status_t kwaai_federation_members(const struct kwaai_federation_t *federation,
+                                             char **out_json,
+                                             struct kwaai_error_t **error);
+
+// Checks that a passage stood in a knowledge base, with no node and no network. As JSON: the DID of the `owner`, who signed,
+// the id of the `knowledge_base`, how many `passages` it held, and when, `signed_at`.
+//
+// `hit_json` and `provenance_json` are those of a search. What is proven are text, span, ids and the document's name; not the
+// score, the section or the locator. `KWAAI_CORRUPT_DATA` for what does not hold.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: not
+// applicable.
+enum kwaai_status_t kwaai_library_check_provenance(const char *hit_json,
+                                                   const char *provenance_json,
+                                                   char **out_json,
+                                                   struct kwaai_error_t **error);
+
+// Reads the text of a capability that an owner handed over, and checks its form and its signature. As JSON: its `id`, the DIDs
+// of `owner` and `holder`, the id of the `knowledge_base`, its `name`, `expires_at`, and the `text`. Nobody is asked.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime: not
+// applicable.
+enum kwaai_status_t kwaai_library_read_knowledge_capability(const char *capability,
+                                                            char **out_json,
+                                                            struct kwaai_error_t **error);
+
+// Frees a shared knowledge base.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_shared_knowledge_free(struct kwaai_shared_knowledge_t *shared);
+
+// Frees a federation. Its knowledge bases stay.
+//
+// Ownership: takes the handle. Threads: any. NULL: fine, nothing happens. Lifetime: freeing twice answers
+// `KWAAI_CLOSED`.
+enum kwaai_status_t kwaai_federation_free(struct kwaai_federation_t *federation);
+
 // Ends a server: it takes no further request, what is under way may finish within `grace_ms`, and the rest is ended;
 // `KWAAI_UNSET` gives five seconds. Returns when every connection is closed and the port is free. Calling it again is fine.
 //
@@ -738,6 +1002,28 @@ enum kwaai_status_t kwaai_library_calibration_at(const char *calibration_json,
                                                  double alpha,
                                                  char **out_json,
                                                  struct kwaai_error_t **error);
+
+// For each score that two evaluations of the same questions have, both the JSON of `kwaai_rag_evaluate`, the mean difference, question
+// by question, as JSON: an object of objects with `mean` (as there; `value` is above 0 where the first is better) and `p`.
+// `KWAAI_INVALID_ARGUMENT` when the questions are not the same.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// not applicable.
+enum kwaai_status_t kwaai_library_compare_evaluations(const char *evaluation_json,
+                                                      const char *other_json,
+                                                      char **out_json,
+                                                      struct kwaai_error_t **error);
+
+// An evaluation, the JSON of `kwaai_rag_evaluate`, for people. `form` is "markdown", or "html" for a page that needs nothing beside
+// itself, with another evaluation beside it where `beside_json` is one.
+//
+// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `beside_json` and `error` may be NULL.
+// Lifetime: not applicable.
+enum kwaai_status_t kwaai_library_evaluation_report(const char *evaluation_json,
+                                                    const char *beside_json,
+                                                    const char *form,
+                                                    char **out_text,
+                                                    struct kwaai_error_t **error);
 
 // Sends what the library says from now on to a function. `filter` is written as for `RUST_LOG`, for example "info" or
 // "warn,kwaai_core::net=debug". `KWAAI_ALREADY_EXISTS` when the process has a sink already.
@@ -1201,8 +1487,12 @@ enum kwaai_status_t kwaai_node_send_message_async(const struct kwaai_node_t *nod
                                                   struct kwaai_error_t **error);
 
 // Opens a knowledge base of this node. While it is open, the same name opens the same one. `options_json` is a JSON
-// object with any of `embedder` ("auto", "none" or the folder of a BERT model), `endpoint` (`base_url`, `model`,
-// `api_key`), `chunking` (`strategy`, `size`, `overlap`, `min`) and `language`. `supplies` bring an embedder, a
+// object with any of `embedder` ("auto", "none", the folder or hub id of an embedding model, or an object for one behind an endpoint: `base_url`,
+// `model`, `api_key`, `api` ("openai" or "ollama"), `dimension`, `query_prompt`, `document_prompt`), `endpoint` (`base_url`, `model`,
+// `api_key`), `chunking` (`strategy`, `size`, `overlap`, `min`), `language`, `cache` (`answers`, `ttl_ms`, `similarity`: which answers
+// are given again to the same question while nothing changes) and `data_dir`, a directory in which it lies instead of the node's, for
+// example on another disk: the node remembers it by the name, another one is `KWAAI_CONFLICT`, and one that is missing is
+// `KWAAI_NOT_FOUND`. `supplies` bring an embedder, a
 // model that writes the answers, and `readers`.
 //
 // Ownership: the caller frees `*out_rag` with `kwaai_rag_free`; `*supplies` is read and stays the caller's. Threads:
@@ -1255,8 +1545,10 @@ enum kwaai_status_t kwaai_node_serve_http_async(const struct kwaai_node_t *node,
                                                 struct kwaai_error_t **error);
 
 // Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an
-// array of objects with `model`, `start_block` and `end_block`, and `min_tier`; NULL ends sharing. `*out_json` is
-// what is offered now.
+// array of objects with `model` and either `start_block` and `end_block`, or the `count` of blocks, or `memory_bytes` for as many as
+// fit there, or nothing for as many as fit this machine; with `min_tier`; and with `grace_ms`, within which what was shared
+// before may end, five seconds unless set. NULL ends sharing. Blocks whose place is not given go where the swarm has them least,
+// and are moved when that helps it. `*out_json` is what is offered now.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `contribution_json` and
 // `error` may be NULL. Lifetime: the handle must not have been freed.
@@ -1671,12 +1963,15 @@ enum kwaai_status_t kwaai_rag_open_async(const char *dir,
                                          struct kwaai_error_t **error);
 
 // Starts to read a file, or every file of a folder; `kwaai_rag_ingest_bytes` reads a document from memory under a
-// `name`. The stream yields what becomes of each, each value with its `kind`.
+// `name`. The stream yields what becomes of each, each value with its `kind`. `options_json` is an object with `metadata`, an
+// object of texts that are kept with each document in place of what was said before, and by which searches are narrowed down;
+// without it what was said before stays.
 //
 // Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the reading; documents that were
-// read stay. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been freed.
+// read stay. Threads: any. NULL: `options_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_rag_ingest(const struct kwaai_rag_t *rag,
                                      const char *source,
+                                     const char *options_json,
                                      uint32_t timeout_ms,
                                      struct kwaai_stream_t **out_stream,
                                      struct kwaai_error_t **error);
@@ -1687,17 +1982,20 @@ enum kwaai_status_t kwaai_rag_ingest(const struct kwaai_rag_t *rag,
 // also in a callback. NULL: as for `kwaai_rag_ingest`. Lifetime: handles among the arguments may be freed at once.
 enum kwaai_status_t kwaai_rag_ingest_async(const struct kwaai_rag_t *rag,
                                            const char *source,
+                                           const char *options_json,
                                            struct kwaai_op_t **out_op,
                                            struct kwaai_error_t **error);
 
-// Starts to read a document from memory; its name tells its format. The stream is that of `kwaai_rag_ingest`.
+// Starts to read a document from memory; its name tells its format. `options_json` and the stream are those of
+// `kwaai_rag_ingest`.
 //
 // Ownership: the caller frees `*out_stream` with `kwaai_stream_free`; the bytes are copied. Threads: any. NULL:
-// `error` may be NULL, and `bytes` when `length` is 0. Lifetime: the handle must not have been freed.
+// `options_json` and `error` may be NULL, and `bytes` when `length` is 0. Lifetime: the handle must not have been freed.
 enum kwaai_status_t kwaai_rag_ingest_bytes(const struct kwaai_rag_t *rag,
                                            const char *name,
                                            const uint8_t *bytes,
                                            size_t length,
+                                           const char *options_json,
                                            uint32_t timeout_ms,
                                            struct kwaai_stream_t **out_stream,
                                            struct kwaai_error_t **error);
@@ -1710,6 +2008,7 @@ enum kwaai_status_t kwaai_rag_ingest_bytes_async(const struct kwaai_rag_t *rag,
                                                  const char *name,
                                                  const uint8_t *bytes,
                                                  size_t length,
+                                                 const char *options_json,
                                                  struct kwaai_op_t **out_op,
                                                  struct kwaai_error_t **error);
 
@@ -1737,11 +2036,71 @@ enum kwaai_status_t kwaai_rag_sync_async(const struct kwaai_rag_t *rag,
                                          struct kwaai_op_t **out_op,
                                          struct kwaai_error_t **error);
 
+// Starts to give the knowledge base another embedder: every passage is embedded again while the vectors of before answer; then
+// one commit exchanges them. `embedder_json` is a text or an object, as `embedder` in the
+// options of `kwaai_node_rag`; where it is NULL the embedder is that of `supplies`. The stream yields how it gets on,
+// each value with its `kind`. What was embedded stays: the same call goes on where an earlier one was stopped. `KWAAI_BUSY`
+// while another change goes on.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work; `*supplies` is read and stays the
+// caller's. Threads: any. NULL: `embedder_json`, `supplies` and `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_reembed(const struct kwaai_rag_t *rag,
+                                      const char *embedder_json,
+                                      const struct kwaai_supplies_t *supplies,
+                                      uint32_t timeout_ms,
+                                      struct kwaai_stream_t **out_stream,
+                                      struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_reembed` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_reembed`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_reembed_async(const struct kwaai_rag_t *rag,
+                                            const char *embedder_json,
+                                            const struct kwaai_supplies_t *supplies,
+                                            struct kwaai_op_t **out_op,
+                                            struct kwaai_error_t **error);
+
+// Starts to bring the vectors of the knowledge base to a collection at other people's nodes, while those at home go on to
+// answer; when its hosts have all of them it answers instead, and those at home are deleted and overwritten. Texts, words and
+// answers stay. The stream yields how it gets on, each value with its `kind`. The same call goes on where an earlier one was
+// stopped, and gives the collection to a knowledge base that was opened again, which searches by words alone until then. The way
+// home is `kwaai_rag_reembed`. With `texts` the texts go as well, as payloads that are sealed before they leave, for whoever has the
+// key of the collection; not under `plain`. `KWAAI_INVALID_ARGUMENT` for a collection of another dimension or that compares by dot product,
+// `KWAAI_CONFLICT` for another collection than the one that has the vectors or one that holds something else, and what its hosts
+// answer, such as `KWAAI_UNREACHABLE`, come from the stream; `KWAAI_BUSY` while another change goes on.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work; `collection` stays the caller's, and
+// may be freed once the call has returned. Threads: any. NULL: `error` may be NULL. Lifetime: neither handle must have been freed;
+// the collection ends with its node.
+enum kwaai_status_t kwaai_rag_outsource(const struct kwaai_rag_t *rag,
+                                        const struct kwaai_collection_t *collection,
+                                        bool texts,
+                                        uint32_t timeout_ms,
+                                        struct kwaai_stream_t **out_stream,
+                                        struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_outsource` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_outsource`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_outsource_async(const struct kwaai_rag_t *rag,
+                                              const struct kwaai_collection_t *collection,
+                                              bool texts,
+                                              struct kwaai_op_t **out_op,
+                                              struct kwaai_error_t **error);
+
 // The passages that fit a text best, as JSON. `options_json` is an object with any of `k`, `mode` ("lexical", "dense",
 // "hybrid"), `links` (true: documents gain that the text, or a passage found, calls by their names), `documents` (an
 // array of the ids to look in), `since_ms` and `before_ms` (only what was ingested from then on, or before, in
-// milliseconds since 1970), `diversity` (0 to 1: how much hits are to differ) and `dense_weight` (0 to 1: how much
-// meaning counts against words in a hybrid search). `KWAAI_NOT_FOUND` for a document that is not stored.
+// milliseconds since 1970), `formats` (an array: only documents of these, such as "pdf"), `names` (an array of patterns such as
+// "reports/*.pdf": only documents that are called so; ** stands for slashes too), `metadata` (an object of texts: only documents
+// that were ingested with these), `diversity` (0 to 1: how much hits are to differ), `dense_weight` (0 to 1: how much
+// meaning counts against words in a hybrid search), `neighbours` (so many passages before and after each hit are told in its
+// `around`, 8 at most) and `timed` (true: `timings` says how long each stage took). With a language model also `wordings` (so
+// many other wordings are looked for as well, 8 at most), `hypothesis` (0 to 1: how much a passage counts that the model makes
+// up) and `rerank` (so many passages are put in order by the model, 100 at most). `KWAAI_NOT_FOUND` for a document that is not
+// stored, `KWAAI_UNSUPPORTED` for what needs a language model where there is none.
 //
 // Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error`
 // may be NULL. Lifetime: the handle must not have been freed.
@@ -1763,7 +2122,8 @@ enum kwaai_status_t kwaai_rag_search_async(const struct kwaai_rag_t *rag,
                                            struct kwaai_error_t **error);
 
 // Starts to answer a question from the documents. `options_json` is an object with any of `k`, `mode`, `links` (true
-// unless set), `documents`, as for `kwaai_rag_search`, `min_support` (0 to 1, higher refuses more), `max_unsupported`
+// unless set), `documents`, `since_ms`, `before_ms`, `formats`, `names`, `metadata`, `wordings`, `hypothesis` and `rerank`, as for
+// `kwaai_rag_search`, `neighbours` (so many passages before and after each are given to the language model), `min_support` (0 to 1, higher refuses more), `max_unsupported`
 // (0 to 1: the share of questions without an answer in the documents that may get one all the same, in place of
 // `min_support`), `max_tokens`, `max_context_tokens` (how much a language model is given to read) and `history` (an array
 // of the turns before the question, the earliest first, each with `role` and `content`). The stream yields values with
@@ -1816,6 +2176,72 @@ enum kwaai_status_t kwaai_rag_calibrate_async(const struct kwaai_rag_t *rag,
                                               const char *options_json,
                                               struct kwaai_op_t **out_op,
                                               struct kwaai_error_t **error);
+
+// Asks questions whose answers are known, and scores what comes back, as JSON: `name`, `means` (for each score its `value` with the
+// interval from `low` to `high` and the `count` of questions), `refusal_auroc`, `failed` and the `questions` with their `scores`.
+// `kwaai_library_compare_evaluations` and `kwaai_library_evaluation_report` read it.
+//
+// `questions_json` is an array of objects with a `question` and any of `id`, `documents` (the ids or names of those that answer
+// it), `expected_keywords`, `numeric_answer`, `expected_answer` and `unanswerable`. `options_json` is an object with any of `name`,
+// `search` (an object, as for `kwaai_rag_search` without `k`), `ask` (an object, as for `kwaai_rag_ask`; without it only what is
+// found is judged) and `judge` (`base_url`, `model` and `api_key` of a model that judges answers against the expected ones). The
+// writer of `supplies` judges as well.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`; `*supplies` is read and stays the caller's. Threads: any.
+// NULL: `options_json`, `supplies` and `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_evaluate(const struct kwaai_rag_t *rag,
+                                       const char *questions_json,
+                                       const char *options_json,
+                                       const struct kwaai_supplies_t *supplies,
+                                       uint32_t timeout_ms,
+                                       char **out_json,
+                                       struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_evaluate` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_evaluate`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_evaluate_async(const struct kwaai_rag_t *rag,
+                                             const char *questions_json,
+                                             const char *options_json,
+                                             const struct kwaai_supplies_t *supplies,
+                                             struct kwaai_op_t **out_op,
+                                             struct kwaai_error_t **error);
+
+// What became of the answers that are kept, as JSON: `answers` that are kept now, `hits` (questions that were answered from them),
+// `similar` (those of them that were worded otherwise), `misses` and `outdated`. All 0 without `cache` in the options that it was
+// opened with.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_rag_cache_stats(const struct kwaai_rag_t *rag,
+                                          uint32_t timeout_ms,
+                                          char **out_json,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_cache_stats` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_cache_stats`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_cache_stats_async(const struct kwaai_rag_t *rag,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// Forgets the answers that are kept.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_rag_cache_clear(const struct kwaai_rag_t *rag,
+                                          uint32_t timeout_ms,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_rag_cache_clear` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_rag_cache_clear`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_rag_cache_clear_async(const struct kwaai_rag_t *rag,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
 
 // Every document as a JSON array, in the order of the names.
 //
@@ -1963,8 +2389,9 @@ enum kwaai_status_t kwaai_shards_open(uint32_t timeout_ms,
 enum kwaai_status_t kwaai_shards_open_async(struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
-// Loads a model from its directory or GGUF file. `blocks_json` is "all", "none" (peers compute them) or an array of
-// the first block and the one past the last; NULL loads all of them.
+// Loads a model from its directory, its GGUF file, or by its id from a hub ("owner/name", with "@revision" or ":Q4_K_M"
+// behind), where no path of that name exists. `blocks_json` is "all", "none" (peers compute them) or an array of the first
+// block and the one past the last; NULL loads all of them.
 //
 // Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `blocks_json` and `error`
 // may be NULL. Lifetime: the model lives until it is shut down or freed, also after the engine.
@@ -2063,6 +2490,61 @@ enum kwaai_status_t kwaai_shards_coverage_async(const struct kwaai_shards_t *sha
                                                 struct kwaai_op_t **out_op,
                                                 struct kwaai_error_t **error);
 
+// How many blocks of a model this machine can serve and how fast, measured on the first of them. `*out_json` has the `model`'s id
+// and its `blocks`; the `backend`, the `processor` or null, and the `cores`; `memory_bytes` that blocks may take, and `reserve_bytes`
+// left out of it; `weight_bytes` of a block and `cache_bytes` that sessions keep for one; `fitting`, how many of these fit, and
+// `recommended`, no more than the model has; `block_ms` for a token and `block_prefill_tokens_per_second` of one block;
+// `decode_tokens_per_second` and `prefill_tokens_per_second` that the recommended ones are expected to reach.
+//
+// `model` is that of `kwaai_shards_load`. `options_json` is an object with any of `memory_bytes`, what is free without a quarter
+// and at most 1 GiB unless set; `sessions`, for how many there is to be room, 4 unless set; `tokens` of each, 4096 or the model's
+// context unless set. `KWAAI_RESOURCE_EXHAUSTED` with `needed_bytes` when not even one block fits.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+// NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_calibrate(const struct kwaai_shards_t *shards,
+                                           const char *model,
+                                           const char *options_json,
+                                           uint32_t timeout_ms,
+                                           char **out_json,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_calibrate` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_calibrate`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_calibrate_async(const struct kwaai_shards_t *shards,
+                                                 const char *model,
+                                                 const char *options_json,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
+// How fast a model answers, on the path that an answer would take now. `*out_json` has `prefill_tokens_per_second`,
+// `decode_tokens_per_second`, `first_token_ms`, `throughput_tokens_per_second` of all `sessions` together, and the `path`.
+//
+// `options_json` is an object with any of `prompt_tokens`, 128 unless set; `warm_up`, tokens of the answer that do not count, 5
+// unless set; `steps`, those that do, 20 unless set; `sessions`, answers at the same time, 1 unless set and 64 at most; `seed` of the
+// prompt, 1 unless set; `route`, as for `kwaai_shards_logits`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+// NULL. Lifetime: the handles must not have been freed.
+enum kwaai_status_t kwaai_shards_benchmark(const struct kwaai_shards_t *shards,
+                                           const struct kwaai_model_t *model,
+                                           const char *options_json,
+                                           uint32_t timeout_ms,
+                                           char **out_json,
+                                           struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_benchmark` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_benchmark`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_benchmark_async(const struct kwaai_shards_t *shards,
+                                                 const struct kwaai_model_t *model,
+                                                 const char *options_json,
+                                                 struct kwaai_op_t **out_op,
+                                                 struct kwaai_error_t **error);
+
 // Starts to continue a conversation. `messages_json` is a JSON array of objects with `role` ("system", "user",
 // "assistant") and `content`, or a JSON string, which is one turn of the user. `options_json` is an object with any
 // of `max_tokens`, `temperature`, `top_p`, `top_k`, `seed`, `stop` and `route` ("local" or "peers"). The stream
@@ -2121,7 +2603,8 @@ enum kwaai_status_t kwaai_shards_logits_async(const struct kwaai_shards_t *shard
 
 // A vector of length one for each text, one after the other in `*out_values`: `*out_rows` is `count`, `*out_columns`
 // the dimension. `model` is the folder or the hub id of an embedding model; NULL takes all-MiniLM-L6-v2 as it was
-// fetched. The last one stays loaded.
+// fetched. The last one stays loaded. `query` says that the texts are questions, before which some models want something
+// else than before what is to be found.
 //
 // Ownership: the caller frees `*out_values` with `kwaai_floats_free`. Threads: any. NULL: `model` and `error` may be
 // NULL, and `texts` when `count` is 0. Lifetime: the handle must not have been freed.
@@ -2129,6 +2612,7 @@ enum kwaai_status_t kwaai_shards_embed(const struct kwaai_shards_t *shards,
                                        const char *const *texts,
                                        size_t count,
                                        const char *model,
+                                       bool query,
                                        uint32_t timeout_ms,
                                        float **out_values,
                                        size_t *out_rows,
@@ -2143,6 +2627,7 @@ enum kwaai_status_t kwaai_shards_embed_async(const struct kwaai_shards_t *shards
                                              const char *const *texts,
                                              size_t count,
                                              const char *model,
+                                             bool query,
                                              struct kwaai_op_t **out_op,
                                              struct kwaai_error_t **error);
 
@@ -2324,6 +2809,22 @@ enum kwaai_status_t kwaai_op_take_collection(const struct kwaai_op_t *op,
 enum kwaai_status_t kwaai_op_take_console(const struct kwaai_op_t *op,
                                           struct kwaai_console_t **out_console,
                                           struct kwaai_error_t **error);
+
+// Takes the federation that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_federation` with `kwaai_federation_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_federation(const struct kwaai_op_t *op,
+                                             struct kwaai_federation_t **out_federation,
+                                             struct kwaai_error_t **error);
+
+// Takes the shared knowledge base that an operation answered; the statuses are those of `kwaai_op_take_text`.
+//
+// Ownership: the caller frees `*out_shared` with `kwaai_shared_knowledge_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+// the handle outlives the operation.
+enum kwaai_status_t kwaai_op_take_shared_knowledge(const struct kwaai_op_t *op,
+                                                   struct kwaai_shared_knowledge_t **out_shared,
+                                                   struct kwaai_error_t **error);
 
 // Takes the HTTP server that an operation answered; the statuses are those of `kwaai_op_take_text`.
 //

@@ -1,4 +1,4 @@
-/* The guide in C: fourteen tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
+/* The guide in C: fifteen tasks, each in a function. It takes the root of a checkout, for the documents and the tiny model.
 
    A call is made within 30 seconds or given up. KWAAI_OK is 0, so that calls are chained with `||`. */
 
@@ -141,7 +141,7 @@ static bool documents(kwaai_rag_t *rag, const char *folder, kwaai_error_t **erro
 {
     kwaai_stream_t *progress = NULL;
     kwaai_item_t item = KWAAI_ITEM_VALUE;
-    bool failed = kwaai_rag_ingest(rag, folder, WAIT, &progress, error);
+    bool failed = kwaai_rag_ingest(rag, folder, NULL, WAIT, &progress, error);
     while (!failed && item != KWAAI_ITEM_END) {
         char *event = NULL;
         failed = kwaai_stream_next(progress, WAIT, &item, &event, error);
@@ -375,6 +375,37 @@ static bool serve_knowledge(kwaai_rag_t *rag, kwaai_http_server_t **server, kwaa
 }
 /* end: serve_knowledge */
 
+/* anchor: search_together */
+static bool search_together(kwaai_node_t *bob, kwaai_rag_t *gardens, kwaai_node_t *alice, kwaai_rag_t *kitchen, char **found,
+                            kwaai_error_t **error)
+{
+    const char *names[] = {"kitchen"};
+    const kwaai_rag_t *own[] = {kitchen};
+    const kwaai_shared_knowledge_t *shared[1] = {NULL};
+    kwaai_members_t members = {.size = sizeof members, .own_names = names, .own = own, .own_count = 1, .shared = shared, .shared_count = 1};
+    char *alice_did = NULL, *bob_id = NULL, *capability = NULL;
+    kwaai_shared_knowledge_t *opened = NULL;
+    kwaai_federation_t *together = NULL;
+    const uint64_t month = 30ull * 24 * 60 * 60 * 1000;
+    bool failed = kwaai_node_did(alice, &alice_did, error) || kwaai_node_peer_id(bob, &bob_id, error) ||
+                  kwaai_node_share_knowledge(bob, gardens, alice_did, "Bob's gardens", month, WAIT, &capability, error) ||
+                  kwaai_node_shared_knowledge(alice, bob_id, capability, WAIT, &opened, error);
+    shared[0] = opened;
+    failed = failed || kwaai_node_federation(alice, &members, "{\"embedder\": \"none\"}", WAIT, &together, error) ||
+             kwaai_federation_search(together, "What do tomatoes need?", NULL, WAIT, found, error);
+    if (!failed) {
+        /* Each hit has its `member`, the passage, and a `provenance` for kwaai_library_check_provenance. */
+        puts(*found);
+    }
+    kwaai_string_free(alice_did);
+    kwaai_string_free(bob_id);
+    kwaai_string_free(capability);
+    kwaai_shared_knowledge_free(opened);
+    kwaai_federation_free(together);
+    return !failed;
+}
+/* end: search_together */
+
 static kwaai_error_t *failure;
 
 static void must(bool held, const char *what)
@@ -445,6 +476,15 @@ int main(int count, char **arguments)
     must(keep_vectors(bob, alice, stranger, &answer, &failure), "keep_vectors");
     must(strstr(answer, "dumplings") != NULL, "the nearest vector is found");
     kwaai_string_free(answer);
+    kwaai_rag_t *gardens = NULL, *kitchen = NULL;
+    must(kwaai_node_rag(bob, "gardens", "{\"embedder\": \"none\"}", NULL, WAIT, &gardens, &failure) == KWAAI_OK, "bob's gardens");
+    must(kwaai_node_rag(alice, "kitchen", "{\"embedder\": \"none\"}", NULL, WAIT, &kitchen, &failure) == KWAAI_OK, "alice's kitchen");
+    must(documents(gardens, data, &failure), "documents");
+    must(search_together(bob, gardens, alice, kitchen, &answer, &failure), "search_together");
+    must(strstr(answer, "\"failures\":[]") != NULL, "both were searched");
+    kwaai_string_free(answer);
+    kwaai_rag_free(gardens);
+    kwaai_rag_free(kitchen);
     must(errors(alice), "errors");
 
     /* Alice would use blocks of known peers only; bob shares some, the stranger the rest. */

@@ -5,6 +5,7 @@ import ai.kwaai.kwaainet.BlockShare
 import ai.kwaai.kwaainet.Blocks
 import ai.kwaai.kwaainet.Disclosure
 import ai.kwaai.kwaainet.Embedder
+import ai.kwaai.kwaainet.FederatedResult
 import ai.kwaai.kwaainet.GenerateEvent
 import ai.kwaai.kwaainet.HttpServer
 import ai.kwaai.kwaainet.IngestEvent
@@ -20,6 +21,7 @@ import ai.kwaai.kwaainet.Rag
 import ai.kwaai.kwaainet.Route
 import ai.kwaai.kwaainet.Tier
 import ai.kwaai.kwaainet.TrustGraph
+import ai.kwaai.kwaainet.WordsOnly
 import ai.kwaai.kwaainet.use
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.withTimeoutOrNull
@@ -209,3 +211,17 @@ suspend fun serveKnowledge(rag: Rag): HttpServer {
     return server
 }
 // end: serve_knowledge
+
+// anchor: search_together
+suspend fun searchTogether(bob: Node, gardens: Rag, alice: Node, kitchen: Rag): FederatedResult {
+    val capability = bob.shareKnowledge(gardens, alice.did, "Bob's gardens", 30.days)
+    val shared = alice.sharedKnowledge(bob.peerId, capability.text)
+    val together = alice.federation(mapOf("kitchen" to kitchen), listOf(shared), WordsOnly)
+    val found = together.search("What do tomatoes need?")
+    for (hit in found.hits) {
+        val proven = KwaaiNet.checkProvenance(hit.hit, hit.provenance)
+        println("${hit.member}: ${hit.hit.text}, signed by ${proven.owner}")
+    }
+    return found
+}
+// end: search_together

@@ -1,6 +1,6 @@
 /** The guide, task by task. Each function is run by bindings/node/test/guide.test.ts. */
 
-import { KwaaiError, Node, Rag, TrustGraph, initLogging } from 'kwaainet';
+import { KwaaiError, Node, Rag, TrustGraph, checkProvenance, initLogging } from 'kwaainet';
 
 type Print = (...words: unknown[]) => void;
 
@@ -218,4 +218,26 @@ export async function serveKnowledge(dir: string, print: Print = console.log): P
   };
   print(choices[0].message.content, kwaainet.sources[0]?.document);
   // end: serve_knowledge
+}
+
+export async function searchTogether(print: Print = console.log): Promise<void> {
+  // anchor: search_together
+  await using bob = await Node.start({ preset: 'ephemeral', name: 'bob' });
+  const gardens = await bob.rag('gardens', { embedder: 'none' });
+  await gardens.ingest(Buffer.from('Tomatoes want sun and a stake.'), { name: 'tomatoes.md' }).done();
+  const { addresses } = await bob.info();
+  await using alice = await Node.start({ preset: 'ephemeral', name: 'alice', bootstrap: [addresses[0]!] });
+  const kitchen = await alice.rag('kitchen', { embedder: 'none' });
+  await kitchen.ingest(Buffer.from('Tomatoes, garlic and basil make a sauce.'), { name: 'sauce.md' }).done();
+
+  const month = 30 * 24 * 60 * 60 * 1000;
+  const capability = await bob.shareKnowledge(gardens, alice.did, "Bob's gardens", month);
+  const shared = await alice.sharedKnowledge(bob.peerId, capability.text);
+  const together = await alice.federation({ own: { kitchen }, shared: [shared], embedder: 'none' });
+  const { hits } = await together.search('What do tomatoes need?');
+  for (const { member, hit, provenance } of hits) {
+    const { owner } = checkProvenance(hit, provenance);
+    print(member, hit.text, owner === bob.did ? 'signed by Bob' : 'signed by Alice');
+  }
+  // end: search_together
 }

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy
@@ -229,3 +230,16 @@ async def llama_index(rag: Rag, engine: kwaainet.ShardEngine, model: kwaainet.Mo
     print([source.metadata["document"] for source in answer.source_nodes])
     return str(answer)
 # end: plug_in
+
+
+# anchor: search_together
+async def search_together(bob: Node, gardens: Rag, alice: Node, kitchen: Rag) -> kwaainet.FederatedResult:
+    capability = await bob.share_knowledge(gardens, alice.did, name="Bob's gardens", valid_for=timedelta(days=30))
+    shared = await alice.shared_knowledge(bob.peer_id, capability.text)
+    together = await alice.federation({"kitchen": kitchen}, [shared], embedder="none")
+    found = await together.search("What do tomatoes need?")
+    for hit in found.hits:
+        proven = kwaainet.check_provenance(hit.hit, hit.provenance)
+        print(f"{hit.member}: {hit.hit.text!r}, signed by {proven.owner}")
+    return found
+# end: search_together

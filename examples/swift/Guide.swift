@@ -212,3 +212,18 @@ func serveKnowledge(rag: Rag) async throws -> HttpServer {
     return server
 }
 // end: serve_knowledge
+
+// anchor: search_together
+func searchTogether(bob: Node, gardens: Rag, alice: Node, kitchen: Rag) async throws -> FederatedResult {
+    let capability = try await bob.shareKnowledge(
+        rag: gardens, holder: alice.did, name: "Bob's gardens", validFor: .seconds(30 * 24 * 60 * 60))
+    let shared = try await alice.sharedKnowledge(peer: bob.peerId, capability: capability.text)
+    let together = try await alice.federation(own: ["kitchen": kitchen], shared: [shared], embedder: .wordsOnly)
+    let found = try await together.search(text: "What do tomatoes need?")
+    for hit in found.hits {
+        let proven = try Library.checkProvenance(hit: hit.hit, provenance: hit.provenance)
+        print("\(hit.member): \(hit.hit.text), signed by \(proven.owner)")
+    }
+    return found
+}
+// end: search_together

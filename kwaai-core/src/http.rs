@@ -65,7 +65,7 @@ pub struct HttpConfig {
     pub embedders: Vec<(String, Arc<dyn Embedder>)>,
     /// Knowledge bases by their names, which are names of models too. They stay open while the server does.
     pub knowledge: Vec<(String, Rag)>,
-    /// How many requests are answered at the same time; further ones get 429. 8 unless set.
+    /// How many requests are answered at the same time, and how many uploads are taken beside them; further ones get 429. 8 unless set.
     pub max_requests: usize,
     /// The longest body of a request in bytes; longer ones get 413. 4 MiB unless set.
     pub max_body_bytes: usize,
@@ -147,6 +147,8 @@ struct Shared {
     config: HttpConfig,
     door: Door,
     turns: Arc<Semaphore>,
+    /// Apart from the others: an upload lasts as long as its line is slow.
+    uploads: Arc<Semaphore>,
     meter: Arc<Meter>,
     backing: Backing,
     /// Since when the models are there, in seconds.
@@ -184,6 +186,7 @@ impl HttpServer {
         let shared = Arc::new(Shared {
             door: Door::new(config.token.as_deref(), address),
             turns: Arc::new(Semaphore::new(config.max_requests)),
+            uploads: Arc::new(Semaphore::new(config.max_requests)),
             meter: Arc::default(),
             since: backing.clock.now().as_second(),
             backing,

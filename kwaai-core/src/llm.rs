@@ -1,10 +1,12 @@
 //! Language models and embedders, wherever they run.
 
 mod bert;
+mod endpoint;
 pub mod hub;
 mod model;
 pub mod model_cache;
 mod openai;
+mod remote;
 
 pub use bert::BertEmbedder;
 pub use model::{
@@ -12,3 +14,4 @@ pub use model::{
     Prompt, Role, Text, TokenLogprob, Tool, ToolCall, ToolChoice, Usage,
 };
 pub use openai::{OpenAiConfig, OpenAiModel};
+pub use remote::{EmbeddingApi, RemoteEmbedder, RemoteEmbedderConfig};

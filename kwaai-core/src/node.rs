@@ -8,6 +8,7 @@ mod info;
 mod knowledge;
 mod metrics;
 mod observation;
+mod place;
 mod probe;
 mod question;
 mod status;
@@ -28,6 +29,7 @@ use crate::event::Stream;
 use crate::identity::{Did, Keypair, Signer};
 use crate::net::hivemind::{Hivemind, Settings};
 use crate::net::{Message, Multiaddr, Network, NetworkConfig, NetworkEvent, PeerCache, Peers, ReachConfig, Target};
+use crate::rag::Shares;
 use crate::shard::{EngineOptions, ShardEngine};
 use crate::store::Store;
 use crate::trust::{Askers, TrustGraph};
@@ -68,6 +70,7 @@ struct Inner {
     gate: Arc<TrustGate>,
     contribution: Contributing,
     knowledge: KnowledgeBases,
+    shares: Arc<Shares>,
     servers: Mutex<Vec<Weak<crate::http::Running>>>,
     closed: CancellationToken,
 }
@@ -92,6 +95,7 @@ impl Node {
         let Opened { keypair, signer, store } = opened;
         #[cfg(feature = "vpk")]
         let vpk_store = store.clone();
+        let knowledge = KnowledgeBases::new(config.data_dir.clone(), store.clone());
         let remembers = config.peer_cache && config.data_dir.is_some();
         let peer_cache = remembers.then(|| PeerCache::new(store.clone(), config.clock.clone()));
         let trust = TrustGraph::open(store, signer.clone(), config.clock.clone())?;
@@ -125,6 +129,7 @@ impl Node {
         #[cfg(feature = "vpk")]
         let vpk = vpk::open(vpk_store, &trust, &config, &network, gate.clone());
         diagnosis::serve(&*peers, config.clock.clone())?;
+        let shares = Shares::serve(&*peers, trust.clone(), config.clock.clone())?;
         let options = EngineOptions { clock: config.clock.clone(), ..EngineOptions::default() };
         let shards = ShardEngine::new(Some((peers, gate.clone())), options);
         tracing::info!(peer = %network.local_peer(), name, "node started");
@@ -141,13 +146,15 @@ impl Node {
                 vpk,
                 gate,
                 contribution: Contributing::default(),
-                knowledge: KnowledgeBases::new(config.data_dir),
+                knowledge,
+                shares,
                 servers: Mutex::default(),
                 closed: CancellationToken::new(),
             }),
         };
         node.keep_status_lists();
         node.keep_words();
+        node.keep_blocks_placed();
         Ok(node)
     }
 
@@ -244,6 +251,7 @@ impl Node {
         self.close_servers(grace).await;
         let grace = grace.saturating_sub(began.elapsed());
         let ended = self.inner.network.shutdown(grace).await;
+        self.inner.shares.close();
         self.inner.knowledge.shutdown().await;
         let trust = self.inner.trust.clone();
         ended.and(blocking(move || trust.flush()).await)
@@ -295,6 +303,10 @@ fn open(config: &Config) -> Result<Opened> {
         Some(dir) => Store::open(dir)?,
         None => Store::in_memory()?,
     };
+    // Before anybody reads.
+    if let Err(error) = store.wipe() {
+        tracing::warn!(code = %error.code(), "vectors that hosts have taken could not be overwritten");
+    }
     if let (true, Some(path)) = (used, config.default_key_file())
         && !path.exists()
     {

@@ -24,23 +24,35 @@ mod cache;
 mod calibration;
 pub mod chunk;
 pub mod document;
+mod elsewhere;
 pub mod evaluate;
 mod evidence;
 mod expand;
+mod federation;
+mod filter;
 mod generate;
+mod glob;
 mod ingest;
 mod lexical;
 mod links;
 mod names;
+#[cfg(feature = "vpk")]
+mod outsource;
+mod provenance;
+mod reembed;
 mod retrieval;
 mod sentence;
+mod sharing;
+mod statistics;
 mod store;
 mod sync;
 mod terms;
+mod traces;
 mod verify;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -53,10 +65,14 @@ use crate::rag::answer::{Question, Reader, Threshold};
 use crate::rag::cache::{Cache, Remembered};
 use crate::rag::chunk::Chunking;
 use crate::rag::document::{DocumentReader, Limits};
+use crate::rag::elsewhere::Cosines;
+use crate::rag::filter::Within;
 use crate::rag::ingest::{Ingestion, Preparer, blocking, embed};
-use crate::rag::retrieval::Query;
+use crate::rag::reembed::{Open, Opened, Reembedding};
+use crate::rag::retrieval::{Query, ms_since};
 use crate::rag::store::KnowledgeStore;
 use crate::rag::sync::Sync;
+use crate::rag::traces::Traces;
 use crate::vector::{IndexOptions, dot};
 use crate::{Error, Result};
 
@@ -64,8 +80,18 @@ pub use answer::{Answer, AskEvent, AskOptions, Citation, REFUSAL};
 pub use cache::{CacheOptions, CacheStats};
 pub use calibration::{Calibration, CalibrationQuestion};
 pub use evidence::Evidence;
-pub use ingest::{IngestEvent, Source};
-pub use retrieval::{Hit, Mode, Rank, SearchOptions, SearchResult};
+pub use federation::{FederatedHit, FederatedOptions, FederatedResult, Federation, Member, MemberFailure};
+pub use filter::Metadata;
+pub(crate) use filter::check_metadata;
+pub use ingest::{IngestEvent, IngestOptions, Source};
+#[cfg(feature = "vpk")]
+pub use outsource::{OutsourceEvent, OutsourceOptions};
+pub use provenance::{Proven, Provenance};
+pub use reembed::ReembedEvent;
+pub use retrieval::{Around, Hit, Mode, Rank, SearchOptions, SearchResult, Timings};
+pub(crate) use sharing::Shares;
+pub use sharing::{KnowledgeCapability, MAX_KNOWLEDGE_CAPABILITY_BYTES, ProvenHit, ShareTerms, SharedKnowledge};
+pub(crate) use store::Expected;
 pub use store::{DocumentInfo, EmbedderInfo};
 pub use sync::{SyncEvent, SyncOptions};
 pub use terms::Language;
@@ -91,8 +117,9 @@ pub struct RagConfig {
     pub limits: Limits,
     /// Read the formats that the library does not; the first that is for a file's extension reads it.
     pub readers: Vec<Arc<dyn DocumentReader>>,
-    /// The language whose word forms are brought together. Changing it rebuilds the word index.
-    pub language: Language,
+    /// The language whose word forms are brought together: the one of before unless it is set, and [`Language::English`] for a
+    /// knowledge base that is new. Another one rebuilds the word index.
+    pub language: Option<Language>,
     /// When the vectors get a graph.
     pub index: IndexOptions,
     /// Answers are kept in memory, and given again to the same question while nothing changes. None are unless this is set.
@@ -109,7 +136,7 @@ impl Default for RagConfig {
             chunking: Chunking::default(),
             limits: Limits::default(),
             readers: Vec::new(),
-            language: Language::default(),
+            language: None,
             index: IndexOptions::default(),
             cache: None,
             clock: Arc::new(SystemClock),
@@ -158,23 +185,47 @@ pub struct Stats {
     pub dense_weight: f64,
     /// Why the mode is not hybrid, or why some passages are found by words alone.
     pub note: Option<String>,
+    /// Where the vectors are, or are brought, if that is not here.
+    #[serde(default)]
+    pub outsourced: Option<Outsourced>,
+}
+
+/// A knowledge base whose vectors are in a collection at other people's nodes, or on their way there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outsourced {
+    /// The id of the collection.
+    pub collection: String,
+    /// Whether the collection was given since the knowledge base was opened, so that it is searched.
+    pub attached: bool,
+    /// Whether all vectors are there, and nothing of them is left where the knowledge base lies. The collection's owner keeps those that
+    /// came since, until they make a segment.
+    pub complete: bool,
+    /// What the collection was not told yet: passages that came or went.
+    pub waiting: u64,
+}
+
+/// Whoever keeps a knowledge base by a name, and is told when it is destroyed.
+pub(crate) trait Keeper: Send + std::marker::Sync {
+    /// From here on it counts no more, whatever is left of it after a crash.
+    fn begins_to_go(&self) -> Result<()>;
+
+    /// Nothing is left of it.
+    fn has_gone(&self) -> Result<()>;
 }
 
 struct Inner {
     dir: PathBuf,
+    keeper: Option<Arc<dyn Keeper>>,
     config: RagConfig,
-    knowledge: Mutex<Option<Arc<KnowledgeStore>>>,
+    opened: Arc<Opened>,
     /// One change at a time, in the order they were asked for.
     changing: Arc<tokio::sync::Mutex<()>>,
+    /// One change of the embedder at a time.
+    reembedding: Arc<tokio::sync::Mutex<()>>,
     closing: CancellationToken,
     tasks: TaskTracker,
+    traces: Arc<Traces>,
     cache: Option<Arc<Cache>>,
-}
-
-impl Inner {
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<KnowledgeStore>>> {
-        self.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A private knowledge base. Cheap to clone; every clone is the same knowledge base.
@@ -197,19 +248,46 @@ impl Rag {
     /// `corrupt_data` when its database is damaged (a damaged index beside it is rebuilt); `unsupported` when a newer
     /// version wrote it.
     pub async fn open(dir: &Path, config: RagConfig) -> Result<Rag> {
+        Rag::open_as(dir, config, None, None).await
+    }
+
+    /// Opens what is expected in a directory, or makes it; its keeper is told when it is destroyed.
+    pub(crate) async fn open_kept(
+        dir: &Path,
+        config: RagConfig,
+        expected: Expected,
+        keeper: Arc<dyn Keeper>,
+    ) -> Result<Rag> {
+        Rag::open_as(dir, config, Some(expected), Some(keeper)).await
+    }
+
+    async fn open_as(
+        dir: &Path,
+        config: RagConfig,
+        expected: Option<Expected>,
+        keeper: Option<Arc<dyn Keeper>>,
+    ) -> Result<Rag> {
         config.chunking.check()?;
         let cache = config.cache.map(|options| options.check().map(|()| Arc::new(Cache::new(options)))).transpose()?;
-        let embedder = config.embedder.as_ref();
-        let embedder = embedder.map(|embedder| EmbedderInfo { id: embedder.id(), dimension: embedder.dimension() });
+        let given = config.embedder.clone();
+        let embedder =
+            given.as_ref().map(|embedder| EmbedderInfo { id: embedder.id(), dimension: embedder.dimension() });
         let (path, language, index) = (dir.to_owned(), config.language, config.index);
-        let knowledge = blocking(move || KnowledgeStore::open(&path, embedder, language, index)).await?;
+        let opened = move || KnowledgeStore::open(&path, embedder, language, index, expected.as_ref());
+        let knowledge = blocking(opened).await?;
+        let opened = Open { knowledge: Arc::new(knowledge), embedder: given, attached: None, claimed: None };
+        let (opened, closing, tasks) = (Arc::new(Opened::new(opened)), CancellationToken::new(), TaskTracker::new());
+        let traces = Traces::new(&opened, closing.clone(), tasks.clone());
         let inner = Inner {
             dir: dir.to_owned(),
+            keeper,
             config,
-            knowledge: Mutex::new(Some(Arc::new(knowledge))),
+            opened,
             changing: Arc::default(),
-            closing: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            reembedding: Arc::default(),
+            closing,
+            tasks,
+            traces,
             cache,
         };
         Ok(Rag { inner: Arc::new(inner) })
@@ -224,11 +302,22 @@ impl Rag {
     /// `closed` after the shutdown. The stream ends with an error when the source cannot be listed (`not_found`,
     /// `permission_denied`, ...), when it was cancelled (`cancelled`), or when the knowledge base cannot be written.
     pub fn ingest(&self, source: Source) -> Result<Stream<IngestEvent>> {
+        self.ingest_with(source, IngestOptions::default())
+    }
+
+    /// [`ingest`](Rag::ingest), with what the app says about the documents.
+    ///
+    /// # Errors
+    /// `invalid_argument` for metadata that is too much; those of [`ingest`](Rag::ingest).
+    pub fn ingest_with(&self, source: Source, options: IngestOptions) -> Result<Stream<IngestEvent>> {
+        options.metadata.as_ref().map_or(Ok(()), check_metadata)?;
         let (events, stream) = event::channel(INGEST_EVENTS);
-        let ingestion = Ingestion { preparer: self.preparer(events.cancellation())?, events };
+        let mut ingestion =
+            Ingestion { preparer: self.preparer(events.cancellation())?, options, events, taken: Arc::default() };
         let changing = self.inner.changing.clone();
         self.inner.tasks.spawn(async move {
             let _turn = changing.lock().await;
+            ingestion.preparer.renew();
             ingestion.run(source).await;
         });
         Ok(stream)
@@ -262,16 +351,91 @@ impl Rag {
         Ok(stream)
     }
 
+    /// Gives the knowledge base another embedder, or its first: every passage is embedded again, while the vectors of before go on to
+    /// answer. Then one commit exchanges them, and [`Stats::embedder`] is the new one; calibrations are gone, and kept answers too.
+    ///
+    /// Documents may come and go meanwhile; until the exchange they are embedded by both embedders. What is embedded is durable, by its
+    /// text: after a crash, a cancellation or an error, opening the knowledge base with the embedder of before and calling this again
+    /// goes on from there. Calling it with a third embedder gives up what was made of the second. The embedder of before is not asked
+    /// for anything once the exchange is made, and [`open`](Rag::open) refuses it from then on.
+    ///
+    /// # Errors
+    /// `busy` while another change of the embedder goes on; `closed` after the shutdown. The stream ends with an error when it was cancelled
+    /// (`cancelled`), when the embedder fails, and when the knowledge base cannot be written; the vectors of before answer then.
+    pub fn reembed(&self, embedder: Arc<dyn Embedder>) -> Result<Stream<ReembedEvent>> {
+        let (events, stream) = event::channel(INGEST_EVENTS);
+        let preparer = self.preparer(events.cancellation())?;
+        let turn = self.inner.reembedding.clone().try_lock_owned().map_err(|_| {
+            Error::busy("the embedder of this knowledge base is being changed already")
+                .with_remedy("wait until that is finished, or cancel it")
+        })?;
+        let reembedding = Reembedding { preparer, embedder, events, changing: self.inner.changing.clone(), turn };
+        self.inner.tasks.spawn(reembedding.run());
+        Ok(stream)
+    }
+
+    /// Brings the vectors to a collection at other people's nodes, which under [`Seal`](crate::vpk::Mode::Seal) and
+    /// [`Split`](crate::vpk::Mode::Split) cannot read them, while those at home go on to answer. When the collection and its hosts have
+    /// all of them, it answers instead, and those at home are deleted and overwritten. Texts, words, calibrations and answers stay here;
+    /// a search by meaning is one question to the hosts, of which they learn [what the mode says](crate::vpk::Leakage).
+    ///
+    /// Documents may come and go meanwhile and afterwards. The collection is told of them when an ingestion or a pass over a folder ends,
+    /// and after each deletion; what it could not be told waits, without its vector on this disk, and is told with the next change. What
+    /// is fewer than a segment it keeps at its owner, this node, until this is called again or the collection is flushed.
+    ///
+    /// After a crash, a cancellation or an error, calling this again goes on from there. A knowledge base that is opened later searches by
+    /// words until it is called with the same collection. The way home is [`reembed`](Rag::reembed), also with the same embedder. How much
+    /// meaning counts against words is not found out anew while the vectors are elsewhere.
+    ///
+    /// From the first vector on the collection is for this knowledge base alone, as its owner's record says; the app puts nothing in and
+    /// takes nothing out. When the vectors come home, or the knowledge base is [destroyed](Rag::destroy), it is emptied and may be
+    /// another's; one that the knowledge base was not given since it was opened is to be destroyed by whoever made it.
+    ///
+    /// # Errors
+    /// `busy` while vectors are brought there already, or another embedder comes; `closed` after the shutdown. The stream ends with
+    /// `invalid_argument` for a collection of another dimension, or that does not compare cosines; `unsupported` for a knowledge base
+    /// that has no embedder, or compares otherwise; `conflict` for another collection than the one that has the vectors, one that is
+    /// another knowledge base's or holds something else, and passages without vectors; `cancelled`; what the collection and its hosts answer, such as `unreachable`.
+    #[cfg(feature = "vpk")]
+    pub fn outsource(&self, collection: &crate::vpk::Collection) -> Result<Stream<OutsourceEvent>> {
+        self.outsource_with(collection, OutsourceOptions::default())
+    }
+
+    /// [`outsource`](Rag::outsource), with the texts if they are to go too.
+    ///
+    /// # Errors
+    /// Those of [`outsource`](Rag::outsource); the stream ends with `invalid_argument` for texts under `plain`, and for one that is
+    /// too long.
+    #[cfg(feature = "vpk")]
+    pub fn outsource_with(
+        &self,
+        collection: &crate::vpk::Collection,
+        options: OutsourceOptions,
+    ) -> Result<Stream<OutsourceEvent>> {
+        let (events, stream) = event::channel(INGEST_EVENTS);
+        let preparer = self.preparer(events.cancellation())?;
+        let turn = self.inner.reembedding.clone().try_lock_owned().map_err(|_| {
+            Error::busy("the vectors of this knowledge base are being made or brought somewhere already")
+                .with_remedy("wait until that is finished, or cancel it")
+        })?;
+        let (collection, changing) = (collection.clone(), self.inner.changing.clone());
+        self.inner.tasks.spawn(outsource::Outsourcing { preparer, collection, options, events, changing, turn }.run());
+        Ok(stream)
+    }
+
     fn preparer(&self, unread: CancellationToken) -> Result<Preparer> {
         let config = &self.inner.config;
+        let Open { knowledge, embedder, .. } = self.open_now()?;
         Ok(Preparer {
-            knowledge: self.knowledge()?,
-            embedder: config.embedder.clone(),
+            opened: self.inner.opened.clone(),
+            knowledge,
+            embedder,
             chunking: config.chunking,
             limits: config.limits,
             readers: config.readers.clone(),
             clock: config.clock.clone(),
             closing: self.inner.closing.clone(),
+            traces: self.inner.traces.clone(),
             unread,
         })
     }
@@ -281,16 +445,32 @@ impl Rag {
     /// Nothing in the text is syntax. Where there is no embedder, [`Mode::Hybrid`] searches by words alone and says so.
     ///
     /// # Errors
-    /// `unsupported` for [`Mode::Dense`] without an embedder, and for what only a language model can do without one; `invalid_argument` for a share that is not between 0 and 1; `not_found`
-    /// for a document that is not stored; `closed` after the shutdown; what the embedder reports.
+    /// `unsupported` for [`Mode::Dense`] without an embedder, and for what only a language model can do without one; `conflict` where the
+    /// vectors are elsewhere and their collection was not given since the knowledge base was opened; what the hosts of the collection
+    /// answer, such as `unreachable`; `invalid_argument` for a text of more than 32 KiB, for a share that is not between 0 and 1, and for
+    /// a filter that means nothing; `not_found` for a document that is not stored; `closed` after the shutdown; what the embedder reports.
     pub async fn search(&self, text: &str, k: usize, options: impl Into<SearchOptions>) -> Result<SearchResult> {
-        Ok(self.find(text, k, options.into()).await?.0)
+        if text.len() > answer::LONGEST_QUESTION {
+            let most = answer::LONGEST_QUESTION;
+            return Err(Error::invalid_argument(format!("what is searched for has at most {most} bytes")));
+        }
+        let open = self.open_now()?;
+        Ok(self.find(&open, text, k, options.into()).await?.0)
     }
 
     /// The hits, and the vector of the text where there is one.
-    async fn find(&self, text: &str, k: usize, options: SearchOptions) -> Result<(SearchResult, Option<Vec<f32>>)> {
+    async fn find(
+        &self,
+        open: &Open,
+        text: &str,
+        k: usize,
+        options: SearchOptions,
+    ) -> Result<(SearchResult, Option<Vec<f32>>)> {
         options.check()?;
-        let (mode, mut note) = self.mode(options.mode)?;
+        let started = Instant::now();
+        let mut timings = Timings::default();
+        let knowledge = open.knowledge.clone();
+        let (mode, mut note) = possible(open, options.mode)?;
         let options = SearchOptions { mode, ..options };
         let model = self.inner.config.language_model.as_deref();
         if options.asks_a_model() && model.is_none() {
@@ -305,7 +485,17 @@ impl Rag {
                 None => format!("{what}: {error}"),
             });
         };
+        let within = match options.is_filter() {
+            true => {
+                let (knowledge, options) = (knowledge.clone(), options.clone());
+                Some(Arc::new(blocking(move || filter::within(&knowledge, &options)).await?))
+            }
+            false => None,
+        };
         let wider = k.max(options.rerank);
+        // What is to differ is chosen from more, and from all wordings together.
+        let looked_at = if options.diversity > 0.0 { wider.saturating_mul(retrieval::WIDER) } else { wider };
+        let asking = Instant::now();
         let mut texts = vec![text.to_owned()];
         let mut made_up = None;
         if let Some(model) = model.filter(|_| options.wordings > 0) {
@@ -320,16 +510,26 @@ impl Rag {
                 Err(error) => told("no passage was made up", error),
             }
         }
+        timings.model_ms += if model.is_some() && options.asks_a_model() { ms_since(asking) } else { 0.0 };
         let mut rankings = Vec::with_capacity(texts.len());
         let mut of_text = None;
         for (number, asked) in texts.iter().enumerate() {
             let made_up = made_up.as_deref().filter(|_| number == 0);
-            let (hits, vector) = self.look(asked, made_up, wider, &options).await?;
+            let (hits, vector) = Rag::look(open, asked, made_up, looked_at, &options, &within, &mut timings).await?;
             rankings.push(hits);
             of_text = of_text.or(vector);
         }
+        let fusing = Instant::now();
         let mut hits = if rankings.len() == 1 { rankings.remove(0) } else { retrieval::merged(rankings) };
+        if options.diversity > 0.0 {
+            hits.truncate(looked_at);
+            let made = elsewhere::again(open, &hits).await?;
+            let knowledge = knowledge.clone();
+            hits = blocking(move || retrieval::differing(&knowledge, hits, made, wider, options.diversity)).await?;
+        }
         hits.truncate(wider);
+        timings.fusing_ms += ms_since(fusing);
+        let asking = Instant::now();
         if let Some(model) = model.filter(|_| options.rerank > 0 && hits.len() > 1) {
             let first = options.rerank.min(hits.len());
             match expand::order(model, text, &hits[..first]).await {
@@ -340,34 +540,35 @@ impl Rag {
                 Err(error) => told("the passages were not put in order", error),
             }
         }
+        timings.model_ms += if model.is_some() && options.rerank > 0 { ms_since(asking) } else { 0.0 };
         hits.truncate(k);
-        Ok((SearchResult { hits, mode, note }, of_text))
+        if options.neighbours > 0 {
+            hits = blocking(move || retrieval::with_neighbours(&knowledge, hits, options.neighbours)).await?;
+        }
+        timings.total_ms = ms_since(started);
+        Ok((SearchResult { hits, mode, note, timings: options.timed.then_some(timings) }, of_text))
     }
 
     /// The hits for one text, and its vector where there is one.
     async fn look(
-        &self,
+        open: &Open,
         text: &str,
         made_up: Option<&str>,
         k: usize,
         options: &SearchOptions,
+        within: &Option<Arc<Within>>,
+        timings: &mut Timings,
     ) -> Result<(Vec<Hit>, Option<Vec<f32>>)> {
-        let knowledge = self.knowledge()?;
+        let Open { knowledge, embedder, .. } = open.clone();
         let mode = options.mode;
-        let within = match options.is_filter() {
-            true => {
-                let (knowledge, options) = (knowledge.clone(), options.clone());
-                Some(blocking(move || retrieval::within(&knowledge, &options)).await?)
-            }
-            false => None,
-        };
         let by_words = async {
             if mode == Mode::Dense {
-                return Ok(Default::default());
+                return Ok((Default::default(), 0.0));
             }
+            let started = Instant::now();
             let (knowledge, text, within) = (knowledge.clone(), text.to_owned(), within.clone());
             let made_up = made_up.map(str::to_owned);
-            let pool = if k == 0 { 0 } else { retrieval::pool(k, options) };
+            let pool = if k == 0 { 0 } else { retrieval::pool(k) };
             let share = options.hypothesis;
             blocking(move || {
                 let mut wanted = knowledge.lexical.wanted(&text);
@@ -380,26 +581,41 @@ impl Rag {
                         *wanted.entry(term).or_default() += count * each;
                     }
                 }
-                Ok((knowledge.lexical.search(&wanted, pool, within.as_deref())?, wanted))
+                let documents = within.as_ref().map(|within| within.documents.as_slice());
+                let found = (knowledge.lexical.search(&wanted, pool, documents)?, wanted);
+                Ok((found, ms_since(started)))
             })
             .await
         };
-        let embedded = async {
-            let embedder = self.inner.config.embedder.as_ref().filter(|_| k > 0 && mode != Mode::Lexical);
+        let by_meaning = async {
+            let embedder = embedder.as_ref().filter(|_| k > 0 && mode != Mode::Lexical);
             // Some embedders refuse an empty text; no passage is near to it anyhow.
-            let Some(embedder) = embedder.filter(|_| !text.trim().is_empty()) else { return Ok((None, None)) };
-            let mut texts = vec![Text::Query(text.to_owned())];
-            texts.extend(made_up.map(|passage| Text::Document(passage.to_owned())));
-            let mut vectors = embed(embedder.as_ref(), texts).await?.into_iter();
-            Ok((vectors.next(), vectors.next()))
+            let Some(embedder) = embedder.filter(|_| !text.trim().is_empty()) else {
+                return Ok((None, None, None, 0.0));
+            };
+            let started = Instant::now();
+            // An app's embedder is told once for a call whether its texts are looked for or found.
+            let of_text = embed(embedder.as_ref(), vec![Text::Query(text.to_owned())]).await?.pop();
+            let of_passage = match made_up {
+                Some(passage) => embed(embedder.as_ref(), vec![Text::Document(passage.to_owned())]).await?.pop(),
+                None => None,
+            };
+            let vector = match (&of_text, of_passage) {
+                (Some(text), Some(passage)) => Some(mixed(text, &passage, options.hypothesis as f32)),
+                _ => of_text.clone(),
+            };
+            let cosines = Cosines::ask(open, vector.as_deref()).await?;
+            Ok((of_text, vector, cosines, ms_since(started)))
         };
-        let ((words, wanted), (of_text, of_passage)) = futures::try_join!(by_words, embedded)?;
-        let vector = match (&of_text, of_passage) {
-            (Some(text), Some(passage)) => Some(mixed(text, &passage, options.hypothesis as f32)),
-            _ => of_text.clone(),
-        };
-        let query = Query { text: text.to_owned(), wanted, k, options: options.clone(), within, words, vector };
-        let hits = blocking(move || retrieval::hits(&knowledge, &query)).await?;
+        let (((words, wanted), words_ms), (of_text, vector, cosines, asking_ms)) =
+            futures::try_join!(by_words, by_meaning)?;
+        let (options, within) = (options.clone(), within.clone());
+        let query = Query { text: text.to_owned(), wanted, k, options, within, words, vector, cosines };
+        let (hits, took) = blocking(move || retrieval::hits(&knowledge, &query)).await?;
+        timings.words_ms += words_ms;
+        timings.meaning_ms += asking_ms + took.meaning_ms;
+        timings.links_ms += took.links_ms;
+        timings.fusing_ms += took.fusing_ms;
         Ok((hits, of_text))
     }
 
@@ -441,8 +657,9 @@ impl Rag {
                 // The worker is not to keep the knowledge base open while a model writes.
                 drop(rag);
                 let answer = question.answer(&events).await?;
-                // What stands in for a model that failed is not what it would say the next time.
-                let whole = answer.note == usual && (answer.refused || answer.model.is_some() == expected);
+                // What stands in for a model that failed, or was cut off, is not what it would say the next time.
+                let whole =
+                    answer.note == usual && !answer.is_cut() && (answer.refused || answer.model.is_some() == expected);
                 if let (Some(cache), Some((asked, generation)), true) = (cache, asked, whole) {
                     cache.keep(asked, answer.clone(), generation, clock.now().as_millisecond());
                 }
@@ -484,10 +701,11 @@ impl Rag {
     }
 
     async fn question(&self, text: String, options: AskOptions, keep: impl Fn(&Hit) -> bool) -> Result<Question> {
-        let knowledge = self.knowledge()?;
+        let open = self.open_now()?;
+        let knowledge = open.knowledge.clone();
         let threshold = match options.max_unsupported {
             Some(tolerated) => {
-                let (knowledge, mode) = (knowledge.clone(), self.mode(options.mode)?.0);
+                let (knowledge, mode) = (knowledge.clone(), possible(&open, options.mode)?.0);
                 let calibration = blocking(move || knowledge.calibration(mode)).await?.ok_or_else(|| {
                     Error::conflict("the knowledge base was not calibrated for this mode")
                         .with_remedy("calibrate it, or set min_support instead of max_unsupported")
@@ -497,25 +715,30 @@ impl Rag {
             None => Threshold::AtLeast(options.min_support),
         };
         let wider = options.k.saturating_mul(2).max(options.k.saturating_add(16));
-        let documents = options.documents.clone();
-        let AskOptions { links, wordings, hypothesis, rerank, .. } = options;
-        let search = SearchOptions { links, documents, wordings, hypothesis, rerank, ..options.mode.into() };
+        // More are found than are read.
+        let search = SearchOptions { neighbours: 0, ..options.search() };
         let searched = answer::searched(&knowledge, &text, &options.history);
-        let (found, vector) = self.find(&searched, wider, search).await?;
+        let (found, vector) = self.find(&open, &searched, wider, search).await?;
         let mut hits = found.hits;
         hits.retain(keep);
         if options.hypothesis > 0.0 || options.wordings > 0 {
             // What a model made up decides what is read, not how much it says.
+            let cosines = Cosines::ask(&open, vector.as_deref()).await?;
             let (knowledge, searched, vector) = (knowledge.clone(), searched.clone(), vector.clone());
-            hits = blocking(move || retrieval::rescored(&knowledge, &searched, vector.as_deref(), hits)).await?;
+            let rescored =
+                move || retrieval::rescored(&knowledge, &searched, vector.as_deref(), cosines.as_deref(), hits);
+            hits = blocking(rescored).await?;
         }
         let lead = answer::lead(&hits, options.k);
         hits.truncate(options.k);
-        let reader = Reader { knowledge: knowledge.clone(), embedder: self.inner.config.embedder.clone() };
+        let reader = Reader { knowledge: knowledge.clone(), embedder: open.embedder.clone() };
         let reading = reader.read(&searched, vector.as_deref(), &hits, lead).await?;
         let model = self.inner.config.language_model.clone();
         let found_in = hits.iter().map(|hit| hit.chunk_id.clone()).collect();
-        let passages = blocking(move || knowledge.passages_of(found_in)).await?;
+        let read = if model.is_some() && options.neighbours > 0 { hits.clone() } else { Vec::new() };
+        let neighbours = options.neighbours;
+        let known = move || Ok((knowledge.passages_of(found_in)?, knowledge.surroundings(&read, neighbours)?));
+        let (passages, around) = blocking(known).await?;
         let (mode, note) = (found.mode, found.note);
         Ok(Question {
             text,
@@ -530,6 +753,7 @@ impl Rag {
             reading,
             model,
             passages,
+            around,
         })
     }
 
@@ -560,23 +784,32 @@ impl Rag {
         blocking(move || knowledge.text(&id)?.ok_or_else(|| no_document(&id))).await
     }
 
-    /// Removes a document and every trace of it: its text, passages, words and vectors. Dropping the future stops the wait, not the
-    /// removal.
+    /// Removes a document with its text, passages, words and vectors. Its bytes in the database's file are overwritten a few seconds
+    /// after, at most every ten minutes, or with the shutdown. Of vectors that are elsewhere the collection hears as soon as it can,
+    /// finds them no more, and is rid of their numbers when all of their segment are gone, or it is rotated. Dropping the future stops the wait, not the removal.
     ///
     /// # Errors
     /// `not_found` for an id that is not stored; `closed` after the shutdown; those of the database.
     pub async fn delete_document(&self, id: &str) -> Result<()> {
-        let (knowledge, id) = (self.knowledge()?, id.to_owned());
-        let changing = self.inner.changing.clone();
+        self.knowledge()?;
+        let (opened, id) = (self.inner.opened.clone(), id.to_owned());
+        let (changing, closing) = (self.inner.changing.clone(), self.inner.closing.clone());
+        let traces = self.inner.traces.clone();
         let work = self.inner.tasks.spawn(async move {
-            let _turn = changing.lock().await;
+            let turn = changing.lock().await;
+            let open = opened.get().ok_or_else(closed)?;
+            let knowledge = open.knowledge.clone();
             blocking(move || {
                 if knowledge.document(&id)?.is_none() {
                     return Err(no_document(&id));
                 }
                 knowledge.commit(Vec::new(), &[id])
             })
-            .await
+            .await?;
+            drop(turn);
+            traces.later();
+            closing.run_until_cancelled(elsewhere::follow(open)).await;
+            Ok(())
         });
         work.await.unwrap_or_else(|error| Err(Error::internal("a removal did not finish").with_source(error)))
     }
@@ -586,8 +819,12 @@ impl Rag {
     /// # Errors
     /// `closed` after the shutdown; those of the database.
     pub async fn stats(&self) -> Result<Stats> {
-        let knowledge = self.knowledge()?;
-        let (mode, note) = self.mode(Mode::Hybrid)?;
+        let open = self.open_now()?;
+        let (mode, note) = match possible(&open, Mode::Hybrid) {
+            Ok(possible) => possible,
+            Err(error) => (Mode::Lexical, Some(error.to_string())),
+        };
+        let Open { knowledge, attached, .. } = open;
         let language_model = self.inner.config.language_model.as_ref().map(|model| model.name());
         blocking(move || {
             let sizes = knowledge.sizes()?;
@@ -609,6 +846,12 @@ impl Rag {
                 mode,
                 dense_weight: knowledge.dense_weight()?,
                 note: note.or(partly),
+                outsourced: knowledge.standing_away()?.map(|standing| Outsourced {
+                    collection: standing.record.collection,
+                    attached: attached.is_some(),
+                    complete: standing.clean,
+                    waiting: standing.waiting,
+                }),
             })
         })
         .await
@@ -620,39 +863,44 @@ impl Rag {
         self.inner.closing.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
-        let knowledge = self.inner.slot().take();
+        let open = self.inner.opened.take();
         // Closing the files may block.
         let _ = blocking(move || {
-            drop(knowledge);
+            if let Some(vectors) = open.as_ref().and_then(|open| open.knowledge.vectors.as_ref()) {
+                vectors.close();
+            }
+            if let Some(error) = open.as_ref().and_then(|open| open.knowledge.wipe().err()) {
+                tracing::warn!(code = %error.code(), "what was deleted could not be overwritten");
+            }
+            drop(open);
             Ok(())
         })
         .await;
     }
 
-    /// Shuts the knowledge base down and deletes everything it stored. Files of others in its directory stay.
+    /// Shuts the knowledge base down and deletes everything it stored. Files of others in its directory stay. A collection that it was
+    /// given by `outsource` since it was opened is emptied and may be another's then; one that it was not given is
+    /// to be destroyed by whoever made it.
     ///
     /// # Errors
     /// Those of the operating system when a file cannot be deleted.
     pub async fn destroy(self) -> Result<()> {
+        let claimed = self.inner.opened.get().and_then(|open| open.claimed);
         self.shutdown().await;
-        let dir = self.inner.dir.clone();
+        let (dir, keeper) = (self.inner.dir.clone(), self.inner.keeper.clone());
         blocking(move || {
-            let gone = |path: &Path, result: std::io::Result<()>| match result {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("delete", path, error)),
-                _ => Ok(()),
-            };
-            // The database goes first: without it nothing else counts.
-            for name in [DATABASE, store::SEGMENT_FILE] {
-                let path = dir.join(name);
-                gone(&path, std::fs::remove_file(&path))?;
-            }
-            let lexical = dir.join(store::LEXICAL_DIR);
-            gone(&lexical, std::fs::remove_dir_all(&lexical))?;
-            // Fails when somebody else's files lie in it, which is then as it should be.
-            let _ = std::fs::remove_dir(&dir);
-            Ok(())
+            keeper.as_ref().map_or(Ok(()), |keeper| keeper.begins_to_go())?;
+            erase(&dir)?;
+            keeper.map_or(Ok(()), |keeper| keeper.has_gone())
         })
-        .await
+        .await?;
+        // Last, so that no knowledge base is left whose vectors are nowhere.
+        if let Some(collection) = claimed
+            && let Err(error) = collection.release().await
+        {
+            tracing::warn!(code = %error.code(), "the collection of a knowledge base that is destroyed could not be emptied");
+        }
+        Ok(())
     }
 
     /// Work that ends with the knowledge base, whose shutdown waits for it.
@@ -663,32 +911,79 @@ impl Rag {
         self.inner.tasks.spawn(work(self.inner.closing.clone()));
     }
 
+    /// The directory that it lies in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Whether both are handles of one knowledge base.
+    pub(crate) fn is(&self, other: &Rag) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Whether it was shut down.
     pub fn is_closed(&self) -> bool {
         self.inner.closing.is_cancelled()
     }
 
     fn knowledge(&self) -> Result<Arc<KnowledgeStore>> {
+        Ok(self.open_now()?.knowledge)
+    }
+
+    /// The knowledge base as it is now. What belongs together, such as a question's vector and those it is compared with, is of one.
+    fn open_now(&self) -> Result<Open> {
         if self.inner.closing.is_cancelled() {
             return Err(closed());
         }
-        self.inner.slot().clone().ok_or_else(closed)
+        self.inner.opened.get().ok_or_else(closed)
     }
 
     /// The mode that is possible, and why it is another than was asked for.
     fn mode(&self, asked: Mode) -> Result<(Mode, Option<String>)> {
-        if self.inner.config.embedder.is_some() || asked == Mode::Lexical {
-            return Ok((asked, None));
-        }
-        let remedy = "open it with an embedder to search by meaning too";
-        if asked == Mode::Dense {
-            return Err(Error::unsupported("this knowledge base was opened without an embedder").with_remedy(remedy));
-        }
-        Ok((
-            Mode::Lexical,
-            Some(format!("no embedder was given, so passages are found by their words alone; {remedy}")),
-        ))
+        possible(&self.open_now()?, asked)
     }
+}
+
+/// Deletes what a knowledge base stored in a directory, and the directory if nothing else is in it.
+pub(crate) fn erase(dir: &Path) -> Result<()> {
+    let gone = |path: &Path, result: std::io::Result<()>| match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("delete", path, error)),
+        _ => Ok(()),
+    };
+    // The database goes first: without it nothing else counts.
+    let database = dir.join(DATABASE);
+    gone(&database, std::fs::remove_file(&database))?;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| is_own(&entry.file_name())) {
+        let path = entry.path();
+        let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        gone(&path, removed)?;
+    }
+    // Fails when somebody else's files lie in it, which is then as it should be.
+    let _ = std::fs::remove_dir(dir);
+    Ok(())
+}
+
+/// Whether a knowledge base calls one of its files so.
+pub(crate) fn is_own(name: &std::ffi::OsStr) -> bool {
+    let (begin, end) = store::SEGMENT_FILES;
+    let is_segment = name.to_str().is_some_and(|name| name.starts_with(begin) && name.ends_with(end));
+    is_segment || name == DATABASE || name == store::LEXICAL_DIR
+}
+
+/// The mode that is possible, and why it is another than was asked for.
+fn possible(open: &Open, asked: Mode) -> Result<(Mode, Option<String>)> {
+    if open.embedder.is_some() && asked != Mode::Lexical && open.knowledge.is_away() && open.attached.is_none() {
+        return Err(elsewhere::detached());
+    }
+    if open.embedder.is_some() || asked == Mode::Lexical {
+        return Ok((asked, None));
+    }
+    let remedy = "open it with an embedder to search by meaning too";
+    if asked == Mode::Dense {
+        return Err(Error::unsupported("this knowledge base was opened without an embedder").with_remedy(remedy));
+    }
+    let note = format!("no embedder was given, so passages are found by their words alone; {remedy}");
+    Ok((Mode::Lexical, Some(note)))
 }
 
 /// A direction between two, `share` of the way from the first.

@@ -1,7 +1,7 @@
 //! Language models in blocks: on this machine, or spread over several peers.
 //!
 //! A [`ShardEngine`] loads models of the [families](Family) that it knows, from directories as Hugging Face lays them out
-//! (`config.json`, safetensors, `tokenizer.json`) or from single GGUF files, serves runs of their blocks to peers, and generates, either here or over the blocks of peers. The
+//! (`config.json`, safetensors, `tokenizer.json`), from single GGUF files, or by their ids from a [`Hub`], serves runs of their blocks to peers, and generates, either here or over the blocks of peers. The
 //! caller keeps token embedding, final normalisation and output head; only hidden states travel. A host can still infer
 //! much of a text from its hidden states, which is why hosts are chosen by trust.
 //!
@@ -9,23 +9,29 @@
 //! same processor features, since each block is computed by the same code on the same shapes.
 
 pub mod backend;
+mod benchmark;
 pub mod block;
 pub mod cache;
+mod calibration;
 mod calls;
 pub mod chain;
 mod choice;
 pub mod config;
+mod constraint;
 mod generate;
 #[cfg(feature = "ggml")]
 mod ggml;
 pub mod gguf;
 mod hosts;
 pub mod llama;
+mod machine;
 mod model;
 mod path;
+mod placement;
 pub mod plan;
 mod probe;
 pub mod sampler;
+mod schema;
 pub mod serve;
 pub mod session;
 mod sieve;
@@ -38,27 +44,31 @@ pub mod wire;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
 pub use backend::{Arithmetic, Backend, Compute, SpanState};
+pub use benchmark::{Benchmark, BenchmarkOptions};
+pub use calibration::{CalibrateOptions, Calibration};
 pub use chain::{HostPolicy, Patience};
 pub use config::{Family, ModelConfig, RopeScaling, SlidingWindow};
 pub use llama::{Ends, Llama, Span};
 pub use model::{Blocks, LoadOptions, Model};
 pub use plan::{Coverage, HostView, Need, Plan, PlannedHop};
 pub use probe::Probed;
-pub use serve::{Announcement, Load, Offer};
+pub use serve::{Amount, Announcement, Load, Offer};
 pub use session::ServeLimits;
 pub use wire::Precision;
 
 use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Stream};
-use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel, Prompt, ToolChoice};
+use crate::llm::hub::{self, Hub};
+use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel, Prompt};
 use crate::net::Peers;
 use crate::trust::Purpose;
 use crate::{Error, Result};
@@ -69,7 +79,7 @@ use generate::{Generation, blocking};
 use hosts::Hosts;
 use model::{Files, Source};
 use path::Path;
-use serve::{Host, INFO, ServedSpan};
+use serve::{Chosen, Host, INFO, ServedSpan};
 use speech::Speech;
 
 /// Where the blocks of a generation are computed.
@@ -96,6 +106,7 @@ struct Inner {
     /// Milliseconds that each host took for one token and one block lately.
     measured: Mutex<BTreeMap<PeerId, f64>>,
     compute: Compute,
+    hub: Option<Hub>,
     /// Hashing gigabytes takes long, so that an id is kept while the files stay as they are.
     ids: Mutex<BTreeMap<PathBuf, (Stamp, String)>>,
     /// Serving starts and ends one at a time, so that handlers and announcements always fit the spans.
@@ -126,6 +137,8 @@ pub struct EngineOptions {
     pub clock: Arc<dyn Clock>,
     /// How the blocks that it serves are computed.
     pub compute: Compute,
+    /// Where models that are named by an id are kept and fetched from; as the environment says unless set.
+    pub hub: Option<Hub>,
 }
 
 impl Default for EngineOptions {
@@ -137,6 +150,7 @@ impl Default for EngineOptions {
             patience: Patience::default(),
             clock: Arc::new(SystemClock),
             compute: Compute::default(),
+            hub: None,
         }
     }
 }
@@ -164,36 +178,54 @@ impl ShardEngine {
             patience: options.patience,
             measured: Mutex::default(),
             compute: options.compute,
+            hub: options.hub,
             ids: Mutex::default(),
             serving: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// Loads a model directory or a GGUF file: embedding, head, tokenizer, and the blocks asked for.
+    /// Loads a model directory, a GGUF file, or a model of a hub by its [id](crate::llm::hub::ModelId): embedding, head,
+    /// tokenizer, and the blocks asked for. What exists on the disk is a path, whatever else it could mean. A model that is named
+    /// by its id is fetched whole the first time, and later taken from the cache without asking the hub.
     ///
     /// # Errors
     /// `not_found` for a missing file, `corrupt_data` for a broken one or one that does not fit the others,
-    /// `unsupported` for a model that this version cannot compute; each names the file and what to do.
+    /// `unsupported` for a model that this version cannot compute; each names the file and what to do. For an id those of
+    /// [`Hub::fetch`] as well.
     pub async fn load(&self, path: impl AsRef<FilePath>, options: impl Into<LoadOptions>) -> Result<Model> {
-        let (engine, path, options) = (self.clone(), path.as_ref().to_path_buf(), options.into());
+        let path = hub::locate(self.0.hub.as_ref(), path.as_ref()).await?;
+        let (engine, options) = (self.clone(), options.into());
         blocking(move || Model::load(&options, &engine.files(&path)?)).await?
     }
 
     /// Loads a run of blocks and serves them to callers that meet the minimum tier of
-    /// [`Purpose::ServeBlocks`].
+    /// [`Purpose::ServeBlocks`]. A run whose place is not said begins where the hosts that this node would use have blocks
+    /// least, and [`rebalance`](Self::rebalance) may move it.
     ///
     /// # Errors
-    /// As [`load`](Self::load); `unsupported` without a network, `already_exists` for blocks that are served already.
-    pub async fn serve(&self, path: impl AsRef<FilePath>, blocks: Range<u32>) -> Result<Offer> {
-        let (peers, _) = self.network()?;
+    /// As [`load`](Self::load); `unsupported` without a network, `already_exists` for blocks that are served already;
+    /// `invalid_argument` for blocks that the model has not; `resource_exhausted` with `needed_bytes` when not even one fits.
+    pub async fn serve(&self, path: impl AsRef<FilePath>, amount: impl Into<Amount>) -> Result<Offer> {
+        self.network()?;
+        let path = hub::locate(self.0.hub.as_ref(), path.as_ref()).await?;
         let _one_at_a_time = self.0.serving.lock().await;
-        let (engine, path) = (self.clone(), path.as_ref().to_path_buf());
+        let (blocks, chosen) = self.run_of(path.clone(), amount.into()).await?;
+        self.serve_run(path, blocks, chosen).await
+    }
+
+    /// Loads a run and offers it.
+    async fn serve_run(&self, path: PathBuf, blocks: Range<u32>, chosen: Option<Chosen>) -> Result<Offer> {
+        let (peers, _) = self.network()?;
+        let engine = self.clone();
         let span = blocking(move || -> Result<ServedSpan> {
             let files = engine.files(&path)?;
             let span = files.load_span(&blocks, &engine.0.compute)?;
             let backend = Some(span.backend());
             Ok(ServedSpan {
                 offer: Offer { model: files.id.clone(), start: blocks.start, end: blocks.end, backend },
+                chosen,
+                ending: AtomicBool::new(false),
+                blocks: files.config.blocks as u32,
                 hidden: files.config.hidden_size as u32,
                 max_context: files.config.max_context as u32,
                 cache_bytes_per_token: span.cache_bytes_per_token(),
@@ -202,7 +234,7 @@ impl ShardEngine {
         })
         .await??;
         let offer = span.offer.clone();
-        let first = self.0.host.offers().is_empty();
+        let first = self.0.host.models().is_empty();
         self.0.host.add(span)?;
         let started = async {
             if first {
@@ -218,21 +250,132 @@ impl ShardEngine {
         Ok(offer)
     }
 
+    /// Which blocks an amount comes to, and by what they were chosen.
+    async fn run_of(&self, path: PathBuf, amount: Amount) -> Result<(Range<u32>, Option<Chosen>)> {
+        let options = match amount {
+            Amount::Run(run) => return Ok((run, None)),
+            Amount::Count(_) => None,
+            Amount::Fitting { memory_bytes } => Some(CalibrateOptions { memory_bytes, ..CalibrateOptions::default() }),
+        };
+        let (engine, files_at) = (self.clone(), path.clone());
+        let (id, blocks, sized) = blocking(move || -> Result<_> {
+            let files = engine.files(&files_at)?;
+            let sized = options.map(|options| calibration::sized(&files, &options, &engine.0.compute)).transpose()?;
+            Ok((files.id, files.config.blocks as u32, sized))
+        })
+        .await??;
+        let (length, cache_bytes) = match (amount, sized) {
+            (Amount::Count(count), _) => (count, None),
+            (_, Some((count, cache_bytes))) => (count, Some(cache_bytes as usize)),
+            (_, None) => return Err(Error::internal("blocks were not sized")),
+        };
+        if length == 0 || length > blocks {
+            return Err(Error::invalid_argument(format!("{length} blocks of a model with {blocks}")));
+        }
+        let (usable, claimed) = self.runs(&id, blocks, None).await?;
+        let start = placement::place(&placement::counts(blocks, &usable), &placement::counts(blocks, &claimed), length);
+        Ok((start..start + length, Some(Chosen { path, cache_bytes })))
+    }
+
+    /// The runs of a model that hosts offer which this node would use, and those of all hosts. This node's own are among them, but
+    /// for the one that is left out.
+    async fn runs(&self, model: &str, blocks: u32, but: Option<&Offer>) -> Result<(Vec<Range<u32>>, Vec<Range<u32>>)> {
+        let (peers, policy) = self.network()?;
+        let coverage = chain::coverage(peers.as_ref(), policy.as_ref(), model, blocks, &[]).await?;
+        let offers = self.0.host.offers();
+        let own = offers.iter().filter(|offer| offer.model == model && Some(*offer) != but);
+        let own: Vec<Range<u32>> = own.map(|offer| offer.start..offer.end).collect();
+        let spans = |usable: bool| -> Vec<Range<u32>> {
+            let hosts = coverage.hosts.iter().filter(|host| host.refused.is_none() || !usable);
+            hosts.flat_map(|host| host.spans.clone()).chain(own.iter().cloned()).collect()
+        };
+        Ok((spans(true), spans(false)))
+    }
+
+    /// Moves those served runs whose place was chosen and for which the swarm has a better one: where its rarest block is there less
+    /// than three quarters as often as the same runs could have it, and no block is nowhere meanwhile. Sessions on a run may end
+    /// within `grace` first. Returns what was moved, and to where.
+    ///
+    /// # Errors
+    /// `unsupported` without a network; failures of the network, after which everything is where it was; those of loading, after
+    /// which the run that was to move is no longer served.
+    pub async fn rebalance(&self, grace: Duration) -> Result<Vec<(Offer, Offer)>> {
+        let (peers, _) = self.network()?;
+        let _one_at_a_time = self.0.serving.lock().await;
+        let mut moved = Vec::new();
+        let spans = self.0.host.open_spans().into_iter();
+        // The weights themselves are not held on to: those of the new place may have room only where they were.
+        let movable = spans.filter_map(|span| Some((span.offer.clone(), span.chosen.clone()?, span.blocks)));
+        for (offer, chosen, blocks) in movable.collect::<Vec<_>>() {
+            let (mut runs, _) = self.runs(&offer.model, blocks, Some(&offer)).await?;
+            runs.push(offer.start..offer.end);
+            // In one order at every host, so that all of them have the same arrangement in mind.
+            runs.sort_by_key(|run| (run.start, run.end));
+            let own = runs.iter().position(|run| *run == (offer.start..offer.end)).unwrap_or_default();
+            let Some(start) = blocking(move || placement::better(blocks, &runs, own)).await? else { continue };
+            let run = start..start + (offer.end - offer.start);
+            if self.0.host.offers().iter().any(|other| other.model == offer.model && (other.start..other.end) == run) {
+                continue;
+            }
+            let this = |other: &ServedSpan| other.offer == offer;
+            self.0.host.drain(this, grace).await;
+            if !self.0.host.remove(this) {
+                peers.stop_serving(wire::PROTOCOL);
+                peers.stop_serving(INFO);
+            }
+            match self.serve_run(chosen.path.clone(), run, Some(chosen)).await {
+                Ok(there) => moved.push((offer, there)),
+                Err(error) => {
+                    if !self.0.host.offers().iter().any(|other| other.model == offer.model) {
+                        peers.withdraw(&provider_key(&offer.model)).await?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(moved)
+    }
+
     /// Stops serving the blocks of a model; sessions on them end.
     ///
     /// # Errors
     /// `not_found` when no block of the model is served.
     pub async fn stop_serving(&self, model: &str) -> Result<()> {
+        self.drain(model, Duration::ZERO).await
+    }
+
+    /// Takes no further sessions on the blocks of a model and stops serving them when those that are open have ended, or
+    /// after `grace`.
+    ///
+    /// # Errors
+    /// `not_found` when no block of the model is served.
+    pub async fn drain(&self, model: &str, grace: Duration) -> Result<()> {
         let _one_at_a_time = self.0.serving.lock().await;
-        if !self.0.host.offers().iter().any(|offer| offer.model == model) {
+        if !self.0.host.models().contains(model) {
             return Err(Error::not_found("no block of this model is served here").with("model", model));
+        }
+        if !grace.is_zero() {
+            self.0.host.drain(|span| span.offer.model == model, grace).await;
         }
         self.stop(model).await
     }
 
+    /// [`drain`](Self::drain) for everything that is served, which may be nothing.
+    pub(crate) async fn drain_all(&self, grace: Duration) -> Result<()> {
+        let _one_at_a_time = self.0.serving.lock().await;
+        let models = self.0.host.models();
+        if !grace.is_zero() {
+            self.0.host.drain(|_| true, grace).await;
+        }
+        for model in models {
+            self.stop(&model).await?;
+        }
+        Ok(())
+    }
+
     async fn stop(&self, model: &str) -> Result<()> {
         let (peers, _) = self.network()?;
-        if !self.0.host.remove(model) {
+        if !self.0.host.remove(|span| span.offer.model == model) {
             peers.stop_serving(wire::PROTOCOL);
             peers.stop_serving(INFO);
         }
@@ -286,7 +429,8 @@ impl ShardEngine {
         request: GenerateRequest,
         route: Route,
     ) -> Result<Stream<GenerateEvent>> {
-        let generation = self.prepare(model, &request)?;
+        let (engine, prepared) = (self.clone(), model.clone());
+        let generation = generate::blocking(move || engine.prepare(&prepared, &request)).await??;
         let max_tokens = generation.prompt.len() + generation.max_new;
         // Every token may become an event, and none may be lost to a slow reader.
         let (events, stream) = event::channel(generation.max_new + 16);
@@ -358,12 +502,18 @@ impl ShardEngine {
         if request.max_tokens == 0 {
             return Err(Error::invalid_argument("max_tokens is 0; at least one token is generated"));
         }
-        if request.format.is_some() {
-            return Err(Error::unsupported("the text of a model in blocks cannot be held to a format yet")
-                .with("param", "format")
-                .with_remedy("ask for the format in words, and check what comes"));
+        let calls = self.call_format(model, request)?;
+        let forced = match calls {
+            Some(calls) => {
+                calls.forced(&request.tools, &request.tool_choice).map_err(|error| error.with("param", "tools"))?
+            }
+            None => None,
+        };
+        if forced.is_some() && request.format.is_some() {
+            return Err(Error::invalid_argument("an answer that has to be a call can have no other format")
+                .with("param", "format"));
         }
-        let format = self.call_format(model, request)?;
+        let format = forced.as_ref().or(request.format.as_ref());
         let prompt = self.prompt(model, request)?;
         let context = model.config().max_context;
         if prompt.is_empty() {
@@ -377,10 +527,14 @@ impl ShardEngine {
             .with("max_context", context)
             .with_remedy("shorten the conversation"));
         }
+        let chooser = Chooser::new(model, request, &prompt, format).map_err(|error| {
+            let of_call = forced.is_some() && error.context().get("param").is_some_and(|param| param == "format");
+            if of_call { error.with("param", "tools") } else { error }
+        })?;
         Ok(Generation {
             max_new: (request.max_tokens as usize).min(context - prompt.len()),
-            chooser: Chooser::new(model, request, &prompt)?,
-            speech: Speech::new(model.tokens()?, request, format),
+            chooser,
+            speech: Speech::new(model.tokens()?, request, calls),
             prompt,
             model: model.clone(),
         })
@@ -411,10 +565,6 @@ impl ShardEngine {
             unsupported("has a chat template that describes no calls of functions, or in a way that is not known")
                 .with_remedy("use a model that was trained to call functions, or leave the tools out")
         })?;
-        if request.tool_choice != ToolChoice::Auto {
-            return Err(unsupported("decides by itself whether it calls a function, and cannot be made to")
-                .with("param", "tool_choice"));
-        }
         Ok(Some(format))
     }
 

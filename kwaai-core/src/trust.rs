@@ -149,7 +149,6 @@ impl TrustGraph {
     }
 
     /// What signs for this node, for the rooms that make statements of their own.
-    #[cfg(feature = "vpk")]
     pub(crate) fn signer(&self) -> &dyn Signer {
         &*self.signer
     }

@@ -1,5 +1,8 @@
 //! Whatever bytes come from a peer or a file: they are read, or refused with an error. `make fuzz` runs many more cases.
 
+#[allow(dead_code)]
+#[path = "support/embedders.rs"]
+mod embedders;
 #[path = "support/gguf.rs"]
 mod written;
 
@@ -8,11 +11,13 @@ use std::sync::LazyLock;
 use kwaai_core::ErrorCode;
 use kwaai_core::clock::ManualClock;
 use kwaai_core::identity::{Did, DidText, Keypair, Multikey, Relation, peer_id, verification_key};
+use kwaai_core::llm::hub::{Description, ModelId};
+use kwaai_core::llm::{BertEmbedder, Embedder, RemoteEmbedder, RemoteEmbedderConfig, Text};
 use kwaai_core::net::hivemind::{Answer, Call};
 use kwaai_core::net::wire::{Opening, Reply, Request};
-use kwaai_core::rag::check_citations;
 use kwaai_core::rag::chunk::{Chunking, split};
 use kwaai_core::rag::document::{self, Limits};
+use kwaai_core::rag::{KnowledgeCapability, ProvenHit, check_citations};
 use kwaai_core::shard::serve::read_info;
 use kwaai_core::shard::wire::{Frame, Hidden, Precision};
 use kwaai_core::shard::{LoadOptions, ModelConfig, ShardEngine};
@@ -50,7 +55,7 @@ fn broken(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
 }
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
-    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().build().unwrap());
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap());
 static GGUF: LazyLock<Vec<u8>> = LazyLock::new(|| written::File::model("llama").bytes());
 
 /// A file whose changes are in its head or at the beginning of its tensors, where they mean something.
@@ -136,8 +141,8 @@ fn text_of(bytes: &[u8]) -> String {
 proptest! {
     #[test]
     fn fuzz_whatever_a_model_writes_about_its_sources_is_checked(
-        text in "(\\[[0-9]{1,3}(, ?[0-9])?\\]|“|”|\"|«|…|\\.\\.\\.|The key is small|It was lost in 1,234|[a-zé東 .?\n]{1,9}| ){0,40}",
-        sources in prop::collection::vec("(The key is small\\. |It was lost in 1234\\. |[a-z ]{0,20}){0,4}", 0..4),
+        text in "(\\[[0-9]{1,3}(, ?[0-9])?\\]|“|”|\"|«|»|„|‘|’|'|``|''|\n> |`|…|\\.\\.\\.|The key is small|argv\\[[0-9]\\]|It was lost in 1,234|-?[0-9.,' kM½²]{1,6}|[a-zé東ﬁ\u{ad} .?\n]{1,9}|\\]\\(a\\)| ){0,40}",
+        sources in prop::collection::vec("(The key is small\\. |It was lost in 1234\\. |argv\\[[0-9]\\]|[a-z ]{0,20}){0,4}", 0..4),
     ) {
         let texts: Vec<&str> = sources.iter().map(String::as_str).collect();
         for fault in check_citations(&text, &texts) {
@@ -188,6 +193,30 @@ proptest! {
     fn fuzz_a_changed_word_is_refused(bytes in broken(statements()[6].clone().into_bytes())) {
         if let Ok(word) = TrustWord::read(&text_of(&bytes)) {
             prop_assert_eq!((word.seen().len(), word.seen()[0].evidence.good), (1, 1.0));
+        }
+    }
+
+    #[test]
+    fn fuzz_a_changed_capability_for_a_knowledge_base_is_refused(bytes in broken(KNOWLEDGE_CAPABILITY.into())) {
+        if let Ok(capability) = KnowledgeCapability::read(&text_of(&bytes)) {
+            prop_assert_eq!(capability.as_str().trim(), KNOWLEDGE_CAPABILITY);
+        }
+    }
+
+    #[test]
+    fn fuzz_a_passage_of_a_peer_is_proven_or_refused(bytes in broken(PROVEN_HIT.into())) {
+        if let Ok(ProvenHit { hit, provenance }) = serde_json::from_slice(&bytes)
+            && provenance.check(&hit).is_ok()
+        {
+            prop_assert_eq!(hit.text, "Rosen blühen.");
+        }
+    }
+
+    #[test]
+    fn fuzz_an_answer_of_a_peer_is_read_or_refused(bytes in broken(answer_of_a_peer())) {
+        let capability = KnowledgeCapability::read(KNOWLEDGE_CAPABILITY).unwrap();
+        if let Ok(found) = capability.read_answer(&bytes, 2) {
+            prop_assert!(found.len() <= 1);
         }
     }
 
@@ -519,6 +548,14 @@ const ATTESTATION: &str = r#"{"@context":["https://www.w3.org/2018/credentials/v
 "type":["VerifiableCredential","SummitAttendeeVC"],"issuer":"did:peer:12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
 "issuanceDate":"2026-03-15T10:00:00.123456789Z","credentialSubject":{"id":"did:key:z6Mk","eventName":"Summit"}}"#;
 
+const KNOWLEDGE_CAPABILITY: &str = include_str!("golden/knowledge_capability.json").trim_ascii_end();
+const PROVEN_HIT: &str = include_str!("golden/knowledge_proven_hit.json").trim_ascii_end();
+
+fn answer_of_a_peer() -> Vec<u8> {
+    let statistics = r#"{"passages":3,"words":9,"frequencies":[]}"#;
+    format!(r#"{{"hits":[{PROVEN_HIT}],"statistics":{statistics}}}"#).into_bytes()
+}
+
 const ANNOUNCEMENT: &str = r#"{"version":1,"spans":[{"model":"m","start":0,"end":2}],
 "credentials":["urn:kwaai:vc:abababababababababababababababababababababababababababababababab"]}"#;
 
@@ -541,5 +578,132 @@ fn fuzz_a_changed_presentation_is_refused(bytes in broken(presentation().into_by
     let text = String::from_utf8_lossy(&bytes).into_owned();
     if let Ok(shown) = verify_presentation(&text, "audience", "challenge", PRESENTED.parse().unwrap()) {
         prop_assert_eq!(shown.credentials.len(), 1);
+    }
+}}
+
+/// The files of an embedding model whose bytes say how it is computed.
+const EMBEDDER_FILES: [&str; 6] = [
+    "config.json",
+    "tokenizer.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "config_sentence_transformers.json",
+];
+
+fn embedder_folder(case: usize) -> tempfile::TempDir {
+    let (golden, dir) = (embedders::golden(), tempfile::tempdir().unwrap());
+    embedders::write_model(&golden, &golden["cases"][case], dir.path());
+    dir
+}
+
+proptest! {
+#[test]
+fn fuzz_a_changed_folder_of_an_embedding_model_is_read_or_refused(
+    (case, name, bytes) in (1usize..3, prop::sample::select(&EMBEDDER_FILES[..])).prop_flat_map(|(case, name)| {
+        let valid = std::fs::read(embedder_folder(case).path().join(name)).unwrap_or_default();
+        (Just(case), Just(name), broken(valid))
+    })
+) {
+    let dir = embedder_folder(case);
+    std::fs::write(dir.path().join(name), bytes).unwrap();
+    match RUNTIME.block_on(BertEmbedder::open(dir.path())) {
+        Ok(embedder) => {
+            let texts = vec![Text::Query("the ferry".into()), Text::Document("leaves : from".into())];
+            match RUNTIME.block_on(embedder.embed(texts)) {
+                Ok(vectors) => prop_assert!(vectors.iter().all(|vector| vector.len() == embedder.dimension())),
+                Err(error) => prop_assert_eq!(error.code(), ErrorCode::CorruptData, "{:?}", error),
+            }
+        }
+        Err(error) => {
+            prop_assert!(matches!(error.code(), ErrorCode::CorruptData | ErrorCode::Unsupported), "{error:?}");
+        }
+    }
+}}
+
+const EMBEDDINGS: [&str; 2] = [
+    r#"{"object":"list","data":[{"object":"embedding","index":1,"embedding":[0.25,-1]},{"index":0,"embedding":[3,4e-2]}],"model":"m"}"#,
+    r#"{"model":"m","embeddings":[[0.25,-1],[3,4e-2]],"total_duration":14143917,"prompt_eval_count":8}"#,
+];
+
+/// A server that gives one request these bytes for an answer.
+async fn answering(body: Vec<u8>) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        // The body is a single line, and the last thing in it a brace.
+        while !request.ends_with(b"}") {
+            request.push(socket.read_u8().await.unwrap());
+        }
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        socket.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    });
+    address
+}
+
+proptest! {
+#[test]
+fn fuzz_a_changed_answer_of_an_embedding_endpoint_gives_unit_vectors_or_an_error(
+    (api, bytes) in (0usize..2).prop_flat_map(|api| (Just(api), broken(EMBEDDINGS[api].as_bytes().to_vec())))
+) {
+    let result = RUNTIME.block_on(async {
+        let address = answering(bytes).await;
+        let config = [RemoteEmbedderConfig::openai, RemoteEmbedderConfig::ollama][api](address, "m");
+        let config = RemoteEmbedderConfig { dimension: Some(2), retries: 0, ..config };
+        RemoteEmbedder::open(config).await.unwrap().embed(vec![Text::Plain("a".into()), Text::Plain("b".into())]).await
+    });
+    match result {
+        Ok(vectors) => {
+            prop_assert_eq!(vectors.len(), 2);
+            let long = |vector: &Vec<f32>| vector.iter().map(|value| value * value).sum::<f32>();
+            prop_assert!(vectors.iter().all(|vector| vector.len() == 2 && (long(vector) - 1.0).abs() < 1e-5));
+        }
+        Err(error) => {
+            prop_assert!(matches!(error.code(), ErrorCode::CorruptData | ErrorCode::Conflict), "{error:?}");
+        }
+    }
+}}
+
+const DESCRIPTION: &str = r#"{"id":"a/b","sha":"0123456789abcdef0123456789abcdef01234567","siblings":[{"rfilename":"config.json"},
+{"rfilename":"1_Pooling/config.json"},{"rfilename":"model.safetensors.index.json"},{"rfilename":"b-Q4_K_M.gguf"}]}"#;
+const INDEX: &str = r#"{"metadata":{"total_size":8},"weight_map":{"a":"config.json","b":"1_Pooling/config.json"}}"#;
+
+/// Whether a name stays below the folder that it is joined to, on Windows too.
+fn stays_below(name: &str) -> bool {
+    let plain = |part: std::path::Component| matches!(part, std::path::Component::Normal(_));
+    std::path::Path::new(name).components().all(plain) && !name.is_empty() && !name.contains(['\\', ':'])
+}
+
+proptest! {
+#[test]
+fn fuzz_the_id_of_a_model_is_read_as_it_is_written_and_leads_nowhere(
+    text in "[ab./-]{0,9}[/@:]?[a-z0-9.-]{0,9}[/@:]?[a-z0-9./-]{0,9}[@:]?[a-zA-Z0-9._/-]{0,9}|.{0,40}"
+) {
+    if let Ok(id) = text.parse::<ModelId>() {
+        prop_assert_eq!(id.to_string(), text);
+        let folder = format!("models--{}--{}", id.owner(), id.name());
+        prop_assert!(stays_below(&folder) && !folder.contains('/') && folder.matches("--").count() == 2, "{}", folder);
+        prop_assert!(stays_below(id.revision()), "{}", id.revision());
+    }
+}
+
+#[test]
+fn fuzz_what_a_hub_says_of_a_model_names_files_below_its_folder(
+    (bytes, index) in (broken(DESCRIPTION.into()), broken(INDEX.into())), name in "[a./\\\\:]{0,6}|.{0,6}"
+) {
+    let named = Value::from(name).to_string();
+    let descriptions = [bytes, DESCRIPTION.replace("\"1_Pooling/config.json\"", &named).into_bytes()];
+    for description in descriptions.iter().filter_map(|bytes| Description::read(bytes).ok()) {
+        prop_assert!(description.commit.len() == 40 && stays_below(&description.commit));
+        prop_assert!(description.files.iter().all(|name| stays_below(name)), "{:?}", description.files);
+        for wanted in [description.wanted(None), description.wanted(Some("q4_k_m"))].into_iter().flatten().flatten() {
+            prop_assert!(description.files.iter().any(|file| file == wanted));
+        }
+        for file in description.files_of_index(&index).into_iter().flatten() {
+            prop_assert!(description.files.contains(&file));
+        }
     }
 }}

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use kwaai_core::event::Item;
 use kwaai_core::http::{HttpConfig, HttpServer, KNOWLEDGE_NAME};
 use kwaai_core::identity::{Did, Keypair};
 use kwaai_core::llm::{ChatMessage, Embedder, GenerateEvent, LanguageModel, Text};
 use kwaai_core::node::{BlockShare, Contribution};
-use kwaai_core::rag::{AskOptions, IngestEvent, Rag, RagConfig, Source};
+use kwaai_core::rag::{
+    AskOptions, FederatedHit, FederatedOptions, FederatedResult, IngestEvent, Language, Member, ProvenHit, Rag,
+    RagConfig, ShareTerms, Source,
+};
 use kwaai_core::shard::{Blocks, Route};
 use kwaai_core::trust::{CredentialType, Disclosure, Disclosures, Purpose, Status, Tier, TrustAnswer, TrustGraph};
 use kwaai_core::vpk::{
@@ -122,8 +126,8 @@ async fn a_stranger_below_the_minimum_tier_is_refused() -> Done {
 
 // anchor: share_blocks
 async fn share_blocks(host: &Node, model: &Path) -> Result<()> {
-    let share = BlockShare { model: model.into(), blocks: 0..2 };
-    let contribution = Contribution { blocks: vec![share], min_tier: Some(Tier::Known) };
+    let share = BlockShare { model: model.into(), blocks: (0..2).into() };
+    let contribution = Contribution { blocks: vec![share], min_tier: Some(Tier::Known), ..Contribution::default() };
     for offer in host.contribute(contribution).await? {
         println!("serves blocks {} to {} of {}", offer.start, offer.end, offer.model);
     }
@@ -413,5 +417,45 @@ async fn a_knowledge_base_answers_programs_that_speak_openais_api() -> Done {
     assert_eq!(answer["kwaainet"]["sources"][0]["document"], "food.txt");
     rag.shutdown().await;
     assert!(!server.is_open());
+    Ok(())
+}
+
+// anchor: search_together
+async fn search_together(bob: &Node, gardens: &Rag, alice: &Node, kitchen: &Rag) -> Result<FederatedResult> {
+    let month = Timestamp::now() + SignedDuration::from_hours(30 * 24);
+    let terms = ShareTerms { holder: alice.did(), name: "Bob's gardens".into(), expires: month };
+    let capability = bob.share_knowledge(gardens, &terms).await?;
+    let shared = alice.shared_knowledge(bob.peer_id(), capability.as_str())?;
+    let members = vec![Member::Own("kitchen".into(), kitchen.clone()), Member::Shared(shared)];
+    let together = alice.federation(members, None, Language::English)?;
+    let found = together.search("What do tomatoes need?", 8, FederatedOptions::default()).await?;
+    for FederatedHit { member, found: ProvenHit { hit, provenance }, .. } in &found.hits {
+        println!("{member}: {:?}, signed by {}", hit.text, provenance.check(hit)?.owner);
+    }
+    Ok(found)
+}
+// end: search_together
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_nodes_know_is_searched_together() -> Done {
+    let bob = Node::start(Config::default()).await?;
+    let alice = Node::start(Config::default()).await?;
+    alice.connect(&bob.info()?.addresses[0].to_string()).await?;
+    let (gardens, kitchen) =
+        (bob.rag("gardens", RagConfig::default()).await?, alice.rag("kitchen", RagConfig::default()).await?);
+    for (rag, name, text) in [
+        (&gardens, "tomatoes.md", "Tomatoes want sun and a stake."),
+        (&kitchen, "sauce.md", "Tomatoes, garlic and basil make a sauce."),
+    ] {
+        let mut stream = rag.ingest(Source::Bytes { name: name.into(), bytes: text.as_bytes().to_vec() })?;
+        while stream.next().await?.is_some() {}
+    }
+    let found = search_together(&bob, &gardens, &alice, &kitchen).await?;
+    let mut members: Vec<&str> = found.hits.iter().map(|hit| hit.member.as_str()).collect();
+    members.sort_unstable();
+    assert_eq!(members, ["Bob's gardens", "kitchen"]);
+    for node in [alice, bob] {
+        node.shutdown(Duration::from_secs(1)).await?;
+    }
     Ok(())
 }

@@ -64,7 +64,7 @@ fn every_key_lies_where_hivemind_looks_for_it() {
     }
 }
 
-/// A value with its maps in the order of their keys, in which the JSON reader has them.
+/// A value with its maps in the order of their keys.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Map(entries) => {
@@ -84,7 +84,7 @@ fn every_value_is_written_and_read_as_hivemind_does() {
     for (json, hex) in written {
         let read = msgpack::decode(&unhex(hex)).unwrap();
         assert_eq!(msgpack::encode(&read), unhex(hex), "{json}");
-        assert_eq!(sorted(&read), value(json), "{json}");
+        assert_eq!(sorted(&read), sorted(&value(json)), "{json}");
     }
     for name in ["petals_server_info", "petals_model_info"] {
         let bytes = unhex(&golden[name]["hex"]);

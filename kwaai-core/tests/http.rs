@@ -373,7 +373,14 @@ async fn what_is_wrong_with_a_request_is_named() {
         (json!({"tool_choice": "required"}), json!("tools")),
         (json!({"functions": []}), json!("functions")),
         (json!({"kwaainet": {"min_tier": "trusted"}}), json!("kwaainet")),
-        (json!({"response_format": {"type": "json_object"}}), json!("response_format")),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/nowhere"}}}}),
+            json!("response_format"),
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "string", "pattern": "("}}}}),
+            json!("response_format"),
+        ),
         // The template of this model knows no functions.
         (json!({"tools": [{"type": "function", "function": {"name": "f"}}]}), json!("tools")),
     ] {

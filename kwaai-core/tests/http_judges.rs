@@ -150,6 +150,19 @@ async fn openais_python_client_is_served_in_everything_it_can_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_to_random_schemas_are_what_the_schemas_allow() {
+    let Some(mut judge) = python() else { return };
+    let served = Served::start().await;
+    // Beside 200 that are followed, each ninth is one that is not, and refused.
+    let judged = served.ask(&mut judge, json!({"do": "schemas", "count": 225, "seed": 20}));
+    let wrong = judged["wrong"].as_array().unwrap();
+    assert!(wrong.is_empty(), "{} of 225: {:#}", wrong.len(), judged["wrong"]);
+    assert_eq!(judged["refused"], 25);
+    assert!(judged["endless"].as_u64().unwrap() < 20, "{}", judged["endless"]);
+    served.node.shutdown(std::time::Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn openais_javascript_client_is_served_in_everything_it_can_do() {
     let installed = judges("openai").join("node_modules/openai").is_dir();
     if !installed || Command::new("node").arg("--version").output().is_err() {

@@ -158,6 +158,99 @@ async fn documents_come_are_listed_and_go() {
     assert_eq!(rag.documents().await.unwrap().len(), 1);
 }
 
+/// A query that uploads a file of this name and says this about it.
+fn described(name: &str, metadata: &str) -> String {
+    let coded: String = metadata.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("{BASE}/documents?name={name}&metadata={coded}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_about_a_file_comes_with_it_is_shown_and_narrows_searches_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let rag = knowledge(dir.path(), config(), &[]).await;
+    let server = serve(&rag).await.unwrap();
+    let said = json!({"team": "night “shift” & co", "clé": "né"});
+    let new = json_of(upload(&server, &described("keys.md", &said.to_string()), KEYS), 201).await;
+    assert_eq!(new["metadata"], said);
+    json_of(upload(&server, &described("cooking.txt", "{\"team\": \"day\"}"), COOKING), 201).await;
+    let one = format!("{BASE}/documents/{}", new["id"].as_str().unwrap());
+    assert_eq!(json_of(get(&server, &one), 200).await["metadata"], said);
+    let listed = json_of(get(&server, &format!("{BASE}/documents")), 200).await;
+    assert_eq!(listed["data"][1]["metadata"], said);
+
+    // The same bytes with something else said, with nothing said, and with an empty map.
+    for (query, outcome) in [
+        (described("keys.md", r#"{"team": "late"}"#), json!({"team": "late"})),
+        (format!("{BASE}/documents?name=keys.md"), json!({"team": "late"})),
+        (described("keys.md", "null"), json!({"team": "late"})),
+        (described("keys.md", "{}"), json!({})),
+        (described("keys.md", &said.to_string()), said.clone()),
+    ] {
+        let again = json_of(upload(&server, &query, KEYS), 200).await;
+        assert_eq!((&again["outcome"], &again["metadata"]), (&json!("unchanged"), &outcome), "{query}");
+    }
+    let mut streamed = upload(&server, &described("late.txt", r#"{"team": "late"}"#), COOKING);
+    streamed = streamed.header("accept", "text/event-stream");
+    let (seen, _) = events(streamed.send().await.unwrap()).await;
+    assert_eq!(seen.last().unwrap()["metadata"], json!({"team": "late"}));
+
+    let now = 1_767_225_600_000_i64;
+    for (narrow, expected) in [
+        (json!({"metadata": {"team": "day"}}), vec!["cooking.txt"]),
+        (json!({"metadata": {"team": "nobody"}}), vec![]),
+        (json!({"metadata": said}), vec!["keys.md"]),
+        (json!({"formats": ["markdown"]}), vec!["keys.md"]),
+        (json!({"names": ["c*.txt", "k*"]}), vec!["cooking.txt", "keys.md"]),
+        (json!({"since_ms": now, "before_ms": now + 1, "names": ["cooking*"]}), vec!["cooking.txt"]),
+        (json!({"since_ms": now + 1}), vec![]),
+        (json!({"before_ms": now}), vec![]),
+    ] {
+        let mut body = json!({"query": "salt identity", "k": 20});
+        body.as_object_mut().unwrap().extend(narrow.as_object().unwrap().clone());
+        let found = json_of(post(&server, &format!("{BASE}/search"), &body), 200).await;
+        let hits = found["hits"].as_array().unwrap().iter();
+        let mut documents: Vec<&str> = hits.map(|hit| hit["document"].as_str().unwrap()).collect();
+        documents.sort();
+        documents.dedup();
+        assert_eq!(documents, expected, "{narrow}");
+    }
+    for (body, part) in [
+        (json!({"query": "x", "formats": ["papyrus"]}), "papyrus"),
+        (json!({"query": "x", "metadata": {"team": 3}}), "string"),
+        (json!({"query": "x", "names": ["[a"]}), "pattern"),
+        (json!({"query": "x", "since_ms": "today"}), "today"),
+    ] {
+        let error = refused(post(&server, &format!("{BASE}/search"), &body), 400).await;
+        assert!(error["message"].as_str().unwrap().contains(part), "{body}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_is_none_or_too_much_is_refused_before_the_file_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let rag = knowledge(dir.path(), config(), &[]).await;
+    let server = serve(&rag).await.unwrap();
+    let many: serde_json::Map<String, Value> = (0..33).map(|key| (key.to_string(), json!(""))).collect();
+    for metadata in [
+        "",
+        "team",
+        "[]",
+        "\"team\"",
+        "{\"team\": 3}",
+        "{\"team\": null}",
+        "{\"team\": {\"a\": \"b\"}}",
+        "{\"\": \"night\"}",
+        &json!({"team": "x".repeat(8193)}).to_string(),
+        &Value::from(many).to_string(),
+    ] {
+        let error = refused(upload(&server, &described("keys.md", metadata), KEYS), 400).await;
+        assert_eq!(error["param"], "metadata", "{metadata:.40} {error}");
+    }
+    let path = format!("{BASE}/documents?name=keys.md&metadata=%ff");
+    assert_eq!(refused(upload(&server, &path, KEYS), 400).await["param"], "metadata");
+    assert!(rag.documents().await.unwrap().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_taken_is_refused_with_the_status_of_its_fault_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -388,10 +481,10 @@ async fn what_a_knowledge_base_cannot_do_is_refused_by_the_name_of_its_field() {
         assert_eq!(refused(get(&server, path), 404).await["code"], "unknown_url", "{path}");
     }
     for (method, path, allowed) in [
-        (Method::PUT, format!("{BASE}/documents"), "GET, POST"),
-        (Method::PATCH, format!("{BASE}/documents/x"), "GET, DELETE"),
+        (Method::PUT, format!("{BASE}/documents"), "GET, HEAD, POST"),
+        (Method::PATCH, format!("{BASE}/documents/x"), "GET, HEAD, DELETE"),
         (Method::GET, format!("{BASE}/ask"), "POST"),
-        (Method::OPTIONS, BASE.to_owned(), "GET"),
+        (Method::OPTIONS, BASE.to_owned(), "GET, HEAD"),
     ] {
         let response = request(&server, method, &path).send().await.unwrap();
         assert_eq!(
@@ -407,13 +500,14 @@ async fn what_a_knowledge_base_cannot_do_is_refused_by_the_name_of_its_field() {
 struct Scripted {
     pieces: &'static [&'static str],
     waits: bool,
+    ends: FinishReason,
     given_up: watch::Sender<usize>,
 }
 
 impl Scripted {
     fn new(pieces: &'static [&'static str], waits: bool) -> (Arc<Scripted>, watch::Receiver<usize>) {
         let (given_up, seen) = watch::channel(0);
-        (Arc::new(Scripted { pieces, waits, given_up }), seen)
+        (Arc::new(Scripted { pieces, waits, ends: FinishReason::Stop, given_up }), seen)
     }
 }
 
@@ -435,7 +529,7 @@ impl LanguageModel for Scripted {
                 given_up.send_modify(|count| *count += 1);
             });
         } else {
-            sender.send(GenerateEvent::done(FinishReason::Stop, Usage::default(), Vec::new()));
+            sender.send(GenerateEvent::done(self.ends, Usage::default(), Vec::new()));
             sender.finish(Ok(()));
         }
         Ok(stream)
@@ -462,6 +556,29 @@ async fn nothing_that_was_retracted_stands_in_the_text_of_a_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_cut_ends_by_its_length_and_indexes_of_code_are_no_annotations() {
+    let dir = tempfile::tempdir().unwrap();
+    let code = "The program reads its path from argv[1] and its mode from argv[2] at the start.\n";
+    let pieces = &["It reads its path from argv[1] and its mode from argv[2] [1].", " Its mode is only"];
+    let model = Scripted { pieces, waits: false, ends: FinishReason::Length, given_up: watch::channel(0).0 };
+    let config = RagConfig { language_model: Some(Arc::new(model)), ..config() };
+    let rag = knowledge(dir.path(), config, &[("program.md", code)]).await;
+    let server = serve(&rag).await.unwrap();
+    let mut body = asking(KNOWLEDGE_NAME, "From where does the program read its path and its mode?");
+    let whole = json_of(post(&server, CHAT, &body), 200).await;
+    let choice = &whole["choices"][0];
+    assert_eq!((&choice["message"]["content"], &choice["finish_reason"]), (&json!(pieces[0]), &json!("length")));
+    let annotations = choice["message"]["annotations"].as_array().unwrap();
+    let starts: Vec<u64> =
+        annotations.iter().filter_map(|annotation| annotation["url_citation"]["start_index"].as_u64()).collect();
+    assert_eq!(starts, [pieces[0].rfind("[1]").unwrap() as u64]);
+    body["stream"] = true.into();
+    let (chunks, done) = events(post(&server, CHAT, &body).send().await.unwrap()).await;
+    assert!(done && said(&chunks) == pieces[0]);
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "length");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_goes_away_withdraws_the_question_and_makes_room_for_another() {
     let dir = tempfile::tempdir().unwrap();
     let (model, mut given_up) = Scripted::new(&["The file "], true);
@@ -474,7 +591,6 @@ async fn whoever_goes_away_withdraws_the_question_and_makes_room_for_another() {
         post(&server, &ask, &json!({"question": QUESTION})),
         post(&server, CHAT, &asking(KNOWLEDGE_NAME, QUESTION)),
         post(&server, &format!("{BASE}/search"), &json!({"query": "x"})),
-        upload(&server, &format!("{BASE}/documents?name=a.md"), KEYS),
     ];
     for request in busy {
         assert_eq!(refused(request, 429).await["code"], "rate_limit_exceeded");
@@ -486,6 +602,49 @@ async fn whoever_goes_away_withdraws_the_question_and_makes_room_for_another() {
     while post(&server, &format!("{BASE}/search"), &json!({"query": "x"})).send().await.unwrap().status() != 200 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_upload_keeps_nobody_from_searching() {
+    let dir = tempfile::tempdir().unwrap();
+    let rag = knowledge(dir.path(), config(), &[("keys.md", KEYS)]).await;
+    let server = rag.serve(KNOWLEDGE_NAME, HttpConfig { max_requests: 1, ..any_port() }).await.unwrap();
+    let documents = format!("{BASE}/documents?name=slow.md");
+    let mut slow = TcpStream::connect(server.address()).await.unwrap();
+    let head = format!(
+        "POST {documents} HTTP/1.1\r\nHost: {}\r\nContent-Type: text/markdown\r\nContent-Length: 12\r\nExpect: 100-continue\r\n\r\n",
+        server.address()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // The server asks for the body when the upload has its place.
+    let mut heard = [0; 12];
+    slow.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"HTTP/1.1 100");
+    slow.write_all(b"Slow").await.unwrap();
+    json_of(post(&server, &format!("{BASE}/search"), &json!({"query": "identity"})), 200).await;
+    assert_eq!(refused(upload(&server, &documents, KEYS), 429).await["code"], "rate_limit_exceeded");
+    slow.write_all(b" words.\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("201 Created") {
+        assert_ne!(slow.read_buf(&mut answer).await.unwrap(), 0, "the upload is answered");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_got_can_be_asked_for_by_its_head_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_rag, server) = served(dir.path()).await;
+    for path in ["/", "/healthz", "/v1/models", BASE, &format!("{BASE}/documents")] {
+        let whole = get(&server, path).send().await.unwrap();
+        let head = request(&server, Method::HEAD, path).send().await.unwrap();
+        assert_eq!(
+            (head.status(), head.headers()["content-length"].clone()),
+            (whole.status(), whole.headers()["content-length"].clone())
+        );
+        assert!(head.bytes().await.unwrap().is_empty() && !whole.bytes().await.unwrap().is_empty());
+    }
+    let never = request(&server, Method::HEAD, &format!("{BASE}/search")).send().await.unwrap();
+    assert_eq!((never.status().as_u16(), &never.headers()["allow"]), (405, &"POST".parse().unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -221,9 +221,10 @@ async fn a_key_file_that_vanished_is_not_replaced_by_another_identity() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_contribution_that_fails_shares_nothing_and_leaves_the_policy_alone() {
     let host = node("host").await;
-    let missing = BlockShare { model: "/nowhere".into(), blocks: 0..2 };
-    let share = BlockShare { model: tiny_model(), blocks: 0..2 };
-    let contribution = Contribution { min_tier: Some(Tier::Unknown), blocks: vec![share, missing] };
+    let missing = BlockShare { model: "/nowhere".into(), blocks: (0..2).into() };
+    let share = BlockShare { model: tiny_model(), blocks: (0..2).into() };
+    let blocks = vec![share, missing];
+    let contribution = Contribution { min_tier: Some(Tier::Unknown), blocks, ..Contribution::default() };
     assert_eq!(host.contribute(contribution).await.unwrap_err().code(), ErrorCode::NotFound);
     assert!(host.shards().served().is_empty());
     assert_eq!(host.trust().policy().unwrap().minimum(Purpose::ServeBlocks), Tier::Known.into());
@@ -269,8 +270,9 @@ fn tiny_model() -> PathBuf {
 }
 
 async fn share(node: &Node, blocks: std::ops::Range<u32>) {
-    let share = BlockShare { model: tiny_model(), blocks };
-    node.contribute(Contribution { min_tier: Some(Tier::Known), blocks: vec![share] }).await.unwrap();
+    let blocks = vec![BlockShare { model: tiny_model(), blocks: blocks.into() }];
+    let contribution = Contribution { min_tier: Some(Tier::Known), blocks, ..Contribution::default() };
+    node.contribute(contribution).await.unwrap();
 }
 
 fn question(text: &str) -> GenerateRequest {

@@ -136,8 +136,8 @@ async fn what_a_host_computed_is_remembered_after_a_restart() {
     app.trust().set_policy(policy).unwrap();
     let folder = std::env::current_dir().unwrap().join("../examples/models/tiny-kwaai");
     let model = app.shards().load(folder.clone(), Blocks::None).await.unwrap();
-    let blocks = vec![BlockShare { model: folder, blocks: 0..model.config().blocks as u32 }];
-    host.contribute(Contribution { min_tier: Some(Tier::Unknown), blocks }).await.unwrap();
+    let blocks = vec![BlockShare { model: folder, blocks: (0..model.config().blocks as u32).into() }];
+    host.contribute(Contribution { min_tier: Some(Tier::Unknown), blocks, ..Default::default() }).await.unwrap();
     let tokens: Vec<u32> = (5..25).collect();
     for _ in 0..3 {
         app.shards().logits(&model, &tokens, Route::Peers).await.unwrap();

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use hashing::Hashing;
 use kwaai_core::event::Item;
-use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, Source, SyncEvent, SyncOptions};
+use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, ReembedEvent, Source, SyncEvent, SyncOptions};
 
 const CHILD: &str = "KWAAINET_TEST_INGEST";
 const SYNCING: &str = "KWAAINET_TEST_SYNC";
+const REEMBEDDING: &str = "KWAAINET_TEST_REEMBED";
 /// How often, unless `KWAAINET_CRASH_POINTS` says so.
 const ROUNDS: usize = 20;
 const FILES: usize = 40;
@@ -215,4 +216,106 @@ async fn a_killed_synchronisation_leaves_every_document_old_or_new() {
     let mut stream = rag.sync(&dir.path().join("documents"), options).unwrap();
     while stream.next().await.unwrap().is_some() {}
     assert_eq!(rag.documents().await.unwrap().len(), FILES);
+}
+
+const TEXTS: usize = 1500;
+
+fn valve(number: usize) -> String {
+    format!("The valve number{number} stands in hall{} beside pump{}.\n", number % 7, number * 3)
+}
+
+fn of_dimension(dimension: usize) -> RagConfig {
+    RagConfig { embedder: Some(Arc::new(Hashing::new(dimension))), ..RagConfig::default() }
+}
+
+/// The knowledge base with the embedder that is recorded, of two, and the dimension of that.
+async fn opened(dir: &Path) -> (Rag, usize) {
+    match Rag::open(dir, of_dimension(64)).await {
+        Ok(rag) => (rag, 64),
+        Err(error) => {
+            assert_eq!(error.code(), kwaai_core::ErrorCode::Conflict, "{error}");
+            (Rag::open(dir, of_dimension(32)).await.unwrap(), 32)
+        }
+    }
+}
+
+/// Not a test by itself: the process that is killed. It gives the knowledge base the other embedder and reports every event on a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_reembeds_until_it_is_killed() {
+    let Ok(dir) = std::env::var(REEMBEDDING) else { return };
+    let (rag, dimension) = opened(Path::new(&dir)).await;
+    let mut stream = rag.reembed(Arc::new(Hashing::new(96 - dimension))).unwrap();
+    while let Some(event) = stream.next().await.unwrap() {
+        if let Item::Value(event) = event {
+            println!("\nevent {}", serde_json::to_string(&event).unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_change_of_the_embedder_goes_on_where_it_was_and_all_vectors_are_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (documents, knowledge) = (tempfile::tempdir().unwrap(), dir.path().join("knowledge"));
+    for number in 0..TEXTS {
+        std::fs::write(documents.path().join(format!("valve{number}.txt")), valve(number)).unwrap();
+    }
+    let (rag, mut dimension) = opened(&knowledge).await;
+    let mut stream = rag.ingest(Source::Path(documents.path().to_owned())).unwrap();
+    while stream.next().await.unwrap().is_some() {}
+    rag.shutdown().await;
+
+    let rounds = std::env::var("KWAAINET_CRASH_POINTS").map_or(ROUNDS, |points| points.parse().unwrap());
+    let (mut interrupted, mut exchanged, mut durable) = (0, 0, 0);
+    for round in 0..rounds {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_reembeds_until_it_is_killed", "--nocapture"])
+            .env(REEMBEDDING, &knowledge)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut left = rand::random_range(1..TEXTS / 128 + 3);
+        let mut finished = false;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let Some(event) = line.strip_prefix("event ") else { continue };
+            match serde_json::from_str(event).unwrap() {
+                ReembedEvent::Found { passages, done } => {
+                    assert_eq!(passages, TEXTS);
+                    assert!(done >= durable, "round {round} has {done} of {durable} that were reported");
+                    durable = done;
+                }
+                ReembedEvent::Embedded { done, total } => {
+                    assert_eq!(total, TEXTS);
+                    durable = done;
+                }
+                ReembedEvent::Finished { .. } => finished = true,
+            }
+            left -= 1;
+            if left == 0 {
+                std::thread::sleep(Duration::from_micros(rand::random_range(0..30_000)));
+                child.kill().unwrap();
+                break;
+            }
+        }
+        child.wait().unwrap();
+        interrupted += usize::from(!finished);
+        let (rag, now) = opened(&knowledge).await;
+        if now != dimension {
+            (dimension, durable) = (now, 0);
+            exchanged += 1;
+        } else {
+            assert!(!finished, "it was reported");
+        }
+        let stats = rag.stats().await.unwrap();
+        assert_eq!(stats.embedder.as_ref().map(|embedder| embedder.dimension), Some(now));
+        assert_eq!((stats.chunks, stats.vectors), (TEXTS as u64, TEXTS as u64), "round {round}");
+        for number in [0, TEXTS / 2, TEXTS - 1] {
+            let hits = rag.search(&valve(number), 1, Mode::Dense).await.unwrap().hits;
+            assert_eq!(hits[0].document, format!("valve{number}.txt"));
+        }
+        rag.shutdown().await;
+    }
+    assert!(interrupted > rounds / 3, "only {interrupted} rounds were interrupted");
+    assert!(exchanged > 0 || rounds < ROUNDS, "no round got to the exchange");
 }

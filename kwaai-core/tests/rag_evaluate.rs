@@ -96,6 +96,30 @@ async fn two_ways_are_compared_question_by_question_in_a_page_in_which_nothing_r
     assert_eq!(with.compare(&other).unwrap_err().code(), ErrorCode::InvalidArgument);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_contradict_themselves_are_refused_before_any_is_asked() {
+    let (_dir, rag) = knowledge(None).await;
+    let asked = r#"{"id": "a", "question": "Which port?"}"#;
+    for (why, questions) in [
+        (
+            "question 1: nothing answers",
+            r#"{"question": "Which port?", "unanswerable": true, "documents": ["keys.md"]}"#.to_owned(),
+        ),
+        (
+            "question 1: numeric_answer",
+            r#"{"question": "Which?", "numeric_answer": {"correct": 1, "tolerance": -1}}"#.into(),
+        ),
+        ("question 1: a keyword", r#"{"question": "Which port?", "expected_keywords": [[]]}"#.into()),
+        ("two questions have the id a", format!("{asked}, {asked}")),
+        ("two questions have the id 2", r#"{"id": "2", "question": "Which?"}, {"question": "What?"}"#.into()),
+    ] {
+        let questions = EvaluationQuestion::read(&format!("[{questions}]")).unwrap();
+        let error = rag.evaluate(questions, whole("none")).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert!(error.message().contains(why), "{}", error.message());
+    }
+}
+
 /// Fails for questions about ports.
 struct Failing;
 

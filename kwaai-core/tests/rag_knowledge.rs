@@ -231,8 +231,25 @@ async fn nothing_in_a_query_is_syntax() {
         assert_eq!(hits.len(), plain.len(), "{query}");
         assert_eq!(hits[0].chunk_id, plain[0].chunk_id, "{query}");
     }
-    for query in ["", " ", "* ( \" AND", "\u{0}\u{fffd}", &"x".repeat(100_000)] {
+    for query in ["", " ", "* ( \" AND", "\u{0}\u{fffd}", &"x".repeat(32 << 10)] {
         rag.search(query, 5, Mode::Hybrid).await.unwrap();
+    }
+    let error = rag.search(&"x".repeat((32 << 10) + 1), 5, Mode::Hybrid).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_read_without_the_knowledge_bases_that_lie_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(dir.path());
+    let other = Rag::open(&dir.path().join("other"), with(&hashing())).await.unwrap();
+    ingest(&other, bytes("a.txt", COOKING)).await;
+    let rag = Rag::open(&dir.path().join("own"), with(&hashing())).await.unwrap();
+    ingest(&rag, Source::Path(dir.path().to_owned())).await;
+    let documents = rag.documents().await.unwrap();
+    assert!(!documents.is_empty());
+    for name in documents.iter().map(|document| &document.name) {
+        assert!(!name.starts_with("own/") && !name.starts_with("other/"), "{name}");
     }
 }
 
@@ -327,4 +344,97 @@ async fn another_embedder_is_a_conflict() {
     Rag::open(dir.path(), with(&hashing())).await.unwrap().shutdown().await;
     let other = Arc::new(Hashing::new(64));
     assert_eq!(Rag::open(dir.path(), with(&other)).await.err().unwrap().code(), ErrorCode::Conflict);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_come_together_share_no_name_with_each_other_or_with_what_stays_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    write_atomic(&old.join("notes.md"), b"The old kiln stands by the river.\n").unwrap();
+    write_atomic(&new.join("notes (2).md"), b"The second kiln stands by the mill.\n").unwrap();
+    write_atomic(&new.join("notes.md"), b"The third kiln stands by the quarry.\n").unwrap();
+    let rag = Rag::open(&dir.path().join("kb"), with(&hashing())).await.unwrap();
+    assert_eq!(finished(&ingest(&rag, Source::Path(old.join("notes.md"))).await), (1, 0, 0));
+    assert_eq!(finished(&ingest(&rag, Source::Path(new.clone())).await), (2, 0, 0));
+    let documents = rag.documents().await.unwrap();
+    let names: Vec<&str> = documents.iter().map(|document| document.name.as_str()).collect();
+    assert_eq!(names, ["notes (2).md", "notes (3).md", "notes.md"]);
+    for document in &documents {
+        rag.delete_document(&document.id).await.unwrap();
+    }
+    let stats = rag.stats().await.unwrap();
+    assert_eq!((stats.chunks, stats.vectors, stats.indexed), (0, 0, 0), "no passage is left behind");
+}
+
+/// What the files of a directory hold of a word, in any case.
+fn files_with(dir: &Path, word: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, word));
+        } else if std::fs::read(&path)
+            .unwrap()
+            .to_ascii_lowercase()
+            .windows(word.len())
+            .any(|part| part == word.as_bytes())
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_deleted_document_is_left_in_any_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let rag = Rag::open(dir.path(), with(&hashing())).await.unwrap();
+    let word = |place: usize, what: &str| format!("{what}q{}zz", (b'a' + place as u8) as char);
+    let document = |place: usize| {
+        let sentences = format!("The {} of a node is said here again. ", word(place, "text")).repeat(40);
+        bytes(&format!("{}.md", word(place, "name")), &format!("# {}\n\n{sentences}", word(place, "head")))
+    };
+    for place in 0..20 {
+        ingest(&rag, document(place)).await;
+    }
+    for (place, info) in
+        rag.documents().await.unwrap().into_iter().enumerate().take(14).filter(|(place, _)| place % 2 == 0)
+    {
+        assert_eq!(info.name, format!("{}.md", word(place, "name")));
+        rag.delete_document(&info.id).await.unwrap();
+    }
+    let again = format!("{}.md", word(15, "name"));
+    ingest(&rag, bytes(&again, "Something else stands in it now.")).await;
+    rag.shutdown().await;
+    for place in (0..14).step_by(2) {
+        for what in ["text", "head", "name"] {
+            assert_eq!(files_with(dir.path(), &word(place, what)), [""; 0].map(Path::new), "{place}");
+        }
+    }
+    assert!(files_with(dir.path(), &word(15, "text")).is_empty(), "what was replaced is gone as well");
+    for place in [1, 13, 14, 16, 19] {
+        assert!(!files_with(dir.path(), &word(place, "text")).is_empty(), "{place} is there");
+    }
+    // What a crash left is overwritten when it is opened again.
+    let rag = Rag::open(dir.path(), with(&hashing())).await.unwrap();
+    let last = rag.documents().await.unwrap().pop().unwrap();
+    rag.delete_document(&last.id).await.unwrap();
+    drop(rag);
+    let rag = loop {
+        match Rag::open(dir.path(), with(&hashing())).await {
+            Err(error) if error.code() == ErrorCode::Busy => tokio::task::yield_now().await,
+            opened => break opened.unwrap(),
+        }
+    };
+    assert!(files_with(dir.path(), &word(19, "text")).is_empty());
+    // While it is open, a while after.
+    let last = rag.documents().await.unwrap().pop().unwrap();
+    rag.delete_document(&last.id).await.unwrap();
+    let gone = async {
+        while !files_with(dir.path(), &word(18, "text")).is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), gone).await.expect("it is overwritten");
+    rag.shutdown().await;
 }

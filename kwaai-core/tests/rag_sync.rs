@@ -5,13 +5,13 @@ mod hashing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hashing::Hashing;
 use kwaai_core::ErrorCode;
 use kwaai_core::event::{Item, Stream};
-use kwaai_core::llm::Embedder;
+use kwaai_core::llm::{Embedder, Text};
 use kwaai_core::rag::chunk::{Chunking, Strategy};
 use kwaai_core::rag::{AskOptions, Hit, Mode, Rag, RagConfig, Source, SyncEvent, SyncOptions};
 
@@ -228,8 +228,11 @@ async fn only_the_extensions_that_were_asked_for_are_touched() {
     bench.sync("docs", SyncOptions::default()).await;
     bench.write("docs/b.md", "Plums.");
     let only = SyncOptions { extensions: vec![".TXT".into()], ..deleting() };
-    assert_eq!(counts(&bench.sync("docs", only).await), [0, 0, 0, 0, 0, 1, 0]);
+    assert_eq!(counts(&bench.sync("docs", only.clone()).await), [0, 0, 0, 0, 0, 1, 0]);
     assert!(bench.finds("pears").await);
+    std::fs::remove_file(bench.path("docs/b.md")).unwrap();
+    assert_eq!(counts(&bench.sync("docs", only).await), [0, 0, 0, 0, 0, 1, 0]);
+    assert!(bench.finds("pears").await, "nobody looked for it");
     let wrong = SyncOptions { extensions: vec!["exe".into()], ..SyncOptions::default() };
     assert_eq!(bench.rag.sync(&bench.path("docs"), wrong).err().unwrap().code(), ErrorCode::InvalidArgument);
     let never = SyncOptions { watch: true, interval: Duration::ZERO, ..SyncOptions::default() };
@@ -244,6 +247,78 @@ async fn the_knowledge_base_does_not_read_itself() {
     bench.write("a.txt", "Apples.");
     bench.sync("", deleting()).await;
     assert_eq!(bench.names().await, ["a.txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_came_under_another_name_as_well_is_kept_alike_under_both() {
+    let bench = Bench::new().await;
+    let ingest = async |source: Source| {
+        let mut stream = bench.rag.ingest(source).unwrap();
+        while stream.next().await.unwrap().is_some() {}
+    };
+    ingest(Source::Bytes { name: "a.txt".into(), bytes: b"Uploaded words.".to_vec() }).await;
+    bench.write("all/docs/a.txt", "The apples are red.");
+    bench.sync("all/docs", deleting()).await;
+    ingest(Source::Path(bench.path("all/docs"))).await;
+    assert_eq!(bench.names().await, ["a (2).txt", "a.txt"], "the file goes by the name that it has");
+    assert!(bench.finds("uploaded").await);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(bench.path("all/docs"), bench.path("link")).unwrap();
+        ingest(Source::Path(bench.path("link"))).await;
+        assert_eq!(bench.names().await, ["a (2).txt", "a.txt"], "whichever way leads there");
+    }
+
+    ingest(Source::Path(bench.path("all"))).await;
+    assert_eq!(bench.names().await, ["a (2).txt", "a.txt", "docs/a.txt"]);
+    bench.write("all/docs/a.txt", "The apples are yellow.");
+    assert_eq!(counts(&bench.sync("all/docs", deleting()).await), [0, 2, 0, 0, 0, 0, 0]);
+    assert!(!bench.finds("red").await && bench.finds("yellow").await);
+    std::fs::remove_file(bench.path("all/docs/a.txt")).unwrap();
+    assert_eq!(counts(&bench.sync("all/docs", deleting()).await), [0, 0, 0, 2, 0, 0, 0]);
+    assert_eq!(bench.names().await, ["a.txt"]);
+}
+
+/// Refuses everything until it is mended.
+struct Broken {
+    mended: AtomicBool,
+    inner: Hashing,
+}
+
+#[async_trait::async_trait]
+impl Embedder for Broken {
+    fn id(&self) -> String {
+        self.inner.id()
+    }
+
+    fn dimension(&self) -> usize {
+        self.inner.dimension()
+    }
+
+    async fn embed(&self, texts: Vec<Text>) -> kwaai_core::Result<Vec<Vec<f32>>> {
+        match self.mended.load(Ordering::SeqCst) {
+            true => self.inner.embed(texts).await,
+            false => Err(kwaai_core::Error::invalid_argument("the model is not loaded")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedder_that_refuses_is_asked_again_whatever_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = Arc::new(Broken { mended: AtomicBool::new(false), inner: Hashing::new(64) });
+    let own: Arc<dyn Embedder> = broken.clone();
+    let config = RagConfig { embedder: Some(own), ..RagConfig::default() };
+    let rag = Rag::open(&dir.path().join("kb"), config).await.unwrap();
+    let docs = dir.path().join("docs");
+    std::fs::create_dir(&docs).unwrap();
+    std::fs::write(docs.join("a.txt"), "The apples are red.").unwrap();
+    let options =
+        SyncOptions { watch: true, polling: true, interval: Duration::from_millis(50), ..SyncOptions::default() };
+    let mut stream = rag.sync(&docs, options).unwrap();
+    wait(&mut stream, |event| matches!(event, SyncEvent::Failed { code, .. } if code == "invalid_argument")).await;
+    broken.mended.store(true, Ordering::SeqCst);
+    wait(&mut stream, |event| matches!(event, SyncEvent::Added { name, .. } if name == "a.txt")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use kwaai_core::ErrorCode;
 use kwaai_core::event::{Item, Stream};
-use kwaai_core::llm::{ChatMessage, FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, Usage};
+use kwaai_core::llm::{
+    ChatMessage, FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, OutputFormat, Prompt, Usage,
+};
 use kwaai_core::net::Peers;
 use kwaai_core::shard::{Blocks, LoadOptions, Model, Route, ShardEngine};
+use serde_json::json;
 use shard_support::{AllBut, TcpNode, Town, config, of_family, write_model};
 
 fn engine(node: &Arc<TcpNode>) -> ShardEngine {
@@ -125,6 +128,60 @@ async fn a_model_on_a_route_is_a_language_model() {
     let (_, reason, usage, _) = read(language_model.generate(request(3)).await.unwrap()).await;
     assert!(usage.completion_tokens <= 3 && usage.prompt_tokens > 10);
     assert!(reason == FinishReason::Length || usage.completion_tokens < 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_held_to_its_format_here_and_over_hosts_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    write_model(dir.path(), 5, &config(2, 4, 2, 6, true));
+    let town = Arc::new(Town::default());
+    let (host, caller) = (TcpNode::start(&town, 1).await, TcpNode::start(&town, 2).await);
+    let (host, app) = (engine(&host), engine(&caller));
+    host.serve(dir.path(), 0..2).await.unwrap();
+    let ends = without_blocks(&app, dir.path()).await;
+    let whole = app.load(dir.path(), LoadOptions::default()).await.unwrap();
+    let schema = json!({"type": "object", "required": ["b", "a"], "additionalProperties": false,
+        "properties": {"b": {"enum": ["x", "y\"z"]}, "a": {"type": "integer", "minimum": -5, "maximum": 5}}});
+    let object = |text: &str| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        let number = value["a"].as_i64().unwrap();
+        (-5..=5).contains(&number) && ["x", "y\"z"].contains(&value["b"].as_str().unwrap())
+    };
+    let word = |text: &str| text.len() == 4 && text.bytes().all(|byte| (b'a'..=b'f').contains(&byte));
+    let sentence = |text: &str| text == "yes, it is" || text == "no, it is not";
+    let grammar = "start: yes | no\nyes: \"yes\" \", it is\"\nno: \"no\" \", it is not\"\n";
+    type Fits<'a> = &'a dyn Fn(&str) -> bool;
+    let cases: [(OutputFormat, Fits); 3] = [
+        (OutputFormat::JsonSchema(schema), &object),
+        (OutputFormat::Regex("[a-f]{4}".into()), &word),
+        (OutputFormat::Lark(grammar.into()), &sentence),
+    ];
+    for (format, fits) in cases {
+        for seed in 0..5 {
+            let request = GenerateRequest { format: Some(format.clone()), seed, ..request(200) };
+            let local = read(app.generate(&whole, request.clone(), Route::Local).await.unwrap()).await;
+            assert!(fits(&local.0), "{format:?}: {}", local.0);
+            assert_eq!(local.1, FinishReason::Stop);
+            let split = read(app.generate(&ends, request, Route::Peers).await.unwrap()).await;
+            assert_eq!((&split.0, split.1, split.2), (&local.0, local.1, local.2));
+        }
+    }
+    // A limit ends it early, and a text that is continued is held to its format too.
+    let format = Some(OutputFormat::Regex("(ab)+".into()));
+    let prompt = Some(Prompt::Text("abc".into()));
+    let short = GenerateRequest { format, prompt, messages: Vec::new(), ..request(7) };
+    let (text, reason, ..) = read(app.generate(&whole, short, Route::Local).await.unwrap()).await;
+    assert!(reason == FinishReason::Stop && text.len().is_multiple_of(2) || text == "abababa", "{text}");
+    for wrong in [
+        OutputFormat::Regex("(".into()),
+        OutputFormat::Lark("start: nothing".into()),
+        OutputFormat::JsonSchema(json!({"$ref": "#/nowhere"})),
+        OutputFormat::JsonSchema(json!({"type": "string", "minLength": 9, "maxLength": 3})),
+    ] {
+        let request = GenerateRequest { format: Some(wrong.clone()), ..request(7) };
+        let error = app.generate(&whole, request, Route::Local).await.err().unwrap();
+        assert_eq!((error.code(), &*error.context()["param"]), (ErrorCode::InvalidArgument, "format"), "{wrong:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,8 +233,8 @@ async fn a_host_is_tested_with_tokens_that_it_computes() {
 
     let without = app.test_credential(&modest, options()).await.unwrap();
     assert_eq!((without.verdict, without.measured), (Verdict::Inconclusive, None), "it serves nothing yet");
-    let blocks = vec![BlockShare { model: tiny_model(), blocks: 1..model.config().blocks as u32 }];
-    host.contribute(Contribution { min_tier: Some(Tier::Unknown), blocks }).await.unwrap();
+    let blocks = vec![BlockShare { model: tiny_model(), blocks: (1..model.config().blocks as u32).into() }];
+    host.contribute(Contribution { min_tier: Some(Tier::Unknown), blocks, ..Default::default() }).await.unwrap();
     let test = app.test_credential(&modest, options()).await.unwrap();
     assert_eq!((test.verdict, test.correct, test.samples, test.seed), (Verdict::Holds, Some(true), 8, 3));
     assert!(test.measured.unwrap() > 0.01 && test.answer.is_some());

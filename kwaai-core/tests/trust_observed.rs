@@ -280,8 +280,8 @@ async fn a_node_issues_what_it_saw_and_measured_of_another_over_sockets() {
     let options = || RateOptions { tokens: 8, runs: 2, seed: Some(3), valid_for: Some(HOUR) };
     let idle = app.issue_throughput(host.peer_id(), &model, options()).await.unwrap_err();
     assert_eq!(idle.code(), ErrorCode::NotFound, "it serves nothing yet");
-    let blocks = vec![BlockShare { model: tiny_model(), blocks: 1..model.config().blocks as u32 }];
-    host.contribute(Contribution { min_tier: Some(Tier::Unknown), blocks }).await.unwrap();
+    let blocks = vec![BlockShare { model: tiny_model(), blocks: (1..model.config().blocks as u32).into() }];
+    host.contribute(Contribution { min_tier: Some(Tier::Unknown), blocks, ..Default::default() }).await.unwrap();
     let credential = app.issue_throughput(host.peer_id(), &model, options()).await.unwrap();
     let Some(Claims::Throughput(said)) = Claims::read(&credential).unwrap() else { panic!("no throughput") };
     assert_eq!((&*said.model, said.window.samples, credential.subject()), (model.id(), 2, Some(host.did())));

@@ -355,8 +355,8 @@ async fn a_host_is_used_for_a_credential_that_came_as_a_digest_and_shows_its_bad
         host.trust().import_credential(&other.to_json()).await.unwrap();
     }
     let model = app.shards().load(tiny_model(), Blocks::None).await.unwrap();
-    let share = BlockShare { model: tiny_model(), blocks: 0..2 };
-    host.contribute(Contribution { min_tier: None, blocks: vec![share] }).await.unwrap();
+    let share = BlockShare { model: tiny_model(), blocks: (0..2).into() };
+    host.contribute(Contribution { blocks: vec![share], ..Contribution::default() }).await.unwrap();
 
     let coverage = app.shards().coverage(&model).await.unwrap();
     assert_eq!(coverage.hosts.len(), 1);

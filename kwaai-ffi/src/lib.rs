@@ -10,6 +10,7 @@ pub mod c;
 mod cancel;
 mod clock;
 mod error;
+pub mod federation;
 mod fork;
 mod handle;
 pub mod http;
@@ -34,6 +35,7 @@ pub mod vpk;
 
 pub use cancel::CancelToken;
 pub use error::{KwaaiError, Result};
+pub use federation::{Federation, SharedKnowledge};
 pub use http::HttpServer;
 pub use identity::{ResolvedDid, resolve_did};
 pub use kwaai_core::ErrorCode;
@@ -54,13 +56,15 @@ uniffi::setup_scaffolding!();
 /// The version of the library, the same for every language's package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A record as JSON, for languages without static types.
+/// A record as JSON, for languages without static types. The members of its objects are in the order of their names.
 ///
 /// # Errors
 /// `internal` for a record that JSON cannot hold.
 pub fn to_json(record: &impl serde::Serialize) -> Result<serde_json::Value> {
-    serde_json::to_value(record)
-        .map_err(|error| kwaai_core::Error::internal("a record cannot be written as JSON").with_source(error).into())
+    let mut value = serde_json::to_value(record)
+        .map_err(|error| kwaai_core::Error::internal("a record cannot be written as JSON").with_source(error))?;
+    value.sort_all_objects();
+    Ok(value)
 }
 
 /// A record that a language wrote as JSON. `what` is the name of the argument that it is, and empty where its fields are

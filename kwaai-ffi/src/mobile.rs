@@ -8,6 +8,7 @@
 //! UniFFI's own tokio support is not used: [`crate::rt::run`] spawns, so the futures may be polled anywhere.
 
 mod error;
+mod federation;
 mod http;
 mod library;
 mod node;
@@ -24,23 +25,31 @@ mod trust;
 mod vpk;
 
 pub use error::NativeError;
+pub use federation::{
+    NamedOwn, NativeFederation, NativeSharedKnowledge, check_native_provenance, read_native_capability,
+};
 pub use http::{NamedBert, NamedEmbedder, NamedEndpoint, NamedKnowledge, NamedWriter, NativeHttpServer, ServerOptions};
 pub use library::{ErrorCodeInfo, error_codes, init_native_logging, native_version};
 pub use node::NativeNode;
 pub use options::{
-    BlockShareOptions, ChatOptions, ChunkingSizes, EndpointOptions, FolderOptions, NodeLimits, NodeOptions,
+    BlockShareOptions, CacheLimits, ChatOptions, ChunkingSizes, EmbedderChoice, EmbeddingEndpointOptions,
+    EndpointOptions, EvaluateOptions, FindOptions, FolderOptions, KnownQuestion, NodeLimits, NodeOptions,
     NodeRelayLimits, QuestionOptions, RagOptions, SearchOptions,
 };
 pub use provide::{
     EmbedderCode, ModelCode, NativeEmbedder, NativeFinish, NativePart, NativePieces, NativeReader, NativeSigner,
     NativeWriter, ReaderCode, SignerCode, SinkCode,
 };
-pub use rag::{NativeRag, calibrated_answers, calibrated_auroc, calibrated_threshold, check_native_citations};
+pub use rag::{
+    NativeRag, calibrated_answers, calibrated_auroc, calibrated_threshold, check_native_citations,
+    compared_evaluations, evaluation_html, evaluation_json, evaluation_markdown,
+};
 pub use record::{ChatMessage, GenerateEvent, GenerateRequest, Role, Span};
 pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{
     AskBatch, BenchmarkBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeBenchmark, NativeEvents,
-    NativeGeneration, NativeIngestion, NativeMessages, NativeSync, NodeEventBatch, SyncBatch,
+    NativeGeneration, NativeIngestion, NativeMessages, NativeOutsourcing, NativeReembedding, NativeSync,
+    NodeEventBatch, OutsourceBatch, ReembedBatch, SyncBatch,
 };
 #[cfg(feature = "testing")]
 pub use stream::{NativeNumbers, NumberBatch};

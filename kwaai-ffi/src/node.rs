@@ -1,6 +1,7 @@
 //! A whole node, as an object.
 
 mod config;
+mod knowledge;
 mod observation;
 mod record;
 
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kwaai_core::net::Target;
+use kwaai_core::shard::Amount;
 use kwaai_core::trust::Tier;
 use kwaai_core::{Error, http, node};
 use serde::Deserialize;
@@ -23,6 +25,7 @@ use crate::trust::{ClaimTest, Minimum, StatusRefresh, TakenWord, TestOptions, Tr
 use crate::{CancelToken, Model, Rag, Result, ShardEngine, Stream, TrustGraph, Vpk, rt, validate};
 
 pub use config::{LimitOptions, NodeConfig, RelayOptions};
+pub use knowledge::Sharing;
 pub use record::{
     Diagnosis, Measurement, MeasurementBucket, MessageRecord, Metrics, NodeEvent, NodeInfo, PeerInfo, Reachability,
 };
@@ -58,18 +61,38 @@ pub struct Contribution {
     pub blocks: Vec<BlockShare>,
     /// The lowest tier that may use them; the policy's minimum unless set.
     pub min_tier: Option<String>,
+    /// What was shared before takes nothing new and may end within this time, in milliseconds; five seconds unless set.
+    pub grace_ms: Option<u64>,
 }
 
-/// Blocks of one model.
+/// Blocks of one model: a run of them, or a number, or as many as fit, these two where the swarm has them least.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockShare {
-    /// The directory or GGUF file of the model.
+    /// The directory or GGUF file of the model, or its id at a hub.
     pub model: String,
-    /// The first block.
-    pub start_block: u32,
-    /// One past the last block.
-    pub end_block: u32,
+    /// The first block of a run.
+    pub start_block: Option<u32>,
+    /// One past the last block of a run.
+    pub end_block: Option<u32>,
+    /// How many.
+    pub count: Option<u32>,
+    /// Bytes that those that fit may take with what their sessions keep; what is free without a reserve unless set.
+    pub memory_bytes: Option<u64>,
+}
+
+impl BlockShare {
+    fn amount(&self) -> Result<Amount> {
+        match (self.start_block, self.end_block, self.count, self.memory_bytes) {
+            (Some(start), Some(end), None, None) => Ok(Amount::Run(start..end)),
+            (None, None, Some(count), None) => Ok(Amount::Count(count)),
+            (None, None, None, memory_bytes) => Ok(Amount::Fitting { memory_bytes }),
+            _ => Err(Error::invalid_argument(
+                "blocks are shared from a first up to a last one, in a number, or as many as fit into a memory, and not by two of these",
+            )
+            .into()),
+        }
+    }
 }
 
 impl Node {
@@ -234,11 +257,20 @@ impl Node {
         self.vpk.clone()
     }
 
-    /// Opens a knowledge base of this node. While it is open, the same name returns the same one.
+    /// Opens a knowledge base of this node, in `data_dir` of the options where that is set. While it is open, the same name returns the
+    /// same one.
     pub async fn rag(&self, name: String, options: Options, supplies: Supplies, cancel: CancelToken) -> Result<Rag> {
         let node = self.handle.get()?;
+        let dir = options.data_dir.as_deref().map(|dir| validate::path("data_dir", dir)).transpose()?;
         options.claim(&supplies)?;
-        rt::run(&cancel, async move { node.rag(&name, options.config(supplies).await?).await }).await.map(Rag::new)
+        let opened = async move {
+            let config = options.config(supplies).await?;
+            match dir {
+                Some(dir) => node.rag_at(&name, &dir, config).await,
+                None => node.rag(&name, config).await,
+            }
+        };
+        rt::run(&cancel, opened).await.map(Rag::new)
     }
 
     /// Serves models by OpenAI's HTTP API. The server ends when it is dropped, and with the node.
@@ -266,13 +298,11 @@ impl Node {
         let node = self.handle.get()?;
         let min_tier = contribution.min_tier.as_deref().map(Tier::from_str).transpose()?;
         let blocks = contribution.blocks.into_iter().map(|share| {
-            Ok(node::BlockShare {
-                model: validate::path("model directory", &share.model)?,
-                blocks: share.start_block..share.end_block,
-            })
+            Ok(node::BlockShare { model: validate::path("model directory", &share.model)?, blocks: share.amount()? })
         });
         MODELS.claim()?;
-        let contribution = node::Contribution { min_tier, blocks: blocks.collect::<Result<_>>()? };
+        let grace = contribution.grace_ms.map(|ms| validate::millis("grace_ms", ms)).transpose()?;
+        let contribution = node::Contribution { min_tier, blocks: blocks.collect::<Result<_>>()?, grace };
         let offers = rt::run(&cancel, async move { node.contribute(contribution).await }).await?;
         Ok(offers.into_iter().map(Offer::from).collect())
     }

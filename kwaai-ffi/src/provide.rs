@@ -296,7 +296,7 @@ impl llm::Embedder for EmbedderOf {
     async fn embed(&self, texts: Vec<Text>) -> kwaai_core::Result<Vec<Vec<f32>>> {
         let (count, query) = (texts.len(), matches!(texts.first(), Some(Text::Query(_))));
         let texts = texts.into_iter().map(|text| match text {
-            Text::Query(text) | Text::Document(text) => text,
+            Text::Query(text) | Text::Document(text) | Text::Plain(text) => text,
         });
         let (texts, code) = (texts.collect(), self.code.clone());
         let flat = self.call.make(move |answer| code.embed(texts, query, answer)).await?;

@@ -1,43 +1,103 @@
 //! A private knowledge base, as an object. Its records are those of the core, which are plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kwaai_core::Error;
 use kwaai_core::http::KNOWLEDGE_NAME;
-use kwaai_core::llm::{BertEmbedder, Embedder, LanguageModel, OpenAiConfig, OpenAiModel, hub, model_cache};
-use kwaai_core::rag::chunk::{Chunking, Strategy};
-use kwaai_core::rag::{
-    self, AskEvent, AskOptions, Calibration, CalibrationQuestion, DocumentInfo, Fault, IngestEvent, Language,
-    RagConfig, SearchResult, Source, Stats, SyncEvent,
+use kwaai_core::llm::{
+    BertEmbedder, Embedder, EmbeddingApi, LanguageModel, OpenAiConfig, OpenAiModel, RemoteEmbedder,
+    RemoteEmbedderConfig, hub, model_cache,
 };
-use serde::{Deserialize, Serialize};
+use kwaai_core::rag::chunk::{Chunking, Strategy};
+use kwaai_core::rag::evaluate::{self, Difference, Evaluation, EvaluationQuestion};
+use kwaai_core::rag::{
+    self, AskEvent, AskOptions, CacheOptions, CacheStats, Calibration, CalibrationQuestion, DocumentInfo, Fault,
+    IngestEvent, Language, OutsourceEvent, OutsourceOptions, RagConfig, ReembedEvent, SearchResult, Source, Stats,
+    SyncEvent,
+};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::fork::MODELS;
 use crate::handle::Handle;
 use crate::http::{HttpOptions, ServedKnowledge};
 use crate::provide::Supplies;
-use crate::{CancelToken, HttpServer, Result, Stream, rt, validate};
+use crate::{CancelToken, HttpServer, Result, Stream, VectorCollection, rt, validate};
 
-pub use kwaai_core::rag::SearchOptions;
+pub use kwaai_core::rag::{IngestOptions, SearchOptions};
 
 /// A knowledge base over documents.
-pub struct Rag(Handle<rag::Rag>);
+pub struct Rag(pub(crate) Handle<rag::Rag>);
 
 /// How a knowledge base works; every part may be left out.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// `auto` takes all-MiniLM-L6-v2 when it has been fetched, and words alone otherwise; `none` takes words alone; anything else
-    /// is the folder of a BERT model.
-    pub embedder: Option<String>,
+    /// `auto` takes all-MiniLM-L6-v2 when it has been fetched, and words alone otherwise; `none` takes words alone; any other name
+    /// is the folder or the hub id of an embedding model.
+    pub embedder: Option<EmbedderName>,
     /// A model behind an OpenAI-compatible endpoint that writes the answers.
     pub endpoint: Option<Endpoint>,
     /// How documents are cut.
     #[serde(deserialize_with = "validate::or_default")]
     pub chunking: ChunkingOptions,
-    /// The language whose word forms are brought together.
+    /// The language whose word forms are brought together; that of before unless set, English for one that is new.
+    pub language: Option<Language>,
+    /// Which answers are given again to the same question while nothing changes; none unless set.
+    pub cache: Option<CacheOptions>,
+    /// For a knowledge base of a node: the directory that it lies in, where that is not the node's.
+    pub data_dir: Option<String>,
+}
+
+/// What to evaluate; every part may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationOptions {
+    /// What the report calls it.
     #[serde(deserialize_with = "validate::or_default")]
-    pub language: Language,
+    pub name: String,
+    /// How passages are looked for.
+    #[serde(deserialize_with = "validate::or_default")]
+    pub search: SearchOptions,
+    /// How questions are asked; without it only what is found is judged.
+    pub ask: Option<AskOptions>,
+    /// A model behind an endpoint that judges answers, where the app brings none.
+    pub judge: Option<Endpoint>,
+}
+
+/// An embedder that is not the app's.
+#[derive(Debug, Clone)]
+pub enum EmbedderName {
+    /// `auto`, `none`, or the folder or hub id of an embedding model.
+    Named(String),
+    /// An embedding model behind an endpoint.
+    Endpoint(EmbeddingEndpoint),
+}
+
+impl<'de> Deserialize<'de> for EmbedderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<EmbedderName, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = EmbedderName;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of an embedding model, or an endpoint")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<EmbedderName, E> {
+                Ok(EmbedderName::Named(name.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<EmbedderName, A::Error> {
+                EmbeddingEndpoint::deserialize(MapAccessDeserializer::new(map)).map(EmbedderName::Endpoint)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// How documents are cut; sizes count characters, and what is left out keeps its default.
@@ -100,6 +160,91 @@ impl Endpoint {
     }
 }
 
+/// An embedding model behind an endpoint; what is left out has the library's default.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingEndpoint {
+    /// For example `https://api.openai.com/v1`, or `http://localhost:11434` for Ollama.
+    pub base_url: String,
+    /// The model's name there.
+    pub model: String,
+    /// Sent as a bearer token.
+    #[serde(default)]
+    pub api_key: Option<String>,
+    /// `openai` or `ollama`.
+    #[serde(default, deserialize_with = "validate::or_default")]
+    pub api: EmbeddingApi,
+    /// The length of its vectors, which is asked for unless set.
+    #[serde(default)]
+    pub dimension: Option<usize>,
+    /// Put before what is looked for; what models of its name want unless set.
+    #[serde(default)]
+    pub query_prompt: Option<String>,
+    /// Put before what is found; what models of its name want unless set.
+    #[serde(default)]
+    pub document_prompt: Option<String>,
+}
+
+impl std::fmt::Debug for EmbeddingEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddingEndpoint")
+            .field("base_url", &self.base_url)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EmbeddingEndpoint {
+    async fn open(self) -> kwaai_core::Result<Arc<dyn Embedder>> {
+        let usual = match self.api {
+            EmbeddingApi::OpenAi => RemoteEmbedderConfig::openai(self.base_url, self.model),
+            EmbeddingApi::Ollama => RemoteEmbedderConfig::ollama(self.base_url, self.model),
+        };
+        let config = RemoteEmbedderConfig {
+            api_key: self.api_key,
+            dimension: self.dimension,
+            query_prompt: self.query_prompt.unwrap_or_else(|| usual.query_prompt.clone()),
+            document_prompt: self.document_prompt.unwrap_or_else(|| usual.document_prompt.clone()),
+            ..usual
+        };
+        Ok(Arc::new(RemoteEmbedder::open(config).await?))
+    }
+}
+
+/// Whether an embedder is computed in this process, by the library.
+fn computes(chosen: Option<&EmbedderName>, supplies: &Supplies) -> bool {
+    let elsewhere = match chosen {
+        Some(EmbedderName::Named(name)) => name == "none",
+        Some(EmbedderName::Endpoint(_)) => true,
+        None => supplies.embedder.is_some(),
+    };
+    !elsewhere
+}
+
+/// The embedder that was chosen; `None` where words are to do.
+async fn embedder_of(
+    chosen: Option<EmbedderName>,
+    own: Option<crate::provide::Embedder>,
+) -> kwaai_core::Result<Option<Arc<dyn Embedder>>> {
+    let name = match (chosen, own) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid_argument("a knowledge base has one embedder, by its name or as an object"));
+        }
+        (None, Some(own)) => return Ok(Some(own.0)),
+        (Some(EmbedderName::Endpoint(endpoint)), None) => return Ok(Some(endpoint.open().await?)),
+        (Some(EmbedderName::Named(name)), None) => name,
+        (None, None) => "auto".to_owned(),
+    };
+    match name.as_str() {
+        "none" => Ok(None),
+        "auto" => match model_cache::find_all_minilm()? {
+            Some(folder) => Ok(Some(open_embedder(folder).await?)),
+            None => Ok(None),
+        },
+        name => Ok(Some(named_embedder(name).await?)),
+    }
+}
+
 impl Rag {
     pub(crate) fn new(rag: rag::Rag) -> Rag {
         Rag(Handle::new("knowledge base", rag))
@@ -108,6 +253,10 @@ impl Rag {
     /// Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
     pub async fn open(dir: String, options: Options, supplies: Supplies, cancel: CancelToken) -> Result<Rag> {
         let dir = validate::path("directory", &dir)?;
+        if options.data_dir.is_some() {
+            let error = Error::invalid_argument("a knowledge base without a node is opened in its directory");
+            return Err(error.with("argument", "data_dir").with_remedy("leave `data_dir` out").into());
+        }
         options.claim(&supplies)?;
         rt::run(&cancel, async move { rag::Rag::open(&dir, options.config(supplies).await?).await }).await.map(Rag::new)
     }
@@ -118,24 +267,79 @@ impl Rag {
     }
 
     /// Starts to read a file, or every file of a folder.
-    pub async fn ingest_path(&self, path: String, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
-        self.ingest(Source::Path(validate::path("source", &path)?), cancel).await
+    pub async fn ingest_path(
+        &self,
+        path: String,
+        options: IngestOptions,
+        cancel: CancelToken,
+    ) -> Result<Stream<IngestEvent>> {
+        self.ingest(Source::Path(validate::path("source", &path)?), options, cancel).await
     }
 
     /// Starts to read a document from memory; its name tells its format.
-    pub async fn ingest_bytes(&self, name: String, bytes: Vec<u8>, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
-        self.ingest(Source::Bytes { name, bytes }, cancel).await
+    pub async fn ingest_bytes(
+        &self,
+        name: String,
+        bytes: Vec<u8>,
+        options: IngestOptions,
+        cancel: CancelToken,
+    ) -> Result<Stream<IngestEvent>> {
+        self.ingest(Source::Bytes { name, bytes }, options, cancel).await
     }
 
-    async fn ingest(&self, source: Source, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
+    async fn ingest(&self, source: Source, options: IngestOptions, cancel: CancelToken) -> Result<Stream<IngestEvent>> {
         let rag = self.0.get()?;
-        rt::run(&cancel, async move { rag.ingest(source) }).await.map(Stream::new)
+        rt::run(&cancel, async move { rag.ingest_with(source, options) }).await.map(Stream::new)
     }
 
     /// Starts to keep the documents of a folder as its files are.
     pub async fn sync(&self, folder: String, options: SyncOptions, cancel: CancelToken) -> Result<Stream<SyncEvent>> {
         let (rag, folder, options) = (self.0.get()?, validate::path("folder", &folder)?, options.into_core()?);
         rt::run(&cancel, async move { rag.sync(&folder, options) }).await.map(Stream::new)
+    }
+
+    /// Starts to give it another embedder, which is chosen as in [`Options::embedder`] or comes with the supplies: every passage is
+    /// embedded again while the vectors of before answer.
+    ///
+    /// # Errors
+    /// `invalid_argument` for no embedder and for several; `not_found` and the like for one that cannot be opened; `busy` while another
+    /// change goes on.
+    pub async fn reembed(
+        &self,
+        chosen: Option<EmbedderName>,
+        supplies: Supplies,
+        cancel: CancelToken,
+    ) -> Result<Stream<ReembedEvent>> {
+        let rag = self.0.get()?;
+        if computes(chosen.as_ref(), &supplies) {
+            MODELS.claim()?;
+        }
+        rt::run(&cancel, async move {
+            let words = matches!(&chosen, Some(EmbedderName::Named(name)) if name == "none");
+            if words || (chosen.is_none() && supplies.embedder.is_none()) {
+                return Err(Error::invalid_argument("a change of the embedder needs one to change to"));
+            }
+            let embedder = embedder_of(chosen, supplies.embedder).await?.ok_or_else(|| {
+                Error::not_found("all-MiniLM-L6-v2 has not been fetched")
+                    .with_remedy("fetch it, or name the folder or hub id of an embedding model")
+            })?;
+            rag.reembed(embedder)
+        })
+        .await
+        .map(Stream::new)
+    }
+
+    /// Starts to bring its vectors to a collection, which answers from then on; texts stay here, and go as well as sealed payloads when
+    /// `texts` says so.
+    pub async fn outsource(
+        &self,
+        collection: &VectorCollection,
+        texts: bool,
+        cancel: CancelToken,
+    ) -> Result<Stream<OutsourceEvent>> {
+        let (rag, collection) = (self.0.get()?, collection.get()?);
+        let options = OutsourceOptions { texts };
+        rt::run(&cancel, async move { rag.outsource_with(&collection, options) }).await.map(Stream::new)
     }
 
     /// The `k` passages that fit a text best.
@@ -165,6 +369,38 @@ impl Rag {
     ) -> Result<Calibration> {
         let rag = self.0.get()?;
         rt::run(&cancel, async move { rag.calibrate(questions, options).await }).await
+    }
+
+    /// Asks questions whose answers are known, and scores what comes back. A judge is the writer of `supplies`, or the endpoint of the
+    /// options.
+    pub async fn evaluate(
+        &self,
+        questions: Vec<EvaluationQuestion>,
+        options: EvaluationOptions,
+        supplies: Supplies,
+        cancel: CancelToken,
+    ) -> Result<Evaluation> {
+        let rag = self.0.get()?;
+        let EvaluationOptions { name, search, ask, judge } = options;
+        let judge = writer(supplies, judge)?;
+        let options = evaluate::EvaluationOptions { name, search, ask, judge };
+        rt::run(&cancel, async move { rag.evaluate(questions, options).await }).await
+    }
+
+    /// What became of the answers that are kept; all 0 where none are.
+    pub async fn cache_stats(&self, cancel: CancelToken) -> Result<CacheStats> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move { Ok(rag.cache_stats()) }).await
+    }
+
+    /// Forgets the answers that are kept.
+    pub async fn cache_clear(&self, cancel: CancelToken) -> Result<()> {
+        let rag = self.0.get()?;
+        rt::run(&cancel, async move {
+            rag.cache_clear();
+            Ok(())
+        })
+        .await
     }
 
     /// Every document, in the order of the names.
@@ -261,7 +497,7 @@ impl Options {
     /// Computing needs threads that a fork loses; finding passages by their words does not, and what the app brings is
     /// its own matter.
     pub(crate) fn claim(&self, supplies: &Supplies) -> Result<()> {
-        let computes = supplies.embedder.is_none() && self.embedder.as_deref() != Some("none");
+        let computes = computes(self.embedder.as_ref(), supplies);
         if computes || supplies.writer.is_some() { MODELS.claim() } else { Ok(()) }
     }
 
@@ -269,34 +505,55 @@ impl Options {
         // Before a model is fetched or loaded for a knowledge base that is refused.
         let chunking = self.chunking.into_core();
         chunking.check()?;
-        let language_model: Option<Arc<dyn LanguageModel>> = match (supplies.writer, self.endpoint) {
-            (Some(_), Some(_)) => {
-                return Err(Error::invalid_argument("a knowledge base has one language model, an endpoint or a model"));
-            }
-            (Some(writer), None) => Some(writer.0),
-            (None, Some(endpoint)) => Some(endpoint.model()?),
-            (None, None) => None,
-        };
-        let embedder = match (supplies.embedder, self.embedder.as_deref()) {
-            (Some(_), Some(_)) => {
-                return Err(Error::invalid_argument("a knowledge base has one embedder, by its name or as an object"));
-            }
-            (Some(own), None) => Some(own.0),
-            (None, Some("none")) => None,
-            (None, None | Some("auto")) => match model_cache::find_all_minilm()? {
-                Some(folder) => Some(open_embedder(folder).await?),
-                None => None,
-            },
-            (None, Some(name)) => Some(named_embedder(name).await?),
-        };
+        let brought = Supplies { writer: supplies.writer, ..Supplies::default() };
+        let language_model = writer(brought, self.endpoint)?;
+        let embedder = embedder_of(self.embedder, supplies.embedder).await?;
         Ok(RagConfig {
             embedder,
             language_model,
             chunking,
             language: self.language,
+            cache: self.cache,
             readers: supplies.readers.into_iter().map(|reader| reader.0).collect(),
             ..RagConfig::default()
         })
+    }
+}
+
+/// The one language model of two that may be given.
+fn writer(supplies: Supplies, endpoint: Option<Endpoint>) -> kwaai_core::Result<Option<Arc<dyn LanguageModel>>> {
+    match (supplies.writer, endpoint) {
+        (Some(_), Some(_)) => Err(Error::invalid_argument("one language model is taken, an endpoint or a model")),
+        (Some(writer), None) => Ok(Some(writer.0)),
+        (None, Some(endpoint)) => endpoint.model().map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// For each score that two evaluations of the same questions have, the mean difference, question by question: above 0 where the first
+/// is better.
+///
+/// # Errors
+/// `invalid_argument` when the questions are not the same.
+pub fn compare_evaluations(evaluation: &Evaluation, other: &Evaluation) -> Result<BTreeMap<String, Difference>> {
+    Ok(evaluation.compare(other)?)
+}
+
+/// A form in which people read an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportForm {
+    /// The means as a table.
+    Markdown,
+    /// A page that needs nothing beside itself.
+    Html,
+}
+
+/// An evaluation for people; a page has another one beside it, where that is given.
+pub fn evaluation_report(evaluation: &Evaluation, beside: Option<&Evaluation>, form: ReportForm) -> String {
+    match form {
+        ReportForm::Markdown => evaluation.to_markdown(),
+        ReportForm::Html => evaluation.to_html(beside),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Language models, whole or in blocks, as objects.
 
+mod speed;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use crate::provide::Writer;
 use tokio::sync::Mutex;
 
 use crate::{CancelToken, Matrix, Result, Stream, rt, validate};
+
+pub use speed::{BenchmarkSettings, BlockCalibration, CalibrateOptions, ModelBenchmark};
 
 /// Loads models, serves their blocks, and generates.
 pub struct ShardEngine {
@@ -135,7 +139,7 @@ impl ShardEngine {
         self.handle.is_open()
     }
 
-    /// Loads a model from its directory or GGUF file.
+    /// Loads a model from its directory, its GGUF file, or by its id from a hub.
     pub async fn load(&self, dir: String, blocks: BlockChoice, cancel: CancelToken) -> Result<Model> {
         let engine = self.handle.get()?;
         let dir = validate::path("model directory", &dir)?;
@@ -175,6 +179,32 @@ impl ShardEngine {
         rt::run(&cancel, async move { engine.coverage(&model).await }).await.map(Coverage::from)
     }
 
+    /// How many blocks of a model this machine can serve, and how fast.
+    pub async fn calibrate(
+        &self,
+        dir: String,
+        options: CalibrateOptions,
+        cancel: CancelToken,
+    ) -> Result<BlockCalibration> {
+        let engine = self.handle.get()?;
+        let dir = validate::path("model directory", &dir)?;
+        MODELS.claim()?;
+        let options = options.into_core();
+        rt::run(&cancel, async move { engine.calibrate(dir, options).await }).await.map(BlockCalibration::from)
+    }
+
+    /// How fast a model answers on the path that an answer would take now. The route is that of [`ShardEngine::generate`].
+    pub async fn benchmark(
+        &self,
+        model: &Model,
+        options: BenchmarkSettings,
+        cancel: CancelToken,
+    ) -> Result<ModelBenchmark> {
+        let (engine, route) = (self.handle.get()?, model.route(options.route.as_deref())?);
+        let (model, options) = (model.handle.get()?, options.into_core());
+        rt::run(&cancel, async move { engine.benchmark(&model, options, route).await }).await.map(ModelBenchmark::from)
+    }
+
     /// Starts a generation. `route` is `local` or `peers`; without it the model runs here when all its blocks are here.
     pub async fn generate(
         &self,
@@ -202,8 +232,15 @@ impl ShardEngine {
     }
 
     /// A unit vector for each text. `model` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was
-    /// fetched unless set. The last one stays loaded.
-    pub async fn embed(&self, texts: Vec<String>, model: Option<String>, cancel: CancelToken) -> Result<Matrix> {
+    /// fetched unless set. The last one stays loaded. Some models want something else before a question, which `query` says that
+    /// the texts are, than before what is to be found.
+    pub async fn embed(
+        &self,
+        texts: Vec<String>,
+        model: Option<String>,
+        query: bool,
+        cancel: CancelToken,
+    ) -> Result<Matrix> {
         self.handle.get()?;
         MODELS.claim()?;
         let loaded = self.embedder.clone();
@@ -225,7 +262,7 @@ impl ShardEngine {
                 }
             };
             drop(loaded);
-            let texts = texts.into_iter().map(Text::Document).collect();
+            let texts = texts.into_iter().map(if query { Text::Query } else { Text::Document }).collect();
             let vectors = Matrix::of(embedder.embed(texts).await?);
             Ok(Matrix { columns: embedder.dimension(), ..vectors })
         })

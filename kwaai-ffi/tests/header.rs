@@ -227,7 +227,7 @@ fn declared(header: &str) -> BTreeMap<String, Function> {
 }
 
 /// What only C needs: errors, texts, versions, operations, what a program brings.
-const HOUSEKEEPING: [&str; 50] = [
+const HOUSEKEEPING: [&str; 52] = [
     "kwaai_abi_version",
     "kwaai_answer_fail",
     "kwaai_answer_finish",
@@ -256,6 +256,7 @@ const HOUSEKEEPING: [&str; 50] = [
     "kwaai_op_take_collection",
     "kwaai_op_take_console",
     "kwaai_op_take_count",
+    "kwaai_op_take_federation",
     "kwaai_op_take_floats",
     "kwaai_op_take_http_server",
     "kwaai_op_take_item",
@@ -263,6 +264,7 @@ const HOUSEKEEPING: [&str; 50] = [
     "kwaai_op_take_node",
     "kwaai_op_take_rag",
     "kwaai_op_take_shards",
+    "kwaai_op_take_shared_knowledge",
     "kwaai_op_take_stream",
     "kwaai_op_take_text",
     "kwaai_op_take_trust",

@@ -1,6 +1,7 @@
 //! The interface for Kotlin and Swift, called the way their futures are: on an executor that knows nothing of tokio.
 #![cfg(all(feature = "uniffi", feature = "testing"))]
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -49,12 +50,15 @@ fn node(seed: Option<i64>) -> NodeOptions {
 fn rag(own_embedder: Option<Arc<NativeEmbedder>>) -> RagOptions {
     RagOptions {
         embedder: own_embedder.is_none().then(|| "none".to_string()),
+        embedding_endpoint: None,
         own_embedder,
         endpoint: None,
         writer: None,
         chunking: None,
         language: None,
         readers: Vec::new(),
+        cache: None,
+        data_dir: None,
     }
 }
 
@@ -206,9 +210,19 @@ fn bytes_that_are_no_vectors_are_refused() {
         let dense = SearchOptions {
             mode: kwaai_core::rag::Mode::Dense,
             links: false,
-            documents: Vec::new(),
-            since_ms: None,
-            before_ms: None,
+            find: FindOptions {
+                documents: Vec::new(),
+                since_ms: None,
+                before_ms: None,
+                formats: Vec::new(),
+                names: Vec::new(),
+                metadata: HashMap::new(),
+                neighbours: 0,
+                wordings: 0,
+                hypothesis: 0.0,
+                rerank: 0,
+            },
+            timed: false,
             diversity: 0.0,
             dense_weight: None,
         };

@@ -1,4 +1,4 @@
-"""What a knowledge base finds, answers and refuses, and how fast: RG1 to RG21, and a plot.
+"""What a knowledge base finds, answers and refuses, and how fast: RG1 to RG22, and a plot.
 
 `BENCH_PARTS` chooses among `quality`, `citations` and `speed`; `BENCH_CHUNKS` are searched for the speed, 100,000 unless set. Of each long set
 `BENCH_EVIDENCE` questions are asked to be answered and refused, 100 unless set. Writes `target/bench/rag.jsonl`.
@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 CHUNKS = int(os.environ.get("BENCH_CHUNKS", "100000"))
 EVIDENCE = int(os.environ.get("BENCH_EVIDENCE", "100"))
 DIMENSION = 384
+#: So many texts are the sections of one file.
+PER_FILE = 500
 QUESTIONS = 200
 ALPHA = 0.10
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kwaainet" / "bench"
@@ -171,9 +173,10 @@ def floats(path: Path) -> array.array[float]:
 
 
 def speed(bench: str, folder: Path) -> list[dict[str, Any]]:
-    """RG20 and RG21: the same texts and vectors here and in LanceDB."""
+    """RG20 and RG21: the same files and vectors here and in LanceDB. RG22: what embedding makes of the machine."""
     names = [("RG20", 1, "ingest with vectors given / LanceDB", "ratio", 1.0, "higher"), ("RG21", 1, "search, question embedded, p50", "ms", 25, "lower"),
-             ("RG21", 2, "search, vectors given, p50 / LanceDB", "ratio", 1.0, "lower")]
+             ("RG21", 2, "search, vectors given, p50 / LanceDB", "ratio", 1.0, "lower"),
+             ("RG22", 1, "embedding / its matrix multiplications alone", "ratio", 0.5, "higher")]
     kept, asking = texts.texts(CHUNKS, QUESTIONS)
     if not kept:
         return [skipped(*parts[:5], f"there are no texts at {texts.DATA}", parts[5]) for parts in names]
@@ -187,8 +190,12 @@ def speed(bench: str, folder: Path) -> list[dict[str, Any]]:
         pair = [a + b for a, b in zip(rows[at: at + DIMENSION], rows[at + DIMENSION: at + 2 * DIMENSION])]
         length = sum(value * value for value in pair) ** 0.5
         rows.extend(value / length for value in pair)
-    paths = [folder / name for name in ("texts", "vectors", "questions")]
-    paths[0].write_text(json.dumps(kept))
+    paths = [folder / name for name in ("files", "vectors", "questions")]
+    paths[0].mkdir()
+    for number in range(0, len(kept), PER_FILE):
+        sections = (f"# {number + place}\n\n{text}\n\n" for place, text in enumerate(kept[number: number + PER_FILE]))
+        (paths[0] / f"{number // PER_FILE}.md").write_text("".join(sections))
+    (folder / "texts").write_text(json.dumps(kept))
     paths[1].write_bytes(rows.tobytes())
     paths[2].write_text(json.dumps(asking))
     arguments = [*map(str, paths), str(asked)]
@@ -202,12 +209,14 @@ def speed(bench: str, folder: Path) -> list[dict[str, Any]]:
     times = {"ours": [row["search"] for row in here.values()], "lancedb": [row["search"] for row in there.values()], "dense_recall": recall}
     print(json.dumps(times, indent=1), file=sys.stderr)
     lancedb = "lancedb 0.40.0 with a full-text index"
+    embedded = results(bench, "embedding", str(folder / "texts"))[0]["embedding"]
     return [
-        line("RG20", 1, f"{len(kept):,} chunks a second with vectors given / LanceDB", ingest(ours)["per_second"] / ingest(theirs)["per_second"], "ratio", 1.0, "higher",
+        line("RG20", 1, f"{len(kept):,} chunks of {len(list(paths[0].iterdir()))} files a second with vectors given / LanceDB", ingest(ours)["per_second"] / ingest(theirs)["per_second"], "ratio", 1.0, "higher",
              peer=lancedb, own_value=ingest(ours)["per_second"], peer_value=ingest(theirs)["per_second"]),
         line("RG21", 1, f"hybrid search of {len(kept):,} chunks, question embedded, p50", p50(here, "hybrid, question embedded"), "ms", 25, "lower", times=times, runs=len(asking)),
         line("RG21", 2, f"the search part / LanceDB, dense recall {recall:.4f}", p50(here, "hybrid") / p50(there, "hybrid"), "ratio", 1.0, "lower",
              peer=lancedb, own_value=p50(here, "hybrid"), peer_value=p50(there, "hybrid"), runs=len(asking)),
+        line("RG22", 1, f"embedding {embedded['passages']:,} passages / its matrix multiplications alone", embedded["share"], "ratio", 0.5, "higher", times=embedded),
     ]
 
 
@@ -229,7 +238,8 @@ def plot(measured: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    bench = program("rag")
+    # With the features of the other program, so that nothing is built twice.
+    bench = program("rag", "--features", "vpk")
     parts = os.environ.get("BENCH_PARTS", "quality,citations,speed").split(",")
     out = ROOT / "target" / "bench"
     out.mkdir(parents=True, exist_ok=True)

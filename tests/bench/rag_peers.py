@@ -1,13 +1,14 @@
 """What knowledge bases are measured beside, in an environment of its own: a reference BM25, and LanceDB.
 
-`rag_peers.py bm25 SET` prints the first passages for each question; `rag_peers.py lancedb TEXTS VECTORS QUESTIONS QUESTION_VECTORS` prints how
-fast the texts are kept and found.
+`rag_peers.py bm25 SET` prints the first passages for each question; `rag_peers.py lancedb FOLDER VECTORS QUESTIONS QUESTION_VECTORS` prints how
+fast the sections of the files are kept and found.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -30,8 +31,9 @@ def bm25(path: Path) -> None:
     print(json.dumps([[int(place) for place in row] for row in found]))
 
 
-def lancedb(texts: Path, vectors: Path, questions: Path, asked: Path) -> None:
-    """A table with a full-text index; every vector is compared. Hybrid searches are fused by LanceDB's own reciprocal ranks."""
+def lancedb(folder: Path, vectors: Path, questions: Path, asked: Path) -> None:
+    """A table with a full-text index; every vector is compared. Hybrid searches are fused by LanceDB's own reciprocal ranks. It does not read
+    documents, so the files are cut at their headings here, which counts as ingestion as it does for a knowledge base."""
     import warnings
 
     os.environ["LANCEDB_LOG"] = os.environ["RUST_LOG"] = "error"
@@ -40,12 +42,16 @@ def lancedb(texts: Path, vectors: Path, questions: Path, asked: Path) -> None:
     import pyarrow as pa
 
     warnings.simplefilter("ignore")
-    kept, asking = json.loads(texts.read_text()), json.loads(questions.read_text())
-    rows = np.fromfile(vectors, "<f4").reshape(len(kept), -1)
+    asking = json.loads(questions.read_text())
     points = np.fromfile(asked, "<f4").reshape(len(asking), -1)
-    with tempfile.TemporaryDirectory() as folder:
-        base = lancedb.connect(folder)
+    rows = np.fromfile(vectors, "<f4").reshape(-1, points.shape[1])
+    heading = re.compile(r"^# \d+\n\n", re.MULTILINE)
+    with tempfile.TemporaryDirectory() as home:
+        base = lancedb.connect(home)
         began = time.perf_counter()
+        files = sorted(folder.iterdir(), key=lambda path: int(path.stem))
+        kept = [section.strip() for path in files for section in heading.split(path.read_text())[1:]]
+        assert len(kept) == len(rows)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
         table = base.create_table("kept", pa.table({"id": pa.array(range(len(kept))), "text": pa.array(kept), "vector": flat}))
         table.create_fts_index("text")

@@ -228,6 +228,14 @@ static kwaai_status_t as_handle(call *made, kwaai_status_t status, handle_kind k
         json_add(fields, "name", took(text));
         MUST(kwaai_collection_id(handle, &text, &error));
         json_add(fields, "id", took(text));
+    } else if (kind == SHARED) {
+        MUST(kwaai_shared_knowledge_capability(handle, &text, &error));
+        json_add(fields, "capability", json_parse(text));
+        kwaai_string_free(text);
+    } else if (kind == FEDERATION) {
+        MUST(kwaai_federation_members(handle, &text, &error));
+        json_add(fields, "members", json_parse(text));
+        kwaai_string_free(text);
     } else if (kind == CONSOLE) {
         MUST(kwaai_console_url(handle, &text, &error));
         json_add(fields, "url", took(text));
@@ -418,6 +426,27 @@ static kwaai_status_t issued_by_node(call *made, kwaai_status_t status, char *do
     return status;
 }
 
+/* The knowledge bases of a federation. */
+static kwaai_status_t federate(call *made, kwaai_federation_t **federation)
+{
+    json *own = json_get(made->args, "own"), *shared = json_get(made->args, "shared");
+    const char *names[8];
+    const kwaai_rag_t *bases[8];
+    const kwaai_shared_knowledge_t *others[8];
+    kwaai_members_t members = {.size = sizeof members, .own_names = names, .own = bases, .shared = others};
+    for (size_t i = 0; own != NULL && own->kind == JSON_OBJECT && i < own->count; i++) {
+        names[i] = own->keys[i];
+        bases[i] = handle_named(own->items[i], RAG);
+        members.own_count++;
+    }
+    for (size_t i = 0; shared != NULL && shared->kind == JSON_LIST && i < shared->count; i++) {
+        others[i] = handle_named(shared->items[i], SHARED);
+        members.shared_count++;
+    }
+    members.embedder = handle_of(made, "embedder", EMBEDDER);
+    return kwaai_node_federation(H, &members, options(made, "embedder language"), T, federation, E);
+}
+
 static kwaai_status_t call_node(call *made)
 {
     kwaai_status_t status = KWAAI_OK;
@@ -483,8 +512,24 @@ static kwaai_status_t call_node(call *made)
         return HANDLE_OF(SHARDS, kwaai_node_shards(H, (kwaai_shards_t **)&handle, E));
     } else if (IS("Node.vpk")) {
         return HANDLE_OF(VPK, kwaai_node_vpk(H, (kwaai_vpk_t **)&handle, E));
+    } else if (IS("Node.share_knowledge")) {
+        char *capability = NULL;
+        status = kwaai_node_share_knowledge(H, handle_of(made, "rag", RAG), text_of(made, "holder"), text_of(made, "name"),
+                                            u64_of(made, "valid_for_ms"), T, &capability, E);
+        if (status == KWAAI_OK) {
+            status = kwaai_library_read_knowledge_capability(capability, &text, E);
+        }
+        kwaai_string_free(capability);
+        return as_json(made, status, text);
+    } else if (IS("Node.shared_knowledge")) {
+        return HANDLE_OF(SHARED, kwaai_node_shared_knowledge(H, text_of(made, "peer"), text_of(made, "capability"), T,
+                                                             (kwaai_shared_knowledge_t **)&handle, E));
+    } else if (IS("Node.federation")) {
+        return HANDLE_OF(FEDERATION, federate(made, (kwaai_federation_t **)&handle));
+    } else if (IS("Node.prove")) {
+        return JSON_OF(kwaai_node_prove(H, handle_of(made, "rag", RAG), written(made, "hits"), T, &text, E));
     } else if (IS("Node.contribute")) {
-        return JSON_OF(kwaai_node_contribute(H, options(made, "blocks min_tier"), T, &text, E));
+        return JSON_OF(kwaai_node_contribute(H, options(made, "blocks min_tier grace_ms"), T, &text, E));
     } else if (IS("Node.advance_clock")) {
         return kwaai_node_advance_clock(H, u64_of(made, "by_ms"), E);
     } else if (IS("Node.shutdown")) {
@@ -492,7 +537,7 @@ static kwaai_status_t call_node(call *made)
     } else if (IS("Node.rag")) {
         supplies all;
         if ((status = gather(made, &all)) == KWAAI_OK) {
-            const char *chosen = options(made, "embedder model chunking language");
+            const char *chosen = options(made, "embedder model chunking language cache data_dir");
             status = kwaai_node_rag(H, text_of(made, "name"), chosen, &all.given, T, (kwaai_rag_t **)&handle, E);
         }
         kwaai_writer_free(all.own_writer);
@@ -736,6 +781,12 @@ static kwaai_status_t call_shards(call *made)
         return JSON_OF(kwaai_shards_served(H, T, &text, E));
     } else if (IS("ShardEngine.coverage")) {
         return JSON_OF(kwaai_shards_coverage(H, handle_of(made, "model", MODEL), T, &text, E));
+    } else if (IS("ShardEngine.calibrate")) {
+        const char *how = options(made, "memory_bytes sessions tokens");
+        return JSON_OF(kwaai_shards_calibrate(H, text_of(made, "model"), how, T, &text, E));
+    } else if (IS("ShardEngine.benchmark")) {
+        const char *how = options(made, "prompt_tokens warm_up steps sessions seed route");
+        return JSON_OF(kwaai_shards_benchmark(H, handle_of(made, "model", MODEL), how, T, &text, E));
     } else if (IS("ShardEngine.chat")) {
         const char *how = options(made, "max_tokens temperature top_p top_k seed stop route");
         return HANDLE_OF(STREAM, kwaai_shards_chat(H, handle_of(made, "model", MODEL), written(made, "messages"), how, T,
@@ -751,7 +802,7 @@ static kwaai_status_t call_shards(call *made)
         return as_matrix(made, status, values, rows, columns);
     } else if (IS("ShardEngine.embed")) {
         const char **texts = texts_of(made, "texts", &count);
-        status = kwaai_shards_embed(H, texts, count, text_of(made, "model"), T, &values, &rows, &columns, E);
+        status = kwaai_shards_embed(H, texts, count, text_of(made, "model"), bool_of(made, "query"), T, &values, &rows, &columns, E);
         return as_matrix(made, status, values, rows, columns);
     } else if (IS("ShardEngine.shutdown")) {
         return kwaai_shards_shutdown(H, E);
@@ -772,8 +823,9 @@ static kwaai_status_t call_shards(call *made)
     return KWAAI_UNSUPPORTED;
 }
 
-static const char SEARCH_OPTIONS[] = "k mode links documents since_ms before_ms diversity dense_weight";
-static const char ASK_OPTIONS[] = "k mode links documents min_support max_unsupported max_tokens max_context_tokens history";
+#define NARROWING "k mode links documents since_ms before_ms formats names metadata neighbours wordings hypothesis rerank "
+static const char SEARCH_OPTIONS[] = NARROWING "diversity dense_weight timed";
+static const char ASK_OPTIONS[] = NARROWING "min_support max_unsupported max_tokens max_context_tokens history";
 
 static kwaai_status_t call_rag(call *made)
 {
@@ -783,7 +835,7 @@ static kwaai_status_t call_rag(call *made)
     if (IS("Rag.open")) {
         supplies all;
         if ((status = gather(made, &all)) == KWAAI_OK) {
-            const char *chosen = options(made, "embedder model chunking language");
+            const char *chosen = options(made, "embedder model chunking language cache");
             status = kwaai_rag_open(text_of(made, "dir"), chosen, &all.given, T, (kwaai_rag_t **)&handle, E);
         }
         kwaai_writer_free(all.own_writer);
@@ -791,15 +843,27 @@ static kwaai_status_t call_rag(call *made)
     } else if (IS("Rag.ingest")) {
         json *base64 = json_only(json_get(made->args, "source"), "$base64");
         if (base64 == NULL) {
-            return HANDLE_OF(STREAM, kwaai_rag_ingest(H, text_of(made, "source"), T, (kwaai_stream_t **)&handle, E));
+            return HANDLE_OF(STREAM, kwaai_rag_ingest(H, text_of(made, "source"), options(made, "metadata"), T, (kwaai_stream_t **)&handle, E));
         }
         uint8_t *bytes = json_allocate(strlen(base64->text) + 1);
         size_t length = decoded(base64->text, bytes);
-        return HANDLE_OF(STREAM, kwaai_rag_ingest_bytes(H, text_of(made, "name"), bytes, length, T,
+        return HANDLE_OF(STREAM, kwaai_rag_ingest_bytes(H, text_of(made, "name"), bytes, length, options(made, "metadata"), T,
                                                         (kwaai_stream_t **)&handle, E));
     } else if (IS("Rag.sync")) {
         const char *how = options(made, "watch interval_ms polling extensions delete");
         return HANDLE_OF(STREAM, kwaai_rag_sync(H, text_of(made, "folder"), how, T, (kwaai_stream_t **)&handle, E));
+    } else if (IS("Rag.reembed")) {
+        supplies all;
+        if ((status = gather(made, &all)) == KWAAI_OK) {
+            json *chosen = json_get(made->args, "embedder");
+            bool own = chosen == NULL || (chosen->kind == JSON_TEXT && chosen->text[0] == '$');
+            const char *name = own ? NULL : json_write(chosen);
+            status = kwaai_rag_reembed(H, name, &all.given, T, (kwaai_stream_t **)&handle, E);
+        }
+        return as_handle(made, status, STREAM, handle);
+    } else if (IS("Rag.outsource")) {
+        kwaai_collection_t *collection = handle_of(made, "collection", COLLECTION);
+        return HANDLE_OF(STREAM, kwaai_rag_outsource(H, collection, bool_of(made, "texts"), T, (kwaai_stream_t **)&handle, E));
     } else if (IS("Rag.search")) {
         return JSON_OF(kwaai_rag_search(H, text_of(made, "text"), options(made, SEARCH_OPTIONS), T, &text, E));
     } else if (IS("Rag.ask")) {
@@ -808,6 +872,14 @@ static kwaai_status_t call_rag(call *made)
     } else if (IS("Rag.calibrate")) {
         const char *questions = written(made, "questions");
         return JSON_OF(kwaai_rag_calibrate(H, questions, options(made, "k mode links documents"), T, &text, E));
+    } else if (IS("Rag.evaluate")) {
+        const char *how = options(made, "name search ask");
+        kwaai_supplies_t judge = {.size = sizeof judge, .writer = handle_of(made, "judge", WRITER)};
+        return JSON_OF(kwaai_rag_evaluate(H, written(made, "questions"), how, &judge, T, &text, E));
+    } else if (IS("Rag.cache_stats")) {
+        return JSON_OF(kwaai_rag_cache_stats(H, T, &text, E));
+    } else if (IS("Rag.cache_clear")) {
+        return kwaai_rag_cache_clear(H, T, E);
     } else if (IS("Rag.documents")) {
         return JSON_OF(kwaai_rag_documents(H, T, &text, E));
     } else if (IS("Rag.document_text")) {
@@ -816,6 +888,10 @@ static kwaai_status_t call_rag(call *made)
         return kwaai_rag_delete_document(H, text_of(made, "id"), T, E);
     } else if (IS("Rag.stats")) {
         return JSON_OF(kwaai_rag_stats(H, T, &text, E));
+    } else if (IS("Rag.id")) {
+        return TEXT_OF(kwaai_rag_id(H, T, &text, E));
+    } else if (IS("Rag.revoke_share")) {
+        return kwaai_rag_revoke_share(H, text_of(made, "capability_id"), T, E);
     } else if (IS("Rag.serve")) {
         const char *how = options(made, "name host port token max_requests max_body_bytes max_upload_bytes");
         return HANDLE_OF(SERVER, kwaai_rag_serve(H, how, T, (kwaai_http_server_t **)&handle, E));
@@ -823,6 +899,24 @@ static kwaai_status_t call_rag(call *made)
         return kwaai_rag_shutdown(H, T, E);
     } else if (IS("Rag.destroy")) {
         return kwaai_rag_destroy(H, T, E);
+    }
+    return KWAAI_UNSUPPORTED;
+}
+
+static kwaai_status_t call_federation(call *made)
+{
+    kwaai_status_t status = KWAAI_OK;
+    char *text = NULL;
+    if (IS("SharedKnowledge.capability")) {
+        return JSON_OF(kwaai_shared_knowledge_capability(H, &text, E));
+    } else if (IS("SharedKnowledge.search")) {
+        const char *how = options(made, "k mode timeout_ms");
+        return JSON_OF(kwaai_shared_knowledge_search(H, text_of(made, "text"), how, T, &text, E));
+    } else if (IS("Federation.members")) {
+        return JSON_OF(kwaai_federation_members(H, &text, E));
+    } else if (IS("Federation.search")) {
+        const char *how = options(made, "k mode links dense_weight timeout_ms");
+        return JSON_OF(kwaai_federation_search(H, text_of(made, "text"), how, T, &text, E));
     }
     return KWAAI_UNSUPPORTED;
 }
@@ -1011,7 +1105,8 @@ static kwaai_status_t call_http_server(call *made)
     return KWAAI_UNSUPPORTED;
 }
 
-/* Asks a server of this machine and gives what it sends back, which is overwritten the next time; NULL where nobody listens. */
+/* Asks a server of this machine and gives what it sends back, which is overwritten the next time; NULL where nobody listens,
+ * or where a server that is ending lets go of a connection the system had taken for it. */
 static const char *exchange(const char *url, const char *method, const char *headers, const char *body)
 {
     static char reply[1 << 16];
@@ -1028,14 +1123,15 @@ static const char *exchange(const char *url, const char *method, const char *hea
     }
     int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n%s\r\n%s", method, path,
                           host, port, headers, body);
-    REQUIRE(length > 0 && (size_t)length < sizeof request && send(peer, request, (size_t)length, 0) == length);
+    REQUIRE(length > 0 && (size_t)length < sizeof request);
+    bool sent = send(peer, request, (size_t)length, MSG_NOSIGNAL) == length;
     size_t had = 0;
-    for (ssize_t got; (got = recv(peer, reply + had, sizeof reply - 1 - had, 0)) > 0;) {
+    for (ssize_t got; sent && (got = recv(peer, reply + had, sizeof reply - 1 - had, 0)) > 0;) {
         had += (size_t)got;
     }
     close(peer);
     reply[had] = '\0';
-    return reply;
+    return had == 0 ? NULL : reply;
 }
 
 static const char *body_of(const char *reply)
@@ -1120,6 +1216,21 @@ static kwaai_status_t call_provide(call *made)
         size_t count = 0;
         const char **sources = texts_of(made, "sources", &count);
         return JSON_OF(kwaai_library_check_citations(text_of(made, "text"), sources, count, &text, E));
+    } else if (IS("Library.check_provenance")) {
+        char *text = NULL;
+        const char *hit = written(made, "hit"), *provenance = written(made, "provenance");
+        return JSON_OF(kwaai_library_check_provenance(hit, provenance, &text, E));
+    } else if (IS("Library.read_knowledge_capability")) {
+        char *text = NULL;
+        return JSON_OF(kwaai_library_read_knowledge_capability(text_of(made, "capability"), &text, E));
+    } else if (IS("Library.compare_evaluations")) {
+        char *text = NULL;
+        return JSON_OF(kwaai_library_compare_evaluations(written(made, "evaluation"), written(made, "other"), &text, E));
+    } else if (IS("Library.evaluation_report")) {
+        char *text = NULL;
+        const char *own = written(made, "evaluation");
+        const char *beside = written(made, "beside");
+        return TEXT_OF(kwaai_library_evaluation_report(own, beside, text_of(made, "form"), &text, E));
     } else if (IS("Library.resolve_did")) {
         char *text = NULL;
         return JSON_OF(kwaai_library_resolve_did(text_of(made, "did"), &text, E));
@@ -1204,6 +1315,7 @@ static kwaai_status_t dispatch(call *made)
     } rooms[] = {{"Node.", call_node},     {"TrustGraph.", call_trust}, {"ShardEngine.", call_shards},
                  {"Model.", call_shards},  {"Rag.", call_rag},          {"Provide.", call_provide},
                  {"Library.", call_provide}, {"Vpk.", call_vpk},        {"VectorCollection.", call_collection},
+                 {"SharedKnowledge.", call_federation}, {"Federation.", call_federation},
                  {"HostConsole.", call_console}, {"HttpServer.", call_http_server}};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         if (strncmp(made->name, rooms[i].prefix, strlen(rooms[i].prefix)) == 0) {
@@ -1270,6 +1382,12 @@ static void let_go(result *value)
         break;
     case RAG:
         kwaai_rag_free(handle);
+        break;
+    case SHARED:
+        kwaai_shared_knowledge_free(handle);
+        break;
+    case FEDERATION:
+        kwaai_federation_free(handle);
         break;
     case VPK:
         kwaai_vpk_free(handle);

@@ -191,9 +191,9 @@ static void a_length_that_is_a_lie(void)
     kwaai_read_t nothing = {0};
     MUST(kwaai_shards_open(PATIENCE_MS, &shards, &error));
     EXPECT(KWAAI_INVALID_ARGUMENT,
-           kwaai_shards_embed(shards, one, SIZE_MAX, NULL, PATIENCE_MS, &values, &rows, &columns, &error));
+           kwaai_shards_embed(shards, one, SIZE_MAX, NULL, false, PATIENCE_MS, &values, &rows, &columns, &error));
     EXPECT(KWAAI_INVALID_ARGUMENT,
-           kwaai_shards_embed(shards, NULL, 3, NULL, PATIENCE_MS, &values, &rows, &columns, &error));
+           kwaai_shards_embed(shards, NULL, 3, NULL, false, PATIENCE_MS, &values, &rows, &columns, &error));
     REQUIRE(values == NULL && rows == 0 && columns == 0);
     EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_reader_new(NULL, 2, KWAAI_UNSET, nothing, &reader, &error));
     MUST(kwaai_shards_free(shards));
@@ -204,6 +204,24 @@ static void supplies_without_their_size(void)
     kwaai_supplies_t supplies = {0};
     kwaai_rag_t *rag = NULL;
     EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_rag_open("unused", NULL, &supplies, PATIENCE_MS, &rag, &error));
+}
+
+static void members_without_their_size(void)
+{
+    kwaai_members_t members = {0};
+    kwaai_node_t *node = NULL;
+    kwaai_federation_t *federation = NULL;
+    MUST(kwaai_node_start("{\"preset\": \"ephemeral\", \"listen\": []}", PATIENCE_MS, &node, &error));
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_node_federation(node, &members, NULL, PATIENCE_MS, &federation, &error));
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_node_federation(node, NULL, NULL, PATIENCE_MS, &federation, &error));
+    members.size = sizeof members;
+    members.own_count = 1;
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_node_federation(node, &members, NULL, PATIENCE_MS, &federation, &error));
+    members.own_count = 0;
+    members.shared_count = SIZE_MAX;
+    EXPECT(KWAAI_INVALID_ARGUMENT, kwaai_node_federation(node, &members, NULL, PATIENCE_MS, &federation, &error));
+    REQUIRE(federation == NULL);
+    MUST(kwaai_node_free(node));
 }
 
 static int drops;
@@ -374,6 +392,7 @@ int main(void)
         MISUSE(freeing_null),
         MISUSE(a_length_that_is_a_lie),
         MISUSE(supplies_without_their_size),
+        MISUSE(members_without_their_size),
         MISUSE(a_closure_without_a_function_or_for_nobody_is_let_go_of_once),
         MISUSE(the_answer_of_another_kind_of_operation),
         MISUSE(an_answer_that_is_not_there_yet),

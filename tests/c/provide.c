@@ -100,7 +100,7 @@ static char *ingest_with(brought *own, uint64_t deadline_ms)
     MUST(kwaai_rag_open(folder, NULL, &supplies, PATIENCE_MS, &rag, &error));
     MUST(kwaai_embedder_free(embedder));
     REQUIRE(own->drops == 0);
-    MUST(kwaai_rag_ingest_bytes(rag, "a.txt", (const uint8_t *)"A text.", 7, PATIENCE_MS, &progress, &error));
+    MUST(kwaai_rag_ingest_bytes(rag, "a.txt", (const uint8_t *)"A text.", 7, NULL, PATIENCE_MS, &progress, &error));
     while (item != KWAAI_ITEM_END) {
         char *json = NULL;
         MUST(kwaai_stream_next(progress, PATIENCE_MS, &item, &json, &error));
@@ -173,7 +173,7 @@ static void a_cancelled_call_no_longer_wants_its_answer(void)
     MUST(kwaai_embedder_new("two", 2, KWAAI_UNSET, code, &embedder, &error));
     kwaai_supplies_t supplies = {.size = sizeof supplies, .embedder = embedder};
     MUST(kwaai_rag_open(folder, NULL, &supplies, PATIENCE_MS, &rag, &error));
-    MUST(kwaai_rag_ingest_bytes(rag, "a.txt", (const uint8_t *)"A text.", 7, PATIENCE_MS, &progress, &error));
+    MUST(kwaai_rag_ingest_bytes(rag, "a.txt", (const uint8_t *)"A text.", 7, NULL, PATIENCE_MS, &progress, &error));
     pthread_mutex_lock(&own.lock);
     while (own.owed == NULL) {
         pthread_cond_wait(&own.changed, &own.lock);

@@ -203,6 +203,10 @@ int main(int count, char **arguments)
     fields_are("kwaai_shards_serve", took(text));
     MUST(kwaai_shards_coverage(shards, model, PATIENCE_MS, &text, &error));
     fields_are("kwaai_shards_coverage", took(text));
+    MUST(kwaai_shards_calibrate(shards, model_dir, "{\"memory_bytes\": 4294967296}", PATIENCE_MS, &text, &error));
+    fields_are("kwaai_shards_calibrate", took(text));
+    MUST(kwaai_shards_benchmark(shards, model, "{\"prompt_tokens\": 4, \"steps\": 1}", PATIENCE_MS, &text, &error));
+    fields_are("kwaai_shards_benchmark", took(text));
 
     kwaai_vpk_t *vpk = NULL;
     kwaai_collection_t *vectors = NULL;
@@ -252,6 +256,41 @@ int main(int count, char **arguments)
     fields_are("kwaai_library_calibration_at", took(side));
     MUST(kwaai_library_check_citations("It is never checked [2].", cited, 1, &text, &error));
     fields_are("kwaai_library_check_citations", took(text)->items[0]);
+
+    static const uint8_t pump[] = "The harbour pump is checked every Monday.";
+    kwaai_stream_t *reading = NULL;
+    kwaai_shared_knowledge_t *opened = NULL;
+    kwaai_federation_t *federation = NULL;
+    MUST(kwaai_rag_ingest_bytes(rag, "pump.txt", pump, sizeof pump - 1, NULL, PATIENCE_MS, &reading, &error));
+    for (item = KWAAI_ITEM_VALUE; item != KWAAI_ITEM_END; kwaai_string_free(text)) {
+        MUST(kwaai_stream_next(reading, PATIENCE_MS, &item, &text, &error));
+    }
+    kwaai_stream_free(reading);
+    char *capability = NULL;
+    MUST(kwaai_node_share_knowledge(alice, rag, did, "pumps", 60000, PATIENCE_MS, &capability, &error));
+    MUST(kwaai_library_read_knowledge_capability(capability, &text, &error));
+    fields_are("kwaai_library_read_knowledge_capability", took(text));
+    MUST(kwaai_node_did(alice, &text, &error));
+    MUST(kwaai_node_shared_knowledge(bob, text, capability, PATIENCE_MS, &opened, &error));
+    kwaai_string_free(text);
+    kwaai_string_free(capability);
+    MUST(kwaai_shared_knowledge_search(opened, "pump", NULL, PATIENCE_MS, &text, &error));
+    json *proven = took(text)->items[0];
+    fields_are("kwaai_shared_knowledge_search", proven);
+    const char *hit = json_write(json_get(proven, "hit"));
+    MUST(kwaai_library_check_provenance(hit, json_write(json_get(proven, "provenance")), &text, &error));
+    fields_are("kwaai_library_check_provenance", took(text));
+    char hits[4096];
+    snprintf(hits, sizeof hits, "[%s]", hit);
+    MUST(kwaai_node_prove(alice, rag, hits, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_node_prove", took(text)->items[0]);
+    const kwaai_shared_knowledge_t *const sharing[] = {opened};
+    kwaai_members_t members = {.size = sizeof members, .shared = sharing, .shared_count = 1};
+    MUST(kwaai_node_federation(bob, &members, "{\"embedder\": \"none\"}", PATIENCE_MS, &federation, &error));
+    MUST(kwaai_federation_search(federation, "pump", NULL, PATIENCE_MS, &text, &error));
+    fields_are("kwaai_federation_search", took(text));
+    MUST(kwaai_federation_free(federation));
+    MUST(kwaai_shared_knowledge_free(opened));
     MUST(kwaai_rag_free(rag));
 
     MUST(kwaai_node_shutdown(alice, 0, PATIENCE_MS, &error));

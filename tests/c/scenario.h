@@ -8,7 +8,7 @@
 
 #include <regex.h>
 
-typedef enum { NOTHING, NODE, TRUST, SHARDS, MODEL, RAG, VPK, COLLECTION, CONSOLE, SERVER, STREAM, EMBEDDER, WRITER, READER, SIGNER, SINK } handle_kind;
+typedef enum { NOTHING, NODE, TRUST, SHARDS, MODEL, RAG, SHARED, FEDERATION, VPK, COLLECTION, CONSOLE, SERVER, STREAM, EMBEDDER, WRITER, READER, SIGNER, SINK } handle_kind;
 
 /* What a call answered: data, or a handle with its properties as data. */
 typedef struct {

@@ -56,7 +56,9 @@ A policy is a minimum tier for each purpose. The host decides where the call arr
 authenticated: a caller below the minimum gets `permission_denied`. Asking the policy about a peer answers `untrusted_peer`."""),
     Task("share_blocks", "Share blocks of a model", """\
 A contribution says exactly what a node gives: which blocks of which model, and to whom. What is not named is not shared, and
-the next contribution replaces this one. Blocks are counted from 0; the end is one past the last."""),
+the next contribution replaces this one. Blocks are counted from 0; the end is one past the last. Without them, a `count` of
+blocks or as many as fit this machine go where the swarm [has them least](../shards.md#sharing-blocks); `ShardEngine.calibrate` says how
+many that are and how fast."""),
     Task("chat", "Chat with a model in blocks", """\
 A model can be loaded without any of its blocks: only its tokenizer and its ends stay here, and peers that are trusted enough
 compute the rest. The answer comes piece by piece; its last event has the path with the milliseconds of each hop."""),
@@ -83,7 +85,8 @@ how lists travel, and how a node asks a peer for its word about everybody that i
 A host keeps vectors that it cannot read, and finds the nearest all the same; what it learns nevertheless, the collection says
 itself. The owner of the host decides how much it keeps and for whom. Vectors, here three numbers long, are usually those of
 an embedder; what was put in is found at once, and `flush` brings it to the host. With the exported key another machine of the
-owner takes everything over, also when the first one is lost. [Private vectors](../vpk.md) has the modes."""),
+owner takes everything over, also when the first one is lost. The vectors of a whole knowledge base go to a collection by one call,
+`Rag.outsource`, and its texts [stay at home](../knowledge.md#vectors-elsewhere). [Private vectors](../vpk.md) has the modes."""),
     Task("serve_openai", "Serve programs that speak OpenAI's API", """\
 Programs that know OpenAI's API and no other use a model of this node when their base address points at it. It listens on loopback,
 on port 11435 unless another is named, and 0 takes any that is free; elsewhere only with a token. Models of an engine, of the app
@@ -100,6 +103,11 @@ for its vector store, and models of this library for its embeddings and its answ
 `kwaainet[llama-index]` brings what the adapters need. This task is in Python alone, for the adapters are a part of the Python
 package; elsewhere, what speaks OpenAI's API reaches a model through [the HTTP server](13-serve-openai.md). [Frameworks](../frameworks.md)
 has every adapter, and what each refuses.""", "Python"),
+    Task("search_together", "Search what several nodes know", """\
+The owner of a knowledge base lets one peer search it, until a time, by a text that is handed over by whatever way. The peer's
+federation searches it beside knowledge bases of its own and ranks all passages by one measure. Each is proven to be the owner's,
+also later and elsewhere; the owner's node learns the question. [Several knowledge bases](../retrieval.md#several-knowledge-bases)
+tells what is sent and what is proven."""),
 ]
 
 
@@ -132,7 +140,7 @@ def contents() -> str:
     )
     return f"""# Guide
 
-Fourteen tasks, each in Python, Node.js, Kotlin, Swift, C and Rust, and one that only Python has. Every block is a part of a file
+Fifteen tasks, each in Python, Node.js, Kotlin, Swift, C and Rust, and one that only Python has. Every block is a part of a file
 that a test compiles and runs, but for Swift, which is checked as the [support matrix](../support-matrix.md) says. `await using` in
 the Node.js blocks needs TypeScript 5.2 or a Node.js that knows it (24); elsewhere call `shutdown` in `finally`.
 

@@ -50,3 +50,10 @@ def test_the_presets_are_the_ones_in_the_code():
 def test_the_limits_are_the_ones_in_the_code():
     limits = cells(section(PAGE.read_text(encoding="utf-8"), "Limits"), 0) - {"Limits"}
     assert limits == fields((CORE / "net" / "limits.rs").read_text(encoding="utf-8"), "Limits")
+
+
+def test_the_variables_of_a_hub_are_the_ones_that_are_read():
+    page = section(PAGE.read_text(encoding="utf-8"), "Models of a hub")
+    read = re.findall(r'(?:set|text|folder)\("(\w+)"\)', (CORE / "llm" / "hub.rs").read_text(encoding="utf-8"))
+    named = set(re.findall(r"`([A-Z_]+)`", page)) - {"KWAAINET_MODELS"}
+    assert named == set(read) - {"HOME", "USERPROFILE"}

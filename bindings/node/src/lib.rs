@@ -6,6 +6,7 @@ use std::time::Duration;
 use napi_derive::napi;
 
 mod error;
+mod federation;
 mod http;
 mod identity;
 mod logging;

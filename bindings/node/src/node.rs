@@ -18,7 +18,7 @@ use crate::vpk::Vpk;
 
 /// A running node.
 #[napi]
-pub struct Node(Arc<kwaai_ffi::Node>);
+pub struct Node(pub(crate) Arc<kwaai_ffi::Node>);
 
 #[napi]
 impl Node {

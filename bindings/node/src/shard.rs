@@ -63,6 +63,18 @@ impl ShardEngine {
     }
 
     #[napi]
+    pub fn calibrate(&self, dir: String, options: String) -> Result<Operation> {
+        let (engine, options) = (self.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { engine.calibrate(dir, options, cancel).await.and_then(json) }))
+    }
+
+    #[napi]
+    pub fn benchmark(&self, model: &Model, options: String) -> Result<Operation> {
+        let (engine, model, options) = (self.0.clone(), model.0.clone(), parse("", &options)?);
+        Ok(Operation::new(move |cancel| async move { engine.benchmark(&model, options, cancel).await.and_then(json) }))
+    }
+
+    #[napi]
     pub fn generate(&self, model: &Model, request: String, route: Option<String>) -> Result<Operation> {
         let (engine, model, request) = (self.0.clone(), model.0.clone(), parse("", &request)?);
         Ok(Operation::new(move |cancel| async move {
@@ -77,9 +89,9 @@ impl ShardEngine {
     }
 
     #[napi]
-    pub fn embed(&self, texts: Vec<String>, model: Option<String>) -> Operation {
+    pub fn embed(&self, texts: Vec<String>, model: Option<String>, query: bool) -> Operation {
         let engine = self.0.clone();
-        Operation::new(move |cancel| async move { engine.embed(texts, model, cancel).await.map(Rows) })
+        Operation::new(move |cancel| async move { engine.embed(texts, model, query, cancel).await.map(Rows) })
     }
 
     #[napi]

@@ -17,7 +17,7 @@ pub struct Vpk(pub(crate) Arc<kwaai_ffi::Vpk>);
 
 /// Vectors at hosts that cannot read them.
 #[napi]
-pub struct VectorCollection(Arc<kwaai_ffi::VectorCollection>);
+pub struct VectorCollection(pub(crate) Arc<kwaai_ffi::VectorCollection>);
 
 /// A page about this host.
 #[napi]

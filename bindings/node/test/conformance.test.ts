@@ -89,7 +89,7 @@ function plain(value: any): unknown {
     return { rows, columns, values: Array.from({ length: rows }, (_, row) => [...values.subarray(row * columns, (row + 1) * columns)]) };
   }
   if (Array.isArray(value)) return value.map(plain);
-  if (value instanceof package_.Calibration) return plain({ ...value });
+  if (value instanceof package_.Calibration || value instanceof package_.Evaluation) return plain({ ...value });
   if (typeof value !== 'object') return value;
   if (Object.getPrototypeOf(value) !== Object.prototype) return new Kept(value);
   const entries = Object.entries<any>(value).map(([key, entry]) => {
@@ -246,6 +246,14 @@ class Scenario {
     }
     if (step.call === 'Provide.logged') return logged.map(plain);
     if (step.call === 'Object.shutdown') return plain(await on.value.shutdown());
+    if (step.call === 'Library.compare_evaluations') {
+      return plain(new package_.Evaluation(args['evaluation'] as any).compare(new package_.Evaluation(args['other'] as any)));
+    }
+    if (step.call === 'Library.evaluation_report') {
+      const own = new package_.Evaluation(args['evaluation'] as any);
+      const beside = args['beside'] === undefined ? undefined : new package_.Evaluation(args['beside'] as any);
+      return args['form'] === 'markdown' ? own.toMarkdown() : own.toHtml(beside);
+    }
     if (group === 'Provide') return new Kept(await PROVIDE[verb]!(args, this.tmp));
     if (group === 'Testing') {
       const answer = await TESTING[verb]!(args, signal === undefined ? {} : { signal });

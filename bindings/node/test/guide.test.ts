@@ -102,7 +102,7 @@ test('bring_your_own', async () => {
 test('every anchor of the guide is there once, and opens and closes', () => {
   const source = readFileSync(path.join(ROOT, 'examples', 'node', 'guide.mts'), 'utf8');
   const anchors = [...source.matchAll(/\/\/ anchor: (\w+)/g)].map(([, name]) => name as string);
-  assert.deepEqual(anchors, ['start', 'messages', 'trust', 'policy', 'share_blocks', 'chat', 'documents', 'ask', 'errors', 'bring_your_own', 'ask_others', 'keep_vectors', 'serve_openai', 'serve_knowledge']);
+  assert.deepEqual(anchors, ['start', 'messages', 'trust', 'policy', 'share_blocks', 'chat', 'documents', 'ask', 'errors', 'bring_your_own', 'ask_others', 'keep_vectors', 'serve_openai', 'serve_knowledge', 'search_together']);
   for (const name of anchors) assert.equal(source.split(`// end: ${name}\n`).length, 2, name);
 });
 
@@ -133,6 +133,12 @@ test('serve_knowledge', async () => {
     assert.match(lines[0] ?? '', /^open http:\/\/127\.0\.0\.1:\d+ in a browser$/);
     assert.equal(lines[1], 'The canteen serves dumplings on Fridays. [1] food.txt');
   });
+});
+
+test('search_together', async () => {
+  const [lines, print] = printing();
+  await (await guide).searchTogether(print);
+  assert.deepEqual(lines.sort(), ["Bob's gardens Tomatoes want sun and a stake. signed by Bob", 'kitchen Tomatoes, garlic and basil make a sauce. signed by Alice']);
 });
 
 test('the server answers with sources, and a client that leaves cancels its answer', async () => {

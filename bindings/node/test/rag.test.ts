@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import path from 'node:path';
 import test from 'node:test';
 
-import { Calibration, Node, Rag, ShardEngine, checkCitations } from 'kwaainet';
+import { Calibration, Evaluation, Node, Rag, ShardEngine, checkCitations } from 'kwaainet';
 
 import { MODEL, ROOT, fails, leavesNothingBehind, withFolder } from './support.js';
 
@@ -87,6 +87,33 @@ test('a calibrated knowledge base answers as many questions as are tolerated', a
   assert.deepEqual([kept.threshold(0.5), kept.answered(0.5), kept.auroc], [0.2, 0.5, 4.5 / 6]);
 });
 
+test('an evaluation takes what search and ask take, and keys of metadata stay as they are written', async () => {
+  await withFolder(async (folder) => {
+    await using rag = await Rag.open(path.join(folder, 'kb'), { embedder: 'none', cache: { answers: 3, ttlMs: 60_000, similarity: 1 } });
+    await rag.ingest(Buffer.from(HANDBOOK), { name: 'handbook.md', metadata: { camelCase: 'kept' } }).done();
+    assert.deepEqual((await rag.documents())[0]!.metadata, { camelCase: 'kept' });
+    const found = await rag.search('canteen', { k: 1, neighbours: 1, timed: true, metadata: { camelCase: 'kept' }, names: ['hand*'] });
+    assert.ok(found.hits[0]!.around!.text.includes(found.hits[0]!.text) && found.timings!.totalMs > 0);
+    const questions = [
+      { question: 'What does the canteen serve on Fridays?', documents: ['handbook.md'], expectedKeywords: ['dumplings', ['food', 'Fridays']] },
+      { id: 'none', question: 'What is the capital of Mongolia?', unanswerable: true },
+    ];
+    const plain = await rag.evaluate(questions, { name: 'plain' });
+    assert.ok(plain instanceof Evaluation && plain.means['mrr']!.value === 1 && plain.questions[1]!.id === 'none');
+    const other = await rag.evaluate(questions, { search: { metadata: { camelCase: 'other' } }, ask: { k: 4 } });
+    assert.deepEqual([other.means['mrr']!.value, other.means['keywords']!.value], [0, 1]);
+    assert.equal(other.compare(plain)['mrr']!.mean.value, -1);
+    assert.ok(other.toMarkdown().includes('| mrr | 0.000 |') && other.toHtml(plain).includes('Against plain'));
+    assert.equal(JSON.parse(plain.toJson()).means.mrr.value, 1);
+    assert.equal((await rag.cacheStats()).answers, 2);
+    await rag.cacheClear();
+    assert.equal((await rag.cacheStats()).answers, 0);
+    await fails('invalid_argument', () => rag.evaluate(questions, { search: { k: 3 } as never }));
+    await fails('invalid_argument', () => rag.evaluate(questions, { ask: { minSupport: 'much' } as never }));
+    await fails('unsupported', () => rag.search('canteen', { wordings: 1 }));
+  });
+});
+
 test('a search looks where and when it was told, and a question follows the one before', async () => {
   await withFolder(async (folder) => {
     await using rag = await Rag.open(path.join(folder, 'kb'), { embedder: 'none' });
@@ -158,6 +185,65 @@ test('a folder is followed until the loop is left', async () => {
     await fails('invalid_argument', () => rag.sync(documents, { watch: true, intervalMs: 0 }).done());
     await fails('invalid_argument', () => rag.sync(documents, { extensions: ['exe'] }).done());
     await fails('not_found', () => rag.sync(path.join(folder, 'nowhere')).done());
+  });
+});
+
+const letters = (dimension: number) => ({
+  id: `letters-${dimension}`,
+  dimension,
+  embed: (texts: string[]) => texts.map((text) => Float32Array.from({ length: dimension }, (_, at) => [...text].filter((letter) => letter.charCodeAt(0) % dimension === at).length)),
+});
+
+test('a knowledge base gets another embedder', async () => {
+  await withFolder(async (folder) => {
+    const dir = path.join(folder, 'kb');
+    {
+      await using rag = await Rag.open(dir, { embedder: letters(8) });
+      await rag.ingest(Buffer.from('The meeting was moved to Thursday at nine.'), { name: 'notes.txt' }).done();
+      const events = [];
+      for await (const event of rag.reembed(letters(16))) events.push(event);
+      assert.deepEqual(events, [
+        { kind: 'found', passages: 1, done: 0 },
+        { kind: 'embedded', done: 1, total: 1 },
+        { kind: 'finished', passages: 1, embedded: 1 },
+      ]);
+      assert.deepEqual((await rag.stats()).embedder, { id: 'letters-16', dimension: 16 });
+      await fails('invalid_argument', () => rag.reembed('none').done());
+      await fails('invalid_argument', () => rag.reembed({ baseUrl: 'http://127.0.0.1:9', model: 'm', dimension: 0 }).done());
+    }
+    await fails('conflict', () => Rag.open(dir, { embedder: letters(8) }));
+    await using rag = await Rag.open(dir, { embedder: letters(16) });
+    assert.deepEqual(await rag.reembed(letters(16)).done(), { passages: 1, embedded: 0 });
+  });
+});
+
+test('the vectors of a knowledge base are kept elsewhere', async () => {
+  await withFolder(async (folder) => {
+    const dir = path.join(folder, 'kb');
+    await using node = await Node.start({ preset: 'ephemeral', listen: [] });
+    await node.vpk().host(2 ** 24);
+    await using collection = await node.vpk().create('kb', 8, 'plain', ['here']);
+    {
+      await using rag = await Rag.open(dir, { embedder: letters(8) });
+      await rag.ingest(Buffer.from('The meeting was moved to Thursday at nine.'), { name: 'notes.txt' }).done();
+      await using short = await node.vpk().create('short', 4, 'plain', ['here']);
+      await fails('invalid_argument', () => rag.outsource(short).done());
+      await fails('invalid_argument', () => rag.outsource({} as never).done());
+      const events = [];
+      for await (const event of rag.outsource(collection)) events.push(event);
+      assert.deepEqual(events, [
+        { kind: 'found', passages: 1, done: 0 },
+        { kind: 'brought', done: 1, total: 1 },
+        { kind: 'finished', passages: 1, brought: 1 },
+      ]);
+      assert.deepEqual((await rag.stats()).outsourced, { collection: collection.id, attached: true, complete: true, waiting: 0 });
+      assert.equal((await rag.search('a meeting', { mode: 'dense' })).hits[0]?.document, 'notes.txt');
+    }
+    await using rag = await Rag.open(dir, { embedder: letters(8) });
+    await fails('conflict', () => rag.search('a meeting', { mode: 'dense' }));
+    assert.equal((await rag.search('a meeting', { mode: 'lexical' })).hits.length, 1);
+    assert.deepEqual(await rag.outsource(collection).done(), { passages: 1, brought: 0 });
+    assert.equal((await rag.search('a meeting', { mode: 'dense' })).hits.length, 1);
   });
 });
 

@@ -19,6 +19,7 @@ const { resolvedDid } = facade('identity.js');
 const shard = facade('shard.js').shapes;
 const rag = facade('rag.js').shapes;
 const vpk = facade('vpk.js').shapes;
+const federation = facade('federation.js').shapes;
 
 leavesNothingBehind();
 
@@ -127,6 +128,28 @@ test('records of private vectors', async () => {
   await call(keeper.shutdown(0));
 });
 
+test('records of several knowledge bases', async () => {
+  const node = await call(native.Node.start(JSON.stringify({ preset: 'ephemeral' })));
+  const base = await call(node.rag('kb', '{"embedder":"none"}', new native.Supplies()));
+  await drain(await call(base.ingestBytes('tomatoes.md', Buffer.from('Tomatoes want sun.'), '{}')));
+  const terms = { holder: node.did(), name: 'shared', valid_for_ms: 60_000 };
+  const granted = await read(node.shareKnowledge(base, JSON.stringify(terms)));
+  same(federation.capability, granted, 'capability');
+  const shared = await call(node.sharedKnowledge(node.peerId(), granted.text));
+  const members = new native.Members();
+  members.own('kb', base);
+  members.shared(shared);
+  const together = await call(node.federation(members, '{"embedder":"none"}', new native.Supplies()));
+  const found = await read(together.search('tomatoes', 3, '{}'));
+  assert.deepEqual([found.hits.length, found.failures.length], [1, 1]);
+  same(federation.result, found, 'result');
+  const { hit, provenance } = found.hits[0];
+  const [proven] = await read(node.prove(base, JSON.stringify([hit])));
+  same(federation.provenHit, proven, 'proven hit');
+  same(federation.proven, JSON.parse(native.checkProvenance(JSON.stringify({ hit, provenance }))), 'proven');
+  await call(node.shutdown(0));
+});
+
 test('records of withdrawal and of bundles', async () => {
   const [issuer, holder] = await Promise.all([call(native.TrustGraph.open('{}')), call(native.TrustGraph.open('{}'))]);
   const credential = await read(issuer.issue('VerifiedNodeVC', holder.did(), '{}', undefined, true));
@@ -165,6 +188,9 @@ test('records of models', async () => {
   const events = await drain(await call(engine.generate(model, request, undefined)));
   same(shard.token, events[0], 'token');
   same(shard.done, events.at(-1), 'done');
+  same(shard.blockCalibration, await read(engine.calibrate(MODEL, '{"memory_bytes": 4294967296}')), 'calibration');
+  const quick = '{"prompt_tokens": 4, "steps": 1, "warm_up": 0}';
+  same(shard.modelBenchmark, await read(engine.benchmark(model, quick)), 'benchmark');
   const serving = await call(native.Node.start(JSON.stringify({ preset: 'ephemeral' })));
   same(shard.offer, await read(serving.shards().serve(MODEL, 0, 2)), 'offer');
   const asking = await call(native.Node.start(JSON.stringify({ preset: 'ephemeral' })));
@@ -182,11 +208,11 @@ test('records of a knowledge base', async () => {
     supplies.embedder('letters', 2, undefined, (owing: any, texts: string[]) => owing.vectors(new Float32Array(texts.length * 2).fill(1)));
     const base = await call(native.Rag.open(folder, '{}', supplies));
     const text = Buffer.from('# Food\n\nThe canteen serves dumplings on Fridays.');
-    const events = await drain(await call(base.ingestBytes('food.md', text)));
+    const events = await drain(await call(base.ingestBytes('food.md', text, '{}')));
     for (const event of events) same(rag.progress[event.kind], event, event.kind);
     assert.deepEqual(events.map((event) => event.kind), ['found', 'reading', 'embedded', 'document_done', 'finished']);
-    for (const event of await drain(await call(base.ingestBytes('food.md', text)))) same(rag.progress[event.kind], event, event.kind);
-    const broken = await drain(await call(base.ingestBytes('x.pdf', Buffer.from('%PDF-1.7'))));
+    for (const event of await drain(await call(base.ingestBytes('food.md', text, '{}')))) same(rag.progress[event.kind], event, event.kind);
+    const broken = await drain(await call(base.ingestBytes('x.pdf', Buffer.from('%PDF-1.7'), '{}')));
     same(rag.progress.document_failed, broken.find((event) => event.kind === 'document_failed'), 'document_failed');
     const kept = path.join(folder, 'kept');
     mkdirSync(kept);
@@ -207,6 +233,17 @@ test('records of a knowledge base', async () => {
     await follow({});
     await follow({ delete: true, watch: true, polling: true });
     assert.deepEqual([...kinds].sort(), Object.keys(rag.synced).sort());
+    const others = new native.Supplies();
+    others.embedder('others', 3, undefined, (owing: any, texts: string[]) => owing.vectors(new Float32Array(texts.length * 3).fill(1)));
+    const changed = await drain(await call(base.reembed('null', others)));
+    for (const event of changed) same(rag.reembedded[event.kind], event, event.kind);
+    assert.deepEqual(changed.map((event) => event.kind), ['found', 'embedded', 'finished']);
+    const keeper = await call(native.Node.start('{"preset":"ephemeral","listen":[]}', undefined));
+    await call(keeper.vpk().host(2 ** 24, '{}'));
+    const collection = await call(keeper.vpk().create('kb', JSON.stringify({ dimension: 3, privacy: 'plain', hosts: ['here'] })));
+    const brought = await drain(await call(base.outsource(collection, false)));
+    for (const event of brought) same(rag.broughtAway[event.kind], event, event.kind);
+    assert.deepEqual(brought.map((event) => event.kind), ['found', 'brought', 'finished']);
     same(rag.documentInfo, (await read(base.documents()))[0], 'document');
     same(rag.stats, await read(base.stats()), 'stats');
     const found = await read(base.search('dumplings', 1, '{}'));
@@ -218,5 +255,6 @@ test('records of a knowledge base', async () => {
     same(rag.calibration, await read(base.calibrate('[{"question":"What is the capital of Mongolia?"}]', '{}')), 'calibration');
     for (const fault of JSON.parse(native.checkCitations('Soup is served [9].', ['Soup.']))) same(rag.fault, fault, 'fault');
     await call(base.destroy());
+    await call(keeper.shutdown(0));
   });
 });

@@ -37,7 +37,7 @@ test('a credential of a trusted issuer raises the tier, and the score says why',
 test('the policy decides whom a purpose is open to', async () => {
   await using graph = await TrustGraph.open({ seed: 1 });
   const before = await graph.policy();
-  assert.deepEqual(Object.keys(before).sort(), ['message', 'open', 'relay', 'relay_freely', 'serve_blocks', 'store_vectors', 'use_blocks']);
+  assert.deepEqual(Object.keys(before).sort(), ['message', 'open', 'relay', 'relay_freely', 'search_knowledge', 'serve_blocks', 'store_vectors', 'use_blocks']);
   await graph.setPolicy({ message: 'trusted' });
   assert.equal((await graph.policy()).message, 'trusted');
   const error = await fails('untrusted_peer', () => graph.require(seedDid(2), 'message'));

@@ -1,7 +1,7 @@
 /** Checked by the compiler, not run: what users write has the types that they expect, and what is wrong does not compile. */
 
-import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type DtgCredential, type EventStream, type FaultKind, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type LegacyCredential, type Message, type Metrics, type NodeEvent, type PledgeWithdrawal, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
-import { Node, Rag, ShardEngine, TrustGraph, KwaaiError, checkCitations } from 'kwaainet';
+import { type Answer, type ClaimTest, type Credential, type Diagnosis, type Disclosure, type DtgCredential, type EventStream, type FaultKind, type FoundVector, type GlobalTrust, type IdentityBinding, type IngestEvent, type LegacyCredential, type MemberFailure, type Message, type Metrics, type NodeEvent, type PledgeWithdrawal, type Proven, type Reputation, type Score, type Sightings, type TakenWord, type WantedStatusList } from 'kwaainet';
+import { Node, Rag, ShardEngine, TrustGraph, KwaaiError, checkCitations, checkProvenance } from 'kwaainet';
 import { Swarm } from 'kwaainet/testing';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -25,6 +25,14 @@ export async function types(node: Node, rag: Rag, engine: ShardEngine, error: un
   const calibration = await rag.calibrate({ questions: [{ question: 'why?', documents: ['id'] }], mode: 'lexical' });
   holds<Same<ReturnType<typeof calibration.threshold>, number | null>>(true);
   holds<Same<ReturnType<typeof checkCitations>[number]['kind'], FaultKind>>(true);
+  const capability = await node.shareKnowledge(rag, node.did, 'notes', 86_400_000);
+  const shared = await node.sharedKnowledge(node.did, capability.text);
+  const together = await (await node.federation({ own: { notes: rag }, shared: [shared] })).search('why', { timeoutMs: 1000 });
+  holds<Same<typeof together.failures, MemberFailure[]>>(true);
+  const [first] = together.hits;
+  if (first !== undefined) holds<Same<ReturnType<typeof checkProvenance>, Proven>>(true);
+  // @ts-expect-error a member is a knowledge base
+  await node.federation({ own: { notes: 'notes' } });
   const model = await engine.load(new URL('file:///model'), { blocks: [0, 2] });
   for await (const event of engine.chat(model, 'hello', { maxTokens: 3 })) {
     if (event.kind === 'done') holds<Same<typeof event.path[number]['peer'], string | null>>(true);

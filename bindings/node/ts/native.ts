@@ -76,6 +76,10 @@ export interface NativeNode {
   vpk(): NativeVpk;
   rag(name: string, options: string, supplies: NativeSupplies): NativeOperation;
   serveHttp(options: string, served: NativeServed): NativeOperation;
+  shareKnowledge(rag: NativeRag, sharing: string): NativeOperation;
+  sharedKnowledge(peer: string, capability: string): NativeOperation;
+  federation(members: NativeMembers, options: string, supplies: NativeSupplies): NativeOperation;
+  prove(rag: NativeRag, hits: string): NativeOperation;
   contribute(contribution: string): NativeOperation;
   advanceClock(byMs: number): void;
   shutdown(graceMs: number | undefined): NativeOperation;
@@ -150,9 +154,11 @@ export interface NativeShardEngine {
   stopServing(modelId: string): NativeOperation;
   served(): NativeOperation;
   coverage(model: NativeModel): NativeOperation;
+  calibrate(dir: string, options: string): NativeOperation;
+  benchmark(model: NativeModel, options: string): NativeOperation;
   generate(model: NativeModel, request: string, route: string | undefined): NativeOperation;
   logits(model: NativeModel, tokens: number[], route: string | undefined): NativeOperation;
-  embed(texts: string[], model: string | undefined): NativeOperation;
+  embed(texts: string[], model: string | undefined, query: boolean): NativeOperation;
   shutdown(): void;
 }
 
@@ -162,19 +168,41 @@ export interface NativeModel {
 }
 
 export interface NativeRag {
-  ingestPath(path: string): NativeOperation;
-  ingestBytes(name: string, bytes: Uint8Array): NativeOperation;
+  ingestPath(path: string, options: string): NativeOperation;
+  ingestBytes(name: string, bytes: Uint8Array, options: string): NativeOperation;
   sync(folder: string, options: string): NativeOperation;
+  reembed(chosen: string, supplies: NativeSupplies): NativeOperation;
+  outsource(collection: NativeCollection, texts: boolean): NativeOperation;
   search(text: string, k: number, options: string): NativeOperation;
   ask(question: string, options: string): NativeOperation;
   calibrate(questions: string, options: string): NativeOperation;
+  evaluate(questions: string, options: string, supplies: NativeSupplies): NativeOperation;
+  cacheStats(): NativeOperation;
+  cacheClear(): NativeOperation;
   documents(): NativeOperation;
   documentText(id: string): NativeOperation;
   deleteDocument(id: string): NativeOperation;
   stats(): NativeOperation;
+  id(): NativeOperation;
+  revokeShare(capabilityId: string): NativeOperation;
   serve(name: string | undefined, options: string): NativeOperation;
   shutdown(): NativeOperation;
   destroy(): NativeOperation;
+}
+
+export interface NativeSharedKnowledge {
+  capability(): string;
+  search(text: string, k: number, options: string): NativeOperation;
+}
+
+export interface NativeFederation {
+  members(): string[];
+  search(text: string, k: number, options: string): NativeOperation;
+}
+
+export interface NativeMembers {
+  own(name: string, rag: NativeRag): void;
+  shared(shared: NativeSharedKnowledge): void;
 }
 
 export interface NativeVpk {
@@ -251,7 +279,11 @@ export interface Native extends Partial<NativeTesting> {
   shutdown(): void;
   resolveDid(did: string): string;
   checkCitations(text: string, sources: string[]): string;
+  checkProvenance(proven: string): string;
+  readKnowledgeCapability(capability: string): string;
   calibrationAt(calibration: string, alpha: number): string;
+  compareEvaluations(evaluation: string, other: string): string;
+  evaluationReport(evaluation: string, beside: string | undefined, form: string): string;
   initLogging(filter: string, sink: (record: string) => void): void;
   Node: { start(config: string): NativeOperation };
   TrustGraph: { open(options: string, signer: NativeSigner | undefined): NativeOperation };
@@ -259,6 +291,9 @@ export interface Native extends Partial<NativeTesting> {
   Vpk: object;
   HostConsole: object;
   HttpServer: object;
+  SharedKnowledge: object;
+  Federation: object;
+  Members: new () => NativeMembers;
   Rag: { open(dir: string, options: string, supplies: NativeSupplies): NativeOperation };
   Supplies: new () => NativeSupplies;
   Served: new () => NativeServed;

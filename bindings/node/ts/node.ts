@@ -2,9 +2,11 @@
 
 import { type CallOptions, finished, held } from './bridge.js';
 import { native } from './errors.js';
+import { Federation, type FederationOptions, type KnowledgeCapability, type ProvenHit, SharedKnowledge } from './federation.js';
+import { federationOptions, hitsJson, readCapability, readProvenHits, sharing } from './federation.js';
 import { HttpServer } from './http.js';
-import { module, type NativeModel, type NativeNode } from './native.js';
-import { Rag, type RagOptions, ragOptions } from './rag.js';
+import { module, type NativeModel, type NativeNode, type NativeRag } from './native.js';
+import { type Hit, type NodeRagOptions, nodeRagOptions, Rag } from './rag.js';
 import { type Kinds, type Shape, instant, many, one, plain, reads, readsAll, record, tagged } from './records.js';
 import { type ServeHttpOptions, serveHttpOptions } from './served.js';
 import { type Model, type Offer, ShardEngine, offer } from './shard.js';
@@ -235,11 +237,20 @@ export type NodeEvent =
   | { kind: 'message_received'; message: Message }
   | { kind: 'other' };
 
-/** Blocks of a model, from the first up to and without the last, to compute for others. */
+/**
+ * Blocks of a model to compute for others: from the first up to and without the last, or a number of them, or as many as fit.
+ * Those whose place is not given go where the swarm has them least, and are moved when that helps it.
+ */
 export interface BlockShare {
   model: Path;
-  startBlock: number;
-  endBlock: number;
+  /** The first block of a run. */
+  startBlock?: number | undefined;
+  /** One past the last block of a run. */
+  endBlock?: number | undefined;
+  /** How many, instead of which. */
+  count?: number | undefined;
+  /** Bytes that those that fit may take with what their sessions keep; what is free without a reserve unless set. */
+  memoryBytes?: number | undefined;
 }
 
 /** What a peer is asked about somebody. */
@@ -277,6 +288,8 @@ export interface ContributeOptions extends CallOptions {
   blocks?: readonly BlockShare[] | undefined;
   /** The lowest tier that may use it; without it the policy's minimum stays as it is. */
   minTier?: Tier | undefined;
+  /** What was shared before takes nothing new, and may end within this time; five seconds unless set. */
+  graceMs?: number | undefined;
 }
 
 const reachability: Shape<Reachability> = { verdict: plain, why: plain, relays: plain };
@@ -538,9 +551,12 @@ export class Node implements AsyncDisposable {
     return Vpk.of(this.#native.vpk());
   }
 
-  /** Opens a knowledge base of this node. While it is open, the same name resolves to the same one. */
-  async rag(name: string, options?: RagOptions): Promise<Rag> {
-    const [config, supplies] = ragOptions(options);
+  /**
+   * Opens a knowledge base of this node, in a directory of its own where `dataDir` names one. While it is open, the same name
+   * resolves to the same one.
+   */
+  async rag(name: string, options?: NodeRagOptions): Promise<Rag> {
+    const [config, supplies] = nodeRagOptions(options);
     const operation = native(() => this.#native.rag(text('name', name), config, supplies));
     return Rag.of(await finished(operation, options));
   }
@@ -555,14 +571,47 @@ export class Node implements AsyncDisposable {
     return HttpServer.of(await finished(operation, options));
   }
 
+  /**
+   * Lets a peer, a DID or a PeerId, search a knowledge base, by the capability that this resolves to, whose text is handed to it by
+   * whatever way. `name` is what it sees the knowledge base called, 1 to 64 characters; `validForMs` is at most 366 days. The capability
+   * counts until it ends or `Rag.revokeShare` revokes it, while this node runs and the knowledge base is open: one that was opened with
+   * `Node.rag`, or was shared since. The holder gets passages and what proves them; this node gets its questions.
+   */
+  async shareKnowledge(rag: Rag, holder: string, name: string, validForMs: number, options?: CallOptions): Promise<KnowledgeCapability> {
+    const operation = native(() => this.#native.shareKnowledge(held<NativeRag>('Rag', rag), sharing(holder, name, validForMs)));
+    return readCapability(await finished(operation, options));
+  }
+
+  /** A knowledge base that a peer, a DID or a PeerId, shares, by its capability. Nobody is asked before it is searched. */
+  async sharedKnowledge(peer: string, capability: string, options?: CallOptions): Promise<SharedKnowledge> {
+    const operation = this.#native.sharedKnowledge(text('peer', peer), text('capability', capability));
+    return SharedKnowledge.of(await finished(operation, options));
+  }
+
+  /** Several knowledge bases as one: those of this node first, then those that peers share. */
+  async federation(options?: FederationOptions): Promise<Federation> {
+    const [members, config, supplies] = federationOptions(options);
+    const operation = native(() => this.#native.federation(members, config, supplies));
+    return Federation.of(await finished(operation, options));
+  }
+
+  /**
+   * Proves where passages of a knowledge base come from, as this node's statement. Those that are no longer as they were found are left
+   * out.
+   */
+  async prove(rag: Rag, hits: readonly Hit[], options?: CallOptions): Promise<ProvenHit[]> {
+    const operation = native(() => this.#native.prove(held<NativeRag>('Rag', rag), hitsJson(hits)));
+    return readProvenHits(await finished(operation, options));
+  }
+
   /** Shares exactly this, and no longer what was shared before; without blocks nothing is shared. */
   async contribute(options?: ContributeOptions): Promise<Offer[]> {
-    const { blocks, minTier } = checked(options, ['blocks', 'minTier']);
+    const { blocks, minTier, graceMs } = checked(options, ['blocks', 'minTier', 'graceMs']);
     const shares = list('blocks', blocks ?? []).map((share, at) => {
-      const { model, ...span } = checked(share as BlockShare, ['model', 'startBlock', 'endBlock'], `blocks[${at}]`);
+      const { model, ...span } = checked(share as BlockShare, ['model', 'startBlock', 'endBlock', 'count', 'memoryBytes'], `blocks[${at}]`);
       return { model: path(`blocks[${at}].model`, model), ...span };
     });
-    const operation = native(() => this.#native.contribute(recordJson({ blocks: shares, minTier })));
+    const operation = native(() => this.#native.contribute(recordJson({ blocks: shares, minTier, graceMs })));
     return readsAll(offer)(await finished(operation, options));
   }
 

@@ -40,6 +40,15 @@ export function many<T>(shape: Shape<T>): Field {
   return { shape, read: (values: Record<string, unknown>[]) => values.map((value) => record(shape, value)) };
 }
 
+/** @internal Records by names that are no fields. */
+export function each<T>(shape: Shape<T>): Field {
+  return {
+    shape,
+    read: (values: Record<string, Record<string, unknown>>) =>
+      Object.fromEntries(Object.entries(values).map(([name, value]) => [name, record(shape, value)])),
+  };
+}
+
 /** @internal A reader of JSON texts. */
 export function reads<T>(shape: Shape<T>): (json: string) => T {
   return (json) => record(shape, JSON.parse(json) as Record<string, unknown>);

@@ -5,7 +5,7 @@ import { native } from './errors.js';
 import { module, type NativeModel, type NativeShardEngine } from './native.js';
 import { type Kinds, type Shape, many, one, plain, reads, readsAll, tagged } from './records.js';
 import { EventStream, lastOf } from './streams.js';
-import { MAX_U32, type Path, count, index, json, list, optional, options as checked, path, recordJson, text, texts, wrong } from './values.js';
+import { MAX_U32, type Path, count, index, json, list, optional, options as checked, path, recordJson, text, texts, truth, wrong } from './values.js';
 
 /** Where a model runs: here, or over peers. */
 export type Route = 'local' | 'peers';
@@ -59,6 +59,65 @@ export interface Coverage {
   hosts: BlockHost[];
 }
 
+/** What blocks are sized for. */
+export interface CalibrateOptions extends CallOptions {
+  /** Bytes that blocks may take with what their sessions keep; what is free without a quarter, and at most 1 GiB, unless set. */
+  memoryBytes?: number | undefined;
+  /** Sessions at the same time for which there is to be room; 4 unless set. */
+  sessions?: number | undefined;
+  /** Tokens of each; 4,096 unless set, or the model's context where that is shorter. */
+  tokens?: number | undefined;
+}
+
+/** How many blocks of a model this machine can serve, and how fast. */
+export interface BlockCalibration {
+  /** The model's id. */
+  model: string;
+  /** How many blocks the model has. */
+  blocks: number;
+  backend: 'candle' | 'ggml';
+  /** The processor by its maker's name, where the system says it. */
+  processor: string | null;
+  /** Cores that this process may run on. */
+  cores: number;
+  /** Bytes that blocks may take with what their sessions keep. */
+  memoryBytes: number;
+  /** Bytes that were left out of that; 0 where the memory was given. */
+  reserveBytes: number;
+  /** Bytes that the weights of the largest block take in memory. */
+  weightBytes: number;
+  /** Bytes that all sessions together keep for one block. */
+  cacheBytes: number;
+  /** How many blocks of this size fit, however many the model has. */
+  fitting: number;
+  /** How many to serve: those that fit, and no more than the model has. */
+  recommended: number;
+  /** Milliseconds that one block takes for the next token of a text. */
+  blockMs: number;
+  /** Tokens of prompts that one block reads in a second. */
+  blockPrefillTokensPerSecond: number;
+  /** Tokens in a second that the recommended blocks are expected to compute, one after the other in one text. */
+  decodeTokensPerSecond: number;
+  /** Tokens of prompts in a second that the recommended blocks are expected to read. */
+  prefillTokensPerSecond: number;
+}
+
+/** What a benchmark of a model measures. */
+export interface ModelBenchmarkOptions extends CallOptions {
+  /** Tokens of the prompt; 128 unless set. */
+  promptTokens?: number | undefined;
+  /** Tokens of the answer that do not count; 5 unless set. */
+  warmUp?: number | undefined;
+  /** Tokens of the answer that do; 20 unless set. */
+  steps?: number | undefined;
+  /** Answers at the same time, for the throughput; 1 unless set and 64 at most. */
+  sessions?: number | undefined;
+  /** What the prompt is drawn from; 1 unless set. */
+  seed?: number | bigint | undefined;
+  /** Without it the model runs here when all its blocks are here, and over peers otherwise. */
+  route?: Route | undefined;
+}
+
 /** One turn of a conversation. */
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant';
@@ -79,6 +138,22 @@ export interface Hop {
   endBlock: number;
   /** Milliseconds from sending to having the answer, median over the tokens. */
   ms: number;
+}
+
+/** How fast a model answers. */
+export interface ModelBenchmark {
+  /** Tokens of the prompt in a second. */
+  prefillTokensPerSecond: number;
+  /** Tokens of the answer in a second, in a single one. */
+  decodeTokensPerSecond: number;
+  /** Milliseconds until the first token. */
+  firstTokenMs: number;
+  /** Tokens in a second of all answers at the same time together. */
+  throughputTokensPerSecond: number;
+  /** How many answers these were. */
+  sessions: number;
+  /** Where the blocks were computed, in order, and how long one token took there. */
+  path: Hop[];
 }
 
 /** Why a generation ended. */
@@ -140,13 +215,38 @@ const host: Shape<BlockHost> = { peer: plain, startBlock: plain, endBlock: plain
 const coverage: Shape<Coverage> = { blocks: plain, counts: plain, hosts: many(host) };
 const usage: Shape<Usage> = { promptTokens: plain, completionTokens: plain };
 const hop: Shape<Hop> = { peer: plain, startBlock: plain, endBlock: plain, ms: plain };
+const blockCalibration: Shape<BlockCalibration> = {
+  model: plain,
+  blocks: plain,
+  backend: plain,
+  processor: plain,
+  cores: plain,
+  memoryBytes: plain,
+  reserveBytes: plain,
+  weightBytes: plain,
+  cacheBytes: plain,
+  fitting: plain,
+  recommended: plain,
+  blockMs: plain,
+  blockPrefillTokensPerSecond: plain,
+  decodeTokensPerSecond: plain,
+  prefillTokensPerSecond: plain,
+};
+const modelBenchmark: Shape<ModelBenchmark> = {
+  prefillTokensPerSecond: plain,
+  decodeTokensPerSecond: plain,
+  firstTokenMs: plain,
+  throughputTokensPerSecond: plain,
+  sessions: plain,
+  path: many(hop),
+};
 const generated: Kinds<GenerateEvent> = {
   token: { kind: plain, text: plain },
   done: { kind: plain, finishReason: plain, usage: one(usage), path: many(hop) },
 };
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { modelInfo, offer, coverage, token: generated.token, done: generated.done };
+export const shapes = { modelInfo, offer, coverage, blockCalibration, modelBenchmark, token: generated.token, done: generated.done };
 
 /** Tokens as they are made, then the end. */
 export class Generation extends EventStream<GenerateEvent> {
@@ -224,7 +324,11 @@ export class ShardEngine implements AsyncDisposable {
     return new ShardEngine(await finished(module.ShardEngine.open(), options));
   }
 
-  /** Loads a model from its directory or GGUF file, all its blocks unless `blocks` says otherwise. */
+  /**
+   * Loads a model, all its blocks unless `blocks` says otherwise. `model` is its directory, its GGUF file, or the id of one at a
+   * hub, as `owner/name`, `owner/name@revision` or `owner/name:Q4_K_M`, from where it is fetched the first time. What exists on
+   * the disk is a path.
+   */
   async load(model: Path, options?: CallOptions & { blocks?: Blocks | undefined }): Promise<Model> {
     const choice = json('blocks', blockChoice(checked(options, ['blocks']).blocks));
     const operation = native(() => this.#native.load(path('model', model), choice));
@@ -252,6 +356,21 @@ export class ShardEngine implements AsyncDisposable {
     return reads(coverage)(await finished(this.#native.coverage(held('Model', model)), options));
   }
 
+  /** How many blocks of a model this machine can serve, and how fast, measured on the first of them. `model` is that of `load`. */
+  async calibrate(model: Path, options?: CalibrateOptions): Promise<BlockCalibration> {
+    const { memoryBytes, sessions, tokens } = checked(options, ['memoryBytes', 'sessions', 'tokens']);
+    const operation = native(() => this.#native.calibrate(path('model', model), recordJson({ memoryBytes, sessions, tokens })));
+    return reads(blockCalibration)(await finished(operation, options));
+  }
+
+  /** How fast a model answers, on the path that an answer would take now. */
+  async benchmark(model: Model, options?: ModelBenchmarkOptions): Promise<ModelBenchmark> {
+    const { promptTokens, warmUp, steps, sessions, seed, route } = checked(options, ['promptTokens', 'warmUp', 'steps', 'sessions', 'seed', 'route']);
+    const settings = recordJson({ promptTokens, warmUp, steps, sessions, seed, route });
+    const operation = native(() => this.#native.benchmark(held('Model', model), settings));
+    return reads(modelBenchmark)(await finished(operation, options));
+  }
+
   /** Answers a question or continues a conversation. It begins when the first token is asked for. */
   chat(model: Model, messages: string | readonly ChatMessage[], options?: ChatOptions): Generation {
     const { maxTokens = 256, temperature = 0, topP = 1, topK = 0, seed = 0, stop = [], route } = checked(options, ['maxTokens', 'temperature', 'topP', 'topK', 'seed', 'stop', 'route']);
@@ -276,11 +395,17 @@ export class ShardEngine implements AsyncDisposable {
 
   /**
    * A unit vector for each text. `model` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was fetched
-   * unless set. The last one stays loaded.
+   * unless set. The last one stays loaded. `query` says that the texts are questions, before which some models want something else
+   * than before what is to be found.
    */
-  async embed(inputs: readonly string[], options?: CallOptions & { model?: Path | undefined }): Promise<Matrix> {
-    const model = optional(checked(options, ['model']).model, (model) => path('model', model));
-    return matrix(await finished(this.#native.embed(texts('texts', inputs), model), options));
+  async embed(
+    inputs: readonly string[],
+    options?: CallOptions & { model?: Path | undefined; query?: boolean | undefined },
+  ): Promise<Matrix> {
+    const given = checked(options, ['model', 'query']);
+    const model = optional(given.model, (model) => path('model', model));
+    const query = optional(given.query, (query) => truth('query', query)) ?? false;
+    return matrix(await finished(this.#native.embed(texts('texts', inputs), model, query), options));
   }
 
   /** Lets go of the engine. That of a node stays open with the node. */

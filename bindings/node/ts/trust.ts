@@ -11,7 +11,15 @@ import { type Path, count, instant as written, json, optional, options as checke
 export type Tier = 'unknown' | 'known' | 'verified' | 'trusted';
 
 /** What a peer may be trusted for. */
-export type Purpose = 'open' | 'message' | 'serve_blocks' | 'use_blocks' | 'store_vectors' | 'relay' | 'relay_freely';
+export type Purpose =
+  | 'open'
+  | 'message'
+  | 'serve_blocks'
+  | 'use_blocks'
+  | 'store_vectors'
+  | 'search_knowledge'
+  | 'relay'
+  | 'relay_freely';
 
 /** What a credential says, without claims and proof. */
 export interface CredentialSummary {

@@ -1,6 +1,6 @@
 /** Vectors on other people's machines that these cannot read, and such vectors of others on this one. */
 
-import { type CallOptions, finished } from './bridge.js';
+import { type CallOptions, finished, hold } from './bridge.js';
 import { InvalidArgumentError, native } from './errors.js';
 import { module, type NativeCollection, type NativeConsole, type NativeVpk } from './native.js';
 import type { Rows } from './provide.js';
@@ -381,6 +381,7 @@ export class VectorCollection implements AsyncDisposable {
   private constructor(handle: NativeCollection) {
     if (typeof handle?.leakage !== 'function') throw wrong('a VectorCollection', 'made by Vpk.create', handle);
     this.#native = handle;
+    hold('VectorCollection', this, handle);
     this.name = handle.name();
     this.id = handle.id();
     this.config = Object.freeze(reads(config)(native(() => handle.config())));

@@ -55,6 +55,9 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
     if origin is tuple and arguments[1:] == (...,):
         convert = _converter(arguments[0])
         return lambda data: tuple(convert(item) for item in data)
+    if origin is dict and dataclasses.is_dataclass(arguments[1]):
+        convert = _converter(arguments[1])
+        return lambda data: {name: convert(item) for name, item in data.items()}
     if hint is bytes:
         return lambda data: b64decode(data)
     if hint is datetime:

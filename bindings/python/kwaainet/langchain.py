@@ -157,7 +157,7 @@ class KwaainetAnswers(RunnableSerializable[str, Answer]):
 
 
 class KwaainetEmbeddings(Embeddings):
-    """Vectors of length one by an embedding model of this machine, for questions and passages alike.
+    """Vectors of length one by an embedding model of this machine, which is told what is a question and what a passage.
 
     ``model`` is its folder or hub id, as in ``ShardEngine.embed``; all-MiniLM-L6-v2 as it was fetched unless set.
     """
@@ -169,17 +169,23 @@ class KwaainetEmbeddings(Embeddings):
         self._model = model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        may_block(self._engine)
-        return rows(sync.ShardEngine(self._engine._native).embed(texts, model=self._model))
+        return self._embed(texts, False)
 
     def embed_query(self, text: str) -> list[float]:
-        return self.embed_documents([text])[0]
+        return self._embed([text], True)[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        return rows(await ShardEngine(self._engine._native).embed(texts, model=self._model))
+        return await self._aembed(texts, False)
 
     async def aembed_query(self, text: str) -> list[float]:
-        return (await self.aembed_documents([text]))[0]
+        return (await self._aembed([text], True))[0]
+
+    def _embed(self, texts: list[str], query: bool) -> list[list[float]]:
+        may_block(self._engine)
+        return rows(sync.ShardEngine(self._engine._native).embed(texts, model=self._model, query=query))
+
+    async def _aembed(self, texts: list[str], query: bool) -> list[list[float]]:
+        return rows(await ShardEngine(self._engine._native).embed(texts, model=self._model, query=query))
 
 
 class KwaainetVectorStore(VectorStore):
@@ -374,9 +380,9 @@ class ChatKwaainet(BaseChatModel):
 
     Texts alone are understood, and the names of those who speak are not told to the model. Every setting of a generation may be
     bound or given for one call, such as ``min_p`` or ``repetition_penalty``; what there is not is refused. Tools work where the
-    model's chat template describes calls of functions; a model cannot be made to call one, so that ``tool_choice`` of a tool or of
-    any is ``UnsupportedError``, and with it ``with_structured_output``. The response's metadata have the ``path``: where
-    the blocks were computed, with milliseconds. For a time limit there are ``asyncio.timeout`` and ``kwaainet.sync.timeout``.
+    model's chat template describes calls of functions; with ``tool_choice`` of a tool or of any, and so with
+    ``with_structured_output``, the answer is held to one call with arguments by its schema. The response's metadata have the
+    ``path``: where the blocks were computed, with milliseconds. For a time limit there are ``asyncio.timeout`` and ``kwaainet.sync.timeout``.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -413,7 +419,7 @@ class ChatKwaainet(BaseChatModel):
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The same with functions that the model may call; ``tool_choice`` may be ``auto`` or ``none``."""
+        """The same with functions that the model may call, or has to: ``tool_choice``."""
         offered: list[dict[str, Any]] = [convert_to_openai_tool(tool) for tool in tools]
         return self.bind(tools=offered, tool_choice=tool_choice, **kwargs)
 

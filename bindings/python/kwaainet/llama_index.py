@@ -159,7 +159,8 @@ def _node(id: str, document_id: str, text: str, metadata: dict[str, Any], score:
 
 
 class KwaainetQueryEngine(BaseQueryEngine):
-    """Answers a question from a knowledge base, with citations, or refuses. Options as in ``Rag.ask``.
+    """Answers a question from a knowledge base, with citations, or refuses. Options as in ``Rag.ask``; ``ask_kwargs`` are further
+    ones, such as ``history``, ``documents`` or ``max_unsupported``.
 
     The source nodes are what ``[n]`` in the answer stands for, in that order, each with its quote. The response's metadata
     have the other fields of ``kwaainet.Answer``, ``refused`` and ``why`` among them.
@@ -173,10 +174,12 @@ class KwaainetQueryEngine(BaseQueryEngine):
         mode: Mode = "hybrid",
         min_support: float = 0.5,
         max_tokens: int = 400,
+        ask_kwargs: Mapping[str, Any] | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         self._rag = _is(rag, "rag", Rag, sync.Rag)
         self._options: dict[str, Any] = {"k": k, "mode": mode, "min_support": min_support, "max_tokens": max_tokens}
+        self._options.update(ask_kwargs or {})
         super().__init__(callback_manager)
 
     def _query(self, query_bundle: QueryBundle) -> Response:
@@ -201,7 +204,7 @@ def _response(answer: Answer) -> Response:
 
 
 class KwaainetEmbedding(BaseEmbedding):
-    """Vectors of length one by an embedding model of this machine, for questions and passages alike.
+    """Vectors of length one by an embedding model of this machine, which is told what is a question and what a passage.
 
     ``model`` is its folder or hub id, as in ``ShardEngine.embed``; all-MiniLM-L6-v2 as it was fetched unless set.
     """
@@ -219,23 +222,29 @@ class KwaainetEmbedding(BaseEmbedding):
         return "KwaainetEmbedding"
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        may_block(self._engine)
-        return rows(sync.ShardEngine(self._engine._native).embed(texts, model=self._model))
+        return self._embed(texts, False)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return rows(await ShardEngine(self._engine._native).embed(texts, model=self._model))
+        return await self._aembed(texts, False)
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
+        return self._embed([text], False)[0]
 
     async def _aget_text_embedding(self, text: str) -> list[float]:
-        return (await self._aget_text_embeddings([text]))[0]
+        return (await self._aembed([text], False))[0]
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
+        return self._embed([query], True)[0]
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await self._aget_text_embedding(query)
+        return (await self._aembed([query], True))[0]
+
+    def _embed(self, texts: list[str], query: bool) -> list[list[float]]:
+        may_block(self._engine)
+        return rows(sync.ShardEngine(self._engine._native).embed(texts, model=self._model, query=query))
+
+    async def _aembed(self, texts: list[str], query: bool) -> list[list[float]]:
+        return rows(await ShardEngine(self._engine._native).embed(texts, model=self._model, query=query))
 
 
 class KwaainetVectorStore(BasePydanticVectorStore):
@@ -450,7 +459,7 @@ class KwaainetLLM(FunctionCallingLLM):
 
     Texts alone are understood. Every setting of a generation may be given for one call, such as ``min_p`` or
     ``repetition_penalty``; what there is not is refused. ``function_calling`` says that the model's chat template describes
-    calls of functions; a model cannot be made to call one, so that ``tool_required`` is ``UnsupportedError``. ``raw`` of the last
+    calls of functions; with ``tool_required`` the answer is held to one call. ``raw`` of the last
     response has the usage and the ``path``: where the blocks were computed, with milliseconds.
     """
 

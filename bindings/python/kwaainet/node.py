@@ -14,9 +14,18 @@ from ._bridge import Opening, finished
 from ._checks import checked, home, milliseconds, rule, to_json
 from ._records import record, records, tagged
 from .errors import InvalidArgumentError
+from .federation import (
+    Federation,
+    KnowledgeCapability,
+    ProvenHit,
+    SharedKnowledge,
+    federated,
+    hits_json,
+    sharing,
+)
 from .http import HttpServer, server_options
 from .provide import Embedder, LanguageModel, Readers, running_host
-from .rag import Endpoint, ModelWriter, Rag, rag_options, supplies
+from .rag import AnswerCache, EmbeddingEndpoint, Endpoint, Hit, ModelWriter, Rag, rag_options, supplies
 from .served import served
 from .shard import Model, Offer, ShardEngine
 from .streams import EventStream
@@ -229,11 +238,18 @@ NodeEvent: TypeAlias = (
 
 @dataclass(frozen=True)
 class BlockShare:
-    """Blocks of a model, from the first up to and without the last, to compute for others."""
+    """Blocks of a model to compute for others: from the first up to and without the last, or a number of them, or as many as fit.
+
+    Those whose place is not given go where the swarm has them least, and are moved when that helps it.
+    """
 
     model: Path
-    start_block: int
-    end_block: int
+    start_block: int | None = None
+    end_block: int | None = None
+    count: int | None = None
+    """How many, instead of which."""
+    memory_bytes: int | None = None
+    """Bytes that those that fit may take with what their sessions keep; what is free without a reserve unless set."""
 
 
 @checked
@@ -460,22 +476,26 @@ class Node:
         self,
         name: str,
         *,
-        embedder: Path | Embedder | None = None,
+        embedder: Path | EmbeddingEndpoint | Embedder | None = None,
         model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
         readers: Readers = (),
+        cache: AnswerCache | None = None,
+        data_dir: Path | None = None,
     ) -> Opening[Rag]:
         """Opens a knowledge base of this node. While it is open, the same name returns the same one.
 
-        The options are those of ``Rag.open``, and like that it is awaited or used with ``async with``.
+        The options are those of ``Rag.open``, and like that it is awaited or used with ``async with``. With ``data_dir`` it lies in a
+        directory of its own instead of the node's, for example on another disk. The node remembers it by the name; another one is a
+        ``ConflictError``, and one that is missing a ``NotFoundError``, and nothing is made in its place.
         """
 
         async def opened() -> Rag:
             brought = supplies(embedder, model, readers, running_host())
             return Rag(await finished(self._native.rag(name, options, *brought)))
 
-        options = rag_options(embedder, model, chunking, language)
+        options = rag_options(embedder, model, chunking, language, cache, data_dir)
         return Opening(opened())
 
     def serve_http(
@@ -510,12 +530,56 @@ class Node:
         options = server_options(host, port, token, max_requests, max_body_bytes, max_upload_bytes)
         return Opening(started())
 
-    async def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
+    async def share_knowledge(self, rag: Rag, holder: str, *, name: str, valid_for: timedelta) -> KnowledgeCapability:
+        """Lets a peer search a knowledge base, by the capability that is returned, whose text is handed to it by whatever way.
+
+        ``holder`` is its DID or its PeerId, ``name`` what it sees the knowledge base called, 1 to 64 characters, and ``valid_for`` at
+        most 366 days. The capability counts until it ends or ``Rag.revoke_share`` revokes it, while this node runs and the knowledge
+        base is open: one that was opened with ``Node.rag``, or was shared since. The holder gets passages and what proves them; this
+        node gets its questions.
+        """
+        terms = sharing(holder, name, valid_for)
+        return record(KnowledgeCapability, await finished(self._native.share_knowledge(rag._native, terms)))
+
+    async def shared_knowledge(self, peer: str, capability: str) -> SharedKnowledge:
+        """A knowledge base that a peer, a DID or a PeerId, shares, by its capability. Nobody is asked before it is searched.
+
+        Raises `CorruptDataError` for a capability whose signature does not hold.
+        """
+        return SharedKnowledge(await finished(self._native.shared_knowledge(peer, capability)))
+
+    async def federation(
+        self,
+        own: Mapping[str, Rag] | None = None,
+        shared: Sequence[SharedKnowledge] = (),
+        *,
+        embedder: Path | EmbeddingEndpoint | Embedder | None = None,
+        language: str | None = None,
+    ) -> Federation:
+        """Several knowledge bases as one: ``own`` of this node by the names that hits call them, and those that peers share.
+
+        ``embedder`` scores passages of all of them and is as for ``Rag.open``: with ``"none"`` words alone do, whose forms are brought
+        together as in ``language``.
+        """
+        brought = federated(own, shared, embedder, language, running_host())
+        return Federation(await finished(self._native.federation(*brought)))
+
+    async def prove(self, rag: Rag, hits: Sequence[Hit | Mapping[str, Any]]) -> list[ProvenHit]:
+        """Proves where passages of a knowledge base come from, as this node's statement.
+
+        Those that are no longer as they were found are left out.
+        """
+        return records(ProvenHit, await finished(self._native.prove(rag._native, hits_json(hits))))
+
+    async def contribute(
+        self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None, grace: timedelta | None = None
+    ) -> list[Offer]:
         """Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
 
-        ``min_tier`` is the lowest tier that may use it; without it the policy's minimum stays as it is.
+        ``min_tier`` is the lowest tier that may use it; without it the policy's minimum stays as it is. What was shared before takes
+        nothing new, and may end within ``grace``, five seconds unless set.
         """
-        return records(Offer, await finished(self._native.contribute(contribution(blocks, min_tier))))
+        return records(Offer, await finished(self._native.contribute(contribution(blocks, min_tier, grace))))
 
     async def advance_clock(self, by: timedelta) -> None:
         """For tests: moves the clock that the node was started with."""
@@ -605,13 +669,13 @@ def listed(texts: Sequence[str] | None) -> list[str] | None:
     return None if texts is None else list(texts)
 
 
-def contribution(blocks: Sequence[BlockShare], min_tier: Tier | None) -> str:
+def contribution(blocks: Sequence[BlockShare], min_tier: Tier | None, grace: timedelta | None) -> str:
     for place, share in enumerate(blocks):
         rule(Path)(f"blocks[{place}].model", share.model)
-        rule(int)(f"blocks[{place}].start_block", share.start_block)
-        rule(int)(f"blocks[{place}].end_block", share.end_block)
+        for name in ("start_block", "end_block", "count", "memory_bytes"):
+            rule(int | None)(f"blocks[{place}].{name}", getattr(share, name))
     shares = [asdict(share) | {"model": fspath(share.model)} for share in blocks]
-    return to_json("contribution", {"blocks": shares, "min_tier": min_tier})
+    return to_json("contribution", {"blocks": shares, "min_tier": min_tier, "grace_ms": grace_ms(grace)})
 
 
 def grace_ms(grace: timedelta | None) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from os import PathLike, fspath
@@ -25,6 +25,7 @@ from .provide import (
 )
 from .shard import ChatMessage, Model, Route, ShardEngine, Span
 from .streams import EventStream
+from .vpk import VectorCollection
 
 Path: TypeAlias = str | PathLike[str]
 Mode: TypeAlias = Literal["hybrid", "lexical", "dense"]
@@ -52,11 +53,41 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class EmbeddingEndpoint:
+    """An embedding model behind an OpenAI-compatible endpoint, such as ``https://api.openai.com/v1``, or an Ollama server.
+
+    Texts leave this machine, unless the endpoint is on it. The ``dimension`` of its vectors is asked for unless set. The
+    prompts are put before what is looked for and what is found: those that models of its name want unless set.
+    """
+
+    base_url: str
+    model: str
+    api_key: str | None = None
+    api: Literal["openai", "ollama"] = "openai"
+    dimension: int | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+
+    def __repr__(self) -> str:
+        return f"EmbeddingEndpoint(base_url={self.base_url!r}, model={self.model!r}, api={self.api!r})"
+
+
+@dataclass(frozen=True)
 class Rank:
     """The place of a passage in one of the two searches, from 1, and its BM25 score or cosine."""
 
     rank: int
     score: float
+
+
+@dataclass(frozen=True)
+class Around:
+    """A passage with those of the same document around it, as one piece of the document."""
+
+    text: str
+    span: Span
+    """The bytes of the document's text, in UTF-8, that it covers."""
+    locator: str | None
 
 
 @dataclass(frozen=True)
@@ -72,12 +103,29 @@ class Hit:
     section: str | None
     """Where it stands, for people: ``page 3``, or a heading."""
     locator: str | None
-    """Where it stands as exactly as the format allows: ``page 12, table 3``, ``Installation > Linux``, ``rows 7-9``."""
+    """Where it stands as exactly as the format allows: ``page 12``, ``Installation > Linux, table 3``, ``rows 7-9``."""
     score: float
     lexical: Rank | None
     dense: Rank | None
     via: str | None
     """The name, in the question or in another passage, that led to its document."""
+    metadata: dict[str, str]
+    """What the app said about its document."""
+    around: Around | None
+    """The passage with those around it, where ``neighbours`` asks for them."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """How long the stages of a search took, in milliseconds. Words and meaning are looked for side by side."""
+
+    words_ms: float
+    meaning_ms: float
+    fusing_ms: float
+    links_ms: float
+    model_ms: float
+    """Waiting for the language model."""
+    total_ms: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +136,8 @@ class SearchResult:
     mode: Mode
     note: str | None
     """Why it is not the mode that was asked for."""
+    timings: Timings | None
+    """How long it took, where ``timed`` asks for it."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +150,7 @@ class Citation:
     chunk_id: str
     section: str | None
     locator: str | None
-    """Where the quote stands, as exactly as the format allows: ``page 12, table 3``, ``Installation > Linux``, ``row 7``."""
+    """Where the quote stands, as exactly as the format allows: ``page 12``, ``Installation > Linux, table 3``, ``row 7``."""
     span: Span
     quote: str
 
@@ -129,7 +179,7 @@ class Answer:
     citations: tuple[Citation, ...]
     refused: bool
     why: str | None
-    """Why it was refused, or why it is not the answer of the language model."""
+    """Why it was refused, why it is not the answer of the language model, or why it is not all that the model began."""
     support: float
     evidence: Evidence
     mode: Mode
@@ -359,6 +409,62 @@ SyncEvent: TypeAlias = (
 
 
 @dataclass(frozen=True)
+class ReembedFound:
+    """How many passages a knowledge base has, and how many have a vector of the new embedder from an earlier time."""
+
+    passages: int
+    done: int
+
+
+@dataclass(frozen=True)
+class ReembedEmbedded:
+    """Passages were embedded, and their vectors are durable."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ReembedFinished:
+    """The new embedder has taken the place of the other."""
+
+    passages: int
+    embedded: int
+    """Texts that were embedded by this run."""
+
+
+ReembedEvent: TypeAlias = ReembedFound | ReembedEmbedded | ReembedFinished
+
+
+@dataclass(frozen=True)
+class OutsourceFound:
+    """How many passages a knowledge base has, and of how many the collection has the vectors from an earlier time."""
+
+    passages: int
+    done: int
+
+
+@dataclass(frozen=True)
+class OutsourceBrought:
+    """The collection has taken vectors."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class OutsourceFinished:
+    """The collection answers, and its hosts have everything."""
+
+    passages: int
+    brought: int
+    """Vectors that were brought by this run."""
+
+
+OutsourceEvent: TypeAlias = OutsourceFound | OutsourceBrought | OutsourceFinished
+
+
+@dataclass(frozen=True)
 class DocumentInfo:
     """A document of a knowledge base."""
 
@@ -373,6 +479,8 @@ class DocumentInfo:
     """What of it could not be read."""
     ingested_at_ms: int
     """Milliseconds since 1970."""
+    metadata: dict[str, str]
+    """What the app said about it."""
 
 
 @dataclass(frozen=True)
@@ -400,6 +508,22 @@ class Stats:
     """How much meaning counts against words in a hybrid search, 0 to 1."""
     note: str | None
     """Why the mode is not hybrid."""
+    outsourced: Outsourced | None
+    """Where the vectors are, or are brought, if that is not here."""
+
+
+@dataclass(frozen=True)
+class Outsourced:
+    """A knowledge base whose vectors are in a collection at other people's nodes, or on their way there."""
+
+    collection: str
+    """The id of the collection."""
+    attached: bool
+    """Whether the collection was given since the knowledge base was opened, so that it is searched."""
+    complete: bool
+    """Whether all vectors are there, and nothing of them is left where the knowledge base lies."""
+    waiting: int
+    """What the collection was not told yet: passages that came or went."""
 
 
 @dataclass(frozen=True)
@@ -449,6 +573,127 @@ class Calibration:
 
     def _at(self, alpha: float) -> dict[str, Any]:
         return _native.calibration_at(to_json("calibration", asdict(self)), alpha)
+
+
+@dataclass(frozen=True)
+class AnswerCache:
+    """Which answers are given again to the same question, while the knowledge base and the options stay the same."""
+
+    answers: int = 500
+    """Kept at most; the one that was not asked for the longest goes first."""
+    ttl: timedelta = timedelta(hours=24)
+    """An older answer is not given again."""
+    similarity: float = 0.95
+    """The least cosine of two questions that ask the same in other words; 1 keeps to the wording."""
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """What became of the answers that are kept."""
+
+    answers: int
+    """Kept now."""
+    hits: int
+    """Questions that were answered from them."""
+    similar: int
+    """Those of them that were worded otherwise."""
+    misses: int
+    outdated: int
+    """Answers that were too old, or of a knowledge base that changed since."""
+
+
+@dataclass(frozen=True)
+class NumericAnswer:
+    """A number that an answer must have. What is as near as ``tolerance`` counts as right; at twice the distance nothing does."""
+
+    correct: float
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True)
+class EvaluationQuestion:
+    """A question whose answer is known. It counts for what it can be judged by."""
+
+    question: str
+    id: str = ""
+    """What the report calls it; its place in the list unless set."""
+    documents: Sequence[str] = ()
+    """The documents that answer it, by their ids or names."""
+    expected_keywords: Sequence[str | Sequence[str]] = ()
+    """What the answer must say; of a list one."""
+    numeric_answer: NumericAnswer | None = None
+    expected_answer: str | None = None
+    """The answer in words, for a judge."""
+    unanswerable: bool = False
+    """Whether the right answer is that there is none."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean, and where it lies in 95 of 100 draws of as many questions."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    """Of how many questions."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean difference of pairs, and the share of draws that have it the other way round or none: small where it is no chance."""
+
+    mean: Mean
+    p: float
+
+
+@dataclass(frozen=True)
+class QuestionResult:
+    """What came of one question."""
+
+    id: str
+    question: str
+    scores: dict[str, float]
+    """Each 0 to 1, by their names, as ``Evaluation.means`` has them."""
+    answer: str | None
+    refused: bool | None
+    support: float | None
+    unanswerable: bool
+    error: str | None
+    """Why it failed; every score that it could have had is 0 then."""
+
+
+@checked
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of all questions."""
+
+    name: str
+    means: dict[str, Mean]
+    """``recall@1`` to ``recall@10``, ``mrr`` and ``ndcg@10`` of the documents found; ``keywords``, ``number``, ``citations``,
+    ``refusal`` and ``judge`` of the answers."""
+    refusal_auroc: float | None
+    """How well support tells what has an answer from what has none; ``None`` without questions of both kinds."""
+    failed: int
+    questions: tuple[QuestionResult, ...]
+
+    def compare(self, other: Evaluation) -> dict[str, Difference]:
+        """The mean difference of each score from another evaluation of the same questions, question by question: above 0 where
+        this one is better."""
+        differences = _native.compare_evaluations(self.to_json(), other.to_json())
+        return {name: record(Difference, difference) for name, difference in differences.items()}
+
+    def to_json(self) -> str:
+        """All of it."""
+        return to_json("evaluation", asdict(self))
+
+    def to_markdown(self) -> str:
+        """The means as a table, and what failed."""
+        return _native.evaluation_report(self.to_json(), None, "markdown")
+
+    def to_html(self, beside: Evaluation | None = None) -> str:
+        """A page that needs nothing beside itself and in which nothing runs, with another evaluation beside this one."""
+        return _native.evaluation_report(self.to_json(), None if beside is None else beside.to_json(), "html")
 
 
 FaultKind: TypeAlias = Literal[
@@ -544,6 +789,30 @@ class Syncing(EventStream[SyncEvent]):
         return last
 
 
+class Reembedding(EventStream[ReembedEvent]):
+    """How a change of the embedder gets on. Leaving it early stops the work; what was embedded is kept for the next time."""
+
+    async def done(self) -> ReembedFinished:
+        """Reads to the end and returns the totals."""
+        last: ReembedEvent | None = None
+        async for last in self:
+            pass
+        assert isinstance(last, ReembedFinished), "a change of the embedder ends with its totals or an error"
+        return last
+
+
+class Outsourcing(EventStream[OutsourceEvent]):
+    """How vectors get to a collection. Leaving it early stops the work; what the collection has is kept for the next time."""
+
+    async def done(self) -> OutsourceFinished:
+        """Reads to the end and returns the totals."""
+        last: OutsourceEvent | None = None
+        async for last in self:
+            pass
+        assert isinstance(last, OutsourceFinished), "vectors get to a collection with their totals or an error"
+        return last
+
+
 class Asking(EventStream[AskEvent]):
     """An answer as it is written."""
 
@@ -567,31 +836,38 @@ class Rag:
     def open(
         dir: Path,
         *,
-        embedder: Path | Embedder | None = None,
+        embedder: Path | EmbeddingEndpoint | Embedder | None = None,
         model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
         readers: Readers = (),
+        cache: AnswerCache | None = None,
     ) -> Opening[Rag]:
         """Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
 
-        ``embedder`` is the folder of a BERT model, the id of one such as ``sentence-transformers/all-MiniLM-L6-v2``,
-        which is fetched the first time, or ``"none"`` to find passages by their words alone; without it,
-        all-MiniLM-L6-v2 is taken when it has been fetched. ``model`` writes the answers; without one they are made of
+        ``embedder`` is the folder of an embedding model, the id of one such as ``sentence-transformers/all-MiniLM-L6-v2``,
+        which is fetched the first time, one behind an endpoint, or ``"none"`` to find passages by their words alone;
+        without it, all-MiniLM-L6-v2 is taken when it has been fetched. ``model`` writes the answers; without one they are made of
         the best sentences. ``readers`` read formats that the library does not: a list of them, or functions of a file's
         name and bytes by the ending of the file. Embedder, model and readers may be the app's own, see
         ``kwaainet.provide``. ``chunking`` has ``strategy`` (``sentence``, ``paragraph``, ``fixed``, ``heading``), ``size``, ``overlap``
-        and ``min``, in characters; ``language`` is the one whose word forms are brought together, ``english`` unless set.
+        and ``min``, in characters; ``language`` is the one whose word forms are brought together: that of before unless set, ``english`` for
+        a new one. With
+        ``cache`` answers stay in memory and are given again to the same question while nothing changes.
         """
-        options = rag_options(embedder, model, chunking, language)
+        options = rag_options(embedder, model, chunking, language, cache)
         return Opening(_open(fspath(dir), options, embedder, model, readers))
 
-    def ingest(self, source: Path | bytes, *, name: str | None = None) -> Ingestion:
+    def ingest(
+        self, source: Path | bytes, *, name: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Ingestion:
         """Reads a file, every file of a folder, or a document from memory, whose ``name`` tells its format.
 
-        It begins when the first event is asked for. A document replaces the one of the same name.
+        It begins when the first event is asked for. A document replaces the one of the same name. ``metadata`` is what the app
+        says about each document, at most 32 short keys with texts: it replaces what was said before, also where the file is the
+        same, and without it what was said before stays.
         """
-        return Ingestion(begin_ingestion(self._native, source, name), read_progress)
+        return Ingestion(begin_ingestion(self._native, source, name, metadata), read_progress)
 
     def sync(
         self,
@@ -614,6 +890,28 @@ class Rag:
         options = sync_options(watch, interval, polling, extensions, delete)
         return Syncing(self._native.sync(fspath(folder), options), read_sync)
 
+    def reembed(self, embedder: Path | EmbeddingEndpoint | Embedder) -> Reembedding:
+        """Gives the knowledge base another embedder, or its first. It begins when the first event is asked for.
+
+        Every passage is embedded again while the vectors of before go on to answer, then one commit exchanges them.
+        Documents may come and go meanwhile. What was embedded is kept: after a crash, an error or a cancellation the same call
+        goes on from there. From the exchange on, ``Rag.open`` refuses the embedder of before.
+        """
+        return Reembedding(begin_reembedding(self._native, embedder, running_host), read_reembedding)
+
+    def outsource(self, collection: VectorCollection, *, texts: bool = False) -> Outsourcing:
+        """Brings the vectors to a collection at other people's nodes. It begins when the first event is asked for.
+
+        Those at home go on to answer until its hosts have all of them; then the collection answers, and those at home are deleted and
+        overwritten. Texts, words and answers stay. Documents may come and go meanwhile and afterwards. After a crash, an error or a
+        cancellation the same call goes on from there. A knowledge base that is opened later searches by words alone until it is called
+        with the same collection. The way home is ``reembed``.
+
+        With ``texts`` the texts go as well, as payloads that are sealed before they leave, for whoever has the key of the collection:
+        JSON with ``document_id``, ``document``, ``heading`` and ``text``. Not under ``plain``.
+        """
+        return Outsourcing(self._native.outsource(collection._native, texts), read_outsourcing)
+
     async def search(
         self,
         text: str,
@@ -626,17 +924,35 @@ class Rag:
         before: datetime | None = None,
         diversity: float = 0.0,
         dense_weight: float | None = None,
+        formats: Sequence[str] = (),
+        names: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        neighbours: int = 0,
+        timed: bool = False,
+        wordings: int = 0,
+        hypothesis: float = 0.0,
+        rerank: int = 0,
     ) -> SearchResult:
         """The ``k`` passages that fit a text best.
 
         With ``links`` documents gain that the text, or a passage found, calls by their names, which finds what answers a
-        question in two steps. It looks in ``documents``, by their ids, all unless set, and in what was ingested from ``since``
-        on and before ``before``. ``diversity``, from 0 to 1, is how much hits are to differ from one another, and
+        question in two steps. It looks in ``documents``, by their ids, all unless set, in what was ingested from ``since``
+        on and before ``before``, in documents that were read as one of ``formats``, such as ``pdf``, whose names fit one of the
+        patterns ``names``, such as ``reports/**/*.pdf``, and that have this ``metadata``. ``diversity``, from 0 to 1, is how much hits are to differ from one another, and
         ``dense_weight``, from 0 to 1, how much meaning counts against words in a hybrid search: what the knowledge base found
-        out from its own passages unless set.
+        out from its own passages unless set. So many ``neighbours`` before and after each hit are told in its ``around``, 8 at
+        most, and with ``timed`` how long each stage took.
+
+        A language model looks for so many other ``wordings`` as well, 8 at most, makes up a passage that counts as much as
+        ``hypothesis`` says, 0 to 1, and puts the first ``rerank`` hits in order, 100 at most. Raises ``UnsupportedError`` for
+        them without a model.
         """
-        options = search_options(mode, links, documents, since, before, diversity, dense_weight)
-        return record(SearchResult, await finished(self._native.search(text, k, options)))
+        options = search_options(
+            mode=mode, links=links, documents=documents, since=since, before=before, diversity=diversity,
+            dense_weight=dense_weight, formats=formats, names=names, metadata=metadata, neighbours=neighbours, timed=timed,
+            wordings=wordings, hypothesis=hypothesis, rerank=rerank,
+        )
+        return record(SearchResult, await finished(self._native.search(text, k, to_json("options", options))))
 
     def ask(
         self,
@@ -651,20 +967,33 @@ class Rag:
         max_unsupported: float | None = None,
         max_context_tokens: int = 3000,
         history: Sequence[ChatMessage | Mapping[str, str]] = (),
+        since: datetime | None = None,
+        before: datetime | None = None,
+        formats: Sequence[str] = (),
+        names: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        neighbours: int = 0,
+        wordings: int = 0,
+        hypothesis: float = 0.0,
+        rerank: int = 0,
     ) -> Asking:
         """Answers a question from the documents, with citations, or refuses.
 
         ``min_support``, from 0 to 1, is the least support by the documents that is answered: higher refuses more.
         ``max_unsupported`` takes its place: the share, from 0 to 1, of questions without an answer in the documents that may
-        get one all the same; it needs ``calibrate``, without which the answer ends with a ``ConflictError``. ``links`` and
-        ``documents`` are those of ``search``. ``max_context_tokens`` is how much a language model is given to read, and
+        get one all the same; it needs ``calibrate``, without which the answer ends with a ``ConflictError``. ``links``,
+        ``documents``, ``since``, ``before``, ``formats``, ``names``, ``metadata``, ``wordings``, ``hypothesis`` and ``rerank`` are
+        those of ``search``. So many ``neighbours`` before and after each passage are given to a language model with it. ``max_context_tokens`` is how much a language model is given to read, and
         ``history`` the turns before the question, the earliest first: a question that says too little by itself is looked
         for together with the one before. It begins when the first event is asked for.
         """
         options = ask_options(
-            k, mode, min_support, max_tokens, links, documents, max_unsupported, max_context_tokens, history
+            k=k, mode=mode, min_support=min_support, max_tokens=max_tokens, links=links, documents=documents,
+            max_unsupported=max_unsupported, max_context_tokens=max_context_tokens, history=history, since=since,
+            before=before, formats=formats, names=names, metadata=metadata, neighbours=neighbours, wordings=wordings,
+            hypothesis=hypothesis, rerank=rerank,
         )
-        return Asking(self._native.ask(question, options), read_answer)
+        return Asking(self._native.ask(question, to_json("options", options)), read_answer)
 
     async def calibrate(
         self,
@@ -684,6 +1013,34 @@ class Rag:
         options = calibrate_options(k, mode, links, documents)
         return record(Calibration, await finished(self._native.calibrate(calibration_questions(questions), options)))
 
+    async def evaluate(
+        self,
+        questions: Sequence[EvaluationQuestion | Mapping[str, Any]],
+        *,
+        name: str = "",
+        search: Mapping[str, Any] | None = None,
+        ask: Mapping[str, Any] | None = None,
+        judge: ModelWriter | Endpoint | LanguageModel | None = None,
+    ) -> Evaluation:
+        """Asks questions whose answers are known, and scores what comes back.
+
+        Questions may also be as KwaaiNet's files have them. ``search`` has the options of ``search`` but ``k``, and ``ask`` those
+        of ``ask``; without ``ask`` only what is found is judged. ``name`` is what the report calls it. ``judge`` is a model that
+        compares answers with the expected ones. A question that fails counts as wrong.
+        """
+        options = evaluation_options(name, search, ask, judge)
+        writer = supplies(None, judge, (), running_host())[1]
+        native = self._native.evaluate(evaluation_questions(questions), options, writer)
+        return record(Evaluation, await finished(native))
+
+    async def cache_stats(self) -> CacheStats:
+        """What became of the answers that are kept; nothing without ``cache``."""
+        return record(CacheStats, await finished(self._native.cache_stats()))
+
+    async def cache_clear(self) -> None:
+        """Forgets the answers that are kept."""
+        await finished(self._native.cache_clear())
+
     async def documents(self) -> list[DocumentInfo]:
         """Every document, in the order of the names."""
         return records(DocumentInfo, await finished(self._native.documents()))
@@ -699,6 +1056,14 @@ class Rag:
     async def stats(self) -> Stats:
         """What it holds and how it searches."""
         return record(Stats, await finished(self._native.stats()))
+
+    async def id(self) -> str:
+        """Its id, of its own and made when it was: 32 hexadecimal digits."""
+        return await finished(self._native.id())
+
+    async def revoke_share(self, capability_id: str) -> None:
+        """Lets a capability of ``Node.share_knowledge`` count no more. Revoking it again does nothing."""
+        await finished(self._native.revoke_share(capability_id))
 
     def serve(
         self,
@@ -742,7 +1107,7 @@ class Rag:
 async def _open(
     dir: str,
     options: str,
-    embedder: Path | Embedder | None,
+    embedder: Path | EmbeddingEndpoint | Embedder | None,
     model: ModelWriter | Endpoint | LanguageModel | None,
     readers: Readers,
 ) -> Rag:
@@ -755,10 +1120,12 @@ def rag_options(
     model: object,
     chunking: Mapping[str, Any] | None,
     language: str | None,
+    cache: AnswerCache | None,
+    data_dir: Path | None = None,
 ) -> str:
     """The options as the native module reads them."""
     options: dict[str, Any] = {
-        "embedder": fspath(embedder) if isinstance(embedder, (str, PathLike)) else None,
+        "embedder": embedder_option(embedder),
         "endpoint": asdict(model) if isinstance(model, Endpoint) else None,
     }
     if chunking is not None:
@@ -767,7 +1134,37 @@ def rag_options(
         options["chunking"] = dict(chunking)
     if language is not None:
         options["language"] = language
+    if cache is not None:
+        rule(int)("cache.answers", cache.answers)
+        rule(timedelta)("cache.ttl", cache.ttl)
+        rule(float)("cache.similarity", cache.similarity)
+        options["cache"] = {
+            "answers": cache.answers,
+            "ttl_ms": milliseconds(cache.ttl),
+            "similarity": cache.similarity,
+        }
+    if data_dir is not None:
+        options["data_dir"] = fspath(data_dir)
     return to_json("options", options)
+
+
+def embedder_option(embedder: object) -> str | dict[str, Any] | None:
+    """An embedder that is not the app's, as the native module reads it."""
+    if isinstance(embedder, EmbeddingEndpoint):
+        return asdict(embedder)
+    return fspath(embedder) if isinstance(embedder, (str, PathLike)) else None
+
+
+def begin_reembedding(
+    native: _native.Rag, embedder: Any, host: Callable[[], Host]
+) -> _native.Operation[_native.Stream]:
+    own = None if is_chosen(embedder) else native_embedder(embedder, host())
+    return native.reembed(to_json("embedder", embedder_option(embedder)), own)
+
+
+def is_chosen(embedder: object) -> bool:
+    """Whether an embedder is one of the library, by its name or behind an endpoint, or none at all."""
+    return embedder is None or isinstance(embedder, (str, PathLike, EmbeddingEndpoint))
 
 
 Supplies: TypeAlias = tuple[_native.Embedder | None, _native.Writer | None, list[_native.Reader]]
@@ -775,7 +1172,7 @@ Supplies: TypeAlias = tuple[_native.Embedder | None, _native.Writer | None, list
 
 def supplies(embedder: Any, model: Any, readers: Readers, host: Host) -> Supplies:
     """What the app brings, for the native module. ``model`` may be of ``kwaainet`` or of ``kwaainet.sync``."""
-    own = None if embedder is None or isinstance(embedder, (str, PathLike)) else native_embedder(embedder, host)
+    own = None if is_chosen(embedder) else native_embedder(embedder, host)
     writer = None
     if hasattr(model, "engine") and hasattr(model, "model"):
         rule(ShardEngine)("model.engine", model.engine)
@@ -793,11 +1190,12 @@ def shown_rag(rag: Any) -> str:
 
 
 def begin_ingestion(
-    native: _native.Rag, source: Path | bytes, name: str | None
+    native: _native.Rag, source: Path | bytes, name: str | None, metadata: Mapping[str, str] | None
 ) -> _native.Operation[_native.Stream]:
+    options = to_json("metadata", {"metadata": None if metadata is None else dict(metadata)})
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return native.ingest_bytes(name or "", bytes(source))
-    return native.ingest_path(fspath(source))
+        return native.ingest_bytes(name or "", bytes(source), options)
+    return native.ingest_path(fspath(source), options)
 
 
 def sync_options(
@@ -814,49 +1212,61 @@ def sync_options(
 
 
 def search_options(
-    mode: Mode,
-    links: bool,
-    documents: Sequence[str],
-    since: datetime | None,
-    before: datetime | None,
-    diversity: float,
-    dense_weight: float | None,
-) -> str:
-    options = {
-        "mode": mode,
-        "links": links,
+    *,
+    documents: Sequence[str] = (),
+    since: datetime | None = None,
+    before: datetime | None = None,
+    formats: Sequence[str] = (),
+    names: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    return options | {
         "documents": list(documents),
         "since_ms": None if since is None else epoch_milliseconds(since),
         "before_ms": None if before is None else epoch_milliseconds(before),
-        "diversity": diversity,
-        "dense_weight": dense_weight,
+        "formats": list(formats),
+        "names": list(names),
+        "metadata": {} if metadata is None else dict(metadata),
     }
-    return to_json("options", options)
 
 
-def ask_options(
-    k: int,
-    mode: Mode,
-    min_support: float,
-    max_tokens: int,
-    links: bool,
-    documents: Sequence[str],
-    max_unsupported: float | None,
-    max_context_tokens: int,
-    history: Sequence[ChatMessage | Mapping[str, str]],
+def ask_options(*, history: Sequence[ChatMessage | Mapping[str, str]] = (), **options: Any) -> dict[str, Any]:
+    turns = [asdict(turn) if isinstance(turn, ChatMessage) else dict(turn) for turn in history]
+    return search_options(**options) | {"history": turns}
+
+
+def evaluation_options(
+    name: str, search: Mapping[str, Any] | None, ask: Mapping[str, Any] | None, judge: object
 ) -> str:
+    for which, given in (("search", search), ("ask", ask)):
+        for option, hint in _CHECKED.items():
+            if given is not None and given.get(option) is not None:
+                rule(hint)(f"{which}.{option}", given[option])
     options = {
-        "k": k,
-        "mode": mode,
-        "min_support": min_support,
-        "max_tokens": max_tokens,
-        "links": links,
-        "documents": list(documents),
-        "max_unsupported": max_unsupported,
-        "max_context_tokens": max_context_tokens,
-        "history": [asdict(turn) if isinstance(turn, ChatMessage) else dict(turn) for turn in history],
+        "name": name,
+        "search": search_options(**(search or {})),
+        "ask": None if ask is None else ask_options(**ask),
+        "judge": asdict(judge) if isinstance(judge, Endpoint) else None,
     }
     return to_json("options", options)
+
+
+#: What Python writes otherwise than the library reads it.
+_CHECKED: dict[str, Any] = {
+    "documents": Sequence[str],
+    "formats": Sequence[str],
+    "names": Sequence[str],
+    "metadata": Mapping[str, str],
+    "since": datetime,
+    "before": datetime,
+    "history": Sequence[ChatMessage | Mapping[str, str]],
+}
+
+
+def evaluation_questions(questions: Sequence[EvaluationQuestion | Mapping[str, Any]]) -> str:
+    plain = [asdict(asked) if isinstance(asked, EvaluationQuestion) else dict(asked) for asked in questions]
+    return to_json("questions", plain)
 
 
 def calibrate_options(k: int, mode: Mode, links: bool, documents: Sequence[str]) -> str:
@@ -904,6 +1314,30 @@ _SYNC: dict[str, type[Any]] = {
 
 def read_sync(data: dict[str, Any]) -> SyncEvent:
     event: SyncEvent = tagged(_SYNC, data)
+    return event
+
+
+_REEMBED: dict[str, type[Any]] = {
+    "found": ReembedFound,
+    "embedded": ReembedEmbedded,
+    "finished": ReembedFinished,
+}
+
+
+def read_reembedding(data: dict[str, Any]) -> ReembedEvent:
+    event: ReembedEvent = tagged(_REEMBED, data)
+    return event
+
+
+_OUTSOURCE: dict[str, type[Any]] = {
+    "found": OutsourceFound,
+    "brought": OutsourceBrought,
+    "finished": OutsourceFinished,
+}
+
+
+def read_outsourcing(data: dict[str, Any]) -> OutsourceEvent:
+    event: OutsourceEvent = tagged(_OUTSOURCE, data)
     return event
 
 

@@ -77,6 +77,41 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class BlockCalibration:
+    """How many blocks of a model this machine can serve, and how fast."""
+
+    model: str
+    """The model's id."""
+    blocks: int
+    """How many blocks the model has."""
+    backend: Literal["candle", "ggml"]
+    processor: str | None
+    """The processor by its maker's name, where the system says it."""
+    cores: int
+    """Cores that this process may run on."""
+    memory_bytes: int
+    """Bytes that blocks may take with what their sessions keep."""
+    reserve_bytes: int
+    """Bytes that were left out of that; 0 where the memory was given."""
+    weight_bytes: int
+    """Bytes that the weights of the largest block take in memory."""
+    cache_bytes: int
+    """Bytes that all sessions together keep for one block."""
+    fitting: int
+    """How many blocks of this size fit, however many the model has."""
+    recommended: int
+    """How many to serve: those that fit, and no more than the model has."""
+    block_ms: float
+    """Milliseconds that one block takes for the next token of a text."""
+    block_prefill_tokens_per_second: float
+    """Tokens of prompts that one block reads in a second."""
+    decode_tokens_per_second: float
+    """Tokens in a second that the recommended blocks are expected to compute, one after the other in one text."""
+    prefill_tokens_per_second: float
+    """Tokens of prompts in a second that the recommended blocks are expected to read."""
+
+
+@dataclass(frozen=True)
 class ChatMessage:
     """One turn of a conversation."""
 
@@ -105,6 +140,24 @@ class Hop:
     end_block: int
     ms: float
     """Milliseconds from sending to having the answer, median over the tokens."""
+
+
+@dataclass(frozen=True)
+class ModelBenchmark:
+    """How fast a model answers."""
+
+    prefill_tokens_per_second: float
+    """Tokens of the prompt in a second."""
+    decode_tokens_per_second: float
+    """Tokens of the answer in a second, in a single one."""
+    first_token_ms: float
+    """Milliseconds until the first token."""
+    throughput_tokens_per_second: float
+    """Tokens in a second of all answers at the same time together."""
+    sessions: int
+    """How many answers these were."""
+    path: tuple[Hop, ...]
+    """Where the blocks were computed, in order, and how long one token took there."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +246,11 @@ class ShardEngine:
         return Opening(_open())
 
     async def load(self, model: Path, *, blocks: Blocks = "all") -> Model:
-        """Loads a model from its directory or GGUF file: all blocks, none, or those from the first up to the second."""
+        """Loads a model: all blocks, none, or those from the first up to the second.
+
+        ``model`` is its directory, its GGUF file, or the id of one at a hub, as ``"owner/name"``, ``"owner/name@revision"`` or
+        ``"owner/name:Q4_K_M"``, from where it is fetched the first time. What exists on the disk is a path.
+        """
         return Model(await finished(self._native.load(fspath(model), block_choice(blocks))))
 
     async def serve(self, model: Path, start_block: int, end_block: int) -> Offer:
@@ -211,6 +268,37 @@ class ShardEngine:
     async def coverage(self, model: Model) -> Coverage:
         """Which blocks of a model are up, from whom, and whom this node would not use."""
         return record(Coverage, await finished(self._native.coverage(model._native)))
+
+    async def calibrate(
+        self, model: Path, *, memory_bytes: int | None = None, sessions: int | None = None, tokens: int | None = None
+    ) -> BlockCalibration:
+        """How many blocks of a model this machine can serve, and how fast, measured on the first of them.
+
+        Blocks may take what is free on this machine, or what a limit on this process leaves, without a quarter of it and at most
+        1 GiB; ``memory_bytes`` says otherwise. With them there is room for ``sessions`` at the same time, 4 unless set, of
+        ``tokens`` each, 4,096 unless set or the model's context is shorter.
+        """
+        options = sizing_options(memory_bytes, sessions, tokens)
+        return record(BlockCalibration, await finished(self._native.calibrate(fspath(model), options)))
+
+    async def benchmark(
+        self,
+        model: Model,
+        *,
+        prompt_tokens: int | None = None,
+        warm_up: int | None = None,
+        steps: int | None = None,
+        sessions: int | None = None,
+        seed: int | None = None,
+        route: Route | None = None,
+    ) -> ModelBenchmark:
+        """How fast a model answers, on the path that an answer would take now.
+
+        It reads ``prompt_tokens``, 128 unless set, and writes ``warm_up`` tokens that do not count, 5 unless set, and ``steps`` that
+        do, 20 unless set; then ``sessions`` answers at the same time, 1 unless set and 64 at most.
+        """
+        options = speed_options(prompt_tokens, warm_up, steps, sessions, seed, route)
+        return record(ModelBenchmark, await finished(self._native.benchmark(model._native, options)))
 
     def chat(
         self,
@@ -240,13 +328,14 @@ class ShardEngine:
         """
         return matrix(await finished(self._native.logits(model._native, list(tokens), route)))
 
-    async def embed(self, texts: Sequence[str], *, model: Path | None = None) -> Floats:
+    async def embed(self, texts: Sequence[str], *, model: Path | None = None, query: bool = False) -> Floats:
         """A vector of length one for each text: 32-bit floats, a row for each text.
 
         ``model`` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was fetched unless set. The
-        last one stays loaded. ``numpy.asarray`` takes the result without copying it.
+        last one stays loaded. ``query`` says that the texts are questions, before which some models want something else than
+        before what is to be found. ``numpy.asarray`` takes the result without copying it.
         """
-        return matrix(await finished(self._native.embed(list(texts), None if model is None else fspath(model))))
+        return matrix(await finished(self._native.embed(list(texts), None if model is None else fspath(model), query)))
 
     async def shutdown(self) -> None:
         """Lets go of the engine. That of a node stays open with the node."""
@@ -274,6 +363,31 @@ def shown_engine(engine: Any) -> str:
 
 def block_choice(blocks: Blocks) -> str:
     return to_json("choice of blocks", blocks if isinstance(blocks, str) else {"span": list(blocks)})
+
+
+def sizing_options(memory_bytes: int | None, sessions: int | None, tokens: int | None) -> str:
+    return to_json("options", {"memory_bytes": memory_bytes, "sessions": sessions, "tokens": tokens})
+
+
+def speed_options(
+    prompt_tokens: int | None,
+    warm_up: int | None,
+    steps: int | None,
+    sessions: int | None,
+    seed: int | None,
+    route: Route | None,
+) -> str:
+    return to_json(
+        "options",
+        {
+            "prompt_tokens": prompt_tokens,
+            "warm_up": warm_up,
+            "steps": steps,
+            "sessions": sessions,
+            "seed": seed,
+            "route": route,
+        },
+    )
 
 
 def generate_request(

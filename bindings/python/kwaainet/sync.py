@@ -18,9 +18,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from . import _native
-from ._checks import checked, milliseconds, real_milliseconds, rule, to_json
+from ._checks import checked, home, milliseconds, real_milliseconds, rule, to_json
 from ._records import Floats, maybe_record, record, records
 from .errors import InvalidArgumentError, KwaaiTimeoutError
+from .federation import (
+    FederatedResult,
+    KnowledgeCapability,
+    ProvenHit,
+    federated,
+    federated_options,
+    hits_json,
+    shared_options,
+    sharing,
+)
 from .http import server_options, shown_server
 from .node import (
     BlockShare,
@@ -41,27 +51,42 @@ from .node import (
 from .provide import PRIVATE_HOST, Embedder, LanguageModel, Readers, Signer, native_signer
 from .rag import (
     Answer,
+    AnswerCache,
     AnswerDone,
     AskEvent,
+    CacheStats,
     Calibration,
     CalibrationQuestion,
     DocumentInfo,
+    EmbeddingEndpoint,
     Endpoint,
+    Evaluation,
+    EvaluationQuestion,
+    Hit,
     IngestEvent,
     IngestFinished,
     Mode,
     Progress,
+    OutsourceEvent,
+    OutsourceFinished,
+    ReembedEvent,
+    ReembedFinished,
     SearchResult,
     Stats,
     SyncEvent,
     SyncFinished,
     ask_options,
     begin_ingestion,
+    begin_reembedding,
     calibrate_options,
     calibration_questions,
+    evaluation_options,
+    evaluation_questions,
     rag_options,
     read_answer,
     read_progress,
+    read_outsourcing,
+    read_reembedding,
     read_sync,
     search_options,
     shown_rag,
@@ -70,12 +95,14 @@ from .rag import (
 )
 from .served import served
 from .shard import (
+    BlockCalibration,
     Blocks,
     ChatMessage,
     Completion,
     Coverage,
     GenerateEvent,
     Messages,
+    ModelBenchmark,
     ModelInfo,
     Offer,
     Route,
@@ -86,6 +113,8 @@ from .shard import (
     read_token,
     shown_engine,
     shown_model,
+    sizing_options,
+    speed_options,
 )
 from .streams import BATCH, Source
 from .trust import (
@@ -550,6 +579,30 @@ class Syncing(EventStream[SyncEvent]):
         return last
 
 
+class Reembedding(EventStream[ReembedEvent]):
+    """How a change of the embedder gets on. Leaving it early stops the work; what was embedded is kept for the next time."""
+
+    def done(self) -> ReembedFinished:
+        """Reads to the end and returns the totals."""
+        last: ReembedEvent | None = None
+        for last in self:
+            pass
+        assert isinstance(last, ReembedFinished), "a change of the embedder ends with its totals or an error"
+        return last
+
+
+class Outsourcing(EventStream[OutsourceEvent]):
+    """How vectors get to a collection. Leaving it early stops the work; what the collection has is kept for the next time."""
+
+    def done(self) -> OutsourceFinished:
+        """Reads to the end and returns the totals."""
+        last: OutsourceEvent | None = None
+        for last in self:
+            pass
+        assert isinstance(last, OutsourceFinished), "vectors get to a collection with their totals or an error"
+        return last
+
+
 class Asking(EventStream[AskEvent]):
     """An answer as it is written."""
 
@@ -619,6 +672,26 @@ class ShardEngine(_Closing):
     def coverage(self, model: Model) -> Coverage:
         return record(Coverage, waited(self._native.coverage(model._native)))
 
+    def calibrate(
+        self, model: Path, *, memory_bytes: int | None = None, sessions: int | None = None, tokens: int | None = None
+    ) -> BlockCalibration:
+        options = sizing_options(memory_bytes, sessions, tokens)
+        return record(BlockCalibration, waited(self._native.calibrate(fspath(model), options)))
+
+    def benchmark(
+        self,
+        model: Model,
+        *,
+        prompt_tokens: int | None = None,
+        warm_up: int | None = None,
+        steps: int | None = None,
+        sessions: int | None = None,
+        seed: int | None = None,
+        route: Route | None = None,
+    ) -> ModelBenchmark:
+        options = speed_options(prompt_tokens, warm_up, steps, sessions, seed, route)
+        return record(ModelBenchmark, waited(self._native.benchmark(model._native, options)))
+
     def chat(
         self,
         model: Model,
@@ -638,8 +711,8 @@ class ShardEngine(_Closing):
     def logits(self, model: Model, tokens: Sequence[int], *, route: Route | None = None) -> Floats:
         return matrix(waited(self._native.logits(model._native, list(tokens), route)))
 
-    def embed(self, texts: Sequence[str], *, model: Path | None = None) -> Floats:
-        return matrix(waited(self._native.embed(list(texts), None if model is None else fspath(model))))
+    def embed(self, texts: Sequence[str], *, model: Path | None = None, query: bool = False) -> Floats:
+        return matrix(waited(self._native.embed(list(texts), None if model is None else fspath(model), query)))
 
     def shutdown(self) -> None:
         self._native.shutdown()
@@ -668,18 +741,21 @@ class Rag(_Closing):
     def open(
         dir: Path,
         *,
-        embedder: Path | Embedder | None = None,
+        embedder: Path | EmbeddingEndpoint | Embedder | None = None,
         model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
         readers: Readers = (),
+        cache: AnswerCache | None = None,
     ) -> Rag:
-        options = rag_options(embedder, model, chunking, language)
+        options = rag_options(embedder, model, chunking, language, cache)
         brought = supplies(embedder, model, readers, PRIVATE_HOST)
         return Rag(waited(_native.Rag.open(fspath(dir), options, *brought)))
 
-    def ingest(self, source: Path | bytes, *, name: str | None = None) -> Ingestion:
-        return Ingestion(begin_ingestion(self._native, source, name), read_progress)
+    def ingest(
+        self, source: Path | bytes, *, name: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Ingestion:
+        return Ingestion(begin_ingestion(self._native, source, name, metadata), read_progress)
 
     def sync(
         self,
@@ -694,6 +770,12 @@ class Rag(_Closing):
         options = sync_options(watch, interval, polling, extensions, delete)
         return Syncing(self._native.sync(fspath(folder), options), read_sync)
 
+    def reembed(self, embedder: Path | EmbeddingEndpoint | Embedder) -> Reembedding:
+        return Reembedding(begin_reembedding(self._native, embedder, lambda: PRIVATE_HOST), read_reembedding)
+
+    def outsource(self, collection: VectorCollection, *, texts: bool = False) -> Outsourcing:
+        return Outsourcing(self._native.outsource(collection._native, texts), read_outsourcing)
+
     def search(
         self,
         text: str,
@@ -706,9 +788,21 @@ class Rag(_Closing):
         before: datetime | None = None,
         diversity: float = 0.0,
         dense_weight: float | None = None,
+        formats: Sequence[str] = (),
+        names: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        neighbours: int = 0,
+        timed: bool = False,
+        wordings: int = 0,
+        hypothesis: float = 0.0,
+        rerank: int = 0,
     ) -> SearchResult:
-        options = search_options(mode, links, documents, since, before, diversity, dense_weight)
-        return record(SearchResult, waited(self._native.search(text, k, options)))
+        options = search_options(
+            mode=mode, links=links, documents=documents, since=since, before=before, diversity=diversity,
+            dense_weight=dense_weight, formats=formats, names=names, metadata=metadata, neighbours=neighbours, timed=timed,
+            wordings=wordings, hypothesis=hypothesis, rerank=rerank,
+        )
+        return record(SearchResult, waited(self._native.search(text, k, to_json("options", options))))
 
     def ask(
         self,
@@ -723,11 +817,23 @@ class Rag(_Closing):
         max_unsupported: float | None = None,
         max_context_tokens: int = 3000,
         history: Sequence[ChatMessage | Mapping[str, str]] = (),
+        since: datetime | None = None,
+        before: datetime | None = None,
+        formats: Sequence[str] = (),
+        names: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        neighbours: int = 0,
+        wordings: int = 0,
+        hypothesis: float = 0.0,
+        rerank: int = 0,
     ) -> Asking:
         options = ask_options(
-            k, mode, min_support, max_tokens, links, documents, max_unsupported, max_context_tokens, history
+            k=k, mode=mode, min_support=min_support, max_tokens=max_tokens, links=links, documents=documents,
+            max_unsupported=max_unsupported, max_context_tokens=max_context_tokens, history=history, since=since,
+            before=before, formats=formats, names=names, metadata=metadata, neighbours=neighbours, wordings=wordings,
+            hypothesis=hypothesis, rerank=rerank,
         )
-        return Asking(self._native.ask(question, options), read_answer)
+        return Asking(self._native.ask(question, to_json("options", options)), read_answer)
 
     def calibrate(
         self,
@@ -741,6 +847,26 @@ class Rag(_Closing):
         options = calibrate_options(k, mode, links, documents)
         return record(Calibration, waited(self._native.calibrate(calibration_questions(questions), options)))
 
+    def evaluate(
+        self,
+        questions: Sequence[EvaluationQuestion | Mapping[str, Any]],
+        *,
+        name: str = "",
+        search: Mapping[str, Any] | None = None,
+        ask: Mapping[str, Any] | None = None,
+        judge: ModelWriter | Endpoint | LanguageModel | None = None,
+    ) -> Evaluation:
+        options = evaluation_options(name, search, ask, judge)
+        writer = supplies(None, judge, (), PRIVATE_HOST)[1]
+        native = self._native.evaluate(evaluation_questions(questions), options, writer)
+        return record(Evaluation, waited(native))
+
+    def cache_stats(self) -> CacheStats:
+        return record(CacheStats, waited(self._native.cache_stats()))
+
+    def cache_clear(self) -> None:
+        waited(self._native.cache_clear())
+
     def documents(self) -> list[DocumentInfo]:
         return records(DocumentInfo, waited(self._native.documents()))
 
@@ -752,6 +878,12 @@ class Rag(_Closing):
 
     def stats(self) -> Stats:
         return record(Stats, waited(self._native.stats()))
+
+    def id(self) -> str:
+        return waited(self._native.id())
+
+    def revoke_share(self, capability_id: str) -> None:
+        waited(self._native.revoke_share(capability_id))
 
     def serve(
         self,
@@ -775,6 +907,50 @@ class Rag(_Closing):
 
     def __repr__(self) -> str:
         return shown_rag(self)
+
+
+@checked
+class SharedKnowledge:
+    def __init__(self, native: _native.SharedKnowledge) -> None:
+        self._native = native
+
+    @property
+    def capability(self) -> KnowledgeCapability:
+        return record(KnowledgeCapability, self._native.capability())
+
+    def search(
+        self, text: str, *, k: int = 8, mode: Mode = "hybrid", timeout: timedelta | None = None
+    ) -> list[ProvenHit]:
+        return records(ProvenHit, waited(self._native.search(text, k, shared_options(mode, timeout))))
+
+    def __repr__(self) -> str:
+        return f"<{home(self)}.SharedKnowledge {self.capability.name!r}>"
+
+
+@checked
+class Federation:
+    def __init__(self, native: _native.Federation) -> None:
+        self._native = native
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        return tuple(self._native.members())
+
+    def search(
+        self,
+        text: str,
+        *,
+        k: int = 8,
+        mode: Mode = "hybrid",
+        links: bool = False,
+        dense_weight: float | None = None,
+        timeout: timedelta | None = None,
+    ) -> FederatedResult:
+        options = federated_options(mode, links, dense_weight, timeout)
+        return record(FederatedResult, waited(self._native.search(text, k, options)))
+
+    def __repr__(self) -> str:
+        return f"<{home(self)}.Federation of {', '.join(map(repr, self.members))}>"
 
 
 @checked
@@ -1137,13 +1313,15 @@ class Node(_Closing):
         self,
         name: str,
         *,
-        embedder: Path | Embedder | None = None,
+        embedder: Path | EmbeddingEndpoint | Embedder | None = None,
         model: ModelWriter | Endpoint | LanguageModel | None = None,
         chunking: Mapping[str, Any] | None = None,
         language: str | None = None,
         readers: Readers = (),
+        cache: AnswerCache | None = None,
+        data_dir: Path | None = None,
     ) -> Rag:
-        options = rag_options(embedder, model, chunking, language)
+        options = rag_options(embedder, model, chunking, language, cache, data_dir)
         brought = supplies(embedder, model, readers, PRIVATE_HOST)
         return Rag(waited(self._native.rag(name, options, *brought)))
 
@@ -1164,8 +1342,31 @@ class Node(_Closing):
         brought = served(models, embedders, knowledge, PRIVATE_HOST)
         return HttpServer(waited(self._native.serve_http(*brought, options)))
 
-    def contribute(self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None) -> list[Offer]:
-        return records(Offer, waited(self._native.contribute(contribution(blocks, min_tier))))
+    def share_knowledge(self, rag: Rag, holder: str, *, name: str, valid_for: timedelta) -> KnowledgeCapability:
+        terms = sharing(holder, name, valid_for)
+        return record(KnowledgeCapability, waited(self._native.share_knowledge(rag._native, terms)))
+
+    def shared_knowledge(self, peer: str, capability: str) -> SharedKnowledge:
+        return SharedKnowledge(waited(self._native.shared_knowledge(peer, capability)))
+
+    def federation(
+        self,
+        own: Mapping[str, Rag] | None = None,
+        shared: Sequence[SharedKnowledge] = (),
+        *,
+        embedder: Path | EmbeddingEndpoint | Embedder | None = None,
+        language: str | None = None,
+    ) -> Federation:
+        brought = federated(own, shared, embedder, language, PRIVATE_HOST)
+        return Federation(waited(self._native.federation(*brought)))
+
+    def prove(self, rag: Rag, hits: Sequence[Hit | Mapping[str, Any]]) -> list[ProvenHit]:
+        return records(ProvenHit, waited(self._native.prove(rag._native, hits_json(hits))))
+
+    def contribute(
+        self, *, blocks: Sequence[BlockShare] = (), min_tier: Tier | None = None, grace: timedelta | None = None
+    ) -> list[Offer]:
+        return records(Offer, waited(self._native.contribute(contribution(blocks, min_tier, grace))))
 
     def advance_clock(self, by: timedelta) -> None:
         self._native.advance_clock(milliseconds(by))

@@ -16,7 +16,9 @@ from .provide import Signer, native_signer, running_host
 
 Path: TypeAlias = str | PathLike[str]
 Tier: TypeAlias = Literal["unknown", "known", "verified", "trusted"]
-Purpose: TypeAlias = Literal["open", "message", "serve_blocks", "use_blocks", "store_vectors", "relay", "relay_freely"]
+Purpose: TypeAlias = Literal[
+    "open", "message", "serve_blocks", "use_blocks", "store_vectors", "search_knowledge", "relay", "relay_freely"
+]
 #: A tier, or a score from 0 to 1.
 Minimum: TypeAlias = Tier | float
 #: How much an asker may learn of a score. Each level includes those before it.

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 mod array;
 mod delivery;
 mod error;
+mod federation;
 mod http;
 mod identity;
 mod log;
@@ -28,6 +29,8 @@ mod _native {
     #[pymodule_export]
     use crate::delivery::shutdown;
     #[pymodule_export]
+    use crate::federation::{Federation, SharedKnowledge, check_provenance, read_knowledge_capability};
+    #[pymodule_export]
     use crate::http::HttpServer;
     #[pymodule_export]
     use crate::identity::resolve_did;
@@ -40,7 +43,7 @@ mod _native {
     #[pymodule_export]
     use crate::provide::{Answer, Embedder, Reader, Signer, Writer};
     #[pymodule_export]
-    use crate::rag::{Rag, calibration_at, check_citations};
+    use crate::rag::{Rag, calibration_at, check_citations, compare_evaluations, evaluation_report};
     #[pymodule_export]
     use crate::shard::{Model, ShardEngine};
     #[pymodule_export]

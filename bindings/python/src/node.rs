@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use kwaai_ffi::federation::FederationOptions;
+use kwaai_ffi::node::Sharing;
 use kwaai_ffi::rag::Options;
 use kwaai_ffi::trust::{Rate, TestOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, parse};
+use crate::federation::{Federation, SharedKnowledge, members};
 use crate::http::{Embedding, HttpServer, Model as ServedModel, served};
 use crate::operation::Operation;
 use crate::provide::{Embedder, Reader, Writer, supplies};
@@ -197,6 +200,41 @@ impl Node {
         Ok(Operation::new(move |cancel| async move {
             node.serve_http(served, options, cancel).await.map(|server| Object(HttpServer::from(server)))
         }))
+    }
+
+    fn share_knowledge(&self, py: Python<'_>, rag: &Rag, sharing: &str) -> PyResult<Operation> {
+        let (node, rag, sharing): (_, _, Sharing) = (self.0.clone(), rag.0.clone(), parse(py, "", sharing)?);
+        Ok(Operation::new(move |cancel| async move {
+            node.share_knowledge(&rag, sharing, cancel).await.and_then(Record::of)
+        }))
+    }
+
+    fn shared_knowledge(&self, peer: String, capability: String) -> Operation {
+        let node = self.0.clone();
+        Operation::new(move |cancel| async move {
+            node.shared_knowledge(peer, capability, cancel).await.map(|shared| Object(SharedKnowledge::from(shared)))
+        })
+    }
+
+    fn federation(
+        &self,
+        py: Python<'_>,
+        own: Vec<(String, PyRef<'_, Rag>)>,
+        shared: Vec<PyRef<'_, SharedKnowledge>>,
+        options: &str,
+        embedder: Option<&Embedder>,
+    ) -> PyResult<Operation> {
+        let options: FederationOptions = parse(py, "", options)?;
+        let (node, members) = (self.0.clone(), members(py, own, &shared)?);
+        let embedder = embedder.map(|own| own.0.clone());
+        Ok(Operation::new(move |cancel| async move {
+            node.federation(members, options, embedder, cancel).await.map(|made| Object(Federation::from(made)))
+        }))
+    }
+
+    fn prove(&self, py: Python<'_>, rag: &Rag, hits: &str) -> PyResult<Operation> {
+        let (node, rag, hits) = (self.0.clone(), rag.0.clone(), parse(py, "hits", hits)?);
+        Ok(Operation::new(move |cancel| async move { node.prove(&rag, hits, cancel).await.and_then(Record::of) }))
     }
 
     fn contribute(&self, py: Python<'_>, contribution: &str) -> PyResult<Operation> {

@@ -55,6 +55,20 @@ impl ShardEngine {
         Operation::new(move |cancel| async move { engine.coverage(&model, cancel).await.and_then(Record::of) })
     }
 
+    fn calibrate(&self, py: Python<'_>, dir: String, options: &str) -> PyResult<Operation> {
+        let (engine, options) = (self.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(
+            move |cancel| async move { engine.calibrate(dir, options, cancel).await.and_then(Record::of) },
+        ))
+    }
+
+    fn benchmark(&self, py: Python<'_>, model: &Model, options: &str) -> PyResult<Operation> {
+        let (engine, model, options) = (self.0.clone(), model.0.clone(), parse(py, "", options)?);
+        Ok(Operation::new(
+            move |cancel| async move { engine.benchmark(&model, options, cancel).await.and_then(Record::of) },
+        ))
+    }
+
     fn generate(&self, py: Python<'_>, model: &Model, request: &str, route: Option<String>) -> PyResult<Operation> {
         let (engine, model, request) = (self.0.clone(), model.0.clone(), parse(py, "", request)?);
         Ok(Operation::new(move |cancel| async move {
@@ -67,9 +81,9 @@ impl ShardEngine {
         Operation::new(move |cancel| async move { engine.logits(&model, tokens, route, cancel).await.map(Rows) })
     }
 
-    fn embed(&self, texts: Vec<String>, model: Option<String>) -> Operation {
+    fn embed(&self, texts: Vec<String>, model: Option<String>, query: bool) -> Operation {
         let engine = self.0.clone();
-        Operation::new(move |cancel| async move { engine.embed(texts, model, cancel).await.map(Rows) })
+        Operation::new(move |cancel| async move { engine.embed(texts, model, query, cancel).await.map(Rows) })
     }
 
     fn is_open(&self) -> bool {

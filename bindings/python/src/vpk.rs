@@ -17,7 +17,7 @@ use crate::stream::Stream;
 pub(crate) struct Vpk(pub(crate) Arc<kwaai_ffi::Vpk>);
 
 #[pyclass(frozen, module = "kwaainet._native")]
-pub(crate) struct VectorCollection(Arc<kwaai_ffi::VectorCollection>);
+pub(crate) struct VectorCollection(pub(crate) Arc<kwaai_ffi::VectorCollection>);
 
 #[pyclass(frozen, module = "kwaainet._native")]
 pub(crate) struct HostConsole(kwaai_ffi::HostConsole);

@@ -31,7 +31,7 @@ import kwaainet
 from kwaainet import node, rag, sync, testing
 
 KINDS: dict[type, str] = {
-    **{cls: kind for kinds in (node._EVENTS, rag._PROGRESS, rag._SYNC) for kind, cls in kinds.items()},
+    **{cls: kind for kinds in (node._EVENTS, rag._PROGRESS, rag._SYNC, rag._REEMBED, rag._OUTSOURCE) for kind, cls in kinds.items()},
     kwaainet.MessageReceived: "message_received",
     kwaainet.Token: "token",
     kwaainet.Done: "done",
@@ -137,21 +137,28 @@ class Scenario:
                 name = name.removesuffix("_ms")
                 # What is no number is left as it is, for the verb to refuse.
                 value = timedelta(milliseconds=value) if _number(value) else value
-            given[name] = self.rich(name, value)
+            given[name] = self.rich(name, value, verb)
         result = found(**given)
         return await result if inspect.isawaitable(result) else result
 
-    def rich(self, name: str, value: Any) -> Any:
+    def rich(self, name: str, value: Any, verb: str = "") -> Any:
         """Plain data as the class that Python has for it."""
         try:
             if name == "blocks" and isinstance(value, list) and value and isinstance(value[0], dict):
                 return [kwaainet.BlockShare(**share) for share in value]
-            if name == "questions" and isinstance(value, list):
+            if name == "cache" and isinstance(value, dict):
+                kept = {("ttl" if key == "ttl_ms" else key): given for key, given in value.items()}
+                if "ttl" in kept:
+                    kept["ttl"] = timedelta(milliseconds=kept["ttl"])
+                return kwaainet.AnswerCache(**kept)
+            if name == "questions" and isinstance(value, list) and verb != "evaluate":
                 return [kwaainet.CalibrationQuestion(**asked) if isinstance(asked, dict) else asked for asked in value]
             if name == "thresholds" and isinstance(value, dict):
                 return kwaainet.Thresholds(**value)
             if name == "models" and isinstance(value, dict):
                 return {called: self.rich("model", model) for called, model in value.items()}
+            if name == "embedder" and isinstance(value, dict):
+                return kwaainet.EmbeddingEndpoint(**value)
             if name == "model" and isinstance(value, dict):
                 return self.module.ModelWriter(**value) if "engine" in value else kwaainet.Endpoint(**value)
         except TypeError as error:
@@ -237,6 +244,18 @@ class Scenario:
 
     async def library_check_citations(self, text: str, sources: list[str]) -> list[kwaainet.Fault]:
         return kwaainet.check_citations(text, sources)
+
+    async def library_check_provenance(self, hit: Any, provenance: Any) -> kwaainet.Proven:
+        return kwaainet.check_provenance(hit, provenance)
+
+    async def library_read_knowledge_capability(self, capability: str) -> kwaainet.KnowledgeCapability:
+        return kwaainet.read_knowledge_capability(capability)
+
+    async def library_compare_evaluations(self, evaluation: Any, other: Any) -> Any:
+        return evaluation.compare(other)
+
+    async def library_evaluation_report(self, evaluation: Any, form: str, beside: Any = None) -> str:
+        return evaluation.to_markdown() if form == "markdown" else evaluation.to_html(beside)  # type: ignore[no-any-return]
 
     async def library_init_logging(self, filter: str, sink: Any) -> None:
         kwaainet.init_logging(filter, sink)
@@ -331,7 +350,7 @@ class Scenario:
             try:
                 with urllib.request.urlopen(url, timeout=10) as reply:
                     return str(reply.read(), "utf-8")
-            except urllib.error.URLError:
+            except (urllib.error.URLError, ConnectionError):
                 return None
 
         return await asyncio.to_thread(read)
@@ -347,7 +366,7 @@ class Scenario:
                     return {"status": reply.status, "body": json.load(reply)}
             except urllib.error.HTTPError as refusal:
                 return {"status": refusal.code, "body": json.load(refusal)}
-            except urllib.error.URLError:
+            except (urllib.error.URLError, ConnectionError):
                 return None
 
         return await asyncio.to_thread(read)

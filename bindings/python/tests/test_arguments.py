@@ -52,6 +52,9 @@ NONSENSE = [None, 3, -1, 1 << 70, 0.5, float("nan"), "", "\ud800", "x" * 5000, b
         (lambda: _of_node(lambda node: node.serve_http(host="0.0.0.0", port=0)), "would answer everybody"),
         (lambda: _of_node(lambda node: node.serve_http(models={"x": 3})), "this int is no language model"),
         (lambda: _of_node(lambda node: node.serve_http(embedders={"x": 3})), "this int is no embedder"),
+        (lambda: _of_node(lambda node: node.federation({"x": 3})), r"own\['x'\] must be a Rag, not int"),
+        (lambda: _of_node(lambda node: node.federation(shared=[3])), r"shared\[0\] must be a SharedKnowledge, not int"),
+        (lambda: kwaainet.check_provenance({}, {}), "hit.document_id is missing"),
         (lambda: sync.Node.start(listen="/ip4/127.0.0.1/tcp/0"), "listen must be a list, not str"),
         (lambda: sync.Node.start(listen=["\ud800"]), r"listen\[0\] holds a lone surrogate"),
         (lambda: sync.Node.start(preset="ephemeral", seed=-1), "seed must be a whole number from 0"),
@@ -115,9 +118,13 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
         vectors = node.vpk().create("vectors", 2, "plain", ["here"])
         console = node.vpk().console(port=0)
         server = node.serve_http(port=0)
+        capability = node.share_knowledge(rag, node.did, name="kb", valid_for=timedelta(days=1))
+        shared = node.shared_knowledge(node.peer_id, capability.text)
+        federation = node.federation({"kb": rag}, embedder="none")
         handles: dict[str, Any] = {
             "Node": node, "TrustGraph": node.trust(), "ShardEngine": engine, "Rag": rag, "Model": model, "Vpk": node.vpk(),
             "VectorCollection": vectors, "HostConsole": console, "HttpServer": server,
+            "SharedKnowledge": shared, "Federation": federation,
         }  # fmt: skip
         good: dict[str, Any] = {
             "model": model, "tokens": [1], "messages": "hi", "texts": ["hi"], "source": b"text", "peer": node.did,
@@ -126,11 +133,12 @@ def test_every_verb_survives_nonsense_in_every_argument(tmp_path: Path) -> None:
             "policy": {}, "disclosures": {}, "purpose": "open", "credential_id": "x", "url": "x", "list": "{}",
             "bundle": "{}", "passphrase": "x", "issuer": node.did, "request": "{}", "withdrawal": "{}", "about": node.did,
             "by": timedelta(0), "start_block": 0, "end_block": 1, "max_tokens": 1, "thresholds": kwaainet.Thresholds(),
-            "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node",
+            "questions": [{"question": "Why?"}], "collection": vectors, "outcome": "good", "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node",
             "recommender": node.did, "peers": [node.did], "good": 1.0, "bad": 0.0,
             "capacity_bytes": 1 << 24, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"], "ids": [1],
             "vectors": [[1.0, 0.0]], "vector": [1.0, 0.0], "up": True, "period": timedelta(hours=1),
-            "collection_id": "0" * 32, "exported": "{}", "device": "{}", "folder": str(tmp_path / "none"),
+            "collection_id": "0" * 32, "exported": "{}", "device": "{}", "folder": str(tmp_path / "none"), "embedder": "none",
+            "rag": rag, "holder": node.did, "valid_for": timedelta(days=1), "capability": "{}", "hits": [], "capability_id": "0" * 32,
         }  # fmt: skip
         tried = 0
         for owner, handle in handles.items():

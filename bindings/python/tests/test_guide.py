@@ -17,7 +17,7 @@ from kwaainet import Node, Rag, TrustGraph, testing
 
 GUIDE = ROOT / "examples" / "python" / "guide.py"
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
-PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai serve_knowledge plug_in".split()
+PIECES = "start messages trust policy share_blocks chat documents ask errors bring_your_own ask_others keep_vectors serve_openai serve_knowledge plug_in search_together".split()
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +174,16 @@ def test_serve_knowledge(guide: ModuleType, capsys: pytest.CaptureFixture[str], 
             assert await asyncio.to_thread(asked, server.base_url) == "food.txt"
 
     run(main())
+
+
+def test_search_together(guide: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> str:
+        async with testing.Swarm(2) as (bob, alice):
+            gardens, kitchen = await bob.rag("gardens", embedder="none"), await alice.rag("kitchen", embedder="none")
+            await gardens.ingest(b"Tomatoes want sun and a stake.", name="tomatoes.md").done()
+            await kitchen.ingest(b"Tomatoes, garlic and basil make a sauce.", name="sauce.md").done()
+            found = await guide.search_together(bob, gardens, alice, kitchen)
+            assert {hit.member for hit in found.hits} == {"Bob's gardens", "kitchen"}
+            return bob.did
+
+    assert f"Bob's gardens: 'Tomatoes want sun and a stake.', signed by {run(main())}" in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -90,6 +92,76 @@ def test_a_folder_is_followed_until_the_stream_is_closed(tmp_path: Path, documen
         assert rag.sync(documents, extensions=["txt"]).done().missing == 1
         assert rag.sync(documents, extensions=["txt"], delete=True).done().deleted == 1
         assert rag.documents() == []
+
+
+class _Letters:
+    """Counts letters: vector ``i`` those that are ``i`` places after ``a``."""
+
+    def __init__(self, dimension: int) -> None:
+        self.id, self.dimension = f"letters-{dimension}", dimension
+
+    def embed(self, texts: list[str], query: bool) -> list[list[float]]:
+        return [[float(sum(ord(letter) % self.dimension == at for letter in text)) for at in range(self.dimension)] for text in texts]
+
+
+def test_a_knowledge_base_gets_another_embedder(tmp_path: Path, documents: Path) -> None:
+    async def main() -> None:
+        async with Rag.open(tmp_path / "kb", embedder=_Letters(8)) as rag:
+            await rag.ingest(documents).done()
+            chunks = (await rag.stats()).chunks
+            events = [event async for event in rag.reembed(_Letters(16))]
+            assert events[0] == kwaainet.ReembedFound(passages=chunks, done=0)
+            assert kwaainet.ReembedEmbedded(done=chunks, total=chunks) in events
+            assert events[-1] == kwaainet.ReembedFinished(passages=chunks, embedded=chunks)
+            assert (await rag.stats()).embedder == kwaainet.EmbedderInfo("letters-16", 16)
+            with pytest.raises(kwaainet.InvalidArgumentError):
+                await rag.reembed("none").done()
+        with pytest.raises(kwaainet.ConflictError, match="letters-16"):
+            await Rag.open(tmp_path / "kb", embedder=_Letters(8))
+
+    run(main())
+    with sync.Rag.open(tmp_path / "kb", embedder=_Letters(16)) as rag:
+        assert rag.reembed(_Letters(16)).done().embedded == 0
+        endpoint = kwaainet.EmbeddingEndpoint("http://127.0.0.1:9", "tiny", api_key="sk-secret", dimension=4)
+        assert "sk-secret" not in repr(endpoint)
+        with pytest.raises(kwaainet.InvalidArgumentError, match="dimension"):
+            rag.reembed(replace(endpoint, dimension=0)).done()
+
+
+def test_the_vectors_of_a_knowledge_base_are_kept_elsewhere(tmp_path: Path, documents: Path) -> None:
+    async def main() -> None:
+        async with (
+            kwaainet.Node.start(preset="ephemeral", listen=[]) as node,
+            Rag.open(tmp_path / "kb", embedder=_Letters(8)) as rag,
+        ):
+            await rag.ingest(documents).done()
+            chunks = (await rag.stats()).chunks
+            before = await rag.search("dumplings", mode="dense")
+            await node.vpk().host(1 << 24)
+            collection = await node.vpk().create("kb", 8, "plain", ["here"])
+            with pytest.raises(kwaainet.InvalidArgumentError, match="dimensions"):
+                await rag.outsource(await node.vpk().create("short", 4, "plain", ["here"])).done()
+            events = [event async for event in rag.outsource(collection)]
+            assert events[0] == kwaainet.OutsourceFound(passages=chunks, done=0)
+            assert kwaainet.OutsourceBrought(done=chunks, total=chunks) in events
+            assert events[-1] == kwaainet.OutsourceFinished(passages=chunks, brought=chunks)
+            stands = kwaainet.Outsourced(collection=collection.id, attached=True, complete=True, waiting=0)
+            assert (await rag.stats()).outsourced == stands
+            assert (await collection.stats()).vectors == chunks
+            after = await rag.search("dumplings", mode="dense")
+            assert [hit.chunk_id for hit in after.hits[:1]] == [hit.chunk_id for hit in before.hits[:1]]
+
+    run(main())
+    with sync.Rag.open(tmp_path / "kb", embedder=_Letters(8)) as rag:
+        with pytest.raises(kwaainet.ConflictError, match="outsource"):
+            rag.search("dumplings", mode="dense")
+        assert rag.search("dumplings", mode="lexical").hits
+        with sync.Node.start(preset="ephemeral", listen=[]) as node:
+            node.vpk().host(1 << 24)
+            with node.vpk().create("kb", 8, "plain", ["here"]) as other, pytest.raises(kwaainet.ConflictError):
+                rag.outsource(other).done()
+        assert rag.reembed(_Letters(8)).done().embedded > 0
+        assert rag.stats().outsourced is None
 
 
 def test_a_document_from_memory_and_the_end(tmp_path: Path) -> None:
@@ -192,5 +264,38 @@ def test_a_node_has_knowledge_bases_under_their_names(documents: Path) -> None:
                 await node.rag("../escape", embedder="none")
         with pytest.raises(kwaainet.ClosedError):
             await rag.stats()
+
+    run(main())
+
+
+def test_an_evaluation_takes_what_search_and_ask_take_and_is_compared_and_reported(tmp_path: Path, documents: Path) -> None:
+    questions = [
+        kwaainet.EvaluationQuestion(
+            "In which file is the key of a node kept?", id="key", documents=["handbook.md"], expected_keywords=["identity.key", ("file", "folder")]
+        ),
+        {"question": "What is the capital of Mongolia?", "unanswerable": True},
+    ]
+
+    async def main() -> None:
+        cache = kwaainet.AnswerCache(answers=3, ttl=timedelta(hours=1), similarity=1)
+        async with Rag.open(tmp_path / "kb", embedder="none", cache=cache) as rag:
+            await rag.ingest(documents, metadata={"camelCase": "kept"}).done()
+            assert {document.metadata["camelCase"] for document in await rag.documents()} == {"kept"}
+            plain = await rag.evaluate(questions, name="plain")
+            assert plain.means["mrr"].count == 1 and "refusal" not in plain.means and plain.questions[1].id == "2"
+            later = datetime.now(UTC) + timedelta(hours=1)
+            none = await rag.evaluate(questions, search={"since": later, "names": ["*"]}, ask={"k": 4, "before": later})
+            assert (none.means["mrr"].value, none.means["refusal"].value) == (0, 1)
+            assert none.compare(plain)["mrr"].mean.value == -1
+            assert "| mrr | 0.000 |" in none.to_markdown() and "Against plain" in none.to_html(plain)
+            assert json.loads(plain.to_json())["means"]["mrr"]["value"] == 1
+            assert (await rag.cache_stats()).answers == 2
+            for wrong in ({"since": "now"}, {"names": "x"}, {"metadata": {"a": 1}}, {"k": 3}, {"links": 7}):
+                with pytest.raises(kwaainet.InvalidArgumentError):
+                    await rag.evaluate(questions, search=wrong)
+            with pytest.raises(kwaainet.UnsupportedError):
+                await rag.search("key", wordings=1)
+            hit = (await rag.search("key", k=1, neighbours=1, names=["hand*"], metadata={"camelCase": "kept"})).hits[0]
+            assert hit.around is not None and hit.text in hit.around.text
 
     run(main())

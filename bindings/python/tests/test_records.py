@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,10 @@ from kwaainet import BlockShare, Node, Rag, ShardEngine, TrustGraph, _records, p
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
 
 #: Records that are made in Python, never read from the object layer.
-MADE_HERE = {"BlockShare", "CalibrationQuestion", "ModelWriter", "Endpoint", "Completion", "Progress"}
+MADE_HERE = {
+    "AnswerCache", "BlockShare", "CalibrationQuestion", "EvaluationQuestion", "NumericAnswer", "ModelWriter", "Endpoint", "EmbeddingEndpoint",
+    "Completion", "Progress",
+}  # fmt: skip
 #: Records whose data is named otherwise on its way: `AnswerDone` has its answer inside.
 SPECIAL = {"AnswerDone", "MessageReceived"}
 #: Names that the native data has and the record spells differently.
@@ -51,7 +55,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[str]]]:
         return original(cls, data)
 
     monkeypatch.setattr(_records, "record", spy)
-    for module in (kwaainet.identity, kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, kwaainet.vpk, provide):
+    for module in (kwaainet.federation, kwaainet.identity, kwaainet.node, kwaainet.rag, kwaainet.shard, kwaainet.trust, kwaainet.vpk, provide):
         if hasattr(module, "record"):
             monkeypatch.setattr(module, "record", spy)
     yield keys
@@ -143,6 +147,15 @@ async def scene(tmp_path: Path) -> None:
         await anext(inbox)
         assert (await other.metrics()).prometheus.startswith("# HELP ")
         await one.peers()
+        base = await one.rag("kb", embedder="none")
+        await base.ingest(b"Tomatoes want sun.", name="tomatoes.md").done()
+        shared = await other.shared_knowledge(
+            one.peer_id, (await one.share_knowledge(base, other.did, name="kb", valid_for=timedelta(days=1))).text
+        )
+        (proven,) = await shared.search("tomatoes")
+        assert kwaainet.check_provenance(proven.hit, proven.provenance).owner == one.did
+        federation = await one.federation({"own": base}, [await one.shared_knowledge(one.peer_id, shared.capability.text)], embedder="none")
+        assert len((await federation.search("tomatoes")).failures) == 1
         await other.ask_trust(one.did, issuer.did)
         await other.ask_word(one.did)
         await other.trust().propagate()
@@ -177,7 +190,10 @@ async def scene(tmp_path: Path) -> None:
             if kinds >= wanted:
                 break
     async with ShardEngine.open() as engine:
-        await (await engine.load(MODEL)).shutdown()
+        await engine.calibrate(MODEL, memory_bytes=1 << 32)
+        whole = await engine.load(MODEL)
+        await engine.benchmark(whole, prompt_tokens=4, steps=1, warm_up=0)
+        await whole.shutdown()
     folder = tmp_path / "documents"
     folder.mkdir()
     (folder / "a.txt").write_text("The canteen serves dumplings on Fridays.")
@@ -189,13 +205,23 @@ async def scene(tmp_path: Path) -> None:
             pass
         await rag.ingest(folder).done()
         await synchronised(rag, tmp_path / "kept")
-        await rag.search("dumplings")
+        await rag.search("dumplings", neighbours=1, timed=True)
+        known = [kwaainet.EvaluationQuestion("What does the canteen serve on Fridays?", documents=["a.txt"])]
+        evaluation = await rag.evaluate(known)
+        assert evaluation.compare(evaluation)["mrr"].mean.count == 1
+        await rag.cache_stats()
         async for _ in rag.ask("What does the canteen serve on Fridays?"):
             pass
         await rag.calibrate([kwaainet.CalibrationQuestion("What does the canteen serve on Fridays?")])
         assert kwaainet.check_citations("Soup is served [9].", ["Soup is served."])
         await rag.documents()
         await rag.stats()
+        other = SimpleNamespace(id="twos", dimension=2, embed=lambda texts, query: [[2.0, 1.0] for _ in texts])
+        await rag.reembed(other).done()
+        async with Node.start(preset="ephemeral", listen=[]) as keeper:
+            await keeper.vpk().host(1 << 24)
+            await rag.outsource(await keeper.vpk().create("kb", 2, "plain", ["here"])).done()
+            await rag.stats()
     bad = SimpleNamespace(name="bad", generate=lambda request: "Soup [9].")
     async with Rag.open(tmp_path / "other", embedder="none", model=bad) as rag:
         await rag.ingest(folder / "a.txt").done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,21 @@ from kwaainet import BlockShare, Node, ShardEngine, TrustGraph, sync
 
 MODEL = ROOT / "examples" / "models" / "tiny-kwaai"
 QUESTION = "What is kwaainet?"
+
+
+def test_a_model_is_loaded_by_its_id_from_the_cache_of_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--kwaai--tiny"
+    shutil.copytree(MODEL, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with sync.ShardEngine.open() as engine:
+        with engine.load("kwaai/tiny") as fetched, engine.load(MODEL) as own:
+            assert (fetched.info.id, fetched.info.name) == (own.info.id, "tiny")
+        with pytest.raises(kwaainet.NotFoundError, match="HF_HUB_OFFLINE"):
+            engine.load("kwaai/other")
 
 
 def test_a_model_runs_whole_without_a_network() -> None:

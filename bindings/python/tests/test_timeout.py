@@ -28,6 +28,8 @@ AT_ONCE = {
     "Rag": set[str](),
     "Vpk": set[str](),
     "VectorCollection": {"shutdown"},
+    "SharedKnowledge": set[str](),
+    "Federation": set[str](),
     "HostConsole": {"shutdown"},
     "HttpServer": set[str](),
 }
@@ -61,9 +63,14 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
         vectors = keeper.vpk().create("vectors", 2, "plain", ["here"])
         console = keeper.vpk().console(port=0)
         server = keeper.serve_http(port=0)
+        base = keeper.rag("kb", embedder="none")
+        capability = keeper.share_knowledge(base, node.did, name="kb", valid_for=timedelta(days=1))
+        shared = node.shared_knowledge(keeper.peer_id, capability.text)
+        federation = keeper.federation({"kb": base}, embedder="none")
         handles: dict[str, Any] = {
             "Node": node, "TrustGraph": graph, "ShardEngine": engine, "Model": model, "Rag": rag, "Vpk": keeper.vpk(),
             "VectorCollection": vectors, "HostConsole": console, "HttpServer": server,
+            "SharedKnowledge": shared, "Federation": federation,
         }  # fmt: skip
         given: dict[str, Any] = {
             "address": "/ip4/127.0.0.1/tcp/1", "peer": node.did, "text": "x", "name": "kb", "type": "UptimeVC",
@@ -76,7 +83,9 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
             "audience": "x", "challenge": "x", "presentation": "{}", "link_type": "node", "recommender": node.did, "peers": [node.did], "good": 1.0,
             "bad": 0.0, "capacity_bytes": 1, "owner": node.did, "dimension": 2, "privacy": "plain", "hosts": ["here"],
             "ids": [1], "vectors": [[1.0, 2.0]], "vector": [1.0, 2.0], "up": True, "period": timedelta(hours=1),
-            "collection_id": "0" * 32, "exported": "{}", "device": "{}",
+            "collection": vectors, "collection_id": "0" * 32, "exported": "{}", "device": "{}",
+            "questions": [], "embedder": SimpleNamespace(id="ones", dimension=2, embed=lambda texts, query: [[1.0, 1.0] for _ in texts]),
+            "rag": rag, "holder": node.did, "valid_for": timedelta(days=1), "capability": "{}", "hits": [], "capability_id": "0" * 32,
         }  # fmt: skip
         tried = 0
         for owner in CLASSES:
@@ -85,7 +94,7 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
                     continue
                 function = getattr(handles[owner], verb)
                 parameters = inspect.signature(function).parameters.values()
-                path_to_model = owner == "ShardEngine" and verb in ("load", "serve")
+                path_to_model = owner == "ShardEngine" and verb in ("load", "serve", "calibrate")
                 needed = {p.name: given.get(p.name, model) for p in parameters if p.default is p.empty}
                 if path_to_model:
                     needed["model"] = MODEL

@@ -129,6 +129,8 @@ async def trust(graph: TrustGraph) -> None:
 async def models(engine: ShardEngine) -> None:
     model = await engine.load("model", blocks=(0, 2))
     assert_type(await engine.coverage(model), Coverage)
+    assert_type(await engine.calibrate("model", memory_bytes=1 << 30), kwaainet.BlockCalibration)
+    assert_type(await engine.benchmark(model, steps=2, route="local"), kwaainet.ModelBenchmark)
     async for event in engine.chat(model, "hello"):
         assert_type(event, GenerateEvent)
     assert_type(await engine.chat(model, [{"role": "user", "content": "hello"}]).done(), Completion)
@@ -206,6 +208,17 @@ async def knowledge(rag: Rag) -> None:
     assert_type(calibration.auroc, float | None)
     (fault,) = kwaainet.check_citations("So [1].", ["Why."])
     assert_type(fault.kind, kwaainet.FaultKind)
+
+
+async def federations(node: Node, rag: Rag) -> None:
+    capability = await node.share_knowledge(rag, node.did, name="notes", valid_for=timedelta(days=1))
+    assert_type(capability, kwaainet.KnowledgeCapability)
+    shared = await node.shared_knowledge(node.did, capability.text)
+    assert_type(await shared.search("why"), list[kwaainet.ProvenHit])
+    found = await (await node.federation({"notes": rag}, [shared])).search("why", timeout=timedelta(seconds=1))
+    assert_type(found, kwaainet.FederatedResult)
+    assert_type(kwaainet.check_provenance(found.hits[0].hit, found.hits[0].provenance), kwaainet.Proven)
+    await node.share_knowledge(rag, node.did, name="notes", valid_for=1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 async def swarms() -> None:

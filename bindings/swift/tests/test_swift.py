@@ -23,7 +23,7 @@ FACADE = sorted((ROOT / "bindings/swift/Sources/KwaaiNet").glob("*.swift"))
 GUIDE = ROOT / "examples/swift/Guide.swift"
 SURFACE = tomllib.loads((ROOT / "tests/surface.toml").read_text())
 ERRORS = tomllib.loads((ROOT / "tests/errors.toml").read_text())
-TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others", "keep_vectors", "serve_openai", "serve_knowledge"]
+TASKS = ["start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own", "ask_others", "keep_vectors", "serve_openai", "serve_knowledge", "search_together"]
 PARSER = Parser(Language(tree_sitter_swift.language()))
 
 
@@ -180,6 +180,7 @@ def test_what_the_facade_calls_exists_in_the_generated_interface(generated: Node
     owner = {"Node.swift": "NativeNode", "TrustGraph.swift": "NativeTrustGraph", "Rag.swift": "NativeRag"}
     owner |= {"ShardEngine.swift": "NativeShardEngine", "Vpk.swift": "NativeVpk", "VectorCollection.swift": "NativeCollection"}
     owner |= {"HostConsole.swift": "NativeConsole", "HttpServer.swift": "NativeHttpServer"}
+    owner |= {"SharedKnowledge.swift": "NativeSharedKnowledge", "Federation.swift": "NativeFederation"}
     # A type of the facade hides the generated one of the same name.
     own = {name for root in facade().values() for name in types(root)}
     seen = 0
@@ -221,8 +222,8 @@ def test_every_record_that_is_named_again_exists(generated: Node) -> None:
     renamed = re.findall(r"typealias \w+ = KwaaiNetNative\.(\w+)", text(facade()["Records.swift"]))
     assert len(renamed) > 35
     assert [name for name in renamed if name not in known] == []
-    inner = {"NodeOptions", "ChatOptions", "QuestionOptions", "FolderOptions", "RagOptions", "ErrorCodeInfo", "NativeError", "NativeFinish"}
-    inner |= {"SearchOptions", "NativeMatrix", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder", "NamedBert", "NamedKnowledge"}
+    inner = {"NodeOptions", "ChatOptions", "EvaluateOptions", "FolderOptions", "RagOptions", "EmbedderChoice", "ErrorCodeInfo", "NativeError", "NativeFinish"}
+    inner |= {"NativeMatrix", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder", "NamedBert", "NamedKnowledge", "NamedOwn"}
     records = {name for name, node in known.items() if re.match(r"public\s+(struct|enum)\b", text(node))}
     records = {name for name in records if not name.endswith("Batch") and not name.startswith("FfiConverter")}
     assert records - set(renamed) - inner == set()
@@ -275,6 +276,7 @@ def test_the_guide_calls_only_what_the_package_has() -> None:
     known = {name: functions(node) for root in facade().values() for name, node in types(root).items()}
     owner = {"node": "Node", "alice": "Node", "bob": "Node", "host": "Node", "app": "Node", "trust": "TrustGraph"}
     owner |= {"owner": "Node", "vpk": "Vpk", "notes": "VectorCollection", "other": "Node", "theirs": "Vpk", "recovered": "VectorCollection", "issuer": "TrustGraph", "engine": "ShardEngine", "model": "Model", "rag": "Rag"}
+    owner |= {"together": "Federation"}
     owner |= {name: name for name in ("Node", "TrustGraph", "ShardEngine", "Rag", "Library")}
     seen = 0
     for on, name, names in calls(parse(GUIDE.read_bytes())):

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer, TokenizerBuilder};
@@ -125,7 +125,13 @@ impl Vocabulary {
             "clean_up_tokenization_spaces": false,
             "chat_template": CHAT_TEMPLATE,
         });
-        std::fs::write(directory.join("tokenizer_config.json"), format!("{config:#}\n"))?;
-        Ok(())
+        write_sorted(&directory.join("tokenizer_config.json"), config)
     }
+}
+
+/// Writes a file of settings with its members in the order of their names.
+pub(crate) fn write_sorted(path: &Path, mut settings: Value) -> Result<()> {
+    settings.sort_all_objects();
+    std::fs::write(path, format!("{settings:#}\n"))?;
+    Ok(())
 }

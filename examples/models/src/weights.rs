@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::random::Random;
-use crate::vocabulary::{BEGIN, Vocabulary};
+use crate::vocabulary::{BEGIN, Vocabulary, write_sorted};
 
 /// Longest text in tokens, prompt and answer together.
 pub const MAX_CONTEXT: usize = 512;
@@ -99,7 +99,7 @@ impl Weights {
             .collect::<Result<_>>()?;
         let format = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
         safetensors::serialize_to_file(tensors, Some(format), &directory.join("model.safetensors"))?;
-        std::fs::write(directory.join("config.json"), format!("{config:#}\n"))?;
+        write_sorted(&directory.join("config.json"), config.clone())?;
         let generation = json!({
             "bos_token_id": config["bos_token_id"],
             "eos_token_id": config["eos_token_id"],
@@ -107,7 +107,7 @@ impl Weights {
             "do_sample": false,
             "max_new_tokens": 96,
         });
-        std::fs::write(directory.join("generation_config.json"), format!("{generation:#}\n"))?;
+        write_sorted(&directory.join("generation_config.json"), generation)?;
         Ok(())
     }
 }

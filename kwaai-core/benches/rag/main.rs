@@ -4,11 +4,12 @@
 //! keeps each passage as a document, and tells for each question which it finds in each mode, and the evidence for an answer with
 //! and without the passages that hold it. Vectors are kept in `CACHE`.
 //!
-//! `rag speed TEXTS VECTORS QUESTIONS VECTORS` keeps texts whose vectors are given, and searches them. `rag citations SET` checks true
-//! and false citations of the passages of a set, and `rag conformal` what calibration promises.
+//! `rag speed TEXTS VECTORS QUESTIONS VECTORS` keeps texts whose vectors are given, and searches them; `rag embedding TEXTS` embeds some.
+//! `rag citations SET` checks true and false citations of the passages of a set, and `rag conformal` what calibration promises.
 
 mod cache;
 mod citations;
+mod embedding;
 mod quality;
 mod speed;
 
@@ -21,10 +22,11 @@ fn main() {
         ["speed", texts, vectors, questions, asked] => {
             runtime.block_on(speed::run(texts.as_ref(), vectors.as_ref(), questions.as_ref(), asked.as_ref()));
         }
+        ["embedding", texts] => runtime.block_on(embedding::run(texts.as_ref())),
         ["citations", set] => citations::run(set.as_ref()),
         ["conformal"] => citations::conformal(),
         _ => eprintln!(
-            "rag quality SET CACHE | rag speed TEXTS VECTORS QUESTIONS VECTORS | rag citations SET | rag conformal"
+            "rag quality SET CACHE | rag speed TEXTS VECTORS QUESTIONS VECTORS | rag embedding TEXTS | rag citations SET | rag conformal"
         ),
     }
 }

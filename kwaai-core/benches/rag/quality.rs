@@ -55,7 +55,7 @@ pub async fn run(set: &Path, cache: &Path) {
     let chunking =
         Chunking { size, overlap: if set.chunk.is_some() { size / 4 } else { 0 }, min: 1, ..Chunking::default() };
     let embedder = Arc::new(Remembering::open(cache).await);
-    let config = RagConfig { embedder: Some(embedder), language: set.language, chunking, ..RagConfig::default() };
+    let config = RagConfig { embedder: Some(embedder), language: Some(set.language), chunking, ..RagConfig::default() };
     let rag = Rag::open(dir.path(), config).await.unwrap();
     let mut progress = rag.ingest(Source::Path(folder.path().to_owned())).unwrap();
     while let Some(item) = progress.next().await.unwrap() {

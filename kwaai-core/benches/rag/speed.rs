@@ -13,9 +13,6 @@ use kwaai_core::rag::{IngestEvent, Mode, Rag, RagConfig, SearchOptions, Source};
 use kwaai_core::{Error, Result};
 use serde_json::json;
 
-/// So many texts are the sections of one file.
-const PER_FILE: usize = 500;
-
 /// The number of the section that a passage is.
 fn section(text: &str) -> Option<usize> {
     text.strip_prefix("# ")?.lines().next()?.trim().parse().ok()
@@ -45,7 +42,7 @@ impl Embedder for Given {
         }
         let given = |text: &Text| match text {
             Text::Document(text) => section(text).and_then(|number| self.vectors.get(number).cloned()),
-            Text::Query(text) => self.asked.get(text).cloned(),
+            Text::Query(text) | Text::Plain(text) => self.asked.get(text).cloned(),
         };
         let vectors: Option<Vec<Vec<f32>>> = texts.iter().map(given).collect();
         vectors.ok_or_else(|| Error::not_found("no vector was given for a text"))
@@ -58,10 +55,10 @@ fn vectors(path: &Path, dimension: usize) -> Vec<Vec<f32>> {
     bytes.chunks_exact(dimension * 4).map(row).collect()
 }
 
-/// `texts` and `questions` are JSON arrays, the others their vectors, 32-bit floats.
-pub async fn run(texts: &Path, of_texts: &Path, questions: &Path, of_questions: &Path) {
-    let read = |path: &Path| -> Vec<String> { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
-    let (texts, questions) = (read(texts), read(questions));
+/// The sections of the files in `folder` have their numbers as headings; `questions` is a JSON array; the others are the vectors of both,
+/// 32-bit floats.
+pub async fn run(folder: &Path, of_texts: &Path, questions: &Path, of_questions: &Path) {
+    let questions: Vec<String> = serde_json::from_slice(&std::fs::read(questions).unwrap()).unwrap();
     let weights = model_cache::find_all_minilm().unwrap().expect("all-MiniLM-L6-v2 is in the model cache");
     let bert = BertEmbedder::open(weights).await.unwrap();
     let given = Arc::new(Given {
@@ -70,18 +67,12 @@ pub async fn run(texts: &Path, of_texts: &Path, questions: &Path, of_questions: 
         embeds: AtomicBool::new(false),
         bert,
     });
-    let folder = tempfile::tempdir().unwrap();
-    for (number, part) in texts.chunks(PER_FILE).enumerate() {
-        let sections =
-            part.iter().enumerate().map(|(place, text)| format!("# {}\n\n{text}\n\n", number * PER_FILE + place));
-        std::fs::write(folder.path().join(format!("{number}.md")), sections.collect::<String>()).unwrap();
-    }
     let dir = tempfile::tempdir().unwrap();
     let chunking = Chunking { strategy: Strategy::Heading, size: 100_000, overlap: 0, min: 1, ..Chunking::default() };
     let config = RagConfig { embedder: Some(given.clone()), chunking, ..RagConfig::default() };
     let rag = Rag::open(dir.path(), config).await.unwrap();
     let began = Instant::now();
-    let mut progress = rag.ingest(Source::Path(folder.path().to_owned())).unwrap();
+    let mut progress = rag.ingest(Source::Path(folder.to_owned())).unwrap();
     while let Some(item) = progress.next().await.unwrap() {
         if let Item::Value(IngestEvent::DocumentFailed { name, message, .. }) = item {
             panic!("{name}: {message}");

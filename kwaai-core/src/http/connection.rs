@@ -18,8 +18,8 @@ use super::{Shared, route};
 const AT_ONCE: usize = 256;
 /// How long the head of a request may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest head of a request.
-const MAX_HEAD: usize = 16 * 1024;
+/// The longest head of a request: room for the name of a document and what is said about it, with three characters for each byte.
+const MAX_HEAD: usize = 48 * 1024;
 
 pub(super) async fn accept(
     listener: TcpListener,

@@ -32,7 +32,8 @@ pub(super) async fn answer(shared: &Arc<Shared>, body: &[u8]) -> Result<Response
         let message = format!("the vectors of {name} have {} dimensions", embedder.dimension());
         return Err(Failure::unsupported("dimensions", message));
     }
-    let texts: Vec<Text> = texts(&fields)?.into_iter().map(Text::Document).collect();
+    // A request does not say what its texts are for, and its writer puts before them what the model wants, as with other servers.
+    let texts: Vec<Text> = texts(&fields)?.into_iter().map(Text::Plain).collect();
     let turn = turn(shared)?;
     let counting = embedder.clone();
     let (tokens, texts) = blocking(move || Ok((counting.count_tokens(&texts), texts))).await?;

@@ -122,13 +122,14 @@ impl From<Error> for Failure {
             ErrorCode::InvalidArgument if too_long => (StatusCode::BAD_REQUEST, Some("context_length_exceeded")),
             ErrorCode::InvalidArgument => (StatusCode::BAD_REQUEST, None),
             ErrorCode::Unsupported => (StatusCode::BAD_REQUEST, Some("unsupported_parameter")),
+            // Asked again, it is answered alike: what it conflicts with is not this server's to end.
+            ErrorCode::Conflict => (StatusCode::BAD_REQUEST, Some("conflict")),
             ErrorCode::Timeout => (StatusCode::GATEWAY_TIMEOUT, Some("timeout")),
             ErrorCode::Unreachable
             | ErrorCode::UntrustedPeer
             | ErrorCode::PermissionDenied
             | ErrorCode::Busy
             | ErrorCode::ResourceExhausted
-            | ErrorCode::Conflict
             | ErrorCode::Closed
             | ErrorCode::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, Some(error.code().as_str())),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, Some(error.code().as_str())),
@@ -188,7 +189,7 @@ mod tests {
         for code in ErrorCode::ALL {
             let failure = Failure::from(Error::new(*code, "why").with_remedy("do").with("param", "format"));
             let expected = match code {
-                ErrorCode::InvalidArgument | ErrorCode::Unsupported => 400,
+                ErrorCode::InvalidArgument | ErrorCode::Unsupported | ErrorCode::Conflict => 400,
                 ErrorCode::Timeout => 504,
                 ErrorCode::NotFound
                 | ErrorCode::AlreadyExists

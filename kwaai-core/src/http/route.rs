@@ -9,6 +9,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::door::Entry;
 use super::meter::Generating;
@@ -20,6 +21,9 @@ use crate::metric::prometheus;
 
 /// How long each piece of the body of a request may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// And how many bytes of it have to come a second, after the first minute: slower than any line, faster than a client that only holds a
+/// place.
+const SLOWEST: u64 = 1024;
 
 /// What a request is about, with the names of its path.
 #[derive(Clone)]
@@ -78,11 +82,11 @@ impl Route {
     fn methods(&self) -> &'static str {
         match self {
             Route::Health | Route::Metrics | Route::Models(_) | Route::Page(_) | Route::Knowledge | Route::Base(_) => {
-                "GET"
+                "GET, HEAD"
             }
             Route::Chat | Route::Completions | Route::Embeddings | Route::Search(_) | Route::Ask(_) => "POST",
-            Route::Documents(_) => "GET, POST",
-            Route::Document(..) => "GET, DELETE",
+            Route::Documents(_) => "GET, HEAD, POST",
+            Route::Document(..) => "GET, HEAD, DELETE",
         }
     }
 
@@ -101,7 +105,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
     // A page is of use only where there is something to show.
     let found = found.filter(|(route, _)| !matches!(route, Route::Page(_)) || !shared.config.knowledge.is_empty());
     let name = found.as_ref().map_or("", |(_, name)| name);
-    let allowed = found.as_ref().map_or("GET", |(route, _)| route.methods());
+    let allowed = found.as_ref().map_or("GET, HEAD", |(route, _)| route.methods());
     let mut response = match find(&shared, request, found.map(|(route, _)| route)).await {
         Ok(response) => response,
         Err(failure) => failure.response(),
@@ -166,8 +170,8 @@ fn host(request: &Request<Incoming>) -> String {
     request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-/// The body of a request, at most so long. Each piece of it has to come in time, not the whole, since a file may be large and a line
-/// slow.
+/// The body of a request, at most so long. Each piece of it has to come in time, and the whole at no less than a slow line's speed: a file
+/// may be large.
 pub(super) async fn body(request: Request<Incoming>, most: usize) -> Result<Bytes, Failure> {
     let too_large = || {
         let message = format!("the body of this request has at most {most} bytes here");
@@ -179,8 +183,11 @@ pub(super) async fn body(request: Request<Incoming>, most: usize) -> Result<Byte
     }
     let mut body = request.into_body();
     let mut bytes = BytesMut::new();
+    let began = tokio::time::Instant::now();
     loop {
-        let frame = match tokio::time::timeout(PATIENCE, body.frame()).await {
+        let due = began + PATIENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let due = due.min(tokio::time::Instant::now() + PATIENCE);
+        let frame = match tokio::time::timeout_at(due, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(_))) => return Err(Failure::invalid(None, "the body of the request broke off")),
             Ok(None) => return Ok(bytes.freeze()),
@@ -211,11 +218,19 @@ fn models(shared: &Shared, name: Option<&str>) -> Result<Response<Body>, Failure
     Ok(json(StatusCode::OK, &value))
 }
 
-/// A turn among those that are answered at the same time.
+/// A turn among the requests that are answered at the same time.
 pub(super) fn turn(shared: &Shared) -> Result<Generating, Failure> {
-    let turn = shared.turns.clone().try_acquire_owned().map_err(|_| {
-        let message =
-            format!("{} requests are being answered, which is all at once; try again", shared.config.max_requests);
+    among(shared, &shared.turns, "requests are being answered")
+}
+
+/// A turn among the uploads that are taken at the same time.
+pub(super) fn upload_turn(shared: &Shared) -> Result<Generating, Failure> {
+    among(shared, &shared.uploads, "documents are being taken")
+}
+
+fn among(shared: &Shared, turns: &Arc<Semaphore>, what: &str) -> Result<Generating, Failure> {
+    let turn = turns.clone().try_acquire_owned().map_err(|_| {
+        let message = format!("{} {what}, which is all at once; try again", shared.config.max_requests);
         Failure::new(StatusCode::TOO_MANY_REQUESTS, message).with_code("rate_limit_exceeded")
     })?;
     Ok(shared.meter.generating(turn))

@@ -12,6 +12,7 @@ use super::multikey::{KeyKind, Multikey};
 use super::refusal::{INVALID_DID, INVALID_DOCUMENT, INVALID_RELATION, INVALID_URL, NOT_FOUND, UNSUPPORTED_KEY};
 use super::text::{MAX_DID_BYTES, Spelling};
 use super::{Did, DidText};
+use crate::trust::json;
 use crate::{Error, Result};
 
 /// The context of DID 1.1, which defines `Multikey` too.
@@ -210,7 +211,7 @@ impl DidDocument {
 
     /// The document as JSON text.
     pub fn to_json(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
+        json::sorted(self.0.clone())
     }
 
     /// The key of a verification method, given as a DID URL of this document or as its fragment, `#key-1`. Ids are

@@ -140,7 +140,7 @@ fn check_use(relation: Relation, key: &Multikey) -> Result<()> {
 }
 
 fn encode_service(service: &Map<String, Value>) -> String {
-    Base::Base64Url.encode(Value::Object(abbreviate(service)).to_string())
+    Base::Base64Url.encode(json::sorted(abbreviate(service)))
 }
 
 fn decode_service(encoded: &str) -> Result<Map<String, Value>> {

@@ -117,7 +117,7 @@ impl InputDocument {
     /// The long form.
     pub(super) fn long_form(&self) -> String {
         let mut bytes = JSON.to_vec();
-        bytes.extend_from_slice(Value::Object(self.0.clone()).to_string().as_bytes());
+        bytes.extend_from_slice(json::sorted(self.0.clone()).as_bytes());
         let encoded = format!("z{}", bs58::encode(bytes).into_string());
         format!("{PREFIX}{}:{encoded}", multihash(&encoded))
     }

@@ -1,7 +1,7 @@
-//! Sentence embeddings by BERT models such as all-MiniLM-L6-v2, on this machine's CPU.
+//! Sentence embeddings by BERT models, on this machine's CPU: all-MiniLM-L6-v2, mxbai-embed-large, nomic-embed-text and their like.
 //!
-//! After Devlin et al., "BERT" (arXiv 1810.04805), with the mean pooling of Reimers and Gurevych, "Sentence-BERT" (arXiv 1908.10084); tensor
-//! names and files are those of sentence-transformers.
+//! After Devlin et al., "BERT" (arXiv 1810.04805), with the pooling of Reimers and Gurevych, "Sentence-BERT" (arXiv 1908.10084), and
+//! Nussbaum et al., "Nomic Embed" (arXiv 2402.01613); tensor names and files are those of sentence-transformers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,111 +18,40 @@ use tokenizers::{Tokenizer, TruncationParams};
 use crate::llm::{Embedder, Text};
 use crate::{Error, Result};
 
+mod config;
 mod encoder;
+mod kernels;
+mod pooling;
 
-use encoder::Encoder;
+use config::{Family, Refusal, Shape};
+use encoder::{Encoder, Scratch};
+use pooling::{Pooling, Prompts};
 
-/// Texts that are computed together; longer batches only fill the memory.
-const BATCH: usize = 32;
+/// Tokens that are computed together, unless one text has more: enough to be worth a look at all weights, and few enough that what lies
+/// between two layers stays in a core's cache.
+const BATCH_TOKENS: usize = 256;
 /// The files of a model, as sentence-transformers names them.
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
 const LENGTH: &str = "sentence_bert_config.json";
-const POOLING: &str = "1_Pooling/config.json";
-/// Tokens of a text that are read where the model does not say.
+/// Tokens of a text that a BERT model reads where it does not say.
 const DEFAULT_LENGTH: usize = 256;
-
-/// The shape of a BERT model, from its `config.json`.
-#[derive(Debug, Clone, Deserialize)]
-struct BertConfig {
-    #[serde(default, rename = "_name_or_path")]
-    name: String,
-    model_type: String,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    #[serde(default = "two")]
-    type_vocab_size: usize,
-    #[serde(default = "tiny")]
-    layer_norm_eps: f64,
-    #[serde(default = "gelu")]
-    hidden_act: String,
-    #[serde(default = "absolute")]
-    position_embedding_type: String,
-}
-
-fn two() -> usize {
-    2
-}
-
-fn tiny() -> f64 {
-    1e-12
-}
-
-fn gelu() -> String {
-    "gelu".to_owned()
-}
-
-fn absolute() -> String {
-    "absolute".to_owned()
-}
-
-impl BertConfig {
-    fn check(&self) -> std::result::Result<(), String> {
-        let sizes = [
-            ("hidden_size", self.hidden_size, 16_384),
-            ("num_hidden_layers", self.num_hidden_layers, 256),
-            ("num_attention_heads", self.num_attention_heads, 1_024),
-            ("intermediate_size", self.intermediate_size, 131_072),
-            ("vocab_size", self.vocab_size, 4_000_000),
-            ("max_position_embeddings", self.max_position_embeddings, 1_000_000),
-            ("type_vocab_size", self.type_vocab_size, 64),
-        ];
-        for (name, value, most) in sizes {
-            if value == 0 || value > most {
-                return Err(format!("{name} is {value}, not between 1 and {most}"));
-            }
-        }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(format!("{} heads do not divide a width of {}", self.num_attention_heads, self.hidden_size));
-        }
-        if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps > 0.0) {
-            return Err(format!("layer_norm_eps is {}", self.layer_norm_eps));
-        }
-        Ok(())
-    }
-
-    /// What this implementation cannot do, if anything.
-    fn unsupported(&self) -> Option<String> {
-        if self.model_type != "bert" {
-            return Some(format!("its type is {}, not bert", self.model_type));
-        }
-        if self.hidden_act != "gelu" {
-            return Some(format!("its activation is {}, not gelu", self.hidden_act));
-        }
-        if self.position_embedding_type != "absolute" {
-            return Some(format!("its positions are {}, not absolute", self.position_embedding_type));
-        }
-        None
-    }
-}
 
 /// Vectors with the places of their texts.
 type Placed = Vec<(usize, Vec<f32>)>;
 
-/// An [`Embedder`] that runs a BERT model from a folder in f32.
+/// An [`Embedder`] that runs a BERT model or a NomicBert model from a folder in f32.
 #[derive(Clone)]
 pub struct BertEmbedder(Arc<Inner>);
 
 struct Inner {
     id: String,
     dimension: usize,
+    vocabulary: usize,
     tokenizer: Tokenizer,
     encoder: Encoder,
+    prompts: Prompts,
 }
 
 impl fmt::Debug for BertEmbedder {
@@ -132,13 +61,18 @@ impl fmt::Debug for BertEmbedder {
 }
 
 impl BertEmbedder {
-    /// Loads a model from a folder with `config.json`, `tokenizer.json` and `model.safetensors`, and `sentence_bert_config.json` and
-    /// `1_Pooling/config.json` where the model has them. Its vectors are means over the tokens, of length 1; text beyond the model's length
-    /// (256 tokens where it does not say) is not read.
+    /// Loads a model from a folder with `config.json`, `tokenizer.json` and `model.safetensors`, as it is published: of the type `bert`
+    /// or `nomic_bert`. What else a folder says is heard: `sentence_bert_config.json` (the tokens of a text that are read, 256 where a
+    /// BERT model does not say; the rest of a text is not), `1_Pooling/config.json` (the mean of the tokens, or the first),
+    /// `config_sentence_transformers.json` (what is put before queries and documents) and `modules.json`. NomicBert reads no more
+    /// tokens than it was trained with, and gets `search_query: ` and `search_document: ` where its folder names no prompts.
+    /// Vectors have the length 1.
+    ///
+    /// The [`id`](Embedder::id) changes with the weights, the tokenizer, the length, the pooling and the prompts.
     ///
     /// # Errors
     /// Each names its file: `not_found` for a missing one, `corrupt_data` for broken JSON, missing tensors or wrong shapes, `unsupported`
-    /// for a model of another kind.
+    /// for a model of another kind, with another pooling, or with layers behind it.
     pub async fn open(dir: impl Into<PathBuf>) -> Result<BertEmbedder> {
         let dir = dir.into();
         let load = tokio::task::spawn_blocking(move || Inner::load(&dir));
@@ -157,15 +91,13 @@ impl Inner {
             Ok(bytes)
         };
         let config_path = dir.join(CONFIG);
-        let config: BertConfig = json(&config_path, &read(CONFIG)?)?;
-        if let Some(why) = config.unsupported() {
-            return Err(Error::unsupported(format!("{} is not a model this can run: {why}", dir.display()))
-                .with_file(&config_path)
-                .with_remedy("use a BERT model such as all-MiniLM-L6-v2"));
-        }
-        config.check().map_err(|why| broken(&config_path, &why))?;
-        let length = length(dir, &config)?;
-        check_pooling(dir)?;
+        let shape = Shape::read(&read(CONFIG)?).map_err(|refusal| match refusal {
+            Refusal::Broken(why) => broken(&config_path, &why),
+            Refusal::Unsupported(why) => unsupported(&config_path, &why),
+        })?;
+        let length = length(dir, &shape)?;
+        let prompts = Prompts::read(dir, shape.family)?;
+        let pooling = Pooling::read(dir, &prompts)?;
 
         let path = dir.join(TOKENIZER);
         let mut tokenizer = Tokenizer::from_bytes(read(TOKENIZER)?).map_err(|e| broken(&path, &e.to_string()))?;
@@ -174,48 +106,72 @@ impl Inner {
             .with_truncation(Some(TruncationParams { max_length: length, ..TruncationParams::default() }))
             .map_err(|e| broken(&path, &e.to_string()))?;
         let vocabulary = tokenizer.get_vocab_size(true);
-        if vocabulary > config.vocab_size {
-            return Err(broken(&path, &format!("it knows {vocabulary} tokens, the model {}", config.vocab_size)));
+        if vocabulary > shape.vocabulary {
+            return Err(broken(&path, &format!("it knows {vocabulary} tokens, the model {}", shape.vocabulary)));
         }
 
         let path = dir.join(WEIGHTS);
         let tensors = candle_core::safetensors::load_buffer(&read(WEIGHTS)?, &Device::Cpu)
             .map_err(|e| broken(&path, &e.to_string()))?;
-        let encoder = Encoder::new(&config, tensors.into_iter().collect::<BTreeMap<_, _>>())
+        let encoder = Encoder::new(&shape, pooling, length, tensors.into_iter().collect::<BTreeMap<_, _>>())
             .map_err(|why| broken(&path, &why))?;
         digest.update((length as u64).to_le_bytes());
+        if pooling != Pooling::Mean || prompts != Prompts::default() {
+            for part in [pooling.name(), &prompts.query, &prompts.document] {
+                digest.update((part.len() as u64).to_le_bytes());
+                digest.update(part);
+            }
+        }
         let digest: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let name = config.name.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("bert");
-        Ok(Inner { id: format!("{name}@{digest}"), dimension: config.hidden_size, tokenizer, encoder })
+        let named = shape.name.as_deref().and_then(|name| name.rsplit('/').next()).filter(|name| !name.is_empty());
+        let name = named.unwrap_or(match shape.family {
+            Family::Bert => "bert",
+            Family::Nomic => "nomic-bert",
+        });
+        Ok(Inner {
+            id: format!("{name}@{digest}"),
+            dimension: shape.width,
+            vocabulary: shape.vocabulary,
+            tokenizer,
+            encoder,
+            prompts,
+        })
     }
 
     fn embed(&self, texts: &[Text]) -> Result<Vec<Vec<f32>>> {
         let mut tokens = Vec::with_capacity(texts.len());
         for (place, text) in texts.iter().enumerate() {
-            let encoding =
-                self.tokenizer.encode(text.as_str(), true).map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
+            let encoding = self
+                .tokenizer
+                .encode(self.prompts.put(text), true)
+                .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
+            // A tokenizer's marks are in its vocabulary only if it says so.
+            if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= self.vocabulary) {
+                let what =
+                    format!("the tokenizer of {} gives the token {id}, the model knows {}", self.id, self.vocabulary);
+                return Err(Error::corrupt_data(what).with_remedy("fetch the model again"));
+            }
             // A text without tokens has no mean; it counts as padding.
             let ids = if encoding.is_empty() { vec![0] } else { encoding.get_ids().to_vec() };
             tokens.push((place, ids));
         }
-        // Texts of like length together need little padding. The order decides which texts meet, and is always the same.
-        tokens.sort_by_key(|(place, ids)| (ids.len(), *place));
-        let batches: Vec<&[(usize, Vec<u32>)]> = tokens.chunks(BATCH).collect();
+        let batches = batches(&tokens);
         let next = AtomicUsize::new(0);
-        let work = || -> Result<Placed> {
-            let mut done = Vec::new();
+        let work = || -> Placed {
+            let (mut done, mut scratch) = (Vec::new(), Scratch::default());
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.extend(self.embed_batch(batch)?);
+                let texts: Vec<&[u32]> = batch.iter().map(|(_, ids)| ids.as_slice()).collect();
+                let vectors = self.encoder.encode(&texts, &mut scratch);
+                done.extend(batch.iter().zip(vectors).map(|((place, _), vector)| (*place, vector)));
             }
-            Ok(done)
+            done
         };
-        // The longest batches come last and would keep a single core busy at the end; that costs less than cutting them differently.
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(batches.len()).max(1);
         let results: Vec<Result<Placed>> = std::thread::scope(|scope| {
             let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let mine = work();
+            let mine = Ok(work());
             let join = |other: std::thread::ScopedJoinHandle<'_, _>| {
-                other.join().unwrap_or_else(|_| Err(Error::internal("an embedding thread panicked")))
+                other.join().map_err(|_| Error::internal("an embedding thread panicked"))
             };
             std::iter::once(mine).chain(others.into_iter().map(join)).collect()
         });
@@ -226,21 +182,6 @@ impl Inner {
             }
         }
         Ok(vectors)
-    }
-
-    fn embed_batch(&self, batch: &[(usize, Vec<u32>)]) -> Result<Placed> {
-        let lengths: Vec<usize> = batch.iter().map(|(_, ids)| ids.len()).collect();
-        let width = lengths.iter().copied().max().unwrap_or(0);
-        let mut ids = Vec::with_capacity(batch.len() * width);
-        for (_, tokens) in batch {
-            ids.extend_from_slice(tokens);
-            ids.resize(ids.len() + width - tokens.len(), 0);
-        }
-        let vectors = self
-            .encoder
-            .encode(&ids, &lengths, width)
-            .map_err(|e| Error::internal(format!("embedding failed: {e}")))?;
-        Ok(batch.iter().zip(vectors).map(|((place, _), vector)| (*place, vector)).collect())
     }
 }
 
@@ -254,51 +195,54 @@ impl Embedder for BertEmbedder {
         self.0.dimension
     }
 
-    /// Queries and documents are embedded alike, as this kind of model was trained.
     async fn embed(&self, texts: Vec<Text>) -> Result<Vec<Vec<f32>>> {
         let inner = self.0.clone();
         tokio::task::spawn_blocking(move || inner.embed(&texts)).await.map_err(stopped)?
     }
 
     fn count_tokens(&self, texts: &[Text]) -> usize {
-        let tokens =
-            |text: &Text| self.0.tokenizer.encode_fast(text.as_str(), true).map_or(0, |encoding| encoding.len());
+        let Inner { tokenizer, prompts, .. } = self.0.as_ref();
+        let tokens = |text: &Text| tokenizer.encode_fast(prompts.put(text), true).map_or(0, |encoding| encoding.len());
         texts.iter().map(tokens).sum()
     }
 }
 
+/// Texts in their order, as they are computed together.
+fn batches(mut texts: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
+    let mut batches = Vec::new();
+    while !texts.is_empty() {
+        let ends = texts.iter().scan(0, |tokens, (_, ids)| {
+            *tokens += ids.len();
+            Some(*tokens)
+        });
+        let count = ends.take_while(|tokens| *tokens <= BATCH_TOKENS).count().max(1);
+        let (batch, rest) = texts.split_at(count);
+        batches.push(batch);
+        texts = rest;
+    }
+    batches
+}
+
 /// How many tokens of a text are read.
-fn length(dir: &Path, config: &BertConfig) -> Result<usize> {
+fn length(dir: &Path, shape: &Shape) -> Result<usize> {
     #[derive(Deserialize)]
     struct Length {
-        max_seq_length: usize,
+        max_seq_length: Option<usize>,
     }
     let path = dir.join(LENGTH);
-    let length = match optional(&path)? {
+    let said = match optional(&path)? {
         Some(bytes) => json::<Length>(&path, &bytes)?.max_seq_length,
-        None => DEFAULT_LENGTH,
+        None => None,
     };
+    let length = said.unwrap_or(match shape.family {
+        Family::Bert => DEFAULT_LENGTH,
+        Family::Nomic => shape.length,
+    });
     // The two marks around a text need room as well.
     if length < 4 {
         return Err(broken(&path, &format!("a length of {length} tokens leaves no room for text")));
     }
-    Ok(length.min(config.max_position_embeddings))
-}
-
-fn check_pooling(dir: &Path) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Pooling {
-        pooling_mode_mean_tokens: bool,
-    }
-    let path = dir.join(POOLING);
-    match optional(&path)? {
-        Some(bytes) if !json::<Pooling>(&path, &bytes)?.pooling_mode_mean_tokens => {
-            Err(Error::unsupported(format!("{} asks for another pooling than the mean of the tokens", path.display()))
-                .with_file(&path)
-                .with_remedy("use a model with mean pooling, such as all-MiniLM-L6-v2"))
-        }
-        _ => Ok(()),
-    }
+    Ok(length.min(shape.length))
 }
 
 fn optional(path: &Path) -> Result<Option<Vec<u8>>> {
@@ -321,6 +265,12 @@ fn broken(path: &Path, why: &str) -> Error {
     Error::corrupt_data(format!("{} is not what a BERT model needs: {why}", path.display()))
         .with_file(path)
         .with_remedy("fetch the model again")
+}
+
+fn unsupported(path: &Path, why: &str) -> Error {
+    Error::unsupported(format!("{} is not of a model that this can run: {why}", path.display()))
+        .with_file(path)
+        .with_remedy("use a model such as all-MiniLM-L6-v2, mxbai-embed-large-v1 or nomic-embed-text-v1.5")
 }
 
 fn stopped(error: tokio::task::JoinError) -> Error {

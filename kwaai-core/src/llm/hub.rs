@@ -1,130 +1,361 @@
-//! Models by the id of a hub, such as `sentence-transformers/all-MiniLM-L6-v2`.
+//! Models by the id of a hub, such as `Qwen/Qwen2.5-0.5B-Instruct` or `sentence-transformers/all-MiniLM-L6-v2`.
 //!
-//! A hub serves the files of a model at `{endpoint}/{id}/resolve/{revision}/{file}`, as Hugging Face does. The endpoint is
-//! `HF_ENDPOINT` where it is set, and nothing is asked of it unless a program names a model by its id.
+//! A [`Hub`] fetches the files of a model into the cache that the tools of Hugging Face share, so that what one of them fetched
+//! is there for the others. Nothing is asked of a hub unless a program names a model by its id, and nothing at all while that
+//! model is whole in the cache. The interface of the Hub is that of Hugging Face: `/api/models/{id}/revision/{revision}` for
+//! what there is, `/{id}/resolve/{commit}/{file}` for files and parts of them.
 
+mod cache;
+mod client;
+mod description;
+mod fetch;
+mod id;
+mod tag;
+
+use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode};
-use tokio::io::AsyncWriteExt;
+pub use cache::CachedModel;
+pub(crate) use cache::id_of_snapshot;
+pub use description::Description;
+pub use id::ModelId;
 
 use super::model_cache::models_dir;
-use crate::{Error, ErrorCode, Result};
+use crate::blocking::blocking;
+use crate::event::{self, Item, Sender, Stream};
+use crate::{Error, Result};
+use client::{Client, Patience};
+use fetch::Fetch;
 
 const ENDPOINT: &str = "https://huggingface.co";
-const REVISION: &str = "main";
-/// Without these an embedding model cannot run.
-const REQUIRED: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
-/// These change how it runs, where they exist.
-const OPTIONAL: [&str; 2] = ["sentence_bert_config.json", "1_Pooling/config.json"];
-/// No embedding model that a processor runs in reasonable time has larger files.
-const MAX_FILE: u64 = 8 * 1024 * 1024 * 1024;
-const CONNECT: Duration = Duration::from_secs(10);
-const SILENCE: Duration = Duration::from_secs(60);
+/// Progress that nobody reads goes first; what was found and where it lies never is so far behind.
+const UNREAD: usize = 1024;
+/// No token is longer.
+const MAX_TOKEN: u64 = 4096;
 
-/// The folder of an embedding model that is named by a path or by the id of a hub. A model that is named by its id is
-/// fetched into the model cache the first time; later it is taken from there, without asking the hub.
+/// Where models are fetched from and kept.
+#[derive(Clone)]
+pub struct HubConfig {
+    /// The address of the hub.
+    pub endpoint: String,
+    /// Who asks, for models that are not given to everybody. Sent to the endpoint alone, never logged, in no error.
+    pub token: Option<String>,
+    /// The folder that models are kept in, laid out as in ["Hub Local Cache"](https://huggingface.co/docs/hub/local-cache).
+    pub cache: PathBuf,
+    /// A folder with models in folders `owner--name`, as the first versions of this library kept them. They are used, and
+    /// none is written there.
+    pub earlier: Option<PathBuf>,
+    /// Whether nothing may be asked of the hub.
+    pub offline: bool,
+    /// How often a request is made again that the hub was too busy for, or whose connection broke; 3. What a broken connection
+    /// brought is kept, and one that brought more than a mebibyte counts for nothing.
+    pub retries: u32,
+    /// The pause before the first of these, unless the hub names one; each is twice the one before, at most 30 s; 500 ms.
+    pub pause: Duration,
+}
+
+impl HubConfig {
+    /// Hugging Face's hub, for everybody, over a cache.
+    pub fn new(cache: impl Into<PathBuf>) -> HubConfig {
+        HubConfig {
+            endpoint: ENDPOINT.into(),
+            token: None,
+            cache: cache.into(),
+            earlier: None,
+            offline: false,
+            retries: 3,
+            pause: Duration::from_millis(500),
+        }
+    }
+
+    /// As the environment says, in the variables of Hugging Face's own tools: `HF_ENDPOINT`; `HF_TOKEN`, else the file
+    /// `HF_TOKEN_PATH`, else `token` in `HF_HOME`; `HF_HUB_CACHE`, else `hub` in `HF_HOME`, which is `huggingface` in the user's
+    /// cache (`XDG_CACHE_HOME`, else `.cache` in the home directory) where it is not set; `HF_HUB_OFFLINE`, where `1`, `on`,
+    /// `yes` and `true` forbid asking.
+    ///
+    /// # Errors
+    /// `not_found` where none of these variables, nor the home directory, says where models are kept.
+    pub fn from_env() -> Result<HubConfig> {
+        let mut config = HubConfig::of(|name| std::env::var_os(name))?;
+        config.earlier = models_dir().ok();
+        Ok(config)
+    }
+
+    fn of(variable: impl Fn(&str) -> Option<OsString>) -> Result<HubConfig> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
+        let user = || set("HOME").or_else(|| set("USERPROFILE")).map(PathBuf::from);
+        let folder = |name: &str| {
+            let path = PathBuf::from(set(name)?);
+            match path.strip_prefix("~") {
+                Ok(rest) => Some(user()?.join(rest)),
+                Err(_) => Some(path),
+            }
+        };
+        let shared = || folder("XDG_CACHE_HOME").or_else(|| Some(user()?.join(".cache")));
+        let home = folder("HF_HOME").or_else(|| Some(shared()?.join("huggingface")));
+        let cache = folder("HF_HUB_CACHE").or_else(|| Some(home.as_ref()?.join("hub"))).ok_or_else(|| {
+            Error::not_found("no folder for models is known, since HOME is not set")
+                .with_remedy("set HF_HUB_CACHE to a folder")
+        })?;
+        let file = folder("HF_TOKEN_PATH").or_else(|| Some(home?.join("token")));
+        let token = text("HF_TOKEN").or_else(|| {
+            let file = file?;
+            (cache::length(&file) <= MAX_TOKEN).then(|| std::fs::read_to_string(file).ok()).flatten()
+        });
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let offline = text("HF_HUB_OFFLINE")
+            .is_some_and(|text| ["1", "on", "yes", "true"].iter().any(|yes| text.eq_ignore_ascii_case(yes)));
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.into());
+        Ok(HubConfig { endpoint, token, offline, ..HubConfig::new(cache) })
+    }
+}
+
+impl fmt::Debug for HubConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubConfig")
+            .field("endpoint", &self.endpoint)
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .field("cache", &self.cache)
+            .field("earlier", &self.earlier)
+            .field("offline", &self.offline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a fetch goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchEvent {
+    /// What the model consists of, the files that are in the cache already included. Comes first, unless nothing is missing.
+    Found {
+        /// How many files.
+        files: usize,
+        /// How long they are together, in bytes, where the hub says it of all of them.
+        bytes: Option<u64>,
+    },
+    /// So much of it is here.
+    Progress {
+        /// In bytes; less than before where a file had to be begun anew.
+        bytes: u64,
+        /// How much there will be, where it is known.
+        total: Option<u64>,
+    },
+    /// The model is whole.
+    Finished {
+        /// Its folder, or its GGUF file.
+        path: PathBuf,
+    },
+}
+
+/// A hub and the cache of what was fetched from it. Clones are the same one.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    config: HubConfig,
+    client: Client,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hub").field(&self.0.config).finish()
+    }
+}
+
+impl Hub {
+    /// A hub. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// `invalid_argument` for an endpoint that is no address, and for a token with characters that no token has.
+    pub fn new(config: HubConfig) -> Result<Hub> {
+        let patience = Patience { retries: config.retries, pause: config.pause };
+        let client = Client::new(&config.endpoint, config.token.clone(), patience)?;
+        Ok(Hub(Arc::new(Inner { config, client })))
+    }
+
+    /// The hub and the cache that the environment names: [`HubConfig::from_env`].
+    ///
+    /// # Errors
+    /// As there and as [`new`](Hub::new).
+    pub fn from_env() -> Result<Hub> {
+        Hub::new(HubConfig::from_env()?)
+    }
+
+    /// The folder of a model, or its GGUF file: from the cache where it is whole there, else from the hub.
+    ///
+    /// # Errors
+    /// `invalid_argument` for what is no [`ModelId`], then as [`fetch`](Hub::fetch).
+    pub async fn model(&self, id: &str) -> Result<PathBuf> {
+        let parsed: ModelId = id.parse()?;
+        let inner = self.0.clone();
+        if let Some(path) = blocking(move || Ok(inner.cached(&parsed))).await? {
+            return Ok(path);
+        }
+        let mut events = self.fetch(id)?;
+        while let Some(item) = events.next().await? {
+            if let Item::Value(FetchEvent::Finished { path }) = item {
+                return Ok(path);
+            }
+        }
+        Err(Error::internal("a fetch ended without a model"))
+    }
+
+    /// Asks what a model is now, and fetches what is not in the cache, up to four files at once. Files that broke off go on
+    /// where they are; each is compared with the hash that the hub names, and the model appears in the cache when all are
+    /// right. Must be called in a runtime of tokio. Dropping the stream ends the work and keeps what came.
+    ///
+    /// # Errors
+    /// Here `invalid_argument` for what is no [`ModelId`]. In the stream: `not_found` for a model, a revision or a quantisation
+    /// that does not exist, and for one that is not in the cache while nothing may be asked; `permission_denied` for a model
+    /// that is not given to everybody; `busy`, `unreachable` and `timeout` for the hub; `corrupt_data` for files that are not
+    /// what the hub says; `conflict` for one that keeps changing; `resource_exhausted` for a full disk.
+    pub fn fetch(&self, id: &str) -> Result<Stream<FetchEvent>> {
+        let id: ModelId = id.parse()?;
+        let inner = self.0.clone();
+        let (events, stream) = event::channel(UNREAD);
+        let cancel = events.cancellation();
+        tokio::spawn(async move {
+            let result = tokio::select! {
+                result = inner.fetch(&id, &events) => result,
+                () = cancel.cancelled() => Err(Error::cancelled("the fetch was cancelled")),
+            };
+            events.finish(result);
+        });
+        Ok(stream)
+    }
+
+    /// What is in the cache, whoever fetched it, in the order of ids.
+    ///
+    /// # Errors
+    /// Those of a task that cannot run.
+    pub async fn models(&self) -> Result<Vec<CachedModel>> {
+        let inner = self.0.clone();
+        blocking(move || Ok(cache::list(&inner.config.cache))).await
+    }
+
+    /// Takes a model out of the cache, with what broke off of it; or one revision, where one is named, with the files that no
+    /// other has. Returns how many bytes that freed. Other tools no longer have it either.
+    ///
+    /// # Errors
+    /// `invalid_argument` for what is no [`ModelId`] or names a quantisation, `not_found` for what is not there, `busy` while
+    /// it is being fetched.
+    pub async fn remove(&self, id: &str) -> Result<u64> {
+        let id: ModelId = id.parse()?;
+        if id.quantisation().is_some() {
+            return Err(Error::invalid_argument("a model or a revision is removed, not a single file of it")
+                .with_remedy("leave the quantisation out"));
+        }
+        let inner = self.0.clone();
+        blocking(move || cache::Repository::new(&inner.config.cache, &id).remove(id.named_revision())).await
+    }
+}
+
+impl Inner {
+    fn cached(&self, id: &ModelId) -> Option<PathBuf> {
+        let plain = id.named_revision().is_none() && id.quantisation().is_none();
+        let earlier = self.config.earlier.as_ref().filter(|_| plain);
+        let earlier = earlier.map(|dir| dir.join(format!("{}--{}", id.owner(), id.name())));
+        earlier
+            .filter(|folder| folder.join("model.safetensors").is_file())
+            .or_else(|| fetch::cached(&self.config.cache, id, self.config.offline))
+    }
+
+    async fn fetch(&self, id: &ModelId, events: &Sender<FetchEvent>) -> Result<()> {
+        let path = if self.config.offline {
+            self.cached(id).ok_or_else(|| {
+                Error::not_found(format!("{id} is not in the cache, and HF_HUB_OFFLINE forbids asking the hub"))
+                    .with_file(&self.config.cache)
+                    .with_remedy("fetch it while online, or name the folder of a model")
+            })?
+        } else {
+            Fetch { client: &self.client, cache: &self.config.cache, id, events }.run().await?
+        };
+        events.send(FetchEvent::Finished { path });
+        Ok(())
+    }
+}
+
+/// The path of a model that is named by a path or by the id of a hub; what exists on the disk is a path. A text that is
+/// neither stays what it is, for whoever opens it to say what is missing.
 ///
 /// # Errors
-/// `not_found` for a path, or an id, that does not exist; `invalid_argument` for a text that is neither;
-/// `permission_denied` for a model that the hub does not give to everybody; `unreachable` and `timeout` for the hub.
+/// As [`Hub::model`], with both readings in the message.
+pub(crate) async fn locate(hub: Option<&Hub>, path: &Path) -> Result<PathBuf> {
+    let id = path.to_str().filter(|text| text.parse::<ModelId>().is_ok());
+    let Some(id) = id.filter(|_| !path.exists()) else { return Ok(path.to_path_buf()) };
+    let found = async {
+        match hub {
+            Some(hub) => hub.model(id).await,
+            None => Hub::from_env()?.model(id).await,
+        }
+    };
+    found.await.map_err(|error| {
+        let why = format!("{id} is no path here, and as the id of a model it cannot be had: {}", error.message());
+        let both = Error::new(error.code(), why).with_file(path);
+        match error.context().get("remedy").cloned() {
+            Some(remedy) => both.with_remedy(remedy).with_source(error),
+            None => both.with_source(error),
+        }
+    })
+}
+
+/// The folder of an embedding model that is named by a path or by the id of a hub, as the environment has it. A model that is
+/// named by its id is fetched into the cache the first time; later it is taken from there, without asking the hub.
+///
+/// # Errors
+/// `not_found` for a path, or an id, that does not exist, and for a text that is neither; `permission_denied` for a model that
+/// the hub does not give to everybody; `unreachable` and `timeout` for the hub.
 pub async fn embedding_model(name: &str) -> Result<PathBuf> {
     let path = Path::new(name);
     if path.is_dir() {
         return Ok(path.to_path_buf());
     }
-    check_id(name)?;
-    let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
-    fetch(name, endpoint.as_deref().unwrap_or(ENDPOINT), &models_dir()?).await
-}
-
-/// Fetches a model from a hub into a cache, unless it is there.
-///
-/// # Errors
-/// As [`embedding_model`].
-pub async fn fetch(id: &str, endpoint: &str, cache: &Path) -> Result<PathBuf> {
-    check_id(id)?;
-    let folder = cache.join(id.replace('/', "--"));
-    if folder.join(REQUIRED[2]).is_file() {
-        return Ok(folder);
-    }
-    let failed = |error: std::io::Error| Error::file("write into", cache, error);
-    std::fs::create_dir_all(cache).map_err(failed)?;
-    // Made beside its place and moved there whole, so that a cut connection leaves no half model.
-    let partial = tempfile::Builder::new().prefix(".fetch-").tempdir_in(cache).map_err(failed)?;
-    let client = Client::builder()
-        .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
-        .build()
-        .map_err(|error| Error::internal("the HTTP client cannot be made").with_source(error))?;
-    for name in REQUIRED.into_iter().chain(OPTIONAL) {
-        let url = format!("{}/{id}/resolve/{REVISION}/{name}", endpoint.trim_end_matches('/'));
-        match download(&client, &url, &partial.path().join(name)).await {
-            Err(error) if error.code() == ErrorCode::NotFound && OPTIONAL.contains(&name) => {}
-            Err(error) => return Err(error.with("model", id)),
-            Ok(()) => {}
-        }
-    }
-    match std::fs::rename(partial.path(), &folder) {
-        // Another program was faster.
-        Err(_) if folder.join(REQUIRED[2]).is_file() => {}
-        Err(error) => return Err(Error::file("make", &folder, error)),
-        Ok(()) => {}
-    }
-    Ok(folder)
-}
-
-async fn download(client: &Client, url: &str, path: &Path) -> Result<()> {
-    let mut response = client.get(url).send().await.map_err(|error| unreachable(url, error))?;
-    match response.status() {
-        status if status.is_success() => {}
-        StatusCode::NOT_FOUND => {
-            return Err(Error::not_found(format!("the hub has no {url}")).with_remedy("check the model's id"));
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            return Err(Error::permission_denied(format!("the hub does not give {url} to everybody"))
-                .with_remedy("fetch the model yourself and name its folder"));
-        }
-        status => return Err(Error::unreachable(format!("the hub answered {url} with {status}"))),
-    }
-    if let Some(parent) = path.parent() {
-        tokio::fs::create_dir_all(parent).await.map_err(|error| Error::file("make", parent, error))?;
-    }
-    let expected = response.content_length();
-    let mut file = tokio::fs::File::create(path).await.map_err(|error| Error::file("create", path, error))?;
-    let mut written = 0u64;
-    while let Some(bytes) = response.chunk().await.map_err(|error| unreachable(url, error))? {
-        written += bytes.len() as u64;
-        if written > MAX_FILE {
-            return Err(Error::resource_exhausted(format!("{url} has more than {MAX_FILE} bytes")));
-        }
-        file.write_all(&bytes).await.map_err(|error| Error::file("write", path, error))?;
-    }
-    if expected.is_some_and(|expected| expected != written) {
-        return Err(Error::unreachable(format!("{url} ended after {written} bytes")));
-    }
-    file.sync_all().await.map_err(|error| Error::file("write", path, error))
-}
-
-fn unreachable(url: &str, error: reqwest::Error) -> Error {
-    let code = if error.is_timeout() { ErrorCode::Timeout } else { ErrorCode::Unreachable };
-    Error::new(code, format!("{url} could not be fetched"))
-        .with_remedy("check the connection, set HF_ENDPOINT to a mirror, or name the folder of a model")
-        .with_source(error)
-}
-
-/// An id is `owner/name`, so that a mistyped folder name asks no hub; nothing in it can leave the cache or the endpoint.
-fn check_id(id: &str) -> Result<()> {
-    let parts: Vec<&str> = id.split('/').collect();
-    let plain = |part: &&str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    if id.len() > 128 || parts.len() != 2 || !parts.iter().all(plain) {
-        return Err(Error::not_found(format!("{id:.200?} is neither a folder nor the id of a model"))
+    if name.parse::<ModelId>().is_err() {
+        return Err(Error::not_found(format!("{name:.200?} is neither a folder nor the id of a model"))
             .with_remedy("name the folder of a BERT model, or an id such as sentence-transformers/all-MiniLM-L6-v2"));
     }
-    Ok(())
+    Hub::from_env()?.model(name).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorCode;
+
+    fn of(set: &[(&str, &str)]) -> Result<HubConfig> {
+        HubConfig::of(|name| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).into()))
+    }
+
+    #[test]
+    fn the_variables_of_hugging_face_decide_where_models_lie() {
+        let cache = |set: &[(&str, &str)]| of(set).unwrap().cache;
+        assert_eq!(cache(&[("HOME", "/h")]), Path::new("/h/.cache/huggingface/hub"));
+        assert_eq!(cache(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c")]), Path::new("/c/huggingface/hub"));
+        assert_eq!(cache(&[("HOME", "/h"), ("HF_HOME", "~/hf")]), Path::new("/h/hf/hub"));
+        assert_eq!(cache(&[("HF_HOME", "/hf"), ("HF_HUB_CACHE", "/m")]), Path::new("/m"));
+        assert_eq!(of(&[("HF_HUB_CACHE", "")]).unwrap_err().code(), ErrorCode::NotFound);
+    }
+
+    #[test]
+    fn the_token_is_the_variable_or_the_file_that_others_keep_it_in() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().to_str().unwrap();
+        assert_eq!(of(&[("HF_HOME", path)]).unwrap().token, None);
+        std::fs::write(home.path().join("token"), "hf_file\n").unwrap();
+        assert_eq!(of(&[("HF_HOME", path)]).unwrap().token.as_deref(), Some("hf_file"));
+        let both = of(&[("HF_HOME", path), ("HF_TOKEN", "hf_variable")]).unwrap();
+        assert_eq!(both.token.as_deref(), Some("hf_variable"));
+        assert!(!format!("{both:?} {:?}", Hub::new(both.clone()).unwrap()).contains("hf_"));
+    }
+
+    #[test]
+    fn offline_is_a_word_for_yes() {
+        let offline = |value: &str| of(&[("HOME", "/h"), ("HF_HUB_OFFLINE", value)]).unwrap().offline;
+        assert!(offline("1") && offline("TRUE") && offline("Yes"));
+        assert!(!offline("0") && !offline("") && !offline("no"));
+        assert_eq!(of(&[("HOME", "/h")]).unwrap().endpoint, ENDPOINT);
+    }
 }

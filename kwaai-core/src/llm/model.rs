@@ -342,13 +342,24 @@ pub enum Text {
     Query(String),
     /// What is found.
     Document(String),
+    /// Neither: nothing is put before it.
+    Plain(String),
 }
 
 impl Text {
     /// The text alone.
     pub fn as_str(&self) -> &str {
         match self {
-            Text::Query(text) | Text::Document(text) => text,
+            Text::Query(text) | Text::Document(text) | Text::Plain(text) => text,
+        }
+    }
+
+    /// The text behind what is wanted before a query or before a document.
+    pub fn with_prompt(&self, query: &str, document: &str) -> String {
+        match self {
+            Text::Query(text) => format!("{query}{text}"),
+            Text::Document(text) => format!("{document}{text}"),
+            Text::Plain(text) => text.clone(),
         }
     }
 }

@@ -4,22 +4,19 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::Response;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, Sender, Stream};
+use crate::llm::endpoint::Endpoint;
 use crate::llm::{ChatMessage, FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Usage};
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, Result};
 
 mod sse;
 
 /// Pieces that a reader may leave unread; a generation of ordinary length never loses any.
 const UNREAD: usize = 16_384;
-/// Of an error's body, at most this many bytes are read.
-const ERROR_BYTES: usize = 64 * 1024;
-/// Of an endpoint's own words, at most this many characters go into an error.
-const ERROR_CHARS: usize = 300;
 
 /// Where the model is and how long to wait for it.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,8 +62,7 @@ impl fmt::Debug for OpenAiConfig {
 #[derive(Clone)]
 pub struct OpenAiModel {
     config: OpenAiConfig,
-    url: Url,
-    client: Client,
+    endpoint: Endpoint,
 }
 
 impl fmt::Debug for OpenAiModel {
@@ -134,27 +130,9 @@ impl OpenAiModel {
     /// # Errors
     /// `invalid_argument` for an address that is not `http` or `https`, or a key that cannot stand in a header.
     pub fn new(config: OpenAiConfig) -> Result<OpenAiModel> {
-        let wrong = |why: String| {
-            Error::invalid_argument(format!("{} is not the address of an endpoint: {why}", config.base_url))
-                .with_remedy("give one like http://localhost:11434/v1")
-        };
-        let address = format!("{}/chat/completions", config.base_url.trim_end_matches('/'));
-        let url = Url::parse(&address).map_err(|e| wrong(e.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong(format!("it begins with {}", url.scheme())));
-        }
-        if config.api_key.as_ref().is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(Error::invalid_argument("the API key has characters that no key has")
-                .with_remedy("check for spaces and line ends"));
-        }
-        // A redirect could carry the key and the conversation to somebody else.
-        let client = Client::builder()
-            .connect_timeout(config.connect_timeout)
-            .read_timeout(config.idle_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|e| Error::internal("the HTTP client cannot be made").with_source(e))?;
-        Ok(OpenAiModel { config, url, client })
+        let OpenAiConfig { base_url, model, api_key, connect_timeout, idle_timeout } = config.clone();
+        let endpoint = Endpoint::new(&model, &base_url, "/chat/completions", api_key, connect_timeout, idle_timeout)?;
+        Ok(OpenAiModel { config, endpoint })
     }
 
     async fn send(&self, request: &GenerateRequest) -> Result<Response> {
@@ -170,70 +148,7 @@ impl OpenAiModel {
             stream: true,
             stream_options: StreamOptions { include_usage: true },
         };
-        let mut post = self.client.post(self.url.clone()).header("accept", "text/event-stream").json(&body);
-        if let Some(key) = &self.config.api_key {
-            post = post.bearer_auth(key);
-        }
-        let response = post.send().await.map_err(|error| self.failure(error))?;
-        if response.status() == StatusCode::OK { Ok(response) } else { Err(self.refusal(response).await) }
-    }
-
-    /// An error of the connection, without the address, which may hold a secret.
-    fn failure(&self, error: reqwest::Error) -> Error {
-        let error = error.without_url();
-        let name = self.name();
-        if error.is_timeout() {
-            return Error::timeout(format!("{name} did not answer in time")).with_source(error);
-        }
-        if error.is_connect() {
-            return Error::unreachable(format!("{name} cannot be reached"))
-                .with_remedy("check the address and that the server runs")
-                .with_source(error);
-        }
-        Error::unreachable(format!("the connection to {name} broke")).with_source(error)
-    }
-
-    /// An answer other than 200.
-    async fn refusal(&self, mut response: Response) -> Error {
-        let status = response.status();
-        let retry_after =
-            response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut body = Vec::new();
-        while let Ok(Some(bytes)) = response.chunk().await {
-            body.extend_from_slice(&bytes);
-            if body.len() > ERROR_BYTES {
-                break;
-            }
-        }
-        let said = self.said(serde_json::from_slice(&body).ok().as_ref());
-        let (code, remedy) = match status.as_u16() {
-            401 | 403 => (ErrorCode::PermissionDenied, "check the API key"),
-            404 => (ErrorCode::NotFound, "check the address, which usually ends in /v1, and the model's name"),
-            408 | 504 => (ErrorCode::Timeout, "try again"),
-            413 => (ErrorCode::ResourceExhausted, "send less text"),
-            429 | 502 | 503 => (ErrorCode::Busy, "wait and try again"),
-            400..=499 => (ErrorCode::InvalidArgument, "check the model's name and the request"),
-            300..=399 => (ErrorCode::InvalidArgument, "give the address that the endpoint redirects to"),
-            _ => (ErrorCode::Unreachable, "try again, or look at the endpoint's own log"),
-        };
-        let mut error = Error::new(code, format!("{} answered {status}{said}", self.name()))
-            .with("status", status.as_u16())
-            .with_remedy(remedy);
-        if let Some(after) = retry_after {
-            error = error.with("retry_after", after);
-        }
-        error
-    }
-
-    /// What the endpoint says about an error, short, and without the key, which some repeat.
-    fn said(&self, body: Option<&serde_json::Value>) -> String {
-        let message = |value: &serde_json::Value| value.get("message").unwrap_or(value).as_str().map(str::to_owned);
-        let Some(said) = body.and_then(|body| message(body.get("error").unwrap_or(body))) else { return String::new() };
-        let said = match self.config.api_key.as_deref().filter(|key| !key.is_empty()) {
-            Some(key) => said.replace(key, "***"),
-            None => said,
-        };
-        format!(": {}", said.chars().filter(|c| !c.is_control()).take(ERROR_CHARS).collect::<String>())
+        self.endpoint.post(&body, "text/event-stream").await
     }
 
     /// Reads the answer to its end.
@@ -242,7 +157,7 @@ impl OpenAiModel {
         let mut finish = None;
         let mut usage = Usage::default();
         'answer: loop {
-            let bytes = response.chunk().await.map_err(|error| self.failure(error))?;
+            let bytes = response.chunk().await.map_err(|error| self.endpoint.failure(error))?;
             let is_end = bytes.is_none();
             for data in events.feed(bytes.as_deref())? {
                 if data.trim() == "[DONE]" {
@@ -263,7 +178,7 @@ impl OpenAiModel {
                     return Err(Error::unreachable(format!(
                         "{} failed while answering{}",
                         self.name(),
-                        self.said(Some(&error))
+                        self.endpoint.said(Some(&error))
                     )));
                 }
                 if let Some(Counts { prompt_tokens, completion_tokens }) = chunk.usage {

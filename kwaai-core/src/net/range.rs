@@ -27,6 +27,7 @@ impl Range {
     }
 
     /// What one customer or one rack has: an IPv4 /24, an IPv6 /48.
+    #[cfg(feature = "vpk")]
     pub(crate) fn site(ip: IpAddr) -> Range {
         Range::of(ip, 24, 48)
     }

@@ -1,12 +1,11 @@
 //! What a node shares with others: nothing, until it is told to.
 
-use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::Node;
+use super::{DEFAULT_GRACE, Node};
 use crate::blocking::blocking;
-use crate::shard::Offer;
+use crate::shard::{Amount, Offer};
 use crate::trust::{Minimum, Purpose, Tier};
 use crate::{Error, Result};
 
@@ -17,23 +16,31 @@ pub struct Contribution {
     pub min_tier: Option<Tier>,
     /// Blocks of models that this node computes for others.
     pub blocks: Vec<BlockShare>,
+    /// What was shared before takes nothing new, and may end within this time; [`DEFAULT_GRACE`](super::DEFAULT_GRACE) unless set.
+    pub grace: Option<Duration>,
 }
 
 /// Blocks of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockShare {
-    /// The directory of the model.
+    /// The model, as for [`ShardEngine::load`](crate::shard::ShardEngine::load).
     pub model: PathBuf,
-    /// Which blocks: the first, and one past the last.
-    pub blocks: Range<u32>,
+    /// Which blocks, or how many: by itself as many as fit, where the swarm has them least, as a KwaaiNet node shares them when it
+    /// starts. Blocks whose place was chosen are moved when that helps the swarm, at most every two minutes.
+    pub blocks: Amount,
 }
+
+/// How often this node looks whether its blocks are better placed elsewhere, at most.
+const REBALANCE: Duration = Duration::from_secs(120);
+/// Sessions on blocks that move may end within this time.
+const LEAVE: Duration = Duration::from_secs(60);
 
 /// One change of what is shared at a time.
 #[derive(Default)]
 pub(super) struct Contributing(tokio::sync::Mutex<()>);
 
 impl Node {
-    /// Shares exactly this, and no longer what was shared before. An empty contribution stops sharing.
+    /// Shares exactly this, and no longer what was shared before. An empty contribution stops sharing. Returns what is shared now.
     ///
     /// # Errors
     /// Those of [`ShardEngine::serve`](crate::shard::ShardEngine::serve). After an error nothing is shared, and the minimum tier is what
@@ -44,14 +51,15 @@ impl Node {
         // A task of its own: a caller that gives up stops the wait, not the change half way.
         let work = tokio::spawn(async move {
             let _one_at_a_time = node.inner.contribution.0.lock().await;
-            node.stop_sharing().await?;
+            let shards = &node.inner.shards;
+            shards.drain_all(contribution.grace.unwrap_or(DEFAULT_GRACE)).await?;
             let before = match contribution.min_tier {
                 Some(tier) => Some(node.set_minimum(tier.into()).await?),
                 None => None,
             };
             let shared = node.share(contribution.blocks).await;
             if shared.is_err() {
-                node.stop_sharing().await?;
+                shards.drain_all(Duration::ZERO).await?;
                 if let Some(minimum) = before {
                     node.set_minimum(minimum).await?;
                 }
@@ -69,12 +77,19 @@ impl Node {
         Ok(offers)
     }
 
-    async fn stop_sharing(&self) -> Result<()> {
-        let models: BTreeSet<String> = self.inner.shards.served().into_iter().map(|offer| offer.model).collect();
-        for model in models {
-            self.inner.shards.stop_serving(&model).await?;
-        }
-        Ok(())
+    /// Moves blocks whose place was chosen when that helps the swarm, again and again.
+    pub(super) fn keep_blocks_placed(&self) {
+        // Nodes that started together do not all look at the same moment.
+        let period = REBALANCE + REBALANCE.mul_f64(rand::random_range(0.0..0.5));
+        self.every(period, "moving blocks", |inner| {
+            let shards = inner.shards.clone();
+            async move {
+                for (from, to) in shards.rebalance(LEAVE).await? {
+                    tracing::info!(from = from.start, to = to.start, "blocks were moved to where the swarm has fewer");
+                }
+                Ok(())
+            }
+        });
     }
 
     /// Sets the least that lets a peer use what is shared, and returns what it was before.

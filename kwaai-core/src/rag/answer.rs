@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Sender;
 use crate::llm::{ChatMessage, Embedder, LanguageModel, Role, Text};
+use crate::rag::document::Format;
 use crate::rag::evidence::{Evidence, Wanted};
-use crate::rag::generate::{self, Outcome};
+use crate::rag::filter::Metadata;
+use crate::rag::generate::{self, Outcome, Sources};
 use crate::rag::ingest::{blocking, embed};
-use crate::rag::retrieval::{Hit, Mode};
+use crate::rag::retrieval::{Hit, Mode, SearchOptions};
 use crate::rag::sentence::sentences;
-use crate::rag::store::{KnowledgeStore, Passage};
+use crate::rag::store::{KnowledgeStore, Passage, Surroundings};
 use crate::rag::terms::Term;
-use crate::rag::verify::without_numbers;
+use crate::rag::verify::{Verifier, without_footnotes};
 use crate::vector::dot;
 use crate::{Error, Result};
 
@@ -29,7 +31,7 @@ const JOINT: usize = 3;
 /// How far the first stands out is told from so many, or as many as are considered.
 const LED: usize = 8;
 /// The longest question, in bytes.
-const LONGEST_QUESTION: usize = 32 << 10;
+pub(super) const LONGEST_QUESTION: usize = 32 << 10;
 /// An answer quotes at most this many sentences.
 const QUOTES: usize = 3;
 /// A further sentence is quoted when it supports the answer at least this much as well as the best.
@@ -55,6 +57,20 @@ pub struct AskOptions {
     pub links: bool,
     /// The documents to look in, by their ids; empty for all.
     pub documents: Vec<String>,
+    /// As [`SearchOptions::since_ms`].
+    pub since_ms: Option<i64>,
+    /// As [`SearchOptions::before_ms`].
+    pub before_ms: Option<i64>,
+    /// As [`SearchOptions::formats`].
+    pub formats: Vec<Format>,
+    /// As [`SearchOptions::names`].
+    pub names: Vec<String>,
+    /// As [`SearchOptions::metadata`].
+    pub metadata: Metadata,
+    /// So many passages of the same document before and after each that was found are given to the language model with it, and are
+    /// part of the source that it cites; 8 at most. What one source says already is not said again by the next, and what does not fit in
+    /// `max_context_tokens` is left out. Whether there is an answer is decided without them, and quotes are made without them.
+    pub neighbours: usize,
     /// As [`SearchOptions::wordings`](crate::rag::SearchOptions::wordings).
     pub wordings: usize,
     /// As [`SearchOptions::hypothesis`](crate::rag::SearchOptions::hypothesis).
@@ -82,6 +98,12 @@ impl Default for AskOptions {
             mode: Mode::Hybrid,
             links: true,
             documents: Vec::new(),
+            since_ms: None,
+            before_ms: None,
+            formats: Vec::new(),
+            names: Vec::new(),
+            metadata: Metadata::new(),
+            neighbours: 0,
             wordings: 0,
             hypothesis: 0.0,
             rerank: 0,
@@ -90,6 +112,27 @@ impl Default for AskOptions {
             max_tokens: 400,
             max_context_tokens: 3_000,
             history: Vec::new(),
+        }
+    }
+}
+
+impl AskOptions {
+    /// How to search for what answers.
+    pub(super) fn search(&self) -> SearchOptions {
+        SearchOptions {
+            mode: self.mode,
+            links: self.links,
+            documents: self.documents.clone(),
+            since_ms: self.since_ms,
+            before_ms: self.before_ms,
+            formats: self.formats.clone(),
+            names: self.names.clone(),
+            metadata: self.metadata.clone(),
+            neighbours: self.neighbours,
+            wordings: self.wordings,
+            hypothesis: self.hypothesis,
+            rerank: self.rerank,
+            ..SearchOptions::default()
         }
     }
 }
@@ -107,11 +150,12 @@ pub struct Citation {
     pub chunk_id: String,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
-    /// Where the cited bytes stand, as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`.
+    /// Where the cited bytes stand, as exactly as the format allows: `page 12`, `Installation > Linux, table 3`, `row 7`.
     pub locator: Option<String>,
     /// The bytes of the document's text that are cited.
     pub span: Range<usize>,
-    /// Those bytes: a sentence where the answer quotes, the passage where a model wrote it.
+    /// Those bytes: a sentence where the answer quotes; where a model wrote it the passage, with those around it that the model was
+    /// given.
     pub quote: String,
 }
 
@@ -124,7 +168,7 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// Whether the documents support no answer; the text is then [`REFUSAL`] and the reason.
     pub refused: bool,
-    /// Why it was refused, or why it is not the answer of the language model.
+    /// Why it was refused, why it is not the answer of the language model, or why it is not all that the model began.
     pub why: Option<String>,
     /// How well the documents support an answer, 0 to 1.
     pub support: f64,
@@ -136,6 +180,23 @@ pub struct Answer {
     pub note: Option<String>,
     /// The language model that wrote the text; `None` for quotes and refusals.
     pub model: Option<String>,
+}
+
+impl Answer {
+    /// Whether the language model had more to say.
+    pub(crate) fn is_cut(&self) -> bool {
+        !self.refused && self.model.is_some() && self.why.is_some()
+    }
+
+    /// The numbers that the text cites, and the bytes of their brackets: not those that the documents have themselves.
+    pub(crate) fn marks(&self) -> Vec<(usize, Range<usize>)> {
+        let last = self.citations.iter().map(|citation| citation.number).max().unwrap_or(0);
+        let mut quotes = vec![""; last];
+        for citation in &self.citations {
+            quotes[citation.number - 1] = &citation.quote;
+        }
+        Verifier::new(&quotes).citations(&self.text)
+    }
 }
 
 /// What asking yields.
@@ -342,6 +403,8 @@ pub(super) struct Question {
     pub model: Option<Arc<dyn LanguageModel>>,
     /// The passages of the hits by their ids, to tell where a sentence of them stands.
     pub passages: BTreeMap<String, Passage>,
+    /// What stands around each hit, where a model is to read it.
+    pub around: Vec<Option<Surroundings>>,
 }
 
 impl Question {
@@ -353,17 +416,17 @@ impl Question {
         }
         let mut why = None;
         if let Some(model) = &self.model {
-            match generate::answer(model.as_ref(), &self.text, &self.hits, &self.options, events).await? {
-                Outcome::Cited { text, citations, hits } => {
+            let found = Sources { hits: &self.hits, around: &self.around };
+            match generate::answer(model.as_ref(), &self.text, found, &self.options, events).await? {
+                Outcome::Cited { text, citations, cited, cut } => {
                     let name = Some(model.name());
-                    let cited: Vec<Hit> = hits.into_iter().map(|place| self.hits[place].clone()).collect();
                     let own = {
                         let lead = self.reading.evidence.lexical_lead;
                         let reading = self.reader.read(&self.search, self.vector.as_deref(), &cited, lead).await?;
                         reading.evidence.support()
                     };
                     if self.threshold.allows(own) {
-                        return self.finish(text, citations, support, (false, None), name);
+                        return self.finish(text, citations, support, (false, cut), name);
                     }
                     let why = format!(
                         "What the language model cites does not support an answer (support {own:.2}, {}).",
@@ -414,7 +477,7 @@ impl Question {
         for (index, quote) in chosen.into_iter().enumerate() {
             let hit = &self.hits[quote.hit];
             // A footnote of the document's would look like a source of ours.
-            let said = without_numbers(&hit.text[quote.range.clone()]);
+            let said = without_footnotes(&hit.text[quote.range.clone()], &hit.text);
             let words: Vec<&str> = said.split_whitespace().collect();
             if index > 0 {
                 text.push(' ');
@@ -449,8 +512,12 @@ impl Question {
         model: Option<String>,
     ) -> Result<Answer> {
         for citation in &mut citations {
-            if let Some(passage) = self.passages.get(&citation.chunk_id) {
+            let inside = |passage: &&Passage| {
+                passage.range.start <= citation.span.start && citation.span.end <= passage.range.end
+            };
+            if let Some(passage) = self.passages.get(&citation.chunk_id).filter(inside) {
                 citation.locator = passage.locator(&citation.span);
+                citation.section = passage.heading(&citation.span);
             }
         }
         let (evidence, mode, note) = (self.reading.evidence, self.mode, self.note);
@@ -479,7 +546,10 @@ pub(super) fn searched(knowledge: &KnowledgeStore, question: &str, history: &[Ch
     let before = history.iter().rev().find(|turn| turn.role == Role::User);
     let telling = knowledge.lexical.analyzer().terms(question).iter().filter(|term| !term.common).count();
     match before {
-        Some(before) if telling < TELLING => format!("{}\n{question}", before.content),
+        Some(before) if telling < TELLING => {
+            let room = LONGEST_QUESTION.saturating_sub(question.len() + 1);
+            format!("{}\n{question}", &before.content[..before.content.floor_char_boundary(room)])
+        }
         _ => question.to_owned(),
     }
 }
@@ -498,8 +568,11 @@ pub(super) fn check(question: &str, options: &AskOptions) -> Result<()> {
     if !(0.0..=1.0).contains(&options.min_support) {
         return Err(Error::invalid_argument("min_support must be between 0 and 1"));
     }
+    if options.max_tokens == 0 {
+        return Err(Error::invalid_argument("max_tokens must be at least 1").with("argument", "max_tokens"));
+    }
     if options.max_unsupported.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
         return Err(Error::invalid_argument("max_unsupported must be between 0 and 1"));
     }
-    Ok(())
+    options.search().check()
 }

@@ -1,11 +1,12 @@
 //! Answers that were given before, for questions that ask the same.
 //!
 //! An answer is given again when nothing changed: the knowledge base (its generation), the language model, every option and the turns
-//! before. The question must be the same word for word, but for case, spaces and the sign at its end; or else so near in meaning that
-//! only its wording differs, with the same names, numbers and negations in the same order, since a question about somebody else is near as well. Answers stay in
-//! memory.
+//! before. The question must be the same word for word, but for case, spaces and the sign at its end; or else near in meaning, and the same
+//! when what only leads to a question, articles and `do` are left out and words are brought to their stems: in the same order, since who
+//! bit whom is not told by meaning, and with the same small words, since a way to Berlin is none from there. Answers stay in memory.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
@@ -16,51 +17,56 @@ use crate::llm::Text;
 use crate::rag::Rag;
 use crate::rag::answer::{Answer, AskOptions};
 use crate::rag::ingest::{blocking, embed};
+use crate::rag::reembed::Open;
 use crate::rag::terms::Term;
 use crate::vector::dot;
 use crate::{Error, Result};
 
-/// Words that turn a question around, or into another one.
-const TURNS: &[&str] = &[
-    "not",
-    "no",
-    "never",
-    "without",
-    "except",
-    "before",
-    "after",
-    "first",
-    "last",
-    "more",
-    "less",
-    "most",
-    "least",
-    "minimum",
-    "maximum",
-    "highest",
-    "lowest",
-    "above",
-    "below",
-    "increase",
-    "decrease",
-    "start",
-    "end",
-    "nicht",
-    "kein",
-    "keine",
-    "nie",
-    "ohne",
-    "außer",
-    "vor",
-    "nach",
-    "erste",
-    "letzte",
-    "mehr",
-    "weniger",
-    "höchste",
-    "niedrigste",
-    "über",
-    "unter",
+/// Words that say nothing about what is asked, in English and German.
+const SILENT: &[&str] = &[
+    "the",
+    "a",
+    "an",
+    "do",
+    "does",
+    "is",
+    "are",
+    "it",
+    "that",
+    "there",
+    "s",
+    "please",
+    "tell",
+    "me",
+    "say",
+    "exactly",
+    "der",
+    "die",
+    "das",
+    "dem",
+    "den",
+    "des",
+    "ein",
+    "eine",
+    "einem",
+    "einen",
+    "einer",
+    "eines",
+    "ist",
+    "sind",
+    "es",
+    "bitte",
+    "genau",
+    "denn",
+    "eigentlich",
+];
+/// Words before a question word that may as well stand at the end: `in which file`.
+const STRANDED: &[&str] = &["in", "on", "at", "from", "to", "of", "for", "with", "by", "about", "under", "into"];
+const ASKING: &[&str] = &["which", "what", "who", "whom", "whose", "where", "when"];
+/// Signs that end or part sentences, and tell no question from another.
+const PUNCTUATION: &[char] = &[
+    '.', ',', ';', ':', '!', '?', '"', '\'', '(', ')', '[', ']', '“', '”', '„', '‘', '’', '«', '»', '…', '–', '—', '-',
+    '/', '`',
 ];
 
 /// Which answers are kept, and for how long.
@@ -71,7 +77,8 @@ pub struct CacheOptions {
     pub answers: usize,
     /// An older answer is not given again, in milliseconds.
     pub ttl_ms: u64,
-    /// The least cosine of two questions that ask the same in other words; 1 or more keeps to the wording.
+    /// The least cosine of two questions that ask the same in other words, which must have the same stems in the same order as well; 1 or
+    /// more keeps to the wording.
     pub similarity: f32,
 }
 
@@ -114,23 +121,17 @@ pub(super) struct Asked {
     setting: String,
     /// In small letters, with one space between words and without the signs at the end.
     words: String,
-    /// Names, numbers and turns, in their order.
-    marks: Vec<String>,
+    /// What it asks about, in its order.
+    stems: Vec<String>,
     pub vector: Option<Vec<f32>>,
 }
 
 impl Asked {
     pub fn new(terms: &[Term], text: &str, setting: String) -> Asked {
-        let marked = |term: &&Term| {
-            let word = &text[term.range.clone()];
-            let name = word.starts_with(|first: char| first.is_uppercase() || first.is_ascii_digit());
-            let contracted = term.text == "t" || word.ends_with("n't") || word.ends_with("n’t");
-            (term.name || name) && !term.common || contracted || TURNS.contains(&word.to_lowercase().as_str())
-        };
         let folded = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
         Asked {
             setting,
-            marks: terms.iter().filter(marked).map(|term| text[term.range.clone()].to_lowercase()).collect(),
+            stems: stems(terms, text),
             words: folded.trim_end_matches(['?', '!', '.', ' ']).to_owned(),
             vector: None,
         }
@@ -143,6 +144,41 @@ impl Asked {
         // The turns before may be long.
         Ok(HEXLOWER.encode(&Sha256::digest(text)))
     }
+}
+
+/// The stems of a question that tell it from others, and the signs that do: `C++` is not `C#`, and -5 not 5.
+fn stems(terms: &[Term], text: &str) -> Vec<String> {
+    let word = |term: &Term| text[term.range.clone()].to_lowercase();
+    let mut stems: Vec<String> = Vec::new();
+    let mut stranded = None;
+    let mut at = 0;
+    for (place, term) in terms.iter().enumerate() {
+        stems.extend(signs(text, at..term.range.start));
+        at = term.range.end;
+        let word = word(term);
+        let asks = |term: &Term| ASKING.contains(&text[term.range.clone()].to_lowercase().as_str());
+        if place == 0 && STRANDED.contains(&word.as_str()) && terms.get(1).is_some_and(asks) {
+            stranded = Some(term.text.clone());
+        } else if !SILENT.contains(&word.as_str()) {
+            stems.push(term.text.clone());
+        }
+    }
+    stems.extend(stranded);
+    stems.extend(signs(text, at..text.len()));
+    stems
+}
+
+fn signs(text: &str, range: Range<usize>) -> Option<String> {
+    let minus = |at: usize| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+        after && before.is_none_or(char::is_whitespace)
+    };
+    let sign = |(at, c): &(usize, char)| {
+        !c.is_whitespace() && (!PUNCTUATION.contains(c) || *c == '-' && minus(range.start + at))
+    };
+    let found: String = text[range.clone()].char_indices().filter(sign).map(|(_, c)| c).collect();
+    Some(found).filter(|found| !found.is_empty())
 }
 
 /// What is known of a question before it is asked.
@@ -187,7 +223,9 @@ impl Cache {
         let same = |kept: &&Kept| kept.asked.setting == asked.setting;
         let worded = kept.iter().filter(same).position(|kept| kept.asked.words == asked.words);
         let near = |kept: &Kept| match (&kept.asked.vector, &asked.vector) {
-            (Some(a), Some(b)) if a.len() == b.len() && kept.asked.marks == asked.marks => dot(a, b),
+            (Some(a), Some(b)) if a.len() == b.len() && !asked.stems.is_empty() && kept.asked.stems == asked.stems => {
+                dot(a, b)
+            }
             _ => f32::NEG_INFINITY,
         };
         let found = match worded {
@@ -244,7 +282,7 @@ impl Rag {
         text: &str,
         options: &AskOptions,
     ) -> Result<Option<Remembered>> {
-        let knowledge = self.knowledge()?;
+        let Open { knowledge, embedder, .. } = self.open_now()?;
         let (model, now) =
             (self.inner.config.language_model.as_ref().map(|model| model.name()), self.inner.config.clock.now());
         let (question, of) = (text.to_owned(), options.clone());
@@ -259,7 +297,7 @@ impl Rag {
             Ok(Some((Asked::new(&terms, &question, setting), generation)))
         });
         let Some((mut asked, generation)) = keys.await? else { return Ok(None) };
-        let embedder = self.inner.config.embedder.as_ref().filter(|_| cache.compares_meaning());
+        let embedder = embedder.as_ref().filter(|_| cache.compares_meaning());
         let now = now.as_millisecond();
         if let Some(answer) = cache.find(&asked, generation, now, embedder.is_none()) {
             return Ok(Some(Remembered::Answer(Box::new(answer))));

@@ -151,6 +151,9 @@ impl Rag {
                 .with_remedy("give questions, or ingest documents first"));
         }
         let calibration = Calibration { from_passages, ..Calibration::new(answerable, unanswerable)? };
+        if self.knowledge()?.collection() != knowledge.collection() {
+            return Err(Error::conflict("the embedder was changed meanwhile").with_remedy("calibrate again"));
+        }
         let calibration = blocking(move || {
             let calibration = Calibration { generation: knowledge.sizes()?.generation, ..calibration };
             knowledge.set_calibration(mode, &calibration)?;

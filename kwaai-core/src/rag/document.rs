@@ -27,7 +27,7 @@ mod text;
 mod walk;
 mod word;
 
-pub(crate) use place::Places;
+pub(crate) use place::{Link, Places};
 pub use reader::{DocumentReader, Part};
 pub(crate) use reader::{read_with, reads};
 pub use walk::{Found, walk};
@@ -358,7 +358,7 @@ fn extract(name: &str, bytes: &[u8], limits: &Limits) -> Result<Document> {
         return Err(Error::invalid_argument("the file is empty").with_remedy("add text to it, or leave it out"));
     }
     let format = format_of(name, bytes)?;
-    let Extracted { text, places, title, warnings } = match format {
+    let Extracted { text, places, title, mut warnings } = match format {
         Format::Pdf => pdf::extract(bytes, limits)?,
         Format::Docx => {
             let (text, places) = docx::extract(bytes, limits)?;
@@ -372,6 +372,10 @@ fn extract(name: &str, bytes: &[u8], limits: &Limits) -> Result<Document> {
     limits.check_text(text.len())?;
     if text.trim().is_empty() {
         return Err(Error::invalid_argument("it holds no text").with_remedy("add text to it, or leave it out"));
+    }
+    const BROKEN: &str = "\u{fffd}";
+    if text.contains(BROKEN) && !bytes.windows(BROKEN.len()).any(|bytes| bytes == BROKEN.as_bytes()) {
+        warnings.push(format!("some of it is in no encoding that was found, and is written as {BROKEN}"));
     }
     let Places { sections, .. } = places;
     limits.check_places(sections.len())?;
@@ -410,7 +414,7 @@ fn plain(text: String) -> Extracted {
     Extracted { text, places, title: None, warnings: Vec::new() }
 }
 
-fn extension(name: &str) -> String {
+pub(crate) fn extension(name: &str) -> String {
     Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase()
 }
 

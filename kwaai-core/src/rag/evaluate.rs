@@ -6,7 +6,7 @@
 mod report;
 mod statistics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::rag::calibration::Calibration;
 use crate::rag::expand::say;
 use crate::rag::retrieval::SearchOptions;
 use crate::rag::terms::Analyzer;
-use crate::rag::verify::without_numbers;
+use crate::rag::verify::without_brackets;
 use crate::rag::{Rag, no_document};
 use crate::{Error, Result};
 
@@ -81,6 +81,31 @@ impl EvaluationQuestion {
             return Err(Error::invalid_argument(format!("question {} is empty", place + 1)));
         }
         Ok(questions)
+    }
+
+    /// Refuses what cannot be judged as it says.
+    fn check(&self) -> Result<()> {
+        let refused = |what: &str| {
+            Err(Error::invalid_argument(format!("question {}: {what}", self.id)).with("argument", "questions"))
+        };
+        let is_empty = |keyword: &Keyword| match keyword {
+            Keyword::One(word) => word.trim().is_empty(),
+            Keyword::AnyOf(words) => words.is_empty() || words.iter().any(|word| word.trim().is_empty()),
+        };
+        if self.question.trim().is_empty() {
+            return refused("it is empty");
+        }
+        if self.keywords.iter().any(is_empty) {
+            return refused("a keyword is empty");
+        }
+        let is_number = |numeric: NumericAnswer| numeric.correct.is_finite() && numeric.tolerance >= 0.0;
+        if !self.numeric.is_none_or(is_number) {
+            return refused("numeric_answer needs a number, and a tolerance of at least 0");
+        }
+        if self.unanswerable && !(self.documents.is_empty() && self.keywords.is_empty() && self.numeric.is_none()) {
+            return refused("nothing answers what is unanswerable, so there is no document, keyword or number");
+        }
+        Ok(())
     }
 }
 
@@ -182,19 +207,32 @@ impl Rag {
     /// Asks questions whose answers are known, and scores what comes back.
     ///
     /// # Errors
-    /// `invalid_argument` for no questions and for options that searching or asking refuses; `not_found` for a document that is not
-    /// stored, by its id or name; `closed` after the shutdown. A question that fails counts as wrong.
-    pub async fn evaluate(&self, questions: Vec<EvaluationQuestion>, options: EvaluationOptions) -> Result<Evaluation> {
+    /// `invalid_argument` for no questions, two of one id, one that contradicts itself, and for options that searching or asking
+    /// refuses; `not_found` for a document that is not stored, by its id or name; `closed` after the shutdown. A question that fails
+    /// counts as wrong.
+    pub async fn evaluate(
+        &self,
+        mut questions: Vec<EvaluationQuestion>,
+        options: EvaluationOptions,
+    ) -> Result<Evaluation> {
         options.search.check()?;
         if questions.is_empty() {
             return Err(Error::invalid_argument("there are no questions to evaluate with"));
         }
         let documents = self.documents().await?;
-        let mut results = Vec::with_capacity(questions.len());
-        for (place, mut asked) in questions.into_iter().enumerate() {
+        let mut results: Vec<QuestionResult> = Vec::with_capacity(questions.len());
+        let mut ids = BTreeSet::new();
+        for (place, asked) in questions.iter_mut().enumerate() {
             if asked.id.is_empty() {
                 asked.id = (place + 1).to_string();
             }
+            asked.check()?;
+            if !ids.insert(asked.id.clone()) {
+                let error = Error::invalid_argument(format!("two questions have the id {}", asked.id));
+                return Err(error.with("argument", "questions"));
+            }
+        }
+        for mut asked in questions {
             for named in &mut asked.documents {
                 let found = documents.iter().find(|document| document.id == *named || document.name == *named);
                 *named = found.ok_or_else(|| no_document(named))?.id.clone();
@@ -275,7 +313,7 @@ impl Rag {
         if let Some(numeric) = asked.numeric {
             scores.insert(
                 "number".into(),
-                if answer.refused { 0.0 } else { nearest(&without_numbers(&answer.text), numeric) },
+                if answer.refused { 0.0 } else { nearest(&without_brackets(&answer.text), numeric) },
             );
         }
         if !asked.documents.is_empty() && !answer.citations.is_empty() {

@@ -5,7 +5,7 @@
 
 use crate::event::Item;
 use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel};
-use crate::rag::generate::fenced;
+use crate::rag::generate::{Room, fenced};
 use crate::rag::retrieval::Hit;
 use crate::{Error, Result};
 
@@ -83,13 +83,19 @@ async fn likeliest(model: &dyn LanguageModel, rules: String, user: String, max_t
     say(model, GenerateRequest { messages, max_tokens, temperature: 0.0, ..GenerateRequest::default() }).await
 }
 
-/// What a model writes, whole.
+/// What a model writes, whole, as far as it keeps to the tokens that it may write.
 pub(super) async fn say(model: &dyn LanguageModel, request: GenerateRequest) -> Result<String> {
+    let mut room = Room::new(request.max_tokens);
     let mut stream = model.generate(request).await?;
     let mut text = String::new();
     while let Some(item) = stream.next().await? {
         match item {
-            Item::Value(GenerateEvent::Token { text: piece, .. }) => text.push_str(&piece),
+            Item::Value(GenerateEvent::Token { text: piece, .. }) => {
+                text.push_str(&piece);
+                if !room.takes(&piece) {
+                    break;
+                }
+            }
             Item::Value(GenerateEvent::Done { .. }) => break,
             Item::Lagged { missed } => {
                 return Err(Error::internal(format!("{missed} pieces of what a language model wrote were lost")));

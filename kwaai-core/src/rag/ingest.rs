@@ -3,15 +3,17 @@
 //! A document is committed whole or not at all; several small ones share a commit. One that cannot be read is reported
 //! and the rest goes on. Text that was embedded before is not embedded again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
+use futures::stream::{FuturesOrdered, StreamExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -20,15 +22,24 @@ use crate::llm::{Embedder, Text};
 use crate::rag::balance;
 use crate::rag::chunk::{self, Chunking, Prefix};
 use crate::rag::document::{self, Document, DocumentReader, Format, Limits, SectionKind};
-use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, Passage, Standing};
+use crate::rag::elsewhere;
+use crate::rag::filter::Metadata;
+use crate::rag::reembed::{Open, Opened};
+use crate::rag::store::{DocumentInfo, KnowledgeStore, NewDocument, NewPassage, Passage, Standing};
+use crate::rag::traces::Traces;
 use crate::{Error, Result};
 
 /// So many texts are embedded between two looks at progress and cancellation.
-const EMBED_BATCH: usize = 32;
+const EMBED_BATCH: usize = 64;
+/// So many documents are read, cut and embedded at the same time, where there are as many cores.
+const MOST_AT_ONCE: usize = 4;
 /// A commit is worth its cost from about this many documents or passages on.
 const FEW: (usize, usize) = (16, 64);
-/// It holds no more than about so many, whatever it costs.
-const MANY: (usize, usize) = (1024, 4096);
+/// It holds no more than about so many documents or bytes in memory, whatever it costs.
+const MANY: usize = 4096;
+const HEAVY: usize = 32 << 20;
+/// So many commits are under way when the next begins, at most.
+const MOST_COMMITS: usize = 3;
 /// Commits that would come closer together become one.
 const APART: Duration = Duration::from_millis(500);
 /// More than so many documents of one name and different origin are refused.
@@ -46,6 +57,16 @@ pub enum Source {
         /// The contents.
         bytes: Vec<u8>,
     },
+}
+
+/// How to ingest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngestOptions {
+    /// What the app says about each document of the source, in place of what it said before, also where the bytes are the same as
+    /// before. Without it what was said before stays, whatever becomes of the text; with an empty map nothing is said any more. It goes
+    /// with a file that [`sync`](crate::rag::Rag::sync) sees move, and with the document when that is deleted.
+    pub metadata: Option<Metadata>,
 }
 
 /// How an ingestion gets on.
@@ -84,7 +105,7 @@ pub enum IngestEvent {
         /// What of it could not be read although the rest could, for people.
         warnings: Vec<String>,
     },
-    /// A document is stored already, as it is.
+    /// A document is stored already, with the same text; what the app says about it now is stored as well.
     Unchanged {
         /// Its name.
         name: String,
@@ -131,6 +152,8 @@ pub(super) type Tell<'t> = dyn Fn(&str, usize, usize) + Send + Sync + 't;
 
 /// What makes documents of files: everything but where they come from and who is told.
 pub(super) struct Preparer {
+    /// Where the next two come from.
+    pub opened: Arc<Opened>,
     pub knowledge: Arc<KnowledgeStore>,
     pub embedder: Option<Arc<dyn Embedder>>,
     pub chunking: Chunking,
@@ -138,14 +161,33 @@ pub(super) struct Preparer {
     pub readers: Vec<Arc<dyn DocumentReader>>,
     pub clock: Arc<dyn Clock>,
     pub closing: CancellationToken,
+    pub traces: Arc<Traces>,
     /// Cancelled when nobody wants the documents any more.
     pub unread: CancellationToken,
+}
+
+/// Who a document is.
+struct Identity {
+    id: String,
+    name: String,
+    /// Where it comes from, unless it was given as bytes.
+    source: Option<String>,
+}
+
+/// What became of a file.
+enum Looked<T> {
+    New(T),
+    /// It is stored as it is, under this id.
+    Same(String),
 }
 
 /// One run of ingestion over a source.
 pub(super) struct Ingestion {
     pub preparer: Preparer,
+    pub options: IngestOptions,
     pub events: Sender<IngestEvent>,
+    /// The ids of the documents that it has met.
+    pub taken: Arc<Mutex<BTreeSet<String>>>,
 }
 
 #[derive(Default)]
@@ -161,17 +203,22 @@ struct Tally {
 pub(super) struct Pace {
     /// The first commit waits for nothing, so that something can be found soon.
     committed: Option<Instant>,
+    documents: usize,
+    passages: usize,
+    bytes: usize,
 }
 
 impl Pace {
-    /// Whether it is time for documents with so many passages each; the next time counts from then.
-    pub fn is_due(&mut self, ready: impl ExactSizeIterator<Item = usize>) -> bool {
-        let (documents, passages) = (ready.len(), ready.sum::<usize>());
-        let beyond = |(most, of_passages): (usize, usize)| documents >= most || passages >= of_passages;
+    /// Whether it is time, now that this document is ready as well; what is ready and the next time count from then.
+    pub fn is_due(&mut self, ready: &NewDocument) -> bool {
+        self.documents += 1;
+        self.passages += ready.passages.len();
+        self.bytes += ready.weight();
+        let worth_it = self.documents >= FEW.0 || self.passages >= FEW.1;
         let rested = self.committed.is_none_or(|committed| committed.elapsed() >= APART);
-        let due = beyond(MANY) || (beyond(FEW) && rested);
+        let due = self.documents >= MANY || self.bytes >= HEAVY || (worth_it && rested);
         if due {
-            self.committed = Some(Instant::now());
+            *self = Pace { committed: Some(Instant::now()), ..Pace::default() };
         }
         due
     }
@@ -189,23 +236,55 @@ impl Ingestion {
         let candidates = blocking(move || list(source, &readers)).await?;
         self.events.send(IngestEvent::Found { files: candidates.len() });
         let mut tally = Tally::default();
+        let mut commits = Commits::default();
+        let mut kept = self.keep(candidates, &mut commits, &mut tally).await;
+        // Nothing is left at work, whatever became of it.
+        while let Some(commit) = commits.next() {
+            let committed = self.committed(commit, &mut tally).await;
+            kept = kept.and(committed);
+        }
+        kept?;
+        self.preparer.settle().await;
+        if self.preparer.stopped() {
+            return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));
+        }
+        let Tally { ingested, unchanged, failed, chunks } = tally;
+        self.events.send(IngestEvent::Finished { ingested, unchanged, failed, chunks });
+        Ok(())
+    }
+
+    /// Prepares documents, while those before them are committed.
+    async fn keep(&self, candidates: Vec<Candidate>, commits: &mut Commits, tally: &mut Tally) -> Result<()> {
         let mut pending: Vec<(NewDocument, Instant)> = Vec::new();
+        let mut same: Vec<(String, String)> = Vec::new();
         let mut pace = Pace::default();
-        // The next documents are prepared meanwhile.
-        let mut committing = None;
-        for candidate in candidates {
-            if committing.as_ref().is_some_and(|committing: &Committing| committing.work.is_finished()) {
-                self.committed(committing.take(), &mut tally).await?;
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, MOST_AT_ONCE);
+        // Small documents keep one core busy each; they come out in their order.
+        let (mut waiting, mut preparing) = (candidates.into_iter(), FuturesOrdered::new());
+        loop {
+            while preparing.len() < at_once
+                && let Some(candidate) = waiting.next()
+            {
+                preparing.push_back(self.begin(self.identified(candidate).await));
             }
-            if self.preparer.stopped() {
-                break;
+            let Some((name, started, looked)) = preparing.next().await else { break };
+            while let Some(commit) = commits.finished() {
+                self.committed(commit, tally).await?;
             }
-            let started = Instant::now();
-            let name = candidate.name.clone();
-            self.events.send(IngestEvent::Reading { name: name.clone() });
-            match self.prepare(candidate).await {
-                Ok(Some(document)) => pending.push((document, started)),
-                Ok(None) => {
+            match looked {
+                Ok(Looked::New(document)) => {
+                    let due = pace.is_due(&document);
+                    pending.push((document, started));
+                    if due {
+                        // What waits to be indexed is in memory.
+                        while let Some(commit) = commits.beyond(MOST_COMMITS) {
+                            self.committed(commit, tally).await?;
+                        }
+                        commits.begin(&self.preparer.knowledge, &mut pending);
+                    }
+                }
+                Ok(Looked::Same(id)) if self.options.metadata.is_some() => same.push((id, name)),
+                Ok(Looked::Same(_)) => {
                     tally.unchanged += 1;
                     self.events.send(IngestEvent::Unchanged { name });
                 }
@@ -216,41 +295,62 @@ impl Ingestion {
                     self.events.send(IngestEvent::DocumentFailed { name, code, message });
                 }
             }
-            if pace.is_due(pending.iter().map(|(document, _)| document.passages.len())) {
-                self.committed(committing.take(), &mut tally).await?;
-                committing = Some(self.commit(&mut pending));
-            }
         }
-        self.committed(committing, &mut tally).await?;
         if !pending.is_empty() {
             // What was prepared is whole, so it is kept even when the reader has gone.
-            let last = self.commit(&mut pending);
-            self.committed(Some(last), &mut tally).await?;
+            commits.begin(&self.preparer.knowledge, &mut pending);
         }
-        self.preparer.settle().await;
+        self.describe(same, tally).await
+    }
+
+    /// Finds out what a document is called, one after the other: what comes later gives way.
+    async fn identified(&self, candidate: Candidate) -> (Candidate, Result<Identity>) {
+        let (knowledge, taken) = (self.preparer.knowledge.clone(), self.taken.clone());
+        let (name, path) = (candidate.name.clone(), candidate.path.clone());
+        let identity = blocking(move || {
+            let source = path.as_deref().map(|path| place(path).to_string_lossy().into_owned());
+            let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let (id, name) = identify(&knowledge, name, source.as_deref(), &taken)?;
+            taken.insert(id.clone());
+            Ok(Identity { id, name, source })
+        });
+        let identity = identity.await;
+        (candidate, identity)
+    }
+
+    /// Prepares a document, unless nobody wants it any more.
+    async fn begin(
+        &self,
+        (candidate, identity): (Candidate, Result<Identity>),
+    ) -> (String, Instant, Result<Looked<NewDocument>>) {
+        let (name, started) = (candidate.name.clone(), Instant::now());
         if self.preparer.stopped() {
-            return Err(Error::cancelled("the ingestion was cancelled; what was reported done is stored"));
+            return (name, started, Err(Error::cancelled("the ingestion was cancelled")));
         }
-        let Tally { ingested, unchanged, failed, chunks } = tally;
-        self.events.send(IngestEvent::Finished { ingested, unchanged, failed, chunks });
+        self.events.send(IngestEvent::Reading { name: name.clone() });
+        let looked = match identity {
+            Ok(identity) => self.prepare(candidate, identity).await,
+            Err(error) => Err(error),
+        };
+        (name, started, looked)
+    }
+
+    /// Stores what the app says about documents whose text stays.
+    async fn describe(&self, same: Vec<(String, String)>, tally: &mut Tally) -> Result<()> {
+        let Some(metadata) = self.options.metadata.clone().filter(|_| !same.is_empty()) else { return Ok(()) };
+        let (ids, names): (Vec<String>, Vec<String>) = same.into_iter().unzip();
+        let knowledge = self.preparer.knowledge.clone();
+        blocking(move || knowledge.describe(&ids, &metadata)).await?;
+        for name in names {
+            tally.unchanged += 1;
+            self.events.send(IngestEvent::Unchanged { name });
+        }
         Ok(())
     }
 
-    /// Begins to commit what is ready.
-    fn commit(&self, pending: &mut Vec<(NewDocument, Instant)>) -> Committing {
-        let mut done = Vec::with_capacity(pending.len());
-        let mut documents = Vec::with_capacity(pending.len());
-        for (document, started) in pending.drain(..) {
-            done.push((document.info.clone(), started));
-            documents.push(document);
-        }
-        let knowledge = self.preparer.knowledge.clone();
-        Committing { work: tokio::spawn(blocking(move || knowledge.commit(documents, &[]))), done }
-    }
-
     /// Waits for a commit, and tells what it holds.
-    async fn committed(&self, committing: Option<Committing>, tally: &mut Tally) -> Result<()> {
-        let Some(Committing { work, done }) = committing else { return Ok(()) };
+    async fn committed(&self, commit: Commit, tally: &mut Tally) -> Result<()> {
+        let Commit { work, done } = commit;
         work.await.unwrap_or_else(|error| Err(Error::internal("a commit did not finish").with_source(error)))?;
         for (info, started) in done {
             let DocumentInfo { name, id: document_id, chunks, warnings, .. } = info;
@@ -259,11 +359,12 @@ impl Ingestion {
             let ms = started.elapsed().as_millis() as u64;
             self.events.send(IngestEvent::DocumentDone { name, document_id, chunks, ms, warnings });
         }
+        self.preparer.follow_many().await;
         Ok(())
     }
 
-    /// Reads, cuts and embeds a file; `None` when it is stored as it is.
-    async fn prepare(&self, candidate: Candidate) -> Result<Option<NewDocument>> {
+    /// Reads, cuts and embeds a file, unless it is stored as it is.
+    async fn prepare(&self, candidate: Candidate, identity: Identity) -> Result<Looked<NewDocument>> {
         let Preparer { chunking, limits, .. } = self.preparer;
         let knowledge = self.preparer.knowledge.clone();
         let (embedding, now) = (self.preparer.embedder.is_some(), self.preparer.now());
@@ -271,27 +372,91 @@ impl Ingestion {
             self.events.send(IngestEvent::Embedded { name: name.to_owned(), done, total })
         };
         if self.preparer.reader(&candidate.name).is_some() {
-            let loaded = blocking(move || load(&knowledge, candidate, chunking, &limits, embedding, now)).await?;
-            let Some(loaded) = loaded else { return Ok(None) };
-            return self.preparer.prepare(loaded, &tell).await.map(Some);
+            let loaded =
+                blocking(move || load(&knowledge, candidate, identity, chunking, &limits, embedding, now)).await?;
+            let loaded = match loaded {
+                Looked::New(loaded) => loaded,
+                Looked::Same(id) => return Ok(Looked::Same(id)),
+            };
+            let mut document = self.preparer.read(loaded).await?;
+            self.preparer.embed(&mut document, &tell).await?;
+            return Ok(Looked::New(self.described(document)));
         }
-        let cut = move || {
-            let Some(loaded) = load(&knowledge, candidate, chunking, &limits, embedding, now)? else { return Ok(None) };
-            cut(&knowledge, loaded, None, chunking, &limits).map(Some)
+        let cut = move || match load(&knowledge, candidate, identity, chunking, &limits, embedding, now)? {
+            Looked::New(loaded) => cut(&knowledge, loaded, None, chunking, &limits).map(Looked::New),
+            Looked::Same(id) => Ok(Looked::Same(id)),
         };
-        let Some(mut document) = blocking(cut).await? else { return Ok(None) };
+        let mut document = match blocking(cut).await? {
+            Looked::New(document) => document,
+            Looked::Same(id) => return Ok(Looked::Same(id)),
+        };
         self.preparer.embed(&mut document, &tell).await?;
-        Ok(Some(document))
+        Ok(Looked::New(self.described(document)))
+    }
+
+    fn described(&self, document: NewDocument) -> NewDocument {
+        NewDocument { metadata: self.options.metadata.clone(), ..document }
     }
 }
 
 /// Documents that are being committed.
-struct Committing {
+struct Commit {
     work: tokio::task::JoinHandle<Result<()>>,
     done: Vec<(DocumentInfo, Instant)>,
 }
 
+/// Commits in their order. While the words of one are indexed, the next is written to the database, and one more may wait for that.
+#[derive(Default)]
+struct Commits {
+    running: VecDeque<Commit>,
+    /// Ends when the last is written.
+    written: Option<oneshot::Receiver<()>>,
+}
+
+impl Commits {
+    /// Begins to commit what is ready, once the one before is written.
+    fn begin(&mut self, knowledge: &Arc<KnowledgeStore>, ready: &mut Vec<(NewDocument, Instant)>) {
+        let mut done = Vec::with_capacity(ready.len());
+        let mut documents = Vec::with_capacity(ready.len());
+        for (document, started) in ready.drain(..) {
+            done.push((document.info.clone(), started));
+            documents.push(document);
+        }
+        let (tell, written) = oneshot::channel();
+        let (before, knowledge) = (self.written.replace(written), knowledge.clone());
+        let work = tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            blocking(move || knowledge.commit_telling(documents, &[], move || drop(tell))).await
+        });
+        self.running.push_back(Commit { work, done });
+    }
+
+    /// The first, if it is at its end.
+    fn finished(&mut self) -> Option<Commit> {
+        self.running.pop_front_if(|first| first.work.is_finished())
+    }
+
+    /// The first, if there are so many.
+    fn beyond(&mut self, most: usize) -> Option<Commit> {
+        (self.running.len() >= most).then(|| self.running.pop_front()).flatten()
+    }
+
+    fn next(&mut self) -> Option<Commit> {
+        self.running.pop_front()
+    }
+}
+
 impl Preparer {
+    /// Takes the knowledge base as it is now: since the last time its embedder may have changed. Nothing changes it while
+    /// documents are changed.
+    pub fn renew(&mut self) {
+        if let Some(Open { knowledge, embedder, .. }) = self.opened.get() {
+            (self.knowledge, self.embedder) = (knowledge, embedder);
+        }
+    }
+
     pub fn now(&self) -> i64 {
         self.clock.now().as_millisecond()
     }
@@ -306,8 +471,19 @@ impl Preparer {
         }
     }
 
+    /// Tells the collection of the vectors, where they are elsewhere, once many wait.
+    pub async fn follow_many(&self) {
+        if let Some(open) = self.opened.get() {
+            self.closing.run_until_cancelled(elsewhere::follow_many(open)).await;
+        }
+    }
+
     /// What is done when documents have come or gone: nothing that they need to be found.
     pub async fn settle(&self) {
+        self.traces.later();
+        if let Some(open) = self.opened.get() {
+            self.closing.run_until_cancelled(elsewhere::follow(open)).await;
+        }
         let Some(vectors) = &self.knowledge.vectors else { return };
         vectors.seal_in_background();
         let Some(embedder) = &self.embedder else { return };
@@ -328,8 +504,8 @@ impl Preparer {
         self.readers.iter().find(|reader| document::reads(reader.as_ref(), name))
     }
 
-    /// Reads, cuts and embeds a file.
-    pub async fn prepare(&self, mut loaded: Loaded, tell: &Tell<'_>) -> Result<NewDocument> {
+    /// Reads and cuts a file.
+    pub async fn read(&self, mut loaded: Loaded) -> Result<NewDocument> {
         let (chunking, limits) = (self.chunking, self.limits);
         let read = match self.reader(&loaded.info.name) {
             Some(reader) => {
@@ -340,35 +516,34 @@ impl Preparer {
             None => None,
         };
         let knowledge = self.knowledge.clone();
-        let mut document = blocking(move || cut(&knowledge, loaded, read, chunking, &limits)).await?;
-        self.embed(&mut document, tell).await?;
-        Ok(document)
+        blocking(move || cut(&knowledge, loaded, read, chunking, &limits)).await
     }
 
     /// Embeds the passages that were not embedded before.
-    async fn embed(&self, document: &mut NewDocument, tell: &Tell<'_>) -> Result<()> {
+    pub async fn embed(&self, document: &mut NewDocument, tell: &Tell<'_>) -> Result<()> {
         let Some(embedder) = self.embedder.as_deref() else { return Ok(()) };
-        let texts: Vec<String> = document.passages.iter().map(|(passage, _)| passage.indexed()).collect();
-        let (name, total) = (document.info.name.clone(), texts.len());
+        let name = document.info.name.clone();
+        let total = document.passages.len();
+        let NewDocument { passages, .. } = document;
         // The same text twice in a document is embedded once.
-        let mut missing: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        let mut order: Vec<&str> = Vec::new();
-        for index in (0..total).filter(|index| document.passages[*index].1.is_none()) {
-            let same = missing.entry(&texts[index]).or_default();
-            if same.is_empty() {
-                order.push(&texts[index]);
+        let mut first: HashMap<&str, usize> = HashMap::new();
+        let mut places: Vec<Vec<usize>> = Vec::new();
+        for (index, new) in passages.iter().enumerate().filter(|(_, new)| new.vector.is_none() && !new.kept) {
+            let place = *first.entry(&new.indexed).or_insert(places.len());
+            match places.get_mut(place) {
+                Some(same) => same.push(index),
+                None => places.push(vec![index]),
             }
-            same.push(index);
         }
-        let mut done = total - missing.values().map(Vec::len).sum::<usize>();
-        for batch in order.chunks(EMBED_BATCH) {
-            let input = batch.iter().map(|text| Text::Document((*text).to_owned())).collect();
+        let mut done = total - places.iter().map(Vec::len).sum::<usize>();
+        for batch in places.chunks(EMBED_BATCH) {
+            let input = batch.iter().map(|places| Text::Document(passages[places[0]].indexed.clone())).collect();
             let vectors = self.unless_stopped(embed(embedder, input)).await?;
-            for (text, vector) in batch.iter().zip(vectors) {
-                for index in missing.get(text).into_iter().flatten() {
-                    document.passages[*index].1 = Some(vector.clone());
-                    done += 1;
-                }
+            for (places, vector) in batch.iter().zip(vectors) {
+                done += places.len();
+                let (first, more) = (places[0], &places[1..]);
+                more.iter().for_each(|index| passages[*index].vector = Some(vector.clone()));
+                passages[first].vector = Some(vector);
             }
             tell(&name, done, total);
         }
@@ -450,30 +625,28 @@ pub(super) fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     if bytes.len() as u64 >= limits.file_bytes { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// The contents of a file; `None` when it is stored as it is.
+/// The contents of a file, unless it is stored as it is.
 fn load(
     knowledge: &KnowledgeStore,
     candidate: Candidate,
+    identity: Identity,
     chunking: Chunking,
     limits: &Limits,
     embedding: bool,
     now: i64,
-) -> Result<Option<Loaded>> {
-    let Candidate { name, path, bytes } = candidate;
-    let source = path.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+) -> Result<Looked<Loaded>> {
+    let (Candidate { path, bytes, .. }, Identity { id, name, source }) = (candidate, identity);
     let bytes = match (bytes, &path) {
         (Some(bytes), _) => bytes,
         (None, Some(path)) => read_bytes(path, limits)?,
         (None, None) => return Err(Error::internal("a document without contents")),
     };
-    let source = source.map(|source| source.to_string_lossy().into_owned());
-    let (id, name) = identify(knowledge, name, source.as_deref())?;
     let content_hash = content_hash(&bytes);
     let manner = manner(&chunking)?;
     if let Standing::Unchanged = knowledge.standing(&id, &content_hash, &manner, embedding)? {
-        return Ok(None);
+        return Ok(Looked::Same(id));
     }
-    Ok(Some(loaded(id, name, source, bytes, content_hash, manner, now)))
+    Ok(Looked::New(loaded(id, name, source, bytes, content_hash, manner, now)))
 }
 
 pub(super) fn loaded(
@@ -495,6 +668,7 @@ pub(super) fn loaded(
         chunks: 0,
         warnings: Vec::new(),
         ingested_at_ms: now,
+        metadata: Metadata::new(),
     };
     Loaded { info, bytes, manner }
 }
@@ -529,18 +703,43 @@ fn cut(
             .with_remedy("a scanned document needs text recognition before it can be searched"));
     }
     let info = DocumentInfo { format: document.format, chunks: passages.len(), warnings: document.warnings, ..info };
-    let texts: Vec<String> = passages.iter().map(Passage::indexed).collect();
-    let passages = passages.into_iter().zip(knowledge.known_vectors(&texts)?).collect();
-    Ok(NewDocument { info, text: document.text, chunking: manner, passages })
+    let mut passages = NewPassage::all(&passages)?;
+    knowledge.recall(&mut passages)?;
+    Ok(NewDocument { info, text: document.text, chunking: manner, passages, metadata: None })
+}
+
+/// The place of a file by the one name that it has whichever way leads there.
+fn place(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The id and the name a document goes by. Its name gives its id, so that a changed file replaces its old version. A
-/// file of the same name from another place, where the first still exists, is another document: `notes (2).md`.
-fn identify(knowledge: &KnowledgeStore, name: String, source: Option<&str>) -> Result<(String, String)> {
+/// file of the same name from another place, where the first still exists, is another document: `notes (2).md`, which the same place
+/// finds again. `taken` are ids of documents that come with it.
+fn identify(
+    knowledge: &KnowledgeStore,
+    name: String,
+    source: Option<&str>,
+    taken: &BTreeSet<String>,
+) -> Result<(String, String)> {
+    if let Some(here) = source {
+        for number in 1..=NAMESAKES {
+            let name = numbered(&name, number);
+            let id = document_id(&name);
+            let Some(stored) = knowledge.document(&id)? else { break };
+            let is_here = |there: &String| there == here || place(Path::new(there)) == Path::new(here);
+            if stored.source.as_ref().is_some_and(is_here) && !taken.contains(&id) {
+                return Ok((id, name));
+            }
+        }
+    }
     first_free(&name, |id| {
+        if taken.contains(id) {
+            return Ok(false);
+        }
         let Some(stored) = knowledge.document(id)? else { return Ok(true) };
         Ok(match (&stored.source, source) {
-            (Some(there), Some(here)) => there == here || !Path::new(there).exists(),
+            (Some(there), Some(_)) => !Path::new(there).exists(),
             _ => true,
         })
     })

@@ -24,9 +24,9 @@ const VERSION: u32 = 2;
 const TOKENIZER: &str = "kwaainet";
 const MEMORY: usize = 32 << 20;
 /// How much more often a word may stand in a passage before it stops counting; tantivy's value.
-const K1: f64 = 1.2;
+pub(super) const K1: f64 = 1.2;
 /// How much the length of a passage counts; tantivy's value.
-const B: f64 = 0.75;
+pub(super) const B: f64 = 0.75;
 /// So many segments of about one size are merged into one.
 const SEGMENTS_PER_TIER: usize = 8;
 
@@ -141,14 +141,15 @@ impl Lexical {
     /// Removes documents and adds passages in one commit that carries the generation.
     ///
     /// Segments with deletions are rewritten at once, so that no term of a deleted document stays on the disk or counts
-    /// in a score.
+    /// in a score. Everything is ready to be committed when it asks whether it `may`; nothing is changed where it may not.
     pub fn update<'e>(
         &self,
         generation: u64,
         remove: impl IntoIterator<Item = &'e str>,
         add: impl IntoIterator<Item = Entry<'e>>,
+        may: impl FnOnce() -> bool,
     ) -> Result<()> {
-        self.write(generation, |writer| {
+        self.write(generation, may, |writer| {
             for document in remove {
                 writer.delete_term(tantivy::Term::from_field_text(self.fields.document, document));
             }
@@ -158,10 +159,14 @@ impl Lexical {
 
     /// Replaces everything in one commit that carries the generation.
     pub fn rebuild<'e>(&self, generation: u64, all: impl IntoIterator<Item = Entry<'e>>) -> Result<()> {
-        self.write(generation, |writer| {
-            writer.delete_all_documents()?;
-            self.add(writer, all)
-        })
+        self.write(
+            generation,
+            || true,
+            |writer| {
+                writer.delete_all_documents()?;
+                self.add(writer, all)
+            },
+        )
     }
 
     fn add<'e>(&self, writer: &IndexWriter, entries: impl IntoIterator<Item = Entry<'e>>) -> tantivy::Result<()> {
@@ -178,7 +183,12 @@ impl Lexical {
         Ok(())
     }
 
-    fn write(&self, generation: u64, work: impl FnOnce(&IndexWriter) -> tantivy::Result<()>) -> Result<()> {
+    fn write(
+        &self,
+        generation: u64,
+        may: impl FnOnce() -> bool,
+        work: impl FnOnce(&IndexWriter) -> tantivy::Result<()>,
+    ) -> Result<()> {
         let payload = Payload { version: VERSION, owner: self.owner.clone(), language: self.language, generation };
         let payload = serde_json::to_string(&payload)
             .map_err(|error| Error::internal("an index commit could not be described").with_source(error))?;
@@ -186,8 +196,13 @@ impl Lexical {
             // One thread, so that passages keep their order; the writer's threads live no longer than the commit.
             let mut writer: IndexWriter = self.index.writer_with_num_threads(1, MEMORY)?;
             writer.set_merge_policy(Box::new(NoMergePolicy));
+            // A commit that a crash or a full disk cut short leaves files behind, and the next one names its own alike.
+            writer.garbage_collect_files().wait()?;
             work(&writer)?;
             let mut commit = writer.prepare_commit()?;
+            if !may() {
+                return commit.abort().map(drop);
+            }
             commit.set_payload(&payload);
             commit.commit()?;
             while let Some(segments) = self.segments_to_merge()? {
@@ -218,11 +233,7 @@ impl Lexical {
 
     /// What to look for, from a text.
     pub fn wanted(&self, text: &str) -> Wanted {
-        let mut wanted = Wanted::new();
-        for term in self.analyzer.terms(text) {
-            *wanted.entry(term.text).or_default() += 1.0;
-        }
-        wanted
+        self.analyzer.counted(text)
     }
 
     /// The `k` best passages, of these documents alone where some are given.
@@ -296,11 +307,7 @@ impl Lexical {
         let score = || -> tantivy::Result<f64> {
             let searcher = self.reader.searcher();
             let own = self.wanted(text);
-            let mut tokens = 0;
-            for segment in searcher.segment_readers() {
-                tokens += segment.inverted_index(self.fields.text)?.total_num_tokens();
-            }
-            let average = tokens as f64 / (searcher.num_docs() as f64).max(1.0);
+            let average = self.tokens(&searcher)? as f64 / (searcher.num_docs() as f64).max(1.0);
             let length: f64 = own.values().sum();
             let norm = K1 * (1.0 - B + B * length / average.max(1.0));
             let mut score = 0.0;
@@ -311,6 +318,19 @@ impl Lexical {
             Ok(score)
         };
         score().map_err(|error| failed(&self.dir, error))
+    }
+
+    /// How many words all passages have together.
+    pub fn words(&self) -> Result<u64> {
+        self.tokens(&self.reader.searcher()).map_err(|error| failed(&self.dir, error))
+    }
+
+    fn tokens(&self, searcher: &Searcher) -> tantivy::Result<u64> {
+        let mut tokens = 0;
+        for segment in searcher.segment_readers() {
+            tokens += segment.inverted_index(self.fields.text)?.total_num_tokens();
+        }
+        Ok(tokens)
     }
 
     /// The first passages of the documents that are called so, at most `most` and a sign that there are more.
@@ -365,7 +385,7 @@ impl Lexical {
     fn rarity(&self, searcher: &Searcher, text: &str) -> tantivy::Result<f64> {
         let passages = searcher.num_docs() as f64;
         let frequency = searcher.doc_freq(&tantivy::Term::from_field_text(self.fields.text, text))? as f64;
-        Ok((1.0 + ((passages - frequency).max(0.0) + 0.5) / (frequency + 0.5)).ln())
+        Ok(rarity(passages, frequency))
     }
 
     /// In how many passages each of the terms stands, and how many passages there are.
@@ -375,6 +395,11 @@ impl Lexical {
         let frequencies = terms.into_iter().map(frequency).collect::<tantivy::Result<Vec<u64>>>();
         Ok((frequencies.map_err(|error| failed(&self.dir, error))?, searcher.num_docs()))
     }
+}
+
+/// The inverse document frequency of a term that stands in so many of the passages.
+pub(super) fn rarity(passages: f64, frequency: f64) -> f64 {
+    (1.0 + ((passages - frequency).max(0.0) + 0.5) / (frequency + 0.5)).ln()
 }
 
 fn schema() -> (Schema, Fields) {

@@ -1,12 +1,14 @@
 //! From a passage to the documents that it names.
 //!
 //! Some questions have their answer in a document that shares no word with them: it is named by a passage that does.
-//! Documents that the question names, or that one of the best passages names, get a part of what speaks for the passage,
+//! Documents that the question names, or that one of the best passages names or links to, get a part of what speaks for the passage,
 //! the more the better the naming sentence fits the question. Nothing is asked of a model.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::Result;
+use crate::rag::document::Link;
 use crate::rag::evidence::Wanted;
 use crate::rag::names::{self, NameKind, Namer};
 use crate::rag::sentence::sentences;
@@ -83,7 +85,12 @@ pub(super) fn gains(
         let Some(passage) = passages.get(&chunk) else { continue };
         let sentences = sentences(&passage.text);
         let around = analyzer.terms(names::title(&passage.name, &passage.text, passage.context.as_deref()));
-        for (range, called) in namer.candidates(&passage.text).find(|name| called(knowledge, name))? {
+        let mut named = namer.candidates(&passage.text).find(|name| called(knowledge, name))?;
+        let written = namer.targets(&passage.text);
+        for (range, target) in written.into_iter().chain(pointed_at(&namer, passage)) {
+            named.extend(called(knowledge, &target)?.map(|called| (range, called)));
+        }
+        for (range, called) in named {
             let sentence = sentences.iter().find(|sentence| sentence.range.contains(&range.start));
             let sentence = sentence.map_or(range.clone(), |sentence| sentence.range.clone());
             let mut terms = analyzer.terms(&passage.text[sentence.clone()]);
@@ -96,6 +103,13 @@ pub(super) fn gains(
     }
     follow(knowledge, leads, allowed, score, &mut gains)?;
     Ok(gains)
+}
+
+/// What a passage of a page points at, by its name, and where in the passage it does.
+fn pointed_at(namer: &Namer, passage: &Passage) -> Vec<(Range<usize>, String)> {
+    let inside = |at: usize| at.saturating_sub(passage.range.start).min(passage.text.len());
+    let named = |link: &Link| Some((inside(link.0)..inside(link.1), namer.target(&link.2)?));
+    passage.places.links.iter().filter_map(named).collect()
 }
 
 /// The documents that are called so.

@@ -6,12 +6,15 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::rag::document::EXTENSIONS;
 use crate::rag::terms::{Analyzer, Term};
 
 /// Longer names are not looked for, in words.
 const LONGEST: usize = 8;
 /// Longer first lines are text, in bytes.
 const LONGEST_TITLE: usize = 100;
+/// Longer targets of links are not read, in bytes.
+const LONGEST_TARGET: usize = 300;
 /// How many words of a text may be the name that it begins with.
 const LONGEST_LEAD: usize = 6;
 /// What stands inside of names although it begins with a small letter.
@@ -89,10 +92,61 @@ impl Namer {
         named(words).map(|text| Name { text, kind: NameKind::Lead })
     }
 
+    /// The names of the documents that a text points at, and where it does.
+    pub fn targets(&self, text: &str) -> Vec<(Range<usize>, String)> {
+        links(text).filter_map(|(range, target)| Some((range, self.target(target)?))).collect()
+    }
+
+    /// The name of the document that a link points at.
+    pub fn target(&self, link: &str) -> Option<String> {
+        let target = decoded(link);
+        let file = target.trim().rsplit('/').next()?;
+        // What a wiki calls by its name has no ending, and may have a dot.
+        let is_ending = |ending: &str| EXTENSIONS.contains(&ending.to_lowercase().as_str());
+        let stem = file.rsplit_once('.').filter(|(_, ending)| is_ending(ending)).map_or(file, |(stem, _)| stem);
+        Some(self.name(stem, NameKind::Title)?.text)
+    }
+
     /// Where a text may call something by its name, the longest first at each place.
     pub fn candidates<'t>(&self, text: &'t str) -> Candidates<'t> {
         Candidates { text, words: self.0.terms(text) }
     }
+}
+
+/// Where a text points at another document, as Markdown and wikis write it: `[text](folder/name.md#part)`, `[[name|text]]`.
+fn links(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
+    let forms = [("[[", "]]"), ("](", ")")];
+    forms.into_iter().flat_map(move |(open, close)| {
+        text.match_indices(open).filter_map(move |(at, _)| {
+            let from = at + open.len();
+            let reach = text.floor_char_boundary(from + LONGEST_TARGET);
+            let to = from + text[from..reach].find(close)?;
+            let target = text[from..to].split(['|', '#']).next().unwrap_or_default();
+            let elsewhere = target.contains("://") || target.starts_with("mailto:") || target.contains('\n');
+            (!elsewhere).then_some((at..to + close.len(), target))
+        })
+    })
+}
+
+/// A target without its percent-encoding (RFC 3986 §2.1); what is not encoded well stays.
+fn decoded(target: &str) -> String {
+    let bytes = target.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = target.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.filter(|_| bytes[at] == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| target.to_owned())
 }
 
 /// The words of a text, to be looked through for names.
@@ -175,6 +229,24 @@ mod tests {
         assert_eq!(
             names("x11.txt", "University of Bern was founded in 1834."),
             [("university of bern".into(), NameKind::Lead), ("x11".into(), NameKind::Title)]
+        );
+    }
+
+    #[test]
+    fn links_of_markdown_and_wikis_point_at_documents_by_their_names() {
+        let text = "As [described](manuals/Valve%20Service.md#steps) and in [[cold start|the notes]], not at \
+            [the maker's](https://example.org/pump.md), [above](#top), [[Version 2.0 notes]] of [Zürich](Z%C3%BCrich.md) or [[unclosed.";
+        let found = Namer::new().targets(text);
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|(range, name)| (&text[range.clone()], name.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("[[cold start|the notes]]", "cold start"),
+                ("[[Version 2.0 notes]]", "version 2 0 notes"),
+                ("](manuals/Valve%20Service.md#steps)", "valve service"),
+                ("](Z%C3%BCrich.md)", "zurich"),
+            ]
         );
     }
 

@@ -2,9 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rag::document::Format;
+use crate::rag::elsewhere::Cosines;
+use crate::rag::filter::{Metadata, Within, check_metadata, patterns};
 use crate::rag::lexical::{Found, Wanted};
 use crate::rag::links::{self, Gains};
 use crate::rag::store::{KnowledgeStore, Passage};
@@ -14,7 +19,7 @@ use crate::{Error, Result};
 /// Each side contributes at least this many passages to the fusion.
 const POOL: usize = 50;
 /// How many passages are looked at for each that is asked for, where they are to differ.
-const WIDER: usize = 4;
+pub(super) const WIDER: usize = 4;
 
 /// How passages are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -45,6 +50,18 @@ pub struct SearchOptions {
     pub since_ms: Option<i64>,
     /// Only what was ingested before, in milliseconds since 1970.
     pub before_ms: Option<i64>,
+    /// Only documents that were read as one of these; empty for all.
+    pub formats: Vec<Format>,
+    /// Only documents whose names fit one of these patterns, such as `reports/2024/*.pdf`; empty for all. `*` stands for any characters
+    /// but slashes, `**` for slashes too (`**/` also for nothing), `?` for one character, `[a-z]` and `[!a-z]` for one of a class, and a
+    /// backslash takes the meaning of what follows. 64 patterns of 1024 bytes at most.
+    pub names: Vec<String>,
+    /// Only documents that have these values under these keys of their [metadata](crate::rag::IngestOptions::metadata); empty for all.
+    pub metadata: Metadata,
+    /// So many passages of the same document before and after each hit are told with it, in [`Hit::around`]; 0 for none, 8 at most.
+    pub neighbours: usize,
+    /// Whether to tell how long each stage took, in [`SearchResult::timings`].
+    pub timed: bool,
     /// How much hits are to differ from one another, 0 to 1: maximal marginal relevance (Carbonell and Goldstein, 1998).
     pub diversity: f64,
     /// How much meaning counts in a hybrid search against words, 0 to 1. What the knowledge base found out from its own passages
@@ -62,6 +79,8 @@ pub struct SearchOptions {
 /// The most wordings, and the most passages that are put in order.
 const MOST_WORDINGS: usize = 8;
 const MOST_RANKED: usize = 100;
+/// The most passages on either side of a hit.
+const MOST_NEIGHBOURS: usize = 8;
 
 impl From<Mode> for SearchOptions {
     fn from(mode: Mode) -> SearchOptions {
@@ -70,7 +89,7 @@ impl From<Mode> for SearchOptions {
 }
 
 impl SearchOptions {
-    /// Refuses shares that are none.
+    /// Refuses shares that are none, and filters that mean nothing.
     pub(super) fn check(&self) -> Result<()> {
         let share = |name: &str, value: f64| match (0.0..=1.0).contains(&value) {
             true => Ok(()),
@@ -78,7 +97,13 @@ impl SearchOptions {
         };
         share("diversity", self.diversity)?;
         share("hypothesis", self.hypothesis)?;
-        for (name, value, most) in [("wordings", self.wordings, MOST_WORDINGS), ("rerank", self.rerank, MOST_RANKED)] {
+        patterns(&self.names)?;
+        check_metadata(&self.metadata)?;
+        for (name, value, most) in [
+            ("wordings", self.wordings, MOST_WORDINGS),
+            ("rerank", self.rerank, MOST_RANKED),
+            ("neighbours", self.neighbours, MOST_NEIGHBOURS),
+        ] {
             if value > most {
                 return Err(Error::invalid_argument(format!("{name} is at most {most}")).with("argument", name));
             }
@@ -93,7 +118,12 @@ impl SearchOptions {
 
     /// Whether it looks in a part of the documents.
     pub(super) fn is_filter(&self) -> bool {
-        !self.documents.is_empty() || self.since_ms.is_some() || self.before_ms.is_some()
+        !self.documents.is_empty()
+            || self.since_ms.is_some()
+            || self.before_ms.is_some()
+            || !self.formats.is_empty()
+            || !self.names.is_empty()
+            || !self.metadata.is_empty()
     }
 }
 
@@ -121,7 +151,7 @@ pub struct Hit {
     pub span: Range<usize>,
     /// Where it stands in the document, for people: `page 3`, or a heading.
     pub section: Option<String>,
-    /// Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `rows 7-9`, `lines 10-24`.
+    /// Where it stands as exactly as the format allows: `page 12`, `Installation > Linux, table 3`, `rows 7-9`, `lines 10-24`.
     pub locator: Option<String>,
     /// What the hits are ordered by: the BM25 score, the cosine, or the fused score. Comparable within one search only.
     pub score: f64,
@@ -132,6 +162,46 @@ pub struct Hit {
     /// The name, in the question or in another passage, that led to its document.
     #[serde(default)]
     pub via: Option<String>,
+    /// What the app said about its document.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// The passage with those around it, where [`SearchOptions::neighbours`] asks for them.
+    #[serde(default)]
+    pub around: Option<Around>,
+}
+
+/// A passage with those of the same document around it, as one piece of the document in which nothing comes twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Around {
+    /// The text.
+    pub text: String,
+    /// The bytes of the document's text that it covers.
+    pub span: Range<usize>,
+    /// Where it stands in the document.
+    pub locator: Option<String>,
+}
+
+/// How long the stages of a search took, in milliseconds. Words and meaning are looked for side by side, so that they may take more
+/// together than the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// Finding passages by their words.
+    pub words_ms: f64,
+    /// Embedding the text, and finding the vectors near to it.
+    pub meaning_ms: f64,
+    /// Bringing the two together, reading the passages, and seeing to it that they differ.
+    pub fusing_ms: f64,
+    /// Following names.
+    pub links_ms: f64,
+    /// Waiting for the language model: wordings, a made-up passage, an order.
+    pub model_ms: f64,
+    /// All of it, with what no other stage has: which documents to look in, and what stands around the hits.
+    pub total_ms: f64,
+}
+
+/// The milliseconds since a moment.
+pub(super) fn ms_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
 }
 
 /// What a search found, and how it searched.
@@ -143,6 +213,9 @@ pub struct SearchResult {
     pub mode: Mode,
     /// Why it is not the mode that was asked for.
     pub note: Option<String>,
+    /// How long it took, where [`SearchOptions::timed`] asks for it; else the same question has the same bytes for an answer.
+    #[serde(default)]
+    pub timings: Option<Timings>,
 }
 
 /// One ranking of several: the mean of what a passage has in each, and the lowest of those that it is not in.
@@ -168,48 +241,27 @@ pub(super) fn rescored(
     knowledge: &KnowledgeStore,
     text: &str,
     vector: Option<&[f32]>,
+    cosines: Option<&Cosines>,
     hits: Vec<Hit>,
 ) -> Result<Vec<Hit>> {
-    let id = |hit: &Hit| u64::from_str_radix(&hit.chunk_id, 16).unwrap_or_default();
-    let ids: Vec<u64> = hits.iter().map(id).collect();
+    let ids: Vec<u64> = hits.iter().map(chunk).collect();
     let words = knowledge.lexical.scores(&knowledge.lexical.wanted(text), &ids)?;
-    let near: BTreeMap<u64, f32> = match (&knowledge.vectors, vector) {
-        (Some(vectors), Some(vector)) => vectors.scores(vector, &ids)?.into_iter().collect(),
+    let near: BTreeMap<u64, f32> = match (cosines, &knowledge.vectors, vector) {
+        (Some(cosines), ..) => cosines.of(&ids).into_iter().collect(),
+        (_, Some(vectors), Some(vector)) => vectors.scores(vector, &ids)?.into_iter().collect(),
         _ => BTreeMap::new(),
     };
     let with = |rank: Option<Rank>, score: Option<&f32>| rank.and_then(|rank| Some(Rank { score: *score?, ..rank }));
     let hit = |hit: Hit| {
-        let id = id(&hit);
+        let id = chunk(&hit);
         Hit { lexical: with(hit.lexical, words.get(&id)), dense: with(hit.dense, near.get(&id)), ..hit }
     };
     Ok(hits.into_iter().map(hit).collect())
 }
 
 /// How many passages either side is asked for.
-pub(super) fn pool(k: usize, options: &SearchOptions) -> usize {
-    let k = if options.diversity > 0.0 { k.saturating_mul(WIDER) } else { k };
+pub(super) fn pool(k: usize) -> usize {
     k.saturating_mul(4).clamp(POOL, MAX_HITS)
-}
-
-/// The documents that a search looks in which has a filter.
-pub(super) fn within(knowledge: &KnowledgeStore, options: &SearchOptions) -> Result<Vec<String>> {
-    let mut named = BTreeSet::new();
-    for id in &options.documents {
-        if knowledge.document(id)?.is_none() {
-            return Err(super::no_document(id));
-        }
-        named.insert(id.as_str());
-    }
-    if options.since_ms.is_none() && options.before_ms.is_none() {
-        return Ok(named.into_iter().map(str::to_owned).collect());
-    }
-    let mut documents = knowledge.documents()?;
-    documents.retain(|document| {
-        (named.is_empty() || named.contains(document.id.as_str()))
-            && options.since_ms.is_none_or(|since| document.ingested_at_ms >= since)
-            && options.before_ms.is_none_or(|before| document.ingested_at_ms < before)
-    });
-    Ok(documents.into_iter().map(|document| document.id).collect())
 }
 
 /// A question, as far as the two searches have come with it.
@@ -219,12 +271,14 @@ pub(super) struct Query {
     pub wanted: Wanted,
     pub k: usize,
     pub options: SearchOptions,
-    /// The documents to look in; `None` for all.
-    pub within: Option<Vec<String>>,
+    /// What to look in; `None` for everything.
+    pub within: Option<Arc<Within>>,
     /// What a search by words found.
     pub words: Found,
     /// Its embedding, where meaning counts.
     pub vector: Option<Vec<f32>>,
+    /// Its cosines, where the vectors are elsewhere.
+    pub cosines: Option<Arc<Cosines>>,
 }
 
 /// What the two searches say about passages.
@@ -249,8 +303,10 @@ impl Scores<'_> {
             let more = self.knowledge.lexical.scores(&self.query.wanted, &missing(&self.lexical))?;
             self.lexical.extend(more);
         }
-        if let (Some(vectors), Some(vector)) = (&self.knowledge.vectors, &self.query.vector) {
-            self.dense.extend(vectors.scores(vector, &missing(&self.dense))?);
+        match (&self.query.cosines, &self.knowledge.vectors, &self.query.vector) {
+            (Some(cosines), ..) => self.dense.extend(cosines.of(&missing(&self.dense))),
+            (_, Some(vectors), Some(vector)) => self.dense.extend(vectors.scores(vector, &missing(&self.dense))?),
+            _ => {}
         }
         Ok(())
     }
@@ -276,25 +332,20 @@ fn cosine(knowledge: &KnowledgeStore, score: f32) -> f64 {
     }
 }
 
-/// The best passages. Reads the store, so it blocks.
-pub(super) fn hits(knowledge: &KnowledgeStore, query: &Query) -> Result<Vec<Hit>> {
-    let Query { k, options, .. } = query;
-    let pool = pool(*k, options);
-    let within: Option<BTreeSet<u64>> = match &query.within {
-        Some(documents) => {
-            let mut chunks = BTreeSet::new();
-            for document in documents {
-                chunks.extend(knowledge.chunks_of(document)?);
-            }
-            Some(chunks)
-        }
-        None => None,
-    };
-    let allowed = |chunk: u64| within.as_ref().is_none_or(|chunks| chunks.contains(&chunk));
-    let near = match (&knowledge.vectors, &query.vector) {
-        (Some(vectors), Some(vector)) => {
+/// The best passages, and how long each stage of finding them took. Reads the store, so it blocks.
+pub(super) fn hits(knowledge: &KnowledgeStore, query: &Query) -> Result<(Vec<Hit>, Timings)> {
+    let started = Instant::now();
+    let mut timings = Timings::default();
+    let Query { k, options, within, .. } = query;
+    let pool = pool(*k);
+    let allowed = |chunk: u64| within.as_ref().is_none_or(|within| within.chunks.contains(&chunk));
+    let near = match (&query.cosines, &knowledge.vectors, &query.vector) {
+        (Some(cosines), ..) => cosines.nearest(knowledge, pool, allowed)?,
+        (_, Some(vectors), Some(vector)) => {
             let filter: Option<&(dyn Fn(u64) -> bool + Sync)> = if within.is_some() { Some(&allowed) } else { None };
-            vectors.search(vector, &Search { filter, ..Search::best(pool) })?
+            let near = vectors.search(vector, &Search { filter, ..Search::best(pool) })?;
+            timings.meaning_ms = ms_since(started);
+            near
         }
         _ => Vec::new(),
     };
@@ -325,6 +376,7 @@ pub(super) fn hits(knowledge: &KnowledgeStore, query: &Query) -> Result<Vec<Hit>
     sort(&mut ordered);
     let mut gains = Gains::new();
     if options.links {
+        let started = Instant::now();
         gains = links::gains(knowledge, &query.text, &ordered, &allowed, &mut |chunks: &[u64]| {
             scores.complete(chunks)?;
             Ok(chunks.iter().map(|chunk| (*chunk, scores.of(*chunk))).collect())
@@ -335,18 +387,19 @@ pub(super) fn hits(knowledge: &KnowledgeStore, query: &Query) -> Result<Vec<Hit>
             *score += gains.get(chunk).map_or(0.0, |(gain, _)| *gain);
         }
         sort(&mut ordered);
+        timings.links_ms = ms_since(started);
     }
     ordered.truncate(pool);
     let ids: Vec<u64> = ordered.iter().map(|(chunk, _)| *chunk).collect();
     // A passage that was deleted since the indexes were asked is passed over.
     let passages: BTreeMap<u64, Passage> = knowledge.passages(&ids)?.into_iter().collect();
     ordered.retain(|(chunk, _)| passages.contains_key(chunk));
-    if options.diversity > 0.0 {
-        ordered = differing(knowledge, ordered, &passages, *k, options.diversity)?;
-    }
+    ordered.truncate(*k);
+    let described = knowledge.metadata(passages.values().map(|passage| passage.document.as_str()))?;
     let hit = |(chunk, score): &(u64, f64)| {
         let passage = passages.get(chunk)?.clone();
         let locator = passage.locator(&passage.range);
+        let metadata = described.get(&passage.document).cloned().unwrap_or_default();
         Some(Hit {
             document_id: passage.document,
             document: passage.name,
@@ -359,41 +412,48 @@ pub(super) fn hits(knowledge: &KnowledgeStore, query: &Query) -> Result<Vec<Hit>
             lexical: lexical.get(chunk).copied(),
             dense: dense.get(chunk).copied(),
             via: gains.get(chunk).map(|(_, name)| name.clone()),
+            metadata,
+            around: None,
         })
     };
-    Ok(ordered.iter().filter_map(hit).take(*k).collect())
+    let hits = ordered.iter().filter_map(hit).collect();
+    timings.fusing_ms = ms_since(started) - timings.meaning_ms - timings.links_ms;
+    Ok((hits, timings))
 }
 
 fn sort(ordered: &mut [(u64, f64)]) {
     ordered.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
 }
 
-/// The `k` passages that are good and differ: each is the one whose score, less what it has in common with one chosen before, is best.
-fn differing(
+/// The `k` hits that are good and differ: each is the one whose score, less what it has in common with one chosen before, is best.
+/// `made` are the vectors of the hits, where those of the knowledge base are elsewhere.
+pub(super) fn differing(
     knowledge: &KnowledgeStore,
-    mut ordered: Vec<(u64, f64)>,
-    passages: &BTreeMap<u64, Passage>,
+    hits: Vec<Hit>,
+    made: Option<BTreeMap<u64, Vec<f32>>>,
     k: usize,
     diversity: f64,
-) -> Result<Vec<(u64, f64)>> {
-    ordered.truncate(k.saturating_mul(WIDER));
+) -> Result<Vec<Hit>> {
     let analyzer = knowledge.lexical.analyzer();
-    let mut looks: Vec<(Option<Vec<f32>>, BTreeSet<String>)> = Vec::with_capacity(ordered.len());
-    for (chunk, _) in &ordered {
-        let vector = knowledge.vectors.as_ref().map(|vectors| vectors.get(*chunk)).transpose()?.flatten();
-        let terms = analyzer.terms(&passages[chunk].text).into_iter().filter(|term| !term.common);
+    let mut looks: Vec<(Option<Vec<f32>>, BTreeSet<String>)> = Vec::with_capacity(hits.len());
+    for hit in &hits {
+        let vector = match &made {
+            Some(made) => made.get(&chunk(hit)).cloned(),
+            None => knowledge.vectors.as_ref().map(|vectors| vectors.get(chunk(hit))).transpose()?.flatten(),
+        };
+        let terms = analyzer.terms(&hit.text).into_iter().filter(|term| !term.common);
         looks.push((vector, terms.map(|term| term.text).collect()));
     }
     let common = |a: usize, b: usize| match (&looks[a], &looks[b]) {
         ((Some(a), _), (Some(b), _)) => f64::from(dot(a, b)),
         ((_, a), (_, b)) => a.intersection(b).count() as f64 / a.union(b).count().max(1) as f64,
     };
-    let top = ordered.first().map_or(1.0, |(_, score)| score.abs().max(f64::MIN_POSITIVE));
-    let mut nearest = vec![0.0_f64; ordered.len()];
-    let mut left: Vec<usize> = (0..ordered.len()).collect();
+    let top = hits.first().map_or(1.0, |hit| hit.score.abs().max(f64::MIN_POSITIVE));
+    let mut nearest = vec![0.0_f64; hits.len()];
+    let mut left: Vec<usize> = (0..hits.len()).collect();
     let mut chosen = Vec::new();
     while chosen.len() < k && !left.is_empty() {
-        let worth = |at: usize| (1.0 - diversity) * ordered[at].1 / top - diversity * nearest[at];
+        let worth = |at: usize| (1.0 - diversity) * hits[at].score / top - diversity * nearest[at];
         let mut best = 0;
         for place in 1..left.len() {
             if worth(left[place]) > worth(left[best]) {
@@ -401,10 +461,26 @@ fn differing(
             }
         }
         let at = left.remove(best);
-        chosen.push(ordered[at]);
+        chosen.push(hits[at].clone());
         for other in &left {
             nearest[*other] = nearest[*other].max(common(at, *other));
         }
     }
     Ok(chosen)
+}
+
+/// The hits with what stands around them. One whose document has changed since stands alone.
+pub(super) fn with_neighbours(knowledge: &KnowledgeStore, hits: Vec<Hit>, count: usize) -> Result<Vec<Hit>> {
+    let around = knowledge.surroundings(&hits, count)?;
+    let widened = hits.into_iter().zip(around).map(|(hit, around)| {
+        let around = around.and_then(|around| around.part(around.span().clone(), hit.section.as_deref()));
+        let alone = || Around { text: hit.text.clone(), span: hit.span.clone(), locator: hit.locator.clone() };
+        Hit { around: Some(around.unwrap_or_else(alone)), ..hit }
+    });
+    Ok(widened.collect())
+}
+
+/// The number of a hit's passage.
+pub(super) fn chunk(hit: &Hit) -> u64 {
+    u64::from_str_radix(&hit.chunk_id, 16).unwrap_or_default()
 }

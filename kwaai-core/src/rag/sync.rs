@@ -273,12 +273,12 @@ struct Ready {
 
 impl Sync {
     /// Runs until there is nothing more to do, and ends the stream.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let result = self.follow().await;
         self.events.finish(result);
     }
 
-    async fn follow(&self) -> Result<()> {
+    async fn follow(&mut self) -> Result<()> {
         let folder = self.folder.clone();
         let folder =
             blocking(move || std::fs::canonicalize(&folder).map_err(|e| Error::file("list", &folder, e))).await?;
@@ -354,8 +354,10 @@ impl Sync {
     }
 
     /// Compares the folder with what is stored, and brings the latter to the former.
-    async fn pass(&self, folder: &Path, memory: &mut Memory) -> Result<()> {
-        let _turn = self.changing.lock().await;
+    async fn pass(&mut self, folder: &Path, memory: &mut Memory) -> Result<()> {
+        let changing = self.changing.clone();
+        let _turn = changing.lock().await;
+        self.preparer.renew();
         let plan = self.plan(folder, memory).await?;
         memory.settled.extend(plan.settled);
         let mut tally = Tally::default();
@@ -406,7 +408,7 @@ impl Sync {
     }
 
     async fn plan(&self, folder: &Path, memory: &mut Memory) -> Result<Plan> {
-        let (folder, given, home) = (folder.to_owned(), self.folder.clone(), self.home.clone());
+        let (folder, given) = (folder.to_owned(), self.folder.clone());
         let knowledge = self.preparer.knowledge.clone();
         let only: Vec<String> = self.options.extensions.iter().map(|extension| plain(extension)).collect();
         let own: Vec<String> = self.preparer.readers.iter().flat_map(|reader| reader.extensions()).collect();
@@ -420,7 +422,7 @@ impl Sync {
                 true => EXTENSIONS.contains(&extension) || own.iter().any(|own| own.eq_ignore_ascii_case(extension)),
                 false => only.iter().any(|only| only == extension),
             };
-            let Scan { found, unread: folders } = document::scan(&folder, Some(&home), &reads)?;
+            let Scan { found, unread: folders } = document::scan(&folder, &reads)?;
             let mut stored = documents_of(&knowledge, &folder, &given)?;
             let named = |path: &Path| path.strip_prefix(&folder).unwrap_or(path).display().to_string();
             let failed = folders.into_iter().map(|(path, error)| (named(&path), error)).collect();
@@ -436,9 +438,9 @@ impl Sync {
                 if unread.is_cancelled() || closing.is_cancelled() {
                     return Err(Error::cancelled("the synchronisation was cancelled"));
                 }
-                let known = stored.remove(&found.path);
+                let known = stored.remove(&found.path).unwrap_or_default();
                 let look = look(&found.path);
-                if known.is_some() && look.is_some() && settled.get(&found.path) == look.as_ref() {
+                if !known.is_empty() && look.is_some() && settled.get(&found.path) == look.as_ref() {
                     plan.unchanged += 1;
                     continue;
                 }
@@ -454,18 +456,33 @@ impl Sync {
                 if hopeless.get(&found.path) == Some(&hash) {
                     continue;
                 }
-                if let Some(known) = &known
-                    && let Standing::Unchanged = knowledge.standing(&known.id, &hash, &manner, embedding)?
-                {
+                if known.is_empty() {
+                    plan.pending.push(Pending { found, hash, look, known: None, moved: false });
+                    continue;
+                }
+                let mut stale = Vec::new();
+                for known in known {
+                    if !matches!(knowledge.standing(&known.id, &hash, &manner, embedding)?, Standing::Unchanged) {
+                        stale.push(known);
+                    }
+                }
+                if stale.is_empty() {
                     plan.unchanged += 1;
                     plan.settled.extend(look.filter(Look::is_old).map(|look| (found.path, look)));
                     continue;
                 }
-                plan.pending.push(Pending { found, hash, look, known, moved: false });
+                plan.pending.extend(stale.into_iter().map(|known| Pending {
+                    found: found.clone(),
+                    hash: hash.clone(),
+                    look: look.clone(),
+                    known: Some(known),
+                    moved: false,
+                }));
             }
-            // What is left has no file in the list: gone, or of an extension that was not asked for.
-            let gone = stored.into_iter().filter(|(path, _)| is_gone(path)).map(|(_, info)| info).collect();
-            plan.gone = pair(&mut plan.pending, gone);
+            // What is left has no file in the list: gone, or of an extension that is not looked at.
+            let looked_at = |path: &Path| reads(&document::extension(&path.to_string_lossy()));
+            let gone = stored.into_iter().filter(|(path, _)| looked_at(path) && is_gone(path));
+            plan.gone = pair(&mut plan.pending, gone.flat_map(|(_, documents)| documents).collect());
             Ok(plan)
         };
         blocking(work).await
@@ -476,6 +493,7 @@ impl Sync {
         let mut ready: Vec<Ready> = Vec::new();
         let mut taken = BTreeSet::new();
         let mut pace = Pace::default();
+        let mut unsettled = BTreeSet::new();
         for Pending { found, hash, look, known, moved } in pending {
             if self.preparer.stopped() {
                 break;
@@ -485,32 +503,31 @@ impl Sync {
             match self.prepare(found, known.as_ref().filter(|_| !moved), &mut taken).await {
                 Ok(document) => {
                     memory.hopeless.remove(&path);
+                    let due = pace.is_due(&document);
                     ready.push(Ready { document, from: known, moved, path, look, started });
+                    if due {
+                        self.commit(&mut ready, memory, tally).await?;
+                        taken.clear();
+                    }
                 }
-                Err(error) if self.preparer.stopped() && error.code() == ErrorCode::Cancelled => break,
-                Err(error) => {
+                Err(refusal) if self.preparer.stopped() && refusal.error().code() == ErrorCode::Cancelled => break,
+                Err(refusal) => {
                     tally.failed += 1;
-                    let lasting = [
-                        ErrorCode::CorruptData,
-                        ErrorCode::Unsupported,
-                        ErrorCode::InvalidArgument,
-                        ErrorCode::ResourceExhausted,
-                    ];
-                    if lasting.contains(&error.code()) {
+                    if refusal.lasts() {
                         memory.hopeless.insert(path, hash);
-                        self.send_failed(name, &error);
+                        self.send_failed(name, refusal.error());
                     } else {
-                        self.failed(name, &error, memory);
+                        unsettled.insert(path);
+                        self.failed(name, refusal.error(), memory);
                     }
                 }
             }
-            if pace.is_due(ready.iter().map(|ready| ready.document.passages.len())) {
-                self.commit(&mut ready, memory, tally).await?;
-                taken.clear();
-            }
         }
         // What was prepared is whole, so it is kept even when the reader has gone.
-        self.commit(&mut ready, memory, tally).await
+        self.commit(&mut ready, memory, tally).await?;
+        // Another document of the same file may have been stored.
+        memory.settled.retain(|path, _| !unsettled.contains(path));
+        Ok(())
     }
 
     async fn prepare(
@@ -518,7 +535,7 @@ impl Sync {
         found: Found,
         known: Option<&DocumentInfo>,
         taken: &mut BTreeSet<String>,
-    ) -> Result<NewDocument> {
+    ) -> std::result::Result<NewDocument, Refusal> {
         let name = known.map_or_else(|| found.name.clone(), |known| known.name.clone());
         self.events.send(SyncEvent::Reading { name: name.clone() });
         let identity = known.map(|known| (known.id.clone(), known.name.clone()));
@@ -540,7 +557,8 @@ impl Sync {
         let tell = |name: &str, done: usize, total: usize| {
             self.events.send(SyncEvent::Embedded { name: name.to_owned(), done, total })
         };
-        let document = self.preparer.prepare(file, &tell).await?;
+        let mut document = self.preparer.read(file).await?;
+        self.preparer.embed(&mut document, &tell).await.map_err(Refusal::ByEmbedder)?;
         taken.insert(id);
         Ok(document)
     }
@@ -552,7 +570,8 @@ impl Sync {
         let mut documents = Vec::with_capacity(ready.len());
         let mut removed = Vec::new();
         let mut done = Vec::with_capacity(ready.len());
-        for Ready { document, from, moved, path, look, started } in ready.drain(..) {
+        for Ready { mut document, from, moved, path, look, started } in ready.drain(..) {
+            document.metadata = from.as_ref().filter(|_| moved).map(|from| from.metadata.clone());
             removed.extend(from.iter().filter(|_| moved).map(|from| from.id.clone()));
             done.push((document.info.clone(), from, moved, path, look, started));
             documents.push(document);
@@ -578,6 +597,7 @@ impl Sync {
             });
             memory.settled.extend(look.filter(Look::is_old).map(|look| (path, look)));
         }
+        self.preparer.follow_many().await;
         Ok(())
     }
 
@@ -615,6 +635,32 @@ impl Sync {
     }
 }
 
+/// Why a file did not become a document.
+enum Refusal {
+    ByFile(Error),
+    ByEmbedder(Error),
+}
+
+impl Refusal {
+    fn error(&self) -> &Error {
+        let (Refusal::ByFile(error) | Refusal::ByEmbedder(error)) = self;
+        error
+    }
+
+    /// Whether it stays so until the file changes. An embedder may be mended, whatever it says.
+    fn lasts(&self) -> bool {
+        let lasting =
+            [ErrorCode::CorruptData, ErrorCode::Unsupported, ErrorCode::InvalidArgument, ErrorCode::ResourceExhausted];
+        matches!(self, Refusal::ByFile(error) if lasting.contains(&error.code()))
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::ByFile(error)
+    }
+}
+
 fn failure(name: &str, error: &Error) -> String {
     format!("{name}\0{error}")
 }
@@ -633,15 +679,20 @@ async fn rested(woken: &mut mpsc::Receiver<()>) {
     }
 }
 
-/// The documents whose files lie, or lay, in a folder, by their paths in it. `given` is how the folder was called when they came.
-fn documents_of(knowledge: &KnowledgeStore, folder: &Path, given: &Path) -> Result<BTreeMap<PathBuf, DocumentInfo>> {
+/// The documents whose files lie, or lay, in a folder, by their paths in it: one of each, unless the app took the file under another
+/// name as well. `given` is how the folder was called when they came.
+fn documents_of(
+    knowledge: &KnowledgeStore,
+    folder: &Path,
+    given: &Path,
+) -> Result<BTreeMap<PathBuf, Vec<DocumentInfo>>> {
     let given = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<PathBuf, Vec<DocumentInfo>> = BTreeMap::new();
     for document in knowledge.documents()? {
         let Some(source) = document.source.as_deref().map(PathBuf::from) else { continue };
         let inside = source.strip_prefix(folder).or_else(|_| source.strip_prefix(&given));
         if let Ok(inside) = inside {
-            found.insert(folder.join(inside), document);
+            found.entry(folder.join(inside)).or_default().push(document);
         }
     }
     Ok(found)

@@ -1,13 +1,18 @@
 //! From text to search terms: the same for documents, queries and answers.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use tantivy::tokenizer::{AsciiFoldingFilter, LowerCaser, Stemmer, TextAnalyzer, Token, TokenStream, Tokenizer};
-use unicode_segmentation::UnicodeSegmentation;
+use tantivy::tokenizer::{
+    AsciiFoldingFilter, LowerCaser, RawTokenizer, Stemmer, TextAnalyzer, Token, TokenStream, Tokenizer,
+};
+use unicode_segmentation::{UnicodeSegmentation, UnicodeWordIndices};
 
 /// Longer words are not words: encoded data, mostly.
 const LONGEST_WORD: usize = 100;
+/// So many terms are remembered before they are forgotten.
+const MOST_KNOWN: usize = 50_000;
 
 macro_rules! languages {
     ($($variant:ident),+) => {
@@ -51,19 +56,32 @@ pub(crate) struct Analyzer(TextAnalyzer);
 
 impl Analyzer {
     pub fn new(language: Language) -> Analyzer {
-        let chain =
-            TextAnalyzer::builder(Words).filter(LowerCaser).filter(language.stemmer()).filter(AsciiFoldingFilter);
-        Analyzer(chain.build())
+        let word = TextAnalyzer::builder(RawTokenizer::default());
+        Analyzer::of(word.filter(LowerCaser).filter(language.stemmer()).filter(AsciiFoldingFilter).build())
     }
 
     /// Words as names are compared: in lower case and without accents, in whatever form they stand.
     pub fn of_names() -> Analyzer {
-        Analyzer(TextAnalyzer::builder(Words).filter(LowerCaser).filter(AsciiFoldingFilter).build())
+        let word = TextAnalyzer::builder(RawTokenizer::default());
+        Analyzer::of(word.filter(LowerCaser).filter(AsciiFoldingFilter).build())
+    }
+
+    fn of(word: TextAnalyzer) -> Analyzer {
+        Analyzer(TextAnalyzer::from(Words { word, known: HashMap::default() }))
     }
 
     /// What tantivy is to use for this text.
     pub fn tantivy(&self) -> TextAnalyzer {
         self.0.clone()
+    }
+
+    /// The terms of a text, and how often each stands in it.
+    pub fn counted(&self, text: &str) -> BTreeMap<String, f64> {
+        let mut counted = BTreeMap::new();
+        for term in self.terms(text) {
+            *counted.entry(term.text).or_default() += 1.0;
+        }
+        counted
     }
 
     pub fn terms(&self, text: &str) -> Vec<Term> {
@@ -81,7 +99,8 @@ impl Analyzer {
     }
 }
 
-fn is_common(word: &str) -> bool {
+/// Whether a word says little about a topic.
+pub(super) fn is_common(word: &str) -> bool {
     let word = word.to_lowercase();
     COMMON.split_ascii_whitespace().any(|common| common == word)
 }
@@ -102,53 +121,125 @@ const COMMON: &str = "a about above according across after again against all als
     wieso wir wird wo woher wohin wurde wurden zu zum zur zwischen viele viel";
 
 /// Words by the Unicode rules, cut further at ASCII punctuation, so that `identity.key` is found by either part.
-#[derive(Clone)]
-struct Words;
+struct Words {
+    /// Makes a term of a word.
+    word: TextAnalyzer,
+    /// Terms of words that were met before: most of a text is few words.
+    known: HashMap<String, String, foldhash::fast::RandomState>,
+}
 
-struct WordStream {
-    tokens: Vec<Token>,
-    next: usize,
+impl Clone for Words {
+    /// Knows nothing as yet, since copies are made for single texts.
+    fn clone(&self) -> Words {
+        Words { word: self.word.clone(), known: HashMap::default() }
+    }
+}
+
+impl Words {
+    /// Writes the term of a word.
+    fn term(&mut self, word: &str, into: &mut String) {
+        into.clear();
+        if let Some(term) = self.known.get(word) {
+            return into.push_str(term);
+        }
+        if let Some(token) = self.word.token_stream(word).next() {
+            into.push_str(&token.text);
+        }
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(word.to_owned(), into.clone());
+    }
+}
+
+/// The words of a text and where they start.
+enum Cut<'t> {
+    /// In ASCII they are runs of letters and digits.
+    Ascii {
+        text: &'t str,
+        at: usize,
+    },
+    Unicode {
+        words: UnicodeWordIndices<'t>,
+        start: usize,
+        rest: &'t str,
+    },
+}
+
+impl<'t> Cut<'t> {
+    fn new(text: &'t str) -> Cut<'t> {
+        match text.is_ascii() {
+            true => Cut::Ascii { text, at: 0 },
+            false => Cut::Unicode { words: text.unicode_word_indices(), start: 0, rest: "" },
+        }
+    }
+}
+
+impl<'t> Iterator for Cut<'t> {
+    type Item = (usize, &'t str);
+
+    fn next(&mut self) -> Option<(usize, &'t str)> {
+        match self {
+            Cut::Ascii { text, at } => {
+                let bytes = text.as_bytes();
+                let from = *at + bytes.get(*at..)?.iter().position(u8::is_ascii_alphanumeric)?;
+                let length = bytes[from..].iter().position(|byte| !byte.is_ascii_alphanumeric());
+                *at = length.map_or(bytes.len(), |length| from + length);
+                Some((from, &text[from..*at]))
+            }
+            Cut::Unicode { words, start, rest } => {
+                let inside = |c: char| c.is_alphanumeric() || (!c.is_ascii() && c != '\u{2019}');
+                loop {
+                    if let Some(from) = rest.find(inside) {
+                        let part = &rest[from..];
+                        let part = &part[..part.find(|c| !inside(c)).unwrap_or(part.len())];
+                        let found = (*start + from, part);
+                        (*start, *rest) = (*start + from + part.len(), &rest[from + part.len()..]);
+                        return Some(found);
+                    }
+                    (*start, *rest) = words.next()?;
+                }
+            }
+        }
+    }
+}
+
+struct WordStream<'a> {
+    words: &'a mut Words,
+    cut: Cut<'a>,
+    token: Token,
 }
 
 impl Tokenizer for Words {
-    type TokenStream<'a> = WordStream;
+    type TokenStream<'a> = WordStream<'a>;
 
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream {
-        let mut tokens = Vec::new();
-        let inside = |c: char| c.is_alphanumeric() || (!c.is_ascii() && c != '\u{2019}');
-        for (start, word) in text.unicode_word_indices() {
-            let mut rest = 0;
-            for part in word.split(|c| !inside(c)) {
-                let from = start + rest;
-                rest += part.len();
-                let next = word[rest..].chars().next().map_or(0, char::len_utf8);
-                rest += next;
-                if part.is_empty() || part.len() > LONGEST_WORD {
-                    continue;
-                }
-                // Accents written as marks of their own count as little as accents do.
-                let plain = part.chars().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).collect();
-                let position = tokens.len();
-                let offset_to = from + part.len();
-                tokens.push(Token { offset_from: from, offset_to, position, text: plain, position_length: 1 });
-            }
-        }
-        WordStream { tokens, next: 0 }
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
+        WordStream { words: self, cut: Cut::new(text), token: Token::default() }
     }
 }
 
-impl TokenStream for WordStream {
+impl TokenStream for WordStream<'_> {
     fn advance(&mut self) -> bool {
-        self.next += 1;
-        self.next <= self.tokens.len()
+        let Some((from, part)) = self.cut.find(|(_, part)| part.len() <= LONGEST_WORD) else { return false };
+        // Accents written as marks of their own count as little as accents do.
+        let is_mark = |c: char| ('\u{300}'..='\u{36f}').contains(&c);
+        let token = &mut self.token;
+        match !part.is_ascii() && part.contains(is_mark) {
+            true => self.words.term(&part.replace(is_mark, ""), &mut token.text),
+            false => self.words.term(part, &mut token.text),
+        }
+        (token.offset_from, token.offset_to) = (from, from + part.len());
+        // Before the first it is -1.
+        token.position = token.position.wrapping_add(1);
+        true
     }
 
     fn token(&self) -> &Token {
-        &self.tokens[self.next - 1]
+        &self.token
     }
 
     fn token_mut(&mut self) -> &mut Token {
-        &mut self.tokens[self.next - 1]
+        &mut self.token
     }
 }
 
@@ -172,6 +263,15 @@ mod tests {
     fn forms_of_a_word_are_one_term_in_its_language() {
         assert_eq!(terms(Language::English, "answers Answered answering"), ["answer"; 3]);
         assert_eq!(terms(Language::German, "Häuser Hauser"), ["haus", "haus"]);
+    }
+
+    #[test]
+    fn ascii_is_cut_as_unicode_is() {
+        let texts = ["a_b-c.d e:f 1.5 3,14 x'y _ __ don't #5 a..b", "  ", "", "v2.0.1/(x)", "\u{7f}a\u{0}b\r\nc"];
+        for text in texts {
+            let unicode = Cut::Unicode { words: text.unicode_word_indices(), start: 0, rest: "" };
+            assert_eq!(Cut::new(text).collect::<Vec<_>>(), unicode.collect::<Vec<_>>(), "{text:?}");
+        }
     }
 
     #[test]

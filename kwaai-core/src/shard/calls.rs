@@ -4,10 +4,12 @@
 //! does, which Qwen took over; a list behind a special token as Mistral does; or an object that is the whole answer, as Llama
 //! does. Special tokens are not text, so that behind them the list is the whole answer too.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::schema::prepared;
 use super::tokens::StopTexts;
-use crate::llm::{Tool, ToolCall};
+use crate::Result;
+use crate::llm::{OutputFormat, Tool, ToolCall, ToolChoice};
 
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
@@ -33,6 +35,37 @@ impl Format {
             .into_iter()
             .find(|(mark, _)| template.contains(mark))
             .map(|(_, format)| format)
+    }
+
+    /// What holds an answer to one call, where it has to be one: the text around the arguments as it stands, and each function's
+    /// arguments by its own schema.
+    ///
+    /// # Errors
+    /// Those of [`prepared`], for the schema of a function.
+    pub fn forced(self, tools: &[Tool], choice: &ToolChoice) -> Result<Option<OutputFormat>> {
+        let wanted: Vec<&Tool> = match choice {
+            ToolChoice::Auto => return Ok(None),
+            ToolChoice::Required => tools.iter().collect(),
+            ToolChoice::Named(name) => tools.iter().filter(|tool| tool.name == *name).collect(),
+        };
+        let (open, key, close) = match self {
+            Format::Tagged => ("<tool_call>\n", "arguments", "\n</tool_call>"),
+            Format::List => ("[", "arguments", "]"),
+            Format::Object => ("", "parameters", ""),
+        };
+        let literal = |text: String| Value::String(text).to_string();
+        let choices: Vec<String> = (0..wanted.len()).map(|index| format!("call_{index}")).collect();
+        let mut grammar = format!("start: {}\n", choices.join(" | "));
+        for (index, tool) in wanted.into_iter().enumerate() {
+            let name = Value::String(tool.name.clone());
+            let before = literal(format!("{open}{{\"name\": {name}, \"{key}\": "));
+            let after = literal(format!("}}{close}"));
+            let none = || json!({"type": "object", "properties": {}, "additionalProperties": false});
+            let arguments = prepared(&tool.parameters.clone().unwrap_or_else(none))?;
+            grammar +=
+                &format!("call_{index}: {before} arguments_{index} {after}\narguments_{index}: %json {arguments}\n");
+        }
+        Ok(Some(OutputFormat::Lark(grammar)))
     }
 }
 

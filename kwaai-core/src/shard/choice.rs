@@ -1,9 +1,10 @@
 //! Choosing the next token: by the sampler, within the format, with the probabilities that were asked for.
 
+use super::constraint::Constraint;
 use super::model::Model;
 use super::sampler::{Sampler, logprobs};
 use super::tokens::Tokens;
-use crate::llm::{ChosenToken, GenerateRequest, TokenLogprob};
+use crate::llm::{ChosenToken, GenerateRequest, OutputFormat, TokenLogprob};
 use crate::{Error, Result};
 
 /// More of the likeliest tokens than this are a list of the vocabulary.
@@ -12,6 +13,7 @@ const MOST_TOP: u32 = 256;
 /// Chooses the tokens of one generation.
 pub(super) struct Chooser {
     sampler: Sampler,
+    constraint: Option<Constraint>,
     top_logprobs: Option<usize>,
 }
 
@@ -19,12 +21,20 @@ pub(super) struct Chooser {
 pub(super) struct Choice {
     pub token: u32,
     pub chosen: Option<ChosenToken>,
+    /// Whether the format is complete, and nothing can follow.
+    pub last: bool,
 }
 
 impl Chooser {
     /// # Errors
-    /// `invalid_argument` for a setting outside of its range or a token that the model does not have.
-    pub fn new(model: &Model, request: &GenerateRequest, prompt: &[u32]) -> Result<Chooser> {
+    /// `invalid_argument` for a setting outside of its range, a token that the model does not have, or a format that cannot be
+    /// followed.
+    pub fn new(
+        model: &Model,
+        request: &GenerateRequest,
+        prompt: &[u32],
+        format: Option<&OutputFormat>,
+    ) -> Result<Chooser> {
         let vocabulary = model.config().vocab_size;
         if let Some(token) = request.logit_bias.keys().find(|token| **token as usize >= vocabulary) {
             let message = format!("logit_bias has the token {token}; the model has {vocabulary}");
@@ -36,12 +46,20 @@ impl Chooser {
         }
         let mut sampler = Sampler::new(request)?;
         sampler.read(prompt);
-        Ok(Chooser { sampler, top_logprobs: request.top_logprobs.map(|top| top as usize) })
+        let constraint = format.map(|format| Constraint::new(model.vocabulary()?, format)).transpose()?;
+        Ok(Chooser { sampler, constraint, top_logprobs: request.top_logprobs.map(|top| top as usize) })
     }
 
     /// The token after those that were chosen before; blocks the thread.
-    pub fn choose(&mut self, tokens: &Tokens, logits: &[f32]) -> Result<Choice> {
-        let token = self.sampler.pick(logits)?;
+    pub fn choose(&mut self, tokens: &Tokens, ends: &[u32], logits: &[f32]) -> Result<Choice> {
+        let (token, last) = match &mut self.constraint {
+            None => (self.sampler.pick(logits)?, false),
+            Some(constraint) => {
+                let allowed = constraint.allowed()?;
+                let token = self.sampler.pick_of(logits, |id| allowed.is_allowed(id))?;
+                (token, !ends.contains(&token) && constraint.take(token)?)
+            }
+        };
         let chosen = self.top_logprobs.map(|top| {
             let (logprob, top) = logprobs(logits, token, top);
             let named = |(id, logprob)| {
@@ -50,6 +68,6 @@ impl Chooser {
             };
             ChosenToken { chosen: named((token, logprob)), top: top.into_iter().map(named).collect() }
         });
-        Ok(Choice { token, chosen })
+        Ok(Choice { token, chosen, last })
     }
 }

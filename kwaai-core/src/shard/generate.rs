@@ -31,7 +31,8 @@ pub(super) async fn logits(
     Ok(rows)
 }
 
-async fn read(model: &Model, path: &mut Path, tokens: &[u32], cancel: &CancellationToken) -> Result<Hidden> {
+/// The next tokens of a text, from their ids to the states after the last block.
+pub(super) async fn read(model: &Model, path: &mut Path, tokens: &[u32], cancel: &CancellationToken) -> Result<Hidden> {
     let (embedding, tokens) = (model.clone(), tokens.to_vec());
     let hidden = blocking(move || embedding.embed(&tokens)).await??;
     path.step(hidden, cancel).await
@@ -76,7 +77,7 @@ impl Generation {
             let (model, mut chooser) = (self.model.clone(), self.chooser);
             let (choice, chooser) = blocking(move || {
                 let row = model.head(last_row(hidden)).map(|mut rows| rows.pop().unwrap_or_default());
-                (row.and_then(|row| chooser.choose(model.tokens()?, &row)), chooser)
+                (row.and_then(|row| chooser.choose(model.tokens()?, model.end_of_text(), &row)), chooser)
             })
             .await?;
             let choice = choice?;
@@ -91,6 +92,9 @@ impl Generation {
             }
             if stopped {
                 break Some(FinishReason::Stop);
+            }
+            if choice.last {
+                break None;
             }
             if usage.completion_tokens as usize == self.max_new {
                 break Some(FinishReason::Length);
@@ -107,7 +111,8 @@ impl Generation {
     }
 }
 
-fn last_row(mut hidden: Hidden) -> Hidden {
+/// The states of the last token.
+pub(super) fn last_row(mut hidden: Hidden) -> Hidden {
     let values = hidden.values.split_off(hidden.values.len() - hidden.size as usize);
     Hidden { tokens: 1, size: hidden.size, values }
 }

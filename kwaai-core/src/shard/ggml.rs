@@ -119,6 +119,11 @@ fn lock(engine: &Mutex<Engine>) -> std::sync::MutexGuard<'_, Engine> {
     engine.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Bytes that one block keeps for one token.
+pub(super) fn cache_bytes_per_token(config: &ModelConfig) -> usize {
+    2 * config.kv_size() * KEPT
+}
+
 /// A run of blocks.
 pub(super) struct GgmlSpan {
     device: Device,

@@ -3,18 +3,20 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 #[cfg(not(feature = "ggml"))]
 use super::backend::without_ggml;
 use super::backend::{Backend, BlockSpan, CandleEnds, CandleSpan, Compute, ModelEnds, SpanState};
 use super::config::ModelConfig;
+use super::constraint::Vocabulary;
 use super::gguf::Gguf;
 use super::llama::{Ends, Span};
 use super::template::ChatTemplate;
 use super::tokens::{Tokens, end_of_text};
 use super::weights::{Parts, Weights};
 use super::wire::Hidden;
+use crate::llm::hub::id_of_snapshot;
 use crate::{Error, Result};
 
 /// Which blocks of a model to load.
@@ -58,6 +60,8 @@ struct Inner {
     tokens: Option<Tokens>,
     template: ChatTemplate,
     end_of_text: Vec<u32>,
+    /// Made when a text is first held to a format.
+    vocabulary: OnceLock<Result<Vocabulary>>,
 }
 
 impl fmt::Debug for Model {
@@ -87,6 +91,7 @@ impl Model {
             tokens: files.source.tokens(&files.config)?,
             template: files.source.template()?,
             end_of_text: files.source.end_of_text(&files.config)?,
+            vocabulary: OnceLock::new(),
             config: files.config.clone(),
         })))
     }
@@ -131,6 +136,12 @@ impl Model {
     /// The token ids that end a text.
     pub fn end_of_text(&self) -> &[u32] {
         &self.0.end_of_text
+    }
+
+    /// The tokens as formats are compared with them.
+    pub(super) fn vocabulary(&self) -> Result<&Vocabulary> {
+        let made = || Vocabulary::new(self.tokens()?, self.0.config.vocab_size, &self.0.end_of_text);
+        self.0.vocabulary.get_or_init(made).as_ref().map_err(Error::clone)
     }
 
     /// What computes the ends, and the blocks held here.
@@ -219,6 +230,8 @@ impl Source {
 
     fn name(&self) -> Option<String> {
         let name = match self {
+            // The folder's own name is that of a commit.
+            Source::Directory(dir) if let Some(id) = id_of_snapshot(dir) => return Some(id.name().to_owned()),
             Source::Directory(dir) => dir.file_name(),
             Source::Gguf(file, _) => file.file_stem(),
         };
@@ -269,6 +282,33 @@ impl Files {
 
     fn backend(&self, compute: &Compute) -> Result<Backend> {
         compute.choose(self.weights.are_quantised())
+    }
+
+    /// Bytes that the weights of each block take in memory, by the headers of the files alone.
+    ///
+    /// # Errors
+    /// Those of [`Weights::load`] that come from headers.
+    pub fn block_bytes(&self, compute: &Compute) -> Result<Vec<u64>> {
+        let backend = self.backend(compute)?;
+        let bytes = |block| -> Result<u64> {
+            let places = self.weights.places(&self.config, &Parts { blocks: block..block + 1, ends: false })?;
+            Ok(places.into_iter().map(|(_, place)| place.bytes_in_memory(backend)).sum())
+        };
+        (0..self.config.blocks).map(bytes).collect()
+    }
+
+    /// Bytes that one block keeps for one token.
+    ///
+    /// # Errors
+    /// `unsupported` for a backend that this build does not have.
+    pub fn cache_bytes_per_token(&self, compute: &Compute) -> Result<usize> {
+        match self.backend(compute)? {
+            Backend::Candle => Ok(self.config.cache_bytes_per_token()),
+            #[cfg(feature = "ggml")]
+            Backend::Ggml => Ok(super::ggml::cache_bytes_per_token(&self.config)),
+            #[cfg(not(feature = "ggml"))]
+            Backend::Ggml => Err(without_ggml()),
+        }
     }
 
     fn span(&self, range: Range<usize>, compute: &Compute) -> Result<Arc<dyn BlockSpan>> {

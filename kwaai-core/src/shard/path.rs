@@ -289,7 +289,8 @@ impl Stage {
     }
 }
 
-fn median(times: &[f64]) -> f64 {
+/// The middle of some times, 0 without any.
+pub(super) fn median(times: &[f64]) -> f64 {
     let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
     match times.len() {

@@ -109,7 +109,8 @@ async fn computed(hidden: Hidden, mut cache: Box<dyn SpanState>) -> Result<(Vec<
     .await?
 }
 
-fn token(seed: u64, place: u32, vocabulary: usize) -> u32 {
+/// The token that a seed draws for a place.
+pub(super) fn token(seed: u64, place: u32, vocabulary: usize) -> u32 {
     let mut text = seed.to_be_bytes().to_vec();
     text.extend(u64::from(place).to_be_bytes());
     let hash = Sha256::digest(text);

@@ -1,7 +1,9 @@
 //! The host side: blocks that this node computes for others.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -116,9 +118,50 @@ pub fn read_info(body: &[u8]) -> Result<Announcement> {
     Ok(Announcement { offers: info.spans, credentials, load })
 }
 
+/// Which blocks of a model to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Amount {
+    /// These: the first, and one past the last.
+    Run(Range<u32>),
+    /// So many in a row, where the swarm has them least.
+    Count(u32),
+    /// As many as fit, as [`calibrate`](super::ShardEngine::calibrate) reckons, where the swarm has them least.
+    Fitting {
+        /// Bytes that they may take with what their sessions keep; what is free without a reserve unless set.
+        memory_bytes: Option<u64>,
+    },
+}
+
+impl Default for Amount {
+    fn default() -> Amount {
+        Amount::Fitting { memory_bytes: None }
+    }
+}
+
+impl From<Range<u32>> for Amount {
+    fn from(run: Range<u32>) -> Amount {
+        Amount::Run(run)
+    }
+}
+
+/// A run whose place was chosen, and may be chosen anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chosen {
+    /// Where its model is.
+    pub path: PathBuf,
+    /// Bytes of keys and values that it was sized for, where it was.
+    pub cache_bytes: Option<usize>,
+}
+
 /// A span that is being served.
 pub(super) struct ServedSpan {
     pub offer: Offer,
+    /// `None` for a run that was asked for.
+    pub chosen: Option<Chosen>,
+    /// Whether it takes no further sessions.
+    pub ending: AtomicBool,
+    /// How many blocks the model has.
+    pub blocks: u32,
     pub span: Arc<dyn BlockSpan>,
     pub hidden: u32,
     pub max_context: u32,
@@ -165,22 +208,50 @@ impl Host {
         spans.sort_by(|a, b| (&a.offer.model, a.offer.start).cmp(&(&b.offer.model, b.offer.start)));
         let mut sweeper = self.sweeper.write().unwrap_or_else(PoisonError::into_inner);
         sweeper.get_or_insert_with(|| AbortOnDropHandle::new(tokio::spawn(sweep(Arc::downgrade(self)))));
+        self.give(&spans);
         Ok(())
     }
 
-    /// Drops the spans of a model with their sessions. Returns whether others remain.
-    pub fn remove(&self, model: &str) -> bool {
+    /// Drops those spans that `which` picks, with their sessions. Returns whether others remain.
+    pub fn remove(&self, which: impl Fn(&ServedSpan) -> bool) -> bool {
         let mut spans = self.spans.write().unwrap_or_else(PoisonError::into_inner);
-        spans.iter().filter(|span| span.offer.model == model).for_each(|span| self.sessions.close_span(&span.span));
-        spans.retain(|span| span.offer.model != model);
+        spans.iter().filter(|span| which(span)).for_each(|span| self.sessions.close_span(&span.span));
+        spans.retain(|span| !which(span));
         if spans.is_empty() {
             *self.sweeper.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
+        self.give(&spans);
         !spans.is_empty()
     }
 
+    /// Lets sessions have the memory that the spans were sized for, if any was.
+    fn give(&self, spans: &[Arc<ServedSpan>]) {
+        let sized = spans.iter().filter_map(|span| span.chosen.as_ref()?.cache_bytes);
+        self.sessions.give(sized.reduce(usize::saturating_add));
+    }
+
+    /// Takes no further sessions on those spans that `which` picks, and waits until they have none, for `grace` at most.
+    pub async fn drain(&self, which: impl Fn(&ServedSpan) -> bool, grace: Duration) {
+        let ending: Vec<_> = self.served().into_iter().filter(|span| which(span)).collect();
+        ending.iter().for_each(|span| span.ending.store(true, Ordering::Relaxed));
+        futures::future::join_all(ending.iter().map(|span| self.sessions.drained(&span.span, grace))).await;
+    }
+
+    /// What is offered, in the order of models and blocks.
     pub fn offers(&self) -> Vec<Offer> {
-        self.served().iter().map(|span| span.offer.clone()).collect()
+        self.open_spans().iter().map(|span| span.offer.clone()).collect()
+    }
+
+    /// The models of which anything is served, if only to its end.
+    pub fn models(&self) -> BTreeSet<String> {
+        self.served().iter().map(|span| span.offer.model.clone()).collect()
+    }
+
+    /// The spans that take sessions.
+    pub fn open_spans(&self) -> Vec<Arc<ServedSpan>> {
+        let mut spans = self.served();
+        spans.retain(|span| !span.ending.load(Ordering::Relaxed));
+        spans
     }
 
     pub fn open_sessions(&self) -> usize {
@@ -246,7 +317,7 @@ impl Host {
     }
 
     fn open(&self, caller: PeerId, model: &str, blocks: Range<u32>, max_tokens: u32) -> Result<Frame> {
-        let served = self.served();
+        let served = self.open_spans();
         let span = served
             .iter()
             .find(|span| span.offer.model == model && span.offer.start <= blocks.start && blocks.end <= span.offer.end)

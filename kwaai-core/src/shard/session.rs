@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use libp2p::PeerId;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{BlockSpan, SpanState, compute};
@@ -185,7 +187,11 @@ impl Session {
 /// All sessions of a host.
 pub struct Sessions {
     limits: ServeLimits,
+    /// Bytes for keys and values: those of the limits, or those that the blocks were sized for.
+    cache_bytes: AtomicUsize,
     clock: Arc<dyn Clock>,
+    /// Told when sessions end.
+    ended: Notify,
     open: Mutex<BTreeMap<(PeerId, SessionId), Entry>>,
 }
 
@@ -197,7 +203,35 @@ struct Entry {
 impl Sessions {
     /// No sessions yet.
     pub fn new(limits: ServeLimits, clock: Arc<dyn Clock>) -> Sessions {
-        Sessions { limits, clock, open: Mutex::new(BTreeMap::new()) }
+        let cache_bytes = AtomicUsize::new(limits.cache_bytes);
+        Sessions { limits, cache_bytes, clock, ended: Notify::new(), open: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Gives sessions so much memory from now on, or what the limits say. Those that are open keep theirs.
+    pub fn give(&self, cache_bytes: Option<usize>) {
+        self.cache_bytes.store(cache_bytes.unwrap_or(self.limits.cache_bytes), Ordering::Relaxed);
+    }
+
+    fn cache_bytes(&self) -> usize {
+        self.cache_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no session is open on a span, for `grace` at most.
+    pub async fn drained(&self, span: &Arc<dyn BlockSpan>, grace: Duration) {
+        let none_left = async {
+            loop {
+                let ended = self.ended.notified();
+                tokio::pin!(ended);
+                // From here on nothing that ends is missed.
+                ended.as_mut().enable();
+                if !self.lock().values().any(|entry| entry.session.runs_on(span)) {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        // What is still open then is closed with the span.
+        let _ = tokio::time::timeout(grace, none_left).await;
     }
 
     /// The limits.
@@ -224,7 +258,7 @@ impl Sessions {
         let reserved = bytes_per_token_and_block
             .checked_mul(blocks.len())
             .and_then(|bytes| bytes.checked_mul(max_tokens as usize))
-            .filter(|bytes| *bytes <= self.limits.cache_bytes)
+            .filter(|bytes| *bytes <= self.cache_bytes())
             .ok_or_else(|| {
                 Error::resource_exhausted(format!(
                     "{max_tokens} tokens need more memory than this host gives a session"
@@ -240,7 +274,7 @@ impl Sessions {
                 .busy(&open, "this host has no room for another session")
                 .with_remedy("close a session, or try again later"));
         }
-        if held.saturating_add(reserved) > self.limits.cache_bytes {
+        if held.saturating_add(reserved) > self.cache_bytes() {
             return Err(self
                 .busy(&open, "this host's memory for sessions is taken")
                 .with_remedy("ask for fewer tokens, or try again later"));
@@ -262,7 +296,7 @@ impl Sessions {
     pub fn room(&self) -> usize {
         let mut open = self.lock();
         self.expire(&mut open);
-        self.limits.cache_bytes.saturating_sub(open.values().map(|entry| entry.session.reserved).sum())
+        self.cache_bytes().saturating_sub(open.values().map(|entry| entry.session.reserved).sum())
     }
 
     /// A refusal with the time after which a session would have expired, unless it is used or closed before.
@@ -287,6 +321,7 @@ impl Sessions {
     /// Closes a caller's own session.
     pub fn close(&self, caller: PeerId, id: SessionId) {
         self.lock().remove(&(caller, id));
+        self.ended.notify_waiters();
     }
 
     /// Closes those of a caller's sessions that have never read anything.
@@ -298,6 +333,7 @@ impl Sessions {
                 open.remove(&(caller, *id));
             }
         }
+        self.ended.notify_waiters();
     }
 
     /// Closes every session on a span.
@@ -313,11 +349,14 @@ impl Sessions {
     }
 
     fn expire(&self, open: &mut BTreeMap<(PeerId, SessionId), Entry>) {
-        let now = self.clock.now();
+        let (now, before) = (self.clock.now(), open.len());
         // A session whose step is just being computed is in use, however long that takes.
         open.retain(|_, entry| {
             entry.session.state.try_lock().is_err() || now.duration_since(entry.used) < idle(&self.limits)
         });
+        if open.len() < before {
+            self.ended.notify_waiters();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(PeerId, SessionId), Entry>> {

@@ -103,6 +103,15 @@ impl Tokens {
         Decoder { tokens: self.clone(), ids: Vec::new(), start: 0, shown: 0, bytes: Vec::new(), begun: false }
     }
 
+    /// Whether each token has its bytes, however the text goes on.
+    pub(super) fn stand_for_bytes(&self) -> bool {
+        self.0.writing != Writing::Whole
+    }
+
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        self.0.special.contains(&id)
+    }
+
     /// How a token is written in a list of tokens: its text, a special one by its name.
     pub(super) fn name_of(&self, id: u32) -> String {
         match self.0.special.contains(&id) {

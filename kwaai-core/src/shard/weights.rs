@@ -20,6 +20,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use self::encoding::Encoding;
+use super::backend::Backend;
 use super::config::{ModelConfig, read_bounded};
 use crate::{Error, Result};
 
@@ -90,6 +91,16 @@ pub(super) struct Place {
     pub bytes: usize,
     /// The rows of each head of this length are written as pairs, first element beside second, and not as halves.
     pub paired: Option<usize>,
+}
+
+impl Place {
+    /// Bytes that it takes as a backend holds it: in f32 with candle, with ggml as it is written, but for vectors.
+    pub fn bytes_in_memory(&self, backend: Backend) -> u64 {
+        match backend {
+            Backend::Ggml if self.shape.len() > 1 => self.bytes as u64,
+            Backend::Candle | Backend::Ggml => self.shape.iter().product::<usize>() as u64 * size_of::<f32>() as u64,
+        }
+    }
 }
 
 /// The tensors of a model, known by their headers.
@@ -167,7 +178,6 @@ impl Weights {
     ///
     /// # Errors
     /// Those of [`load`](Self::load) that come from headers alone.
-    #[cfg(feature = "ggml")]
     pub(super) fn places(&self, config: &ModelConfig, parts: &Parts) -> Result<Vec<(String, &Place)>> {
         self.refuse_others(config)?;
         let wanted = expected(config, parts).into_iter();

@@ -118,7 +118,7 @@ impl Credential {
         document.insert("id".into(), content_id(&document)?.into());
         let signed = proof::sign(&document, signer, now).await?;
         // Reading it back as a stranger catches claims that nobody could check, and a signer with another key.
-        Credential::verify(&Value::Object(signed).to_string(), now)
+        Credential::verify(&json::sorted(signed), now)
     }
 
     /// Reads a credential and checks its form and its proofs. All of them must hold, and the issuer's key must have made
@@ -262,7 +262,7 @@ impl Credential {
 
     /// The whole document with its proof, as compact JSON text that reads back the same.
     pub fn to_json(&self) -> String {
-        Value::Object(self.document.clone()).to_string()
+        json::sorted(self.document.clone())
     }
 }
 

@@ -68,6 +68,14 @@ pub fn canonical(value: &impl Canonical) -> Result<Vec<u8>> {
     value.canonical()
 }
 
+/// The JSON text of a value, with the members of every object in the order of their names. By itself `serde_json` writes them in
+/// the order of their insertion as soon as one crate of the program wants that, and then equal documents have unequal texts.
+pub(crate) fn sorted(value: impl Into<Value>) -> String {
+    let mut value = value.into();
+    value.sort_all_objects();
+    value.to_string()
+}
+
 /// The SHA-256 of a value's canonical form.
 pub(super) fn digest(value: &impl Canonical) -> Result<[u8; 32]> {
     Ok(Sha256::digest(value.canonical()?).into())
@@ -315,6 +323,19 @@ mod tests {
         let expected = r#"[9007199254740991,-9007199254740991,1e+30,4.5,0.002,0,"99999999999999999999"]"#;
         assert_eq!(canonical(&value).unwrap(), expected.as_bytes());
         assert_eq!(parse(&value.to_string()).unwrap(), value);
+    }
+
+    #[test]
+    fn equal_documents_have_one_text_in_whatever_order_they_were_made() {
+        let made = |names: [&str; 3]| {
+            let members = |value: Value| names.map(|name| (name.to_owned(), value.clone())).into_iter().collect();
+            let inner: Map<String, Value> = members(Value::Null);
+            members(Value::Array(vec![inner.into()]))
+        };
+        let (one, other): (Map<String, Value>, Map<String, Value>) = (made(["c", "a", "b"]), made(["b", "c", "a"]));
+        let list = r#"[{"a":null,"b":null,"c":null}]"#;
+        assert_eq!(sorted(one), format!(r#"{{"a":{list},"b":{list},"c":{list}}}"#));
+        assert_eq!(sorted(other), format!(r#"{{"a":{list},"b":{list},"c":{list}}}"#));
     }
 
     #[test]

@@ -235,6 +235,8 @@ purposes! {
     UseBlocks = "use_blocks", Known;
     /// A peer keeps private knowledge at this node.
     StoreVectors = "store_vectors", Known;
+    /// A peer searches a knowledge base for which it has a capability.
+    SearchKnowledge = "search_knowledge", Unknown;
     /// A peer is reached through this node as its relay, or reaches others through it.
     Relay = "relay", Unknown;
     /// The same with a full share of the relay, which others leave to such peers.

@@ -88,7 +88,7 @@ impl VerifiablePresentation {
 
     /// The whole document with its proof, as compact JSON text.
     pub fn to_json(&self) -> String {
-        Value::Object(self.document.clone()).to_string()
+        json::sorted(self.document.clone())
     }
 }
 

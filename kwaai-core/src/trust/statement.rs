@@ -32,7 +32,7 @@ pub(crate) async fn sign(kind: &str, mut members: Map<String, Value>, signer: &d
     members.insert("version".into(), VERSION.into());
     let signature = signer.sign(&message(kind, &members)?).await?;
     members.insert("signature".into(), format!("z{}", bs58::encode(signature).into_string()).into());
-    Ok(Value::Object(members).to_string())
+    Ok(json::sorted(members))
 }
 
 fn message(kind: &str, unsigned: &Map<String, Value>) -> Result<Vec<u8>> {

@@ -43,9 +43,12 @@ pub(crate) fn encode(vector: &[f32], out: &mut Vec<u8>) -> Facts {
     let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
     let scale = if inverse > 0.0 { scale } else { 0.0 };
     let (mut square, mut error, mut sum) = (0f64, 0f64, 0f64);
+    out.reserve(vector.len());
     for value in vector {
-        let step = (value * inverse).round().clamp(-127.0, 127.0);
-        out.push((step as i32 + i32::from(ZERO)) as u8);
+        // Cut off instead of called for: no processor is asked for more than it must have.
+        let step = (value * inverse).clamp(-127.0, 127.0);
+        let step = (step + 0.5f32.copysign(step)) as i32;
+        out.push((step + i32::from(ZERO)) as u8);
         let (value, coded) = (f64::from(*value), f64::from(step) * f64::from(scale));
         square += value * value;
         error += (value - coded) * (value - coded);

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use redb::WriteTransaction;
 
 use super::memory::{Memory, Staged};
 use super::metric::{MAX_DIMENSION, Metric};
 use super::segment::{Arena, Segment};
-use super::table::{Layout, Row};
+use super::table::{self, Layout, Row};
 use crate::store::Store;
 use crate::{Error, Result};
 
@@ -82,6 +82,21 @@ pub struct Neighbour {
 /// built from a fixed seed. Opening reads the codes of the vectors, and a search the vectors that it looks at.
 pub struct VectorIndex {
     inner: Arc<Inner>,
+    sealing: Arc<Sealing>,
+}
+
+/// What whoever builds a graph knows without holding the index.
+#[derive(Default)]
+struct Sealing {
+    taken: AtomicBool,
+    /// Held while the index is held, and true when it is not to be held any more.
+    closed: Mutex<bool>,
+}
+
+impl Sealing {
+    fn closed(&self) -> MutexGuard<'_, bool> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 struct Inner {
@@ -90,7 +105,6 @@ struct Inner {
     options: IndexOptions,
     file: Option<PathBuf>,
     memory: RwLock<Memory>,
-    sealing: AtomicBool,
 }
 
 impl VectorIndex {
@@ -118,9 +132,16 @@ impl VectorIndex {
         store.read(|transaction| memory.catch_up(&layout, transaction, None))?;
         let file = store.dir().map(|dir| dir.join(format!("vectors-{collection}.segment")));
         let (store, memory) = (store.clone(), RwLock::new(memory));
-        Ok(VectorIndex {
-            inner: Arc::new(Inner { store, layout, options, file, memory, sealing: AtomicBool::new(false) }),
-        })
+        Ok(VectorIndex { inner: Arc::new(Inner { store, layout, options, file, memory }), sealing: Arc::default() })
+    }
+
+    /// Takes a collection out of a database, if it is there. An index that is open on it finds nothing any more. The file of its graph
+    /// stays.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) fn delete_collection(transaction: &WriteTransaction, collection: &str) -> Result<()> {
+        table::delete(transaction, collection)
     }
 
     /// How long each vector is.
@@ -154,7 +175,9 @@ impl VectorIndex {
         let prepared = |(id, vector)| {
             metric.prepare(vector, dimension).map(|vector| (id, vector)).map_err(|error: Error| error.with("id", id))
         };
-        let add: Vec<(u64, Vec<f32>)> = add.into_iter().map(prepared).collect::<Result<_>>()?;
+        let mut add: Vec<(u64, Vec<f32>)> = add.into_iter().map(prepared).collect::<Result<_>>()?;
+        // Places are found one after the other in the database; of two of one id the later stays the later.
+        add.sort_by_key(|(id, _)| *id);
         let touched = self.inner.layout.write(transaction, remove, &add)?;
         let removed = remove.iter().copied().chain(add.iter().map(|(id, _)| *id)).collect();
         Ok(Staged { touched, removed })
@@ -278,7 +301,7 @@ impl VectorIndex {
     /// # Errors
     /// `io` and its kin when the file cannot be written; the index goes on without it.
     pub fn seal_if_due(&self) -> Result<bool> {
-        seal(&Arc::downgrade(&self.inner))
+        seal(&Arc::downgrade(&self.inner), &self.sealing)
     }
 
     /// The same on a thread of its own, which ends when the index is gone.
@@ -286,8 +309,8 @@ impl VectorIndex {
         if !self.inner.is_due() {
             return;
         }
-        let inner = Arc::downgrade(&self.inner);
-        let work = move || match seal(&inner) {
+        let (inner, sealing) = (Arc::downgrade(&self.inner), self.sealing.clone());
+        let work = move || match seal(&inner, &sealing) {
             Ok(_) => {}
             Err(error) => tracing::warn!(code = %error.code(), "a vector graph could not be built"),
         };
@@ -295,49 +318,57 @@ impl VectorIndex {
             tracing::warn!(%error, "there is no thread to build a vector graph on");
         }
     }
-}
 
-/// Whoever is sealing; nobody else does until it is dropped.
-struct Turn(Weak<Inner>);
-
-impl Turn {
-    fn take(inner: &Arc<Inner>) -> Option<Turn> {
-        let free = inner.sealing.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        free.then(|| Turn(Arc::downgrade(inner)))
+    /// Builds no graph any more, and waits while whoever builds one holds the index: afterwards nothing but its handles keeps its
+    /// database open.
+    pub fn close(&self) {
+        *self.sealing.closed() = true;
     }
 }
 
-impl Drop for Turn {
+/// Whoever is sealing; nobody else does until it is dropped.
+struct Turn<'s>(&'s Sealing);
+
+impl Turn<'_> {
+    fn take(sealing: &Sealing) -> Option<Turn<'_>> {
+        let free = sealing.taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        free.then(|| Turn(sealing))
+    }
+}
+
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            inner.sealing.store(false, Ordering::Release);
-        }
+        self.0.taken.store(false, Ordering::Release);
     }
 }
 
 /// Holds the index only while it reads from it and hands the graph over: building one must not keep a directory open.
-fn seal(index: &Weak<Inner>) -> Result<bool> {
-    let Some(inner) = index.upgrade().filter(|inner| inner.is_due()) else { return Ok(false) };
-    let Some(_turn) = Turn::take(&inner) else { return Ok(false) };
-    let (rows, arena) = inner.snapshot()?;
+fn seal(index: &Weak<Inner>, sealing: &Sealing) -> Result<bool> {
+    let Some(_turn) = Turn::take(sealing) else { return Ok(false) };
     let mut changed = false;
-    if inner.read().sealed_len() == 0 {
-        let vector = |row: Row| {
-            let at = rows.binary_search_by_key(&row.id, |row| row.id).ok()?;
-            (rows[at] == row).then(|| arena.get(at))
-        };
-        let (layout, file) = (&inner.layout, inner.file.as_ref());
-        if let Some(segment) = file.and_then(|file| Segment::load(file, layout.dimension, layout.metric, vector)) {
-            inner.write().attach(segment);
-            changed = true;
+    let (rows, arena) = {
+        let closed = sealing.closed();
+        let Some(inner) = index.upgrade().filter(|inner| !*closed && inner.is_due()) else { return Ok(false) };
+        let (rows, arena) = inner.snapshot()?;
+        if inner.read().sealed_len() == 0 {
+            let vector = |row: Row| {
+                let at = rows.binary_search_by_key(&row.id, |row| row.id).ok()?;
+                (rows[at] == row).then(|| arena.get(at))
+            };
+            let (layout, file) = (&inner.layout, inner.file.as_ref());
+            if let Some(segment) = file.and_then(|file| Segment::load(file, layout.dimension, layout.metric, vector)) {
+                inner.write().attach(segment);
+                changed = true;
+            }
+            if !inner.is_due() {
+                return Ok(changed);
+            }
         }
-        if !inner.is_due() {
-            return Ok(changed);
-        }
-    }
-    drop(inner);
+        (rows, arena)
+    };
     let segment = Segment::build(rows, arena)?;
-    let Some(inner) = index.upgrade() else { return Ok(false) };
+    let closed = sealing.closed();
+    let Some(inner) = index.upgrade().filter(|_| !*closed) else { return Ok(changed) };
     let saved = inner.file.as_ref().map_or(Ok(()), |file| segment.save(file));
     inner.write().attach(segment);
     saved.map(|()| true)

@@ -36,6 +36,13 @@ struct Names {
     codes: String,
 }
 
+impl Names {
+    fn of(collection: &str) -> Names {
+        let name = |what| format!("vector.{collection}.{what}");
+        Names { places: name("places"), rows: name("rows"), codes: name("codes") }
+    }
+}
+
 /// Which write of which id a vector is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Row {
@@ -70,6 +77,17 @@ pub(super) struct Touched {
     pub revision: u64,
     pub rows: BTreeSet<u32>,
     pub codes: BTreeSet<u32>,
+}
+
+/// Deletes a collection.
+pub(super) fn delete(transaction: &WriteTransaction, collection: &str) -> Result<()> {
+    transaction.open_table(INDEXES)?.remove(collection)?;
+    let names = Names::of(collection);
+    transaction.delete_table(TableDefinition::<u64, u32>::new(&names.places))?;
+    for name in [&names.rows, &names.codes] {
+        transaction.delete_table(TableDefinition::<u32, &'static [u8]>::new(name))?;
+    }
+    Ok(())
 }
 
 /// A code as it is read.
@@ -176,7 +194,9 @@ impl Layout {
             coded.clear();
             let at = Row { id: *id, revision };
             at.write(&mut row);
-            vector.iter().for_each(|value| row.extend_from_slice(&value.to_le_bytes()));
+            row.resize(self.row_width(), 0);
+            let (numbers, _) = row[ID..].as_chunks_mut::<4>();
+            numbers.iter_mut().zip(vector).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
             let facts = encode(vector, &mut coded);
             at.write(&mut code);
             for value in [facts.scale, facts.error, facts.norm, facts.sign] {
@@ -278,8 +298,7 @@ impl Layout {
     }
 
     fn names(&self) -> Names {
-        let name = |what| format!("vector.{}.{what}", self.name);
-        Names { places: name("places"), rows: name("rows"), codes: name("codes") }
+        Names::of(&self.name)
     }
 
     pub fn damaged(&self, what: &str) -> Error {

@@ -8,6 +8,7 @@
 //! never asks for them: that would tell what was found.
 
 mod ask;
+mod claim;
 mod delivery;
 mod evidence;
 mod item;

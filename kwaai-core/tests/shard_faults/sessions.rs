@@ -89,6 +89,38 @@ fn refusal(frame: Frame) -> (ErrorCode, Option<u32>, Option<u32>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_drained_takes_no_session_and_answers_those_it_has_to_their_end() {
+    let host = Host::start(ServeLimits::default()).await;
+    let mut caller = host.caller(2).await;
+    let session = host.session(&mut caller).await;
+    output(ask(&mut caller, step(session, 0, 1, 0, states(0, 5))).await);
+    let (engine, model) = (host.engine.clone(), host.model.clone());
+    let draining = tokio::spawn(async move { engine.drain(&model, Duration::from_secs(3600)).await });
+    while !host.engine.served().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let open = Frame::Open { model: host.model.clone(), blocks: 0..2, max_tokens: 40 };
+    assert_eq!(refusal(ask(&mut host.caller(3).await, open).await).0, ErrorCode::NotFound);
+    output(ask(&mut caller, step(session, 0, 2, 5, states(5, 1))).await);
+    assert!(!draining.is_finished());
+    Frame::Close { session }.write(&mut caller).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), draining).await.expect("the last session ended").unwrap().unwrap();
+    assert_eq!(host.engine.open_sessions(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_outlasts_the_grace_ends_with_its_blocks() {
+    let host = Host::start(ServeLimits::default()).await;
+    let mut caller = host.caller(2).await;
+    let session = host.session(&mut caller).await;
+    output(ask(&mut caller, step(session, 0, 1, 0, states(0, 5))).await);
+    host.engine.drain(&host.model, Duration::from_millis(20)).await.unwrap();
+    assert_eq!((host.engine.open_sessions(), host.engine.served().len()), (0, 0));
+    let unknown = host.engine.drain(&host.model, Duration::ZERO).await.unwrap_err();
+    assert_eq!(unknown.code(), ErrorCode::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_taken_back_reads_on_as_if_it_had_never_read_further() {
     let host = Host::start(ServeLimits::default()).await;
     let mut caller = host.caller(2).await;

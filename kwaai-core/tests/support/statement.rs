@@ -31,7 +31,9 @@ pub async fn forged(text: &str, seed: u8, change: impl FnOnce(&mut Map<String, V
     message.extend(json::canonical(&members).unwrap());
     let signature = key(seed).signer().unwrap().sign(&message).await.unwrap();
     members.insert("signature".into(), format!("z{}", base58(&signature)).into());
-    Value::Object(members).to_string()
+    let mut signed = Value::Object(members);
+    signed.sort_all_objects();
+    signed.to_string()
 }
 
 /// Base58 of the bitcoin alphabet, by long division.

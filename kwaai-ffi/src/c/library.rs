@@ -3,11 +3,14 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::time::Duration;
 
-use super::call::{self, Out, boundary, text, texts};
+use serde_json::Value;
+
+use super::call::{self, Out, boundary, optional_text, text, texts};
 use super::provide::{Code, Context, c_text};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use crate::log::{LogRecord, LogSink};
 use crate::rt::{self, process};
+use crate::validate::Spelling;
 use crate::{rag, validate};
 
 /// The number of this interface. It changes only when a program compiled against another one would break.
@@ -149,6 +152,63 @@ pub unsafe extern "C" fn kwaai_library_calibration_at(
         // SAFETY: the caller's promise.
         let (out, json) = unsafe { (Out::empty("out_json", out_json)?, text("calibration_json", calibration_json)?) };
         out.set_json(&rag::calibration_at(&validate::json("calibration_json", &json)?, alpha)?)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// For each score that two evaluations of the same questions have, both the JSON of `kwaai_rag_evaluate`, the mean difference, question
+/// by question, as JSON: an object of objects with `mean` (as there; `value` is above 0 where the first is better) and `p`.
+/// `KWAAI_INVALID_ARGUMENT` when the questions are not the same.
+///
+/// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// not applicable.
+///
+/// # Safety
+/// Texts end with NUL; output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_library_compare_evaluations(
+    evaluation_json: *const c_char,
+    other_json: *const c_char,
+    out_json: *mut *mut c_char,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let (out, json) = unsafe { (Out::empty("out_json", out_json)?, text("evaluation_json", evaluation_json)?) };
+        // SAFETY: the caller's promise.
+        let other = unsafe { text("other_json", other_json) }?;
+        let (json, other) = (validate::json("evaluation_json", &json)?, validate::json("other_json", &other)?);
+        out.set_json(&rag::compare_evaluations(&json, &other)?)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// An evaluation, the JSON of `kwaai_rag_evaluate`, for people. `form` is "markdown", or "html" for a page that needs nothing beside
+/// itself, with another evaluation beside it where `beside_json` is one.
+///
+/// Ownership: the caller frees `*out_text` with `kwaai_string_free`. Threads: any. NULL: `beside_json` and `error` may be NULL.
+/// Lifetime: not applicable.
+///
+/// # Safety
+/// Texts end with NUL; output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_library_evaluation_report(
+    evaluation_json: *const c_char,
+    beside_json: *const c_char,
+    form: *const c_char,
+    out_text: *mut *mut c_char,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let (out, json) = unsafe { (Out::empty("out_text", out_text)?, text("evaluation_json", evaluation_json)?) };
+        // SAFETY: the caller's promise.
+        let (beside, form) = unsafe { (optional_text("beside_json", beside_json)?, text("form", form)?) };
+        let beside = beside.map(|beside| validate::json("beside_json", &beside)).transpose()?;
+        let form = validate::record("form", &Value::String(form), Spelling::Snake)?;
+        out.set_text(rag::evaluation_report(&validate::json("evaluation_json", &json)?, beside.as_ref(), form))
     };
     // SAFETY: the caller's promise.
     unsafe { boundary(error, body) }

@@ -281,8 +281,12 @@ waiting! {
     }
 
     /// Opens a knowledge base of this node. While it is open, the same name opens the same one. `options_json` is a JSON
-    /// object with any of `embedder` ("auto", "none" or the folder of a BERT model), `endpoint` (`base_url`, `model`,
-    /// `api_key`), `chunking` (`strategy`, `size`, `overlap`, `min`) and `language`. `supplies` bring an embedder, a
+    /// object with any of `embedder` ("auto", "none", the folder or hub id of an embedding model, or an object for one behind an endpoint: `base_url`,
+    /// `model`, `api_key`, `api` ("openai" or "ollama"), `dimension`, `query_prompt`, `document_prompt`), `endpoint` (`base_url`, `model`,
+    /// `api_key`), `chunking` (`strategy`, `size`, `overlap`, `min`), `language`, `cache` (`answers`, `ttl_ms`, `similarity`: which answers
+    /// are given again to the same question while nothing changes) and `data_dir`, a directory in which it lies instead of the node's, for
+    /// example on another disk: the node remembers it by the name, another one is `KWAAI_CONFLICT`, and one that is missing is
+    /// `KWAAI_NOT_FOUND`. `supplies` bring an embedder, a
     /// model that writes the answers, and `readers`.
     ///
     /// Ownership: the caller frees `*out_rag` with `kwaai_rag_free`; `*supplies` is read and stays the caller's. Threads:
@@ -320,8 +324,10 @@ waiting! {
     }
 
     /// Shares exactly this, and no longer what was shared before. `contribution_json` is a JSON object with `blocks`, an
-    /// array of objects with `model`, `start_block` and `end_block`, and `min_tier`; NULL ends sharing. `*out_json` is
-    /// what is offered now.
+    /// array of objects with `model` and either `start_block` and `end_block`, or the `count` of blocks, or `memory_bytes` for as many as
+    /// fit there, or nothing for as many as fit this machine; with `min_tier`; and with `grace_ms`, within which what was shared
+    /// before may end, five seconds unless set. NULL ends sharing. Blocks whose place is not given go where the swarm has them least,
+    /// and are moved when that helps it. `*out_json` is what is offered now.
     ///
     /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `contribution_json` and
     /// `error` may be NULL. Lifetime: the handle must not have been freed.

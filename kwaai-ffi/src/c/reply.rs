@@ -11,7 +11,8 @@ use super::stream::{StreamObject, kwaai_item_t};
 use crate::registry::Kind;
 use crate::rt::process;
 use crate::{
-    HostConsole, HttpServer, JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, TrustGraph, VectorCollection,
+    Federation, HostConsole, HttpServer, JsonStream, Matrix, Model, Node, Rag, Result, ShardEngine, SharedKnowledge,
+    TrustGraph, VectorCollection,
 };
 
 /// The answer of a verb that waits.
@@ -39,6 +40,8 @@ pub(super) enum Kept {
     Rag(Rag),
     Collection(VectorCollection),
     Console(HostConsole),
+    Federation(Federation),
+    Shared(SharedKnowledge),
     HttpServer(HttpServer),
     Count(usize),
     Stream(StreamObject),
@@ -176,5 +179,5 @@ macro_rules! objects {
 }
 objects!(
     Node => Node, TrustGraph => Trust, ShardEngine => Shards, Model => Model, Rag => Rag, VectorCollection => Collection,
-    HostConsole => Console, HttpServer => HttpServer, StreamObject => Stream
+    Federation => Federation, SharedKnowledge => Shared, HostConsole => Console, HttpServer => HttpServer, StreamObject => Stream
 );

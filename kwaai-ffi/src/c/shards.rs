@@ -13,7 +13,7 @@ use super::reply::{Text, stream};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use super::stream::kwaai_stream_t;
 use crate::registry::Kind;
-use crate::shard::BlockChoice;
+use crate::shard::{BenchmarkSettings, BlockChoice, CalibrateOptions};
 use crate::validate::{self, Spelling};
 use crate::{Model, Result, ShardEngine};
 
@@ -86,8 +86,9 @@ waiting! {
         |cancel| ShardEngine::open(cancel)
     }
 
-    /// Loads a model from its directory or GGUF file. `blocks_json` is "all", "none" (peers compute them) or an array of
-    /// the first block and the one past the last; NULL loads all of them.
+    /// Loads a model from its directory, its GGUF file, or by its id from a hub ("owner/name", with "@revision" or ":Q4_K_M"
+    /// behind), where no path of that name exists. `blocks_json` is "all", "none" (peers compute them) or an array of the first
+    /// block and the one past the last; NULL loads all of them.
     ///
     /// Ownership: the caller frees `*out_model` with `kwaai_model_free`. Threads: any. NULL: `blocks_json` and `error`
     /// may be NULL. Lifetime: the model lives until it is shut down or freed, also after the engine.
@@ -147,6 +148,47 @@ waiting! {
         |cancel| async move { Text::json(&shards.coverage(&model, cancel).await?) }
     }
 
+    /// How many blocks of a model this machine can serve and how fast, measured on the first of them. `*out_json` has the `model`'s id
+    /// and its `blocks`; the `backend`, the `processor` or null, and the `cores`; `memory_bytes` that blocks may take, and `reserve_bytes`
+    /// left out of it; `weight_bytes` of a block and `cache_bytes` that sessions keep for one; `fitting`, how many of these fit, and
+    /// `recommended`, no more than the model has; `block_ms` for a token and `block_prefill_tokens_per_second` of one block;
+    /// `decode_tokens_per_second` and `prefill_tokens_per_second` that the recommended ones are expected to reach.
+    ///
+    /// `model` is that of `kwaai_shards_load`. `options_json` is an object with any of `memory_bytes`, what is free without a quarter
+    /// and at most 1 GiB unless set; `sessions`, for how many there is to be room, 4 unless set; `tokens` of each, 4096 or the model's
+    /// context unless set. `KWAAI_RESOURCE_EXHAUSTED` with `needed_bytes` when not even one block fits.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+    /// NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_shards_calibrate / kwaai_shards_calibrate_async(
+        shards: *const kwaai_shards_t,
+        model: *const c_char,
+        options_json: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (shards, dir) = (resolve::<ShardEngine>(shards)?, text("model", model)?);
+        let options = record::<CalibrateOptions>("options_json", options_json)?;
+        |cancel| async move { Text::json(&shards.calibrate(dir, options, cancel).await?) }
+    }
+
+    /// How fast a model answers, on the path that an answer would take now. `*out_json` has `prefill_tokens_per_second`,
+    /// `decode_tokens_per_second`, `first_token_ms`, `throughput_tokens_per_second` of all `sessions` together, and the `path`.
+    ///
+    /// `options_json` is an object with any of `prompt_tokens`, 128 unless set; `warm_up`, tokens of the answer that do not count, 5
+    /// unless set; `steps`, those that do, 20 unless set; `sessions`, answers at the same time, 1 unless set and 64 at most; `seed` of the
+    /// prompt, 1 unless set; `route`, as for `kwaai_shards_logits`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `options_json` and `error` may be
+    /// NULL. Lifetime: the handles must not have been freed.
+    fn kwaai_shards_benchmark / kwaai_shards_benchmark_async(
+        shards: *const kwaai_shards_t,
+        model: *const kwaai_model_t,
+        options_json: *const c_char,
+    ) -> (out_json: *mut c_char) {
+        let (shards, model) = (resolve::<ShardEngine>(shards)?, resolve::<Model>(model)?);
+        let options = record::<BenchmarkSettings>("options_json", options_json)?;
+        |cancel| async move { Text::json(&shards.benchmark(&model, options, cancel).await?) }
+    }
+
     /// Starts to continue a conversation. `messages_json` is a JSON array of objects with `role` ("system", "user",
     /// "assistant") and `content`, or a JSON string, which is one turn of the user. `options_json` is an object with any
     /// of `max_tokens`, `temperature`, `top_p`, `top_k`, `seed`, `stop` and `route` ("local" or "peers"). The stream
@@ -188,7 +230,8 @@ waiting! {
 
     /// A vector of length one for each text, one after the other in `*out_values`: `*out_rows` is `count`, `*out_columns`
     /// the dimension. `model` is the folder or the hub id of an embedding model; NULL takes all-MiniLM-L6-v2 as it was
-    /// fetched. The last one stays loaded.
+    /// fetched. The last one stays loaded. `query` says that the texts are questions, before which some models want something
+    /// else than before what is to be found.
     ///
     /// Ownership: the caller frees `*out_values` with `kwaai_floats_free`. Threads: any. NULL: `model` and `error` may be
     /// NULL, and `texts` when `count` is 0. Lifetime: the handle must not have been freed.
@@ -197,10 +240,11 @@ waiting! {
         texts: *const *const c_char,
         count: usize,
         model: *const c_char,
+        query: bool,
     ) -> (out_values: *mut f32, out_rows: usize, out_columns: usize) {
         let shards = resolve::<ShardEngine>(shards)?;
         let (texts, model) = (call::texts("texts", texts, count)?, optional_text("model", model)?);
-        |cancel| async move { shards.embed(texts, model, cancel).await }
+        |cancel| async move { shards.embed(texts, model, query, cancel).await }
     }
 }
 

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use super::call::{Out, boundary, resolve};
 use super::collection::kwaai_collection_t;
 use super::console::kwaai_console_t;
+use super::federation::{kwaai_federation_t, kwaai_shared_knowledge_t};
 use super::http_server::kwaai_http_server_t;
 use super::model::kwaai_model_t;
 use super::node::kwaai_node_t;
@@ -281,6 +282,58 @@ pub unsafe extern "C" fn kwaai_op_take_console(
         let out = unsafe { Out::empty("out_console", out_console) }?;
         let object = resolve::<Operation>(op)?.take("a page of a host", |kept| match kept {
             Kept::Console(object) => Ok(object),
+            other => Err(Box::new(other)),
+        })?;
+        out.set_handle(object)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// Takes the federation that an operation answered; the statuses are those of `kwaai_op_take_text`.
+///
+/// Ownership: the caller frees `*out_federation` with `kwaai_federation_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle outlives the operation.
+///
+/// # Safety
+/// The output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_op_take_federation(
+    op: *const kwaai_op_t,
+    out_federation: *mut *mut kwaai_federation_t,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::empty("out_federation", out_federation) }?;
+        let object = resolve::<Operation>(op)?.take("a federation", |kept| match kept {
+            Kept::Federation(object) => Ok(object),
+            other => Err(Box::new(other)),
+        })?;
+        out.set_handle(object)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { boundary(error, body) }
+}
+
+/// Takes the shared knowledge base that an operation answered; the statuses are those of `kwaai_op_take_text`.
+///
+/// Ownership: the caller frees `*out_shared` with `kwaai_shared_knowledge_free`. Threads: any. NULL: `error` may be NULL. Lifetime:
+/// the handle outlives the operation.
+///
+/// # Safety
+/// The output pointers may be written to until the function returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kwaai_op_take_shared_knowledge(
+    op: *const kwaai_op_t,
+    out_shared: *mut *mut kwaai_shared_knowledge_t,
+    error: *mut *mut kwaai_error_t,
+) -> kwaai_status_t {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::empty("out_shared", out_shared) }?;
+        let object = resolve::<Operation>(op)?.take("a shared knowledge base", |kept| match kept {
+            Kept::Shared(object) => Ok(object),
             other => Err(Box::new(other)),
         })?;
         out.set_handle(object)

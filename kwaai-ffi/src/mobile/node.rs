@@ -14,7 +14,7 @@ use crate::trust::{ClaimTest, Credential, Minimum, Rate, StatusRefresh, TakenWor
 
 /// A running node.
 #[derive(uniffi::Object)]
-pub struct NativeNode(Node);
+pub struct NativeNode(pub(super) Node);
 
 #[uniffi::export]
 impl NativeNode {
@@ -193,10 +193,12 @@ impl NativeNode {
         &self,
         blocks: Vec<BlockShareOptions>,
         min_tier: Option<String>,
+        grace_ms: Option<i64>,
         cancel: Cancel,
     ) -> Result<Vec<Offer>> {
+        let grace_ms = maybe("grace_ms", grace_ms)?;
         let blocks = blocks.into_iter().map(BlockShareOptions::share).collect::<crate::Result<_>>()?;
-        Ok(self.0.contribute(Contribution { blocks, min_tier }, token(cancel)).await?)
+        Ok(self.0.contribute(Contribution { blocks, min_tier, grace_ms }, token(cancel)).await?)
     }
 
     /// For tests: moves the clock.

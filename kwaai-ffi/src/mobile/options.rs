@@ -1,9 +1,12 @@
 //! What calls are told: every part may be left out, and numbers are checked.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kwaai_core::llm::GenerateRequest;
-use kwaai_core::rag::{self, AskOptions, Mode};
+use kwaai_core::rag::document::Format;
+use kwaai_core::rag::evaluate::{EvaluationQuestion, Keyword, NumericAnswer};
+use kwaai_core::rag::{self, AskOptions, CacheOptions, Mode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -12,7 +15,7 @@ use super::record::ChatMessage;
 use super::{NativeEmbedder, NativeReader, NativeWriter};
 use crate::node::{BlockShare, LimitOptions, NodeConfig, RelayOptions};
 use crate::provide::Supplies;
-use crate::rag::{ChunkingOptions, Endpoint, Options, SyncOptions};
+use crate::rag::{ChunkingOptions, EmbedderName, EmbeddingEndpoint, Endpoint, EvaluationOptions, Options, SyncOptions};
 use crate::{Result, Spelling, validate};
 
 /// What a node is told at its start.
@@ -180,23 +183,34 @@ limits! {
     max_memory_share
 }
 
-/// Blocks of one model to compute for others.
+/// Blocks of one model to compute for others: a run of them, or a number, or as many as fit, these two where the swarm has them
+/// least.
 #[derive(uniffi::Record)]
 pub struct BlockShareOptions {
-    /// The directory or GGUF file of the model.
+    /// The directory or GGUF file of the model, or its id at a hub.
     pub model: String,
-    /// The first block.
-    pub start_block: i64,
-    /// One past the last block.
-    pub end_block: i64,
+    /// The first block of a run.
+    #[uniffi(default = None)]
+    pub start_block: Option<i64>,
+    /// One past the last block of a run.
+    #[uniffi(default = None)]
+    pub end_block: Option<i64>,
+    /// How many.
+    #[uniffi(default = None)]
+    pub count: Option<i64>,
+    /// Bytes that those that fit may take with what their sessions keep; what is free without a reserve unless set.
+    #[uniffi(default = None)]
+    pub memory_bytes: Option<i64>,
 }
 
 impl BlockShareOptions {
     pub(super) fn share(self) -> Result<BlockShare> {
         Ok(BlockShare {
             model: self.model,
-            start_block: whole("start_block", self.start_block)?,
-            end_block: whole("end_block", self.end_block)?,
+            start_block: maybe("start_block", self.start_block)?,
+            end_block: maybe("end_block", self.end_block)?,
+            count: maybe("count", self.count)?,
+            memory_bytes: maybe("memory_bytes", self.memory_bytes)?,
         })
     }
 }
@@ -239,6 +253,31 @@ impl ChatOptions {
     }
 }
 
+/// How passages are found, for searching and for asking.
+#[derive(uniffi::Record)]
+pub struct FindOptions {
+    /// The documents to look in, by their ids; empty for all.
+    pub documents: Vec<String>,
+    /// Only what was ingested then or later, in milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// Only what was ingested before, in milliseconds since 1970.
+    pub before_ms: Option<i64>,
+    /// Only documents that were read as one of these, such as `pdf`; empty for all.
+    pub formats: Vec<String>,
+    /// Only documents whose names fit one of these patterns; empty for all.
+    pub names: Vec<String>,
+    /// Only documents that the app gave these values for these keys.
+    pub metadata: HashMap<String, String>,
+    /// So many passages before and after each come with it.
+    pub neighbours: i64,
+    /// So many other wordings, by the language model, are looked for as well.
+    pub wordings: i64,
+    /// How much a passage counts that the language model makes up, 0 to 1.
+    pub hypothesis: f64,
+    /// So many passages are put in order by the language model.
+    pub rerank: i64,
+}
+
 /// How to search.
 #[derive(uniffi::Record)]
 pub struct SearchOptions {
@@ -246,31 +285,36 @@ pub struct SearchOptions {
     pub mode: Mode,
     /// Whether documents gain that the question, or a passage found, calls by their names.
     pub links: bool,
-    /// The documents to look in, by their ids; empty for all.
-    pub documents: Vec<String>,
-    /// Only what was ingested then or later, in milliseconds since 1970.
-    pub since_ms: Option<i64>,
-    /// Only what was ingested before, in milliseconds since 1970.
-    pub before_ms: Option<i64>,
+    /// Where to look, and with what help.
+    pub find: FindOptions,
     /// How much hits are to differ from one another, 0 to 1.
     pub diversity: f64,
     /// How much meaning counts in a hybrid search against words, 0 to 1.
     pub dense_weight: Option<f64>,
+    /// Whether to tell how long each stage took.
+    pub timed: bool,
 }
 
-impl From<SearchOptions> for rag::SearchOptions {
-    fn from(options: SearchOptions) -> rag::SearchOptions {
-        let SearchOptions { mode, links, documents, since_ms, before_ms, diversity, dense_weight } = options;
-        rag::SearchOptions {
-            mode,
-            links,
-            documents,
-            since_ms,
-            before_ms,
-            diversity,
-            dense_weight,
-            ..Default::default()
-        }
+impl SearchOptions {
+    pub(super) fn into_core(self) -> Result<rag::SearchOptions> {
+        let find = self.find;
+        Ok(rag::SearchOptions {
+            mode: self.mode,
+            links: self.links,
+            documents: find.documents,
+            since_ms: find.since_ms,
+            before_ms: find.before_ms,
+            formats: formats(find.formats)?,
+            names: find.names,
+            metadata: find.metadata.into_iter().collect(),
+            neighbours: whole("neighbours", find.neighbours)?,
+            timed: self.timed,
+            diversity: self.diversity,
+            dense_weight: self.dense_weight,
+            wordings: whole("wordings", find.wordings)?,
+            hypothesis: find.hypothesis,
+            rerank: whole("rerank", find.rerank)?,
+        })
     }
 }
 
@@ -287,8 +331,8 @@ pub struct QuestionOptions {
     pub max_tokens: Option<i64>,
     /// Whether documents gain that the question or a passage names.
     pub links: Option<bool>,
-    /// The documents to look in, by their ids; empty for all.
-    pub documents: Vec<String>,
+    /// Where to look, and with what help.
+    pub find: FindOptions,
     /// The share of questions without an answer in the documents that may get one all the same, 0 to 1.
     pub max_unsupported: Option<f64>,
     /// How much a language model is given to read, in estimated tokens.
@@ -299,19 +343,118 @@ pub struct QuestionOptions {
 
 impl QuestionOptions {
     pub(super) fn into_core(self) -> Result<AskOptions> {
-        let usual = AskOptions::default();
+        let (usual, find) = (AskOptions::default(), self.find);
         Ok(AskOptions {
             k: maybe("k", self.k)?.unwrap_or(usual.k),
             mode: self.mode.unwrap_or(usual.mode),
-            min_support: self.min_support.unwrap_or(usual.min_support),
-            max_tokens: maybe("max_tokens", self.max_tokens)?.unwrap_or(usual.max_tokens),
             links: self.links.unwrap_or(usual.links),
-            documents: self.documents,
+            documents: find.documents,
+            since_ms: find.since_ms,
+            before_ms: find.before_ms,
+            formats: formats(find.formats)?,
+            names: find.names,
+            metadata: find.metadata.into_iter().collect(),
+            neighbours: whole("neighbours", find.neighbours)?,
+            wordings: whole("wordings", find.wordings)?,
+            hypothesis: find.hypothesis,
+            rerank: whole("rerank", find.rerank)?,
+            min_support: self.min_support.unwrap_or(usual.min_support),
             max_unsupported: self.max_unsupported,
+            max_tokens: maybe("max_tokens", self.max_tokens)?.unwrap_or(usual.max_tokens),
             max_context_tokens: maybe("max_context_tokens", self.max_context_tokens)?
                 .unwrap_or(usual.max_context_tokens),
             history: self.history.into_iter().map(Into::into).collect(),
-            ..usual
+        })
+    }
+}
+
+fn formats(names: Vec<String>) -> Result<Vec<Format>> {
+    let format = |name| validate::record("formats", &Value::String(name), Spelling::Camel);
+    names.into_iter().map(format).collect()
+}
+
+/// A question whose answer is known.
+#[derive(uniffi::Record)]
+pub struct KnownQuestion {
+    /// What the report calls it; its place in the list unless set.
+    pub id: Option<String>,
+    /// The question.
+    pub question: String,
+    /// The documents that answer it, by their ids or names.
+    pub documents: Vec<String>,
+    /// What the answer must say: of each list one.
+    pub keywords: Vec<Vec<String>>,
+    /// The number that it must give.
+    pub number: Option<f64>,
+    /// What is as near to the number counts as right.
+    pub tolerance: f64,
+    /// The answer in words, for a judge.
+    pub expected_answer: Option<String>,
+    /// Whether the right answer is that there is none.
+    pub unanswerable: bool,
+}
+
+impl From<KnownQuestion> for EvaluationQuestion {
+    fn from(asked: KnownQuestion) -> EvaluationQuestion {
+        let tolerance = asked.tolerance;
+        EvaluationQuestion {
+            id: asked.id.unwrap_or_default(),
+            question: asked.question,
+            documents: asked.documents,
+            keywords: asked.keywords.into_iter().map(Keyword::AnyOf).collect(),
+            numeric: asked.number.map(|correct| NumericAnswer { correct, tolerance }),
+            expected_answer: asked.expected_answer,
+            unanswerable: asked.unanswerable,
+        }
+    }
+}
+
+/// What to evaluate.
+#[derive(uniffi::Record)]
+pub struct EvaluateOptions {
+    /// What the report calls it.
+    pub name: String,
+    /// How passages are looked for.
+    pub search: SearchOptions,
+    /// How questions are asked; without it only what is found is judged.
+    pub ask: Option<QuestionOptions>,
+    /// A model behind an endpoint that judges answers.
+    pub endpoint: Option<EndpointOptions>,
+    /// A model of the app, or of a shard engine, that judges answers.
+    pub writer: Option<Arc<NativeWriter>>,
+}
+
+impl EvaluateOptions {
+    pub(super) fn into_parts(self) -> Result<(EvaluationOptions, Supplies)> {
+        let options = EvaluationOptions {
+            name: self.name,
+            search: self.search.into_core()?,
+            ask: self.ask.map(QuestionOptions::into_core).transpose()?,
+            judge: self.endpoint.map(Endpoint::from),
+        };
+        let writer = self.writer.map(|writer| writer.0.clone());
+        Ok((options, Supplies { writer, ..Supplies::default() }))
+    }
+}
+
+/// Which answers are given again; what is left out has the default of the library.
+#[derive(uniffi::Record)]
+pub struct CacheLimits {
+    /// Kept at most.
+    pub answers: Option<i64>,
+    /// An older answer is not given again, in milliseconds.
+    pub ttl_ms: Option<i64>,
+    /// The least cosine of two questions that ask the same in other words.
+    pub similarity: Option<f64>,
+}
+
+impl CacheLimits {
+    fn into_core(self) -> Result<CacheOptions> {
+        let usual = CacheOptions::default();
+        Ok(CacheOptions {
+            answers: maybe("cache.answers", self.answers)?.unwrap_or(usual.answers),
+            ttl_ms: maybe("cache.ttl_ms", self.ttl_ms)?.unwrap_or(usual.ttl_ms),
+            similarity: self.similarity.map_or(usual.similarity, |similarity| similarity as f32),
         })
     }
 }
@@ -341,8 +484,10 @@ impl FolderOptions {
 /// How a knowledge base works.
 #[derive(uniffi::Record)]
 pub struct RagOptions {
-    /// The folder or the hub id of a BERT model, or `none`.
+    /// The folder or the hub id of an embedding model, or `none`.
     pub embedder: Option<String>,
+    /// An embedding model behind an endpoint.
+    pub embedding_endpoint: Option<EmbeddingEndpointOptions>,
     /// An embedder of the app.
     pub own_embedder: Option<Arc<NativeEmbedder>>,
     /// A model behind an endpoint that writes the answers.
@@ -355,6 +500,70 @@ pub struct RagOptions {
     pub language: Option<String>,
     /// Read formats that the library does not.
     pub readers: Vec<Arc<NativeReader>>,
+    /// Which answers are given again to the same question; none unless set.
+    pub cache: Option<CacheLimits>,
+    /// For a knowledge base of a node: the directory that it lies in, where that is not the node's.
+    pub data_dir: Option<String>,
+}
+
+/// Which embedder a knowledge base is to have from now on.
+#[derive(uniffi::Record)]
+pub struct EmbedderChoice {
+    /// The folder or the hub id of an embedding model.
+    pub embedder: Option<String>,
+    /// An embedding model behind an endpoint.
+    pub embedding_endpoint: Option<EmbeddingEndpointOptions>,
+    /// An embedder of the app.
+    pub own_embedder: Option<Arc<NativeEmbedder>>,
+}
+
+impl EmbedderChoice {
+    pub(super) fn into_parts(self) -> Result<(Option<EmbedderName>, Supplies)> {
+        let own = self.own_embedder.map(|embedder| embedder.0.clone());
+        let embedder = embedder_name(self.embedder, self.embedding_endpoint)?;
+        Ok((embedder, Supplies { embedder: own, ..Supplies::default() }))
+    }
+}
+
+/// An embedder by what is given of the two.
+fn embedder_name(name: Option<String>, endpoint: Option<EmbeddingEndpointOptions>) -> Result<Option<EmbedderName>> {
+    match endpoint {
+        Some(endpoint) => Ok(Some(EmbedderName::Endpoint(endpoint.into_parts()?))),
+        None => Ok(name.map(EmbedderName::Named)),
+    }
+}
+
+/// An embedding model behind an endpoint.
+#[derive(uniffi::Record)]
+pub struct EmbeddingEndpointOptions {
+    /// For example `https://api.openai.com/v1`, or `http://localhost:11434` for Ollama.
+    pub base_url: String,
+    /// The model's name there.
+    pub model: String,
+    /// Sent as a bearer token.
+    pub api_key: Option<String>,
+    /// `openai` or `ollama`.
+    pub api: Option<String>,
+    /// The length of its vectors.
+    pub dimension: Option<i64>,
+    /// Put before what is looked for.
+    pub query_prompt: Option<String>,
+    /// Put before what is found.
+    pub document_prompt: Option<String>,
+}
+
+impl EmbeddingEndpointOptions {
+    fn into_parts(self) -> Result<EmbeddingEndpoint> {
+        Ok(EmbeddingEndpoint {
+            base_url: self.base_url,
+            model: self.model,
+            api_key: self.api_key,
+            api: named("embedder.api", self.api)?,
+            dimension: maybe("embedder.dimension", self.dimension)?,
+            query_prompt: self.query_prompt,
+            document_prompt: self.document_prompt,
+        })
+    }
 }
 
 /// A language model behind an OpenAI-compatible endpoint.
@@ -399,17 +608,20 @@ impl RagOptions {
             },
         };
         let endpoint = self.endpoint.map(Endpoint::from);
+        let embedder = embedder_name(self.embedder, self.embedding_endpoint)?;
         let language = named("language", self.language)?;
         let supplies = Supplies {
             embedder: self.own_embedder.map(|embedder| embedder.0.clone()),
             writer: self.writer.map(|writer| writer.0.clone()),
             readers: self.readers.into_iter().map(|reader| reader.0.clone()).collect(),
         };
-        Ok((Options { embedder: self.embedder, endpoint, chunking, language }, supplies))
+        let cache = self.cache.map(CacheLimits::into_core).transpose()?;
+        let data_dir = self.data_dir;
+        Ok((Options { embedder, endpoint, chunking, language, cache, data_dir }, supplies))
     }
 }
 
 /// A choice by its name, or the usual one.
-fn named<T: DeserializeOwned + Default>(what: &str, name: Option<String>) -> Result<T> {
+pub(super) fn named<T: DeserializeOwned + Default>(what: &str, name: Option<String>) -> Result<T> {
     name.map_or(Ok(T::default()), |name| validate::record(what, &Value::String(name), Spelling::Camel))
 }

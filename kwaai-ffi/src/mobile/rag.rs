@@ -1,15 +1,19 @@
 //! `Rag`, for Kotlin and Swift.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kwaai_core::rag::{Calibration, CalibrationQuestion, DocumentInfo, Fault, SearchResult, Stats};
+use kwaai_core::rag::evaluate::{Difference, Evaluation};
+use kwaai_core::rag::{CacheStats, Calibration, CalibrationQuestion, DocumentInfo, Fault, SearchResult, Stats};
 
 use super::number::whole;
 use super::{
-    Cancel, FolderOptions, NativeAnswer, NativeHttpServer, NativeIngestion, NativeSync, QuestionOptions, RagOptions,
+    Cancel, EmbedderChoice, EvaluateOptions, FolderOptions, KnownQuestion, NativeAnswer, NativeCollection,
+    NativeHttpServer, NativeIngestion, NativeOutsourcing, NativeReembedding, NativeSync, QuestionOptions, RagOptions,
     Result, SearchOptions, ServerOptions, token,
 };
-use crate::{Rag, rag};
+use crate::rag::{IngestOptions, ReportForm};
+use crate::{Rag, rag, to_json};
 
 /// A private knowledge base.
 #[derive(uniffi::Object)]
@@ -25,13 +29,24 @@ impl NativeRag {
     }
 
     /// Starts to read a file, or every file of a folder.
-    pub async fn ingest_path(&self, path: String, cancel: Cancel) -> Result<Arc<NativeIngestion>> {
-        Ok(NativeIngestion::over(self.0.ingest_path(path, token(cancel)).await?))
+    pub async fn ingest_path(
+        &self,
+        path: String,
+        metadata: Option<HashMap<String, String>>,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeIngestion>> {
+        Ok(NativeIngestion::over(self.0.ingest_path(path, described(metadata), token(cancel)).await?))
     }
 
     /// Starts to read a document from memory.
-    pub async fn ingest_bytes(&self, name: String, bytes: Vec<u8>, cancel: Cancel) -> Result<Arc<NativeIngestion>> {
-        Ok(NativeIngestion::over(self.0.ingest_bytes(name, bytes, token(cancel)).await?))
+    pub async fn ingest_bytes(
+        &self,
+        name: String,
+        bytes: Vec<u8>,
+        metadata: Option<HashMap<String, String>>,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeIngestion>> {
+        Ok(NativeIngestion::over(self.0.ingest_bytes(name, bytes, described(metadata), token(cancel)).await?))
     }
 
     /// Starts to keep the documents of a folder as its files are.
@@ -39,9 +54,25 @@ impl NativeRag {
         Ok(NativeSync::over(self.0.sync(folder, options.into_parts()?, token(cancel)).await?))
     }
 
+    /// Starts to give it another embedder.
+    pub async fn reembed(&self, choice: EmbedderChoice, cancel: Cancel) -> Result<Arc<NativeReembedding>> {
+        let (chosen, supplies) = choice.into_parts()?;
+        Ok(NativeReembedding::over(self.0.reembed(chosen, supplies, token(cancel)).await?))
+    }
+
+    /// Starts to bring its vectors to a collection.
+    pub async fn outsource(
+        &self,
+        collection: Arc<NativeCollection>,
+        texts: bool,
+        cancel: Cancel,
+    ) -> Result<Arc<NativeOutsourcing>> {
+        Ok(NativeOutsourcing::over(self.0.outsource(&collection.0, texts, token(cancel)).await?))
+    }
+
     /// The `k` passages that fit a text best.
     pub async fn search(&self, text: String, k: i64, options: SearchOptions, cancel: Cancel) -> Result<SearchResult> {
-        Ok(self.0.search(text, whole("k", k)?, options, token(cancel)).await?)
+        Ok(self.0.search(text, whole("k", k)?, options.into_core()?, token(cancel)).await?)
     }
 
     /// Starts to answer a question.
@@ -57,6 +88,28 @@ impl NativeRag {
         cancel: Cancel,
     ) -> Result<Calibration> {
         Ok(self.0.calibrate(questions, options.into_core()?, token(cancel)).await?)
+    }
+
+    /// Asks questions whose answers are known, and scores what comes back.
+    pub async fn evaluate(
+        &self,
+        questions: Vec<KnownQuestion>,
+        options: EvaluateOptions,
+        cancel: Cancel,
+    ) -> Result<Evaluation> {
+        let (options, supplies) = options.into_parts()?;
+        let questions = questions.into_iter().map(Into::into).collect();
+        Ok(self.0.evaluate(questions, options, supplies, token(cancel)).await?)
+    }
+
+    /// What became of the answers that are kept.
+    pub async fn cache_stats(&self, cancel: Cancel) -> Result<CacheStats> {
+        Ok(self.0.cache_stats(token(cancel)).await?)
+    }
+
+    /// Forgets the answers that are kept.
+    pub async fn cache_clear(&self, cancel: Cancel) -> Result<()> {
+        Ok(self.0.cache_clear(token(cancel)).await?)
     }
 
     /// Every document.
@@ -99,6 +152,37 @@ impl NativeRag {
     pub async fn destroy(&self, cancel: Cancel) -> Result<()> {
         Ok(self.0.destroy(token(cancel)).await?)
     }
+}
+
+fn described(metadata: Option<HashMap<String, String>>) -> IngestOptions {
+    IngestOptions { metadata: metadata.map(|metadata| metadata.into_iter().collect()) }
+}
+
+/// The mean difference of each score that two evaluations of the same questions have.
+///
+/// # Errors
+/// `invalid_argument` when the questions are not the same.
+#[uniffi::export]
+pub fn compared_evaluations(evaluation: Evaluation, other: Evaluation) -> Result<BTreeMap<String, Difference>> {
+    Ok(rag::compare_evaluations(&evaluation, &other)?)
+}
+
+/// The means as a table.
+#[uniffi::export]
+pub fn evaluation_markdown(evaluation: Evaluation) -> String {
+    rag::evaluation_report(&evaluation, None, ReportForm::Markdown)
+}
+
+/// A page that needs nothing beside itself, with another evaluation beside it.
+#[uniffi::export]
+pub fn evaluation_html(evaluation: Evaluation, beside: Option<Evaluation>) -> String {
+    rag::evaluation_report(&evaluation, beside.as_ref(), ReportForm::Html)
+}
+
+/// All of it, as JSON.
+#[uniffi::export]
+pub fn evaluation_json(evaluation: Evaluation) -> Result<String> {
+    Ok(to_json(&evaluation)?.to_string())
 }
 
 /// Compares an answer with the texts of its sources, of which the first is `[1]`.

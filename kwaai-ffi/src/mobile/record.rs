@@ -16,19 +16,32 @@ type Mode = kwaai_core::rag::Mode;
 type Rank = kwaai_core::rag::Rank;
 type Hit = kwaai_core::rag::Hit;
 type SearchResult = kwaai_core::rag::SearchResult;
+type Around = kwaai_core::rag::Around;
+type Timings = kwaai_core::rag::Timings;
 type Citation = kwaai_core::rag::Citation;
 type Answer = kwaai_core::rag::Answer;
 type AskEvent = kwaai_core::rag::AskEvent;
 type Evidence = kwaai_core::rag::Evidence;
 type IngestEvent = kwaai_core::rag::IngestEvent;
+type OutsourceEvent = kwaai_core::rag::OutsourceEvent;
+type Outsourced = kwaai_core::rag::Outsourced;
+type ReembedEvent = kwaai_core::rag::ReembedEvent;
 type SyncEvent = kwaai_core::rag::SyncEvent;
 type EmbedderInfo = kwaai_core::rag::EmbedderInfo;
 type DocumentInfo = kwaai_core::rag::DocumentInfo;
 type Stats = kwaai_core::rag::Stats;
 type CalibrationQuestion = kwaai_core::rag::CalibrationQuestion;
 type Calibration = kwaai_core::rag::Calibration;
+type CacheStats = kwaai_core::rag::CacheStats;
+type Mean = kwaai_core::rag::evaluate::Mean;
+type Difference = kwaai_core::rag::evaluate::Difference;
+type QuestionResult = kwaai_core::rag::evaluate::QuestionResult;
+type Evaluation = kwaai_core::rag::evaluate::Evaluation;
 type FaultKind = kwaai_core::rag::FaultKind;
 type Fault = kwaai_core::rag::Fault;
+type MemberFailure = kwaai_core::rag::MemberFailure;
+type Provenance = kwaai_core::rag::Provenance;
+type ProvenHit = kwaai_core::rag::ProvenHit;
 type Thresholds = kwaai_core::trust::Thresholds;
 
 /// From the first up to and without the last.
@@ -75,11 +88,35 @@ uniffi::custom_type!(Details, HashMap<String, String>, {
     try_lift: |details| Ok(details.into_iter().collect()),
 });
 
+/// Scores by their names.
+type Scores = BTreeMap<String, f64>;
+uniffi::custom_type!(Scores, HashMap<String, f64>, {
+    remote,
+    lower: |scores| scores.into_iter().collect(),
+    try_lift: |scores| Ok(scores.into_iter().collect()),
+});
+
+/// Means by the names of their scores.
+type Means = BTreeMap<String, Mean>;
+uniffi::custom_type!(Means, HashMap<String, Mean>, {
+    remote,
+    lower: |means| means.into_iter().collect(),
+    try_lift: |means| Ok(means.into_iter().collect()),
+});
+
+/// Differences by the names of their scores.
+type Differences = BTreeMap<String, Difference>;
+uniffi::custom_type!(Differences, HashMap<String, Difference>, {
+    remote,
+    lower: |differences| differences.into_iter().collect(),
+    try_lift: |differences| Ok(differences.into_iter().collect()),
+});
+
 /// What a credential says about its subject: an object, written as JSON.
 type Claims = Map<String, Value>;
 uniffi::custom_type!(Claims, String, {
     remote,
-    lower: |claims| Value::Object(claims).to_string(),
+    lower: |claims| to_json(&claims).map(|claims| claims.to_string()).unwrap_or_default(),
     try_lift: |claims| Ok(serde_json::from_str(&claims)?),
 });
 
@@ -269,6 +306,69 @@ pub struct Hit {
     pub dense: Option<Rank>,
     /// The name, in the question or in another passage, that led to its document.
     pub via: Option<String>,
+    /// What the app said about its document.
+    pub metadata: Details,
+    /// The passage with those around it, where they were asked for.
+    pub around: Option<Around>,
+}
+
+/// A passage with those of the same document around it, as one piece of the document.
+#[uniffi::remote(Record)]
+pub struct Around {
+    /// The text.
+    pub text: String,
+    /// The bytes of the document's text that it covers.
+    pub span: Range<usize>,
+    /// Where it stands in the document.
+    pub locator: Option<String>,
+}
+
+/// How long the stages of a search took, in milliseconds.
+#[uniffi::remote(Record)]
+pub struct Timings {
+    /// Finding passages by their words.
+    pub words_ms: f64,
+    /// Embedding the text, and finding the vectors near to it.
+    pub meaning_ms: f64,
+    /// Bringing the two together, reading the passages, and seeing to it that they differ.
+    pub fusing_ms: f64,
+    /// Following names.
+    pub links_ms: f64,
+    /// Waiting for the language model.
+    pub model_ms: f64,
+    /// All of it.
+    pub total_ms: f64,
+}
+
+/// What proves that a passage stood in a knowledge base, as its owner signed.
+#[uniffi::remote(Record)]
+pub struct Provenance {
+    /// What the owner signed.
+    pub statement: String,
+    /// Which leaf the passage is, from 0.
+    pub index: u64,
+    /// The hashes beside the way from the leaf to the root, from below, each as 64 hexadecimal digits.
+    pub path: Vec<String>,
+}
+
+/// A passage with what proves where it comes from.
+#[uniffi::remote(Record)]
+pub struct ProvenHit {
+    /// The passage.
+    pub hit: Hit,
+    /// What proves that it stood there.
+    pub provenance: Provenance,
+}
+
+/// A knowledge base that was not searched.
+#[uniffi::remote(Record)]
+pub struct MemberFailure {
+    /// Its name.
+    pub member: String,
+    /// The code of the error, for example `unreachable`.
+    pub code: String,
+    /// What went wrong and what can be done.
+    pub message: String,
 }
 
 /// What a search found, and how it searched.
@@ -280,6 +380,8 @@ pub struct SearchResult {
     pub mode: Mode,
     /// Why it is not the mode that was asked for.
     pub note: Option<String>,
+    /// How long it took, where that was asked for.
+    pub timings: Option<Timings>,
 }
 
 /// What `[n]` in an answer stands for.
@@ -312,7 +414,7 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// Whether the documents support no answer; the text is then a refusal and the reason.
     pub refused: bool,
-    /// Why it was refused, or why it is not the answer of the language model.
+    /// Why it was refused, why it is not the answer of the language model, or why it is not all that the model began.
     pub why: Option<String>,
     /// How well the documents support an answer, 0 to 1.
     pub support: f64,
@@ -402,7 +504,7 @@ pub enum FaultKind {
     Misattributed,
     /// The text is put together from pieces that stand apart.
     Stitched,
-    /// What is quoted stands in no source.
+    /// What is quoted stands in no source, or the address of a page or a picture in none.
     Fabricated,
     /// Nothing is cited for it.
     Uncited,
@@ -482,6 +584,58 @@ pub enum IngestEvent {
         failed: usize,
         /// Passages of the ingested documents.
         chunks: usize,
+    },
+}
+
+/// How a change of the embedder gets on.
+#[uniffi::remote(Enum)]
+pub enum ReembedEvent {
+    /// First of all: how much there is to do.
+    Found {
+        /// Passages of the knowledge base.
+        passages: usize,
+        /// Those that have a vector of this embedder from before, when it was interrupted.
+        done: usize,
+    },
+    /// Passages were embedded, and their vectors are durable.
+    Embedded {
+        /// Passages done.
+        done: usize,
+        /// Passages of the knowledge base, with those that came meanwhile.
+        total: usize,
+    },
+    /// Last of all: the new embedder has taken the place of the other.
+    Finished {
+        /// Passages that have its vectors now.
+        passages: usize,
+        /// Texts that were embedded by this run.
+        embedded: usize,
+    },
+}
+
+/// How vectors get to a collection.
+#[uniffi::remote(Enum)]
+pub enum OutsourceEvent {
+    /// First of all: how much there is to do.
+    Found {
+        /// Passages of the knowledge base.
+        passages: usize,
+        /// Those whose vectors the collection has from before.
+        done: usize,
+    },
+    /// The collection has taken vectors.
+    Brought {
+        /// Passages done.
+        done: usize,
+        /// Passages of the knowledge base, with those that came meanwhile.
+        total: usize,
+    },
+    /// Last of all: the collection answers, and the hosts have everything.
+    Finished {
+        /// Passages whose vectors it holds.
+        passages: usize,
+        /// Vectors that were brought by this run.
+        brought: usize,
     },
 }
 
@@ -625,6 +779,81 @@ pub struct DocumentInfo {
     pub warnings: Vec<String>,
     /// When it was ingested, in milliseconds since 1970.
     pub ingested_at_ms: i64,
+    /// What the app said about it.
+    pub metadata: Details,
+}
+
+/// What became of the answers that are kept.
+#[uniffi::remote(Record)]
+pub struct CacheStats {
+    /// Answers that are kept now.
+    pub answers: usize,
+    /// Questions that were answered from them.
+    pub hits: u64,
+    /// Those of them that were worded otherwise.
+    pub similar: u64,
+    /// Questions that were not.
+    pub misses: u64,
+    /// Answers that were too old, or of a knowledge base that changed since.
+    pub outdated: u64,
+}
+
+/// A mean, and where it lies in 95 of 100 draws.
+#[uniffi::remote(Record)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// The lower end of the interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// Of how many questions.
+    pub count: usize,
+}
+
+/// The mean difference of pairs.
+#[uniffi::remote(Record)]
+pub struct Difference {
+    /// The mean difference and its interval.
+    pub mean: Mean,
+    /// The share of draws that have it the other way round or none: small where it is no chance.
+    pub p: f64,
+}
+
+/// What came of one question.
+#[uniffi::remote(Record)]
+pub struct QuestionResult {
+    /// The question's id.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// The scores by their names, each 0 to 1.
+    pub scores: Scores,
+    /// The text of the answer.
+    pub answer: Option<String>,
+    /// Whether it was refused.
+    pub refused: Option<bool>,
+    /// The support of the answer.
+    pub support: Option<f64>,
+    /// Whether the right answer is that there is none.
+    pub unanswerable: bool,
+    /// Why it failed; every score that it could have had is 0 then.
+    pub error: Option<String>,
+}
+
+/// What came of all questions.
+#[uniffi::remote(Record)]
+pub struct Evaluation {
+    /// The name of what was evaluated.
+    pub name: String,
+    /// The mean of each score over the questions that have it.
+    pub means: Means,
+    /// How well support tells what has an answer from what has none.
+    pub refusal_auroc: Option<f64>,
+    /// Questions that failed.
+    pub failed: usize,
+    /// Each question.
+    pub questions: Vec<QuestionResult>,
 }
 
 /// What a knowledge base holds and how it searches.
@@ -652,6 +881,21 @@ pub struct Stats {
     pub dense_weight: f64,
     /// Why the mode is not hybrid, or why some passages are found by words alone.
     pub note: Option<String>,
+    /// Where the vectors are, or are brought, if that is not here.
+    pub outsourced: Option<Outsourced>,
+}
+
+/// A knowledge base whose vectors are in a collection at other people's nodes, or on their way there.
+#[uniffi::remote(Record)]
+pub struct Outsourced {
+    /// The id of the collection.
+    pub collection: String,
+    /// Whether the collection was given since the knowledge base was opened, so that it is searched.
+    pub attached: bool,
+    /// Whether all vectors are there, and nothing of them is left where the knowledge base lies.
+    pub complete: bool,
+    /// What the collection was not told yet: passages that came or went.
+    pub waiting: u64,
 }
 
 /// What credentials about uptime and throughput must report to count. Parts that are left out have what holds at first.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::number::whole;
+use super::number::{maybe, whole};
 use super::{Cancel, ChatOptions, NativeGeneration, NativeWriter, Result, token};
-use crate::shard::{BlockChoice, Coverage, ModelInfo, Offer};
+use crate::shard::{
+    BenchmarkSettings, BlockCalibration, BlockChoice, CalibrateOptions, Coverage, ModelBenchmark, ModelInfo, Offer,
+};
 use crate::{Matrix, Model, ShardEngine};
 
 /// Loads models, serves their blocks, and generates.
@@ -80,7 +82,7 @@ impl NativeShardEngine {
         Ok(Arc::new(NativeShardEngine(Arc::new(ShardEngine::open(token(cancel)).await?))))
     }
 
-    /// Loads a model from its directory or GGUF file.
+    /// Loads a model from its directory, its GGUF file, or by its id from a hub.
     pub async fn load(&self, model: String, blocks: BlockSelection, cancel: Cancel) -> Result<Arc<NativeModel>> {
         let choice = match blocks {
             BlockSelection::All => BlockChoice::All,
@@ -114,6 +116,47 @@ impl NativeShardEngine {
         Ok(self.0.coverage(&model.0, token(cancel)).await?)
     }
 
+    /// How many blocks of a model this machine can serve, and how fast.
+    pub async fn calibrate(
+        &self,
+        model: String,
+        memory_bytes: Option<i64>,
+        sessions: Option<i64>,
+        tokens: Option<i64>,
+        cancel: Cancel,
+    ) -> Result<BlockCalibration> {
+        let options = CalibrateOptions {
+            memory_bytes: maybe("memory_bytes", memory_bytes)?,
+            sessions: maybe("sessions", sessions)?,
+            tokens: maybe("tokens", tokens)?,
+        };
+        Ok(self.0.calibrate(model, options, token(cancel)).await?)
+    }
+
+    /// How fast a model answers on the path that an answer would take now.
+    #[allow(clippy::too_many_arguments, reason = "options are arguments where languages name them")]
+    pub async fn benchmark(
+        &self,
+        model: Arc<NativeModel>,
+        prompt_tokens: Option<i64>,
+        warm_up: Option<i64>,
+        steps: Option<i64>,
+        sessions: Option<i64>,
+        seed: Option<i64>,
+        route: Option<String>,
+        cancel: Cancel,
+    ) -> Result<ModelBenchmark> {
+        let options = BenchmarkSettings {
+            prompt_tokens: maybe("prompt_tokens", prompt_tokens)?,
+            warm_up: maybe("warm_up", warm_up)?,
+            steps: maybe("steps", steps)?,
+            sessions: maybe("sessions", sessions)?,
+            seed: maybe("seed", seed)?,
+            route,
+        };
+        Ok(self.0.benchmark(&model.0, options, token(cancel)).await?)
+    }
+
     /// Starts a generation.
     pub async fn chat(
         &self,
@@ -138,8 +181,14 @@ impl NativeShardEngine {
     }
 
     /// A unit vector for each text.
-    pub async fn embed(&self, texts: Vec<String>, model: Option<String>, cancel: Cancel) -> Result<NativeMatrix> {
-        Ok(self.0.embed(texts, model, token(cancel)).await?.try_into()?)
+    pub async fn embed(
+        &self,
+        texts: Vec<String>,
+        model: Option<String>,
+        query: bool,
+        cancel: Cancel,
+    ) -> Result<NativeMatrix> {
+        Ok(self.0.embed(texts, model, query, token(cancel)).await?.try_into()?)
     }
 
     /// The model as a writer of answers.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwaai_core::llm;
-use kwaai_core::rag::{AskEvent, IngestEvent, SyncEvent};
+use kwaai_core::rag::{AskEvent, IngestEvent, OutsourceEvent, ReembedEvent, SyncEvent};
 
 use super::number::whole;
 use super::record::GenerateEvent;
@@ -78,6 +78,14 @@ stream!(
 stream!(
     /// How a folder is kept alike.
     NativeSync, SyncBatch of SyncEvent as SyncEvent
+);
+stream!(
+    /// How a change of the embedder gets on.
+    NativeReembedding, ReembedBatch of ReembedEvent as ReembedEvent
+);
+stream!(
+    /// How vectors get to a collection.
+    NativeOutsourcing, OutsourceBatch of OutsourceEvent as OutsourceEvent
 );
 stream!(
     /// An answer as it is written.

@@ -17,7 +17,7 @@ pub struct NativeVpk(pub(super) Arc<Vpk>);
 
 /// Vectors at hosts that cannot read them.
 #[derive(uniffi::Object)]
-pub struct NativeCollection(VectorCollection);
+pub struct NativeCollection(pub(super) VectorCollection);
 
 /// A page about this host.
 #[derive(uniffi::Object)]

@@ -588,8 +588,8 @@ mod tests {
             r#"messages[0].role must be one of "system", "user", "assistant", "tool", not "wizard""#
         );
         assert_eq!(
-            said::<Contribution>("", r#"{"blocks": [{"model": "m", "end_block": 2}]}"#, Spelling::Camel),
-            "blocks[0].startBlock is missing"
+            said::<Contribution>("", r#"{"blocks": [{"end_block": 2}]}"#, Spelling::Camel),
+            "blocks[0].model is missing"
         );
         let long = format!(r#"{{"language": "{}"}}"#, "x".repeat(100_000));
         assert!(snake::<Options>(&long).len() < 1000);

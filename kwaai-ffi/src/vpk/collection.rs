@@ -46,6 +46,10 @@ impl VectorCollection {
         Arc::downgrade(&self.handle)
     }
 
+    pub(crate) fn get(&self) -> Result<vpk::Collection> {
+        self.handle.get()
+    }
+
     /// The name under which this node has it.
     pub fn name(&self) -> &str {
         &self.name

@@ -1,5 +1,6 @@
 //! The scenarios of `tests/conformance`, run over the object layer: what every language's package must do as well.
 
+mod federated;
 mod matching;
 mod provided;
 mod vectors;

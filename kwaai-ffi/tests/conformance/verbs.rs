@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use kwaai_core::Error;
+use kwaai_core::rag::evaluate::{Evaluation, EvaluationQuestion};
 use kwaai_core::rag::{AskOptions, CalibrationQuestion, SearchOptions};
 use kwaai_ffi::http::{Served, ServedEmbedder, ServedModel};
 use kwaai_ffi::node::{Contribution, NodeConfig};
@@ -14,14 +15,14 @@ use kwaai_ffi::rag::{Options, SyncOptions};
 use kwaai_ffi::shard::BlockChoice;
 use kwaai_ffi::trust::{Filter, TrustOptions};
 use kwaai_ffi::{
-    CancelToken, HostConsole, HttpServer, Item, JsonStream, Model, Node, Rag, Result, ShardEngine, Spelling,
-    TrustGraph, VectorCollection, Vpk, from_json, testing, to_json,
+    CancelToken, Federation, HostConsole, HttpServer, Item, JsonStream, Model, Node, Rag, Result, ShardEngine,
+    SharedKnowledge, Spelling, TrustGraph, VectorCollection, Vpk, from_json, testing, to_json,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::provided::{Failing, Letters, Lines, Parrot, SINK, Seeded};
-use crate::{vectors, web};
+use crate::{federated, vectors, web};
 
 /// A handle that a scenario has saved.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub enum Object {
     Shards(Arc<ShardEngine>),
     Model(Arc<Model>),
     Rag(Arc<Rag>),
+    Shared(Arc<SharedKnowledge>),
+    Federation(Arc<Federation>),
     Vpk(Arc<Vpk>),
     Collection(Arc<VectorCollection>),
     Console(Arc<HostConsole>),
@@ -60,6 +63,8 @@ impl Object {
             (Object::Trust(graph), "did") => graph.did().to_string(),
             (Object::Collection(collection), "name") => collection.name().to_owned(),
             (Object::Collection(collection), "id") => collection.id().to_owned(),
+            (Object::Shared(shared), "capability") => return to_json(shared.capability()).ok(),
+            (Object::Federation(federation), "members") => return Some(json!(federation.members())),
             (Object::Console(console), "url") => console.url().to_owned(),
             (Object::HttpServer(server), "address") => server.address(),
             (Object::HttpServer(server), "port") => return Some(json!(server.port())),
@@ -153,6 +158,11 @@ impl Arguments {
         from_json("", &Value::Object(data).to_string(), Spelling::Snake)
     }
 
+    /// An object among the arguments.
+    pub fn object(&self, name: &str) -> Option<&Object> {
+        self.objects.get(name)
+    }
+
     fn model(&self, name: &str) -> Result<Arc<Model>> {
         match self.objects.get(name) {
             Some(Object::Model(model)) => Ok(model.clone()),
@@ -219,7 +229,7 @@ impl Arguments {
     }
 
     /// The names within an argument that is an object.
-    fn names(&self, argument: &str) -> Result<BTreeSet<String>> {
+    pub fn names(&self, argument: &str) -> Result<BTreeSet<String>> {
         let inside = |path: &String| {
             let rest = path.strip_prefix(argument)?.strip_prefix('.')?;
             Some(rest.split('.').next().unwrap_or_default().to_owned())
@@ -280,6 +290,8 @@ pub async fn call(name: &str, on: Option<Object>, args: Arguments, cancel: Cance
             _ => unknown(name),
         },
         Some(Object::Rag(rag)) => on_rag(name, &rag, args, cancel).await,
+        Some(Object::Shared(shared)) => federated::on_shared(name, &shared, args, cancel).await,
+        Some(Object::Federation(federation)) => federated::on_federation(name, &federation, args, cancel).await,
         Some(Object::Vpk(vpk)) => vectors::on_vpk(name, &vpk, args, cancel).await,
         Some(Object::Collection(collection)) => vectors::on_collection(name, &collection, args, cancel).await,
         Some(Object::Console(console)) => vectors::on_console(name, &console),
@@ -320,6 +332,15 @@ async fn free(name: &str, args: Arguments, cancel: CancelToken) -> Result<Answer
         "Library.check_citations" => {
             let sources: Vec<String> = args.get("sources")?;
             data(kwaai_ffi::rag::check_citations(&args.get::<String>("text")?, &sources))
+        }
+        "Library.check_provenance" | "Library.read_knowledge_capability" => federated::of_library(name, &args),
+        "Library.compare_evaluations" => {
+            let (own, other): (Evaluation, Evaluation) = (args.get("evaluation")?, args.get("other")?);
+            data(kwaai_ffi::rag::compare_evaluations(&own, &other)?)
+        }
+        "Library.evaluation_report" => {
+            let (own, beside): (Evaluation, Option<Evaluation>) = (args.get("evaluation")?, args.get("beside")?);
+            data(kwaai_ffi::rag::evaluation_report(&own, beside.as_ref(), args.get("form")?))
         }
         "Library.resolve_did" => data(kwaai_ffi::resolve_did(&args.get::<String>("did")?)?),
         "Library.init_logging" => data(kwaai_ffi::init_logging(&args.get::<String>("filter")?, SINK.clone())?),
@@ -392,6 +413,9 @@ async fn on_node(name: &str, node: &Node, args: Arguments, cancel: CancelToken) 
             let options = args.record(&["models", "embedders", "knowledge"])?;
             let server = node.serve_http(args.served()?, options, cancel).await?;
             object(Object::HttpServer(Arc::new(server)))
+        }
+        "Node.share_knowledge" | "Node.shared_knowledge" | "Node.federation" | "Node.prove" => {
+            federated::on_node(name, node, args, cancel).await
         }
         "Node.contribute" => data(node.contribute(args.record::<Contribution>(&[])?, cancel).await?),
         "Node.advance_clock" => data(node.advance_clock(args.get("by_ms")?)?),
@@ -518,6 +542,11 @@ async fn on_shards(name: &str, engine: &ShardEngine, args: Arguments, cancel: Ca
             let model = args.model("model")?;
             data(engine.coverage(&model, cancel).await?)
         }
+        "ShardEngine.calibrate" => data(engine.calibrate(args.get("model")?, args.record(&["model"])?, cancel).await?),
+        "ShardEngine.benchmark" => {
+            let model = args.model("model")?;
+            data(engine.benchmark(&model, args.record(&["model"])?, cancel).await?)
+        }
         "ShardEngine.chat" => {
             let mut request = args.data.clone();
             request.remove("route");
@@ -533,7 +562,11 @@ async fn on_shards(name: &str, engine: &ShardEngine, args: Arguments, cancel: Ca
             let model = args.model("model")?;
             data(engine.logits(&model, args.get("tokens")?, args.get("route")?, cancel).await?)
         }
-        "ShardEngine.embed" => data(engine.embed(args.get("texts")?, args.get("model")?, cancel).await?),
+        "ShardEngine.embed" => {
+            let query: Option<bool> = args.get("query")?;
+            let (texts, model) = (args.get("texts")?, args.get("model")?);
+            data(engine.embed(texts, model, query.unwrap_or(false), cancel).await?)
+        }
         "ShardEngine.shutdown" => data(engine.shutdown()),
         _ => unknown(name),
     }
@@ -545,14 +578,26 @@ async fn on_rag(name: &str, rag: &Rag, args: Arguments, cancel: CancelToken) -> 
             Some(text) => {
                 let bytes = base64(text.as_str().unwrap_or_default());
                 let name: Option<String> = args.get("name")?;
-                Ok(stream(rag.ingest_bytes(name.unwrap_or_default(), bytes, cancel).await?))
+                let options = args.record(&["source", "name"])?;
+                Ok(stream(rag.ingest_bytes(name.unwrap_or_default(), bytes, options, cancel).await?))
             }
-            None => Ok(stream(rag.ingest_path(args.get("source")?, cancel).await?)),
+            None => {
+                let options = args.record(&["source"])?;
+                Ok(stream(rag.ingest_path(args.get("source")?, options, cancel).await?))
+            }
         },
         "Rag.sync" => {
             let options: SyncOptions = args.record(&["folder"])?;
             Ok(stream(rag.sync(args.get("folder")?, options, cancel).await?))
         }
+        "Rag.reembed" => Ok(stream(rag.reembed(args.get("embedder")?, args.supplies()?, cancel).await?)),
+        "Rag.outsource" => match args.object("collection") {
+            Some(Object::Collection(collection)) => {
+                let texts: Option<bool> = args.get("texts")?;
+                Ok(stream(rag.outsource(collection, texts.unwrap_or(false), cancel).await?))
+            }
+            _ => Err(Error::invalid_argument("collection is no collection of vectors").into()),
+        },
         "Rag.search" => {
             let k: Option<usize> = args.get("k")?;
             let options: SearchOptions = args.record(&["text", "k"])?;
@@ -567,10 +612,24 @@ async fn on_rag(name: &str, rag: &Rag, args: Arguments, cancel: CancelToken) -> 
             let options: AskOptions = args.record(&["questions"])?;
             data(rag.calibrate(questions.unwrap_or_default(), options, cancel).await?)
         }
+        "Rag.evaluate" => {
+            let questions: Vec<EvaluationQuestion> = args.get("questions")?;
+            let writer = match args.objects.get("judge") {
+                Some(Object::Writer(writer)) => Some(writer.clone()),
+                _ => None,
+            };
+            let supplies = Supplies { writer, ..Supplies::default() };
+            let options = args.record(&["questions", "judge"])?;
+            data(rag.evaluate(questions, options, supplies, cancel).await?)
+        }
+        "Rag.cache_stats" => data(rag.cache_stats(cancel).await?),
+        "Rag.cache_clear" => data(rag.cache_clear(cancel).await?),
         "Rag.documents" => data(rag.documents(cancel).await?),
         "Rag.document_text" => data(rag.document_text(args.get("id")?, cancel).await?),
         "Rag.delete_document" => data(rag.delete_document(args.get("id")?, cancel).await?),
         "Rag.stats" => data(rag.stats(cancel).await?),
+        "Rag.id" => data(rag.id(cancel).await?),
+        "Rag.revoke_share" => data(rag.revoke_share(args.get("capability_id")?, cancel).await?),
         "Rag.serve" => {
             let server = rag.serve(args.get("name")?, args.record(&["name"])?, cancel).await?;
             object(Object::HttpServer(Arc::new(server)))

@@ -11,13 +11,13 @@ import numpy
 #: What begins an answer, and the pieces of the answer.
 ANSWERS = {
     "say": ["Herons ", "wait ", "for you ", "at the pond."],
-    "tool magic_function": ["One moment. ", '<tool_call>{"name": "magic_function", "arguments": {"input": 3}}</tool_call>'],
-    "tool magic_function_no_args": ['<tool_call>{"name": "magic_function_no_args", "arguments": {}}</tool_call>'],
-    "tool greeting_generator": ['<tool_call>{"name": "greeting_generator", "arguments": {"answer_style": "Pirate"}}</tool_call>'],
-    "tool get_weather": ['<tool_call>{"name": "get_weather", "arguments": {"location": "Bern"}}</tool_call>'],
+    "tool magic_function": ["One moment. ", '<tool_call>\n{"name": "magic_function", "arguments": {"input": 3}}\n</tool_call>'],
+    "tool magic_function_no_args": ['<tool_call>\n{"name": "magic_function_no_args", "arguments": {}}\n</tool_call>'],
+    "tool greeting_generator": ['<tool_call>\n{"name": "greeting_generator", "arguments": {"answer_style": "Pirate"}}\n</tool_call>'],
+    "tool get_weather": ['<tool_call>\n{"name": "get_weather", "arguments": {"location": "Bern"}}\n</tool_call>'],
     "tool both": [
-        '<tool_call>{"name": "both", "arguments": {"first": "你好", "second": 2}}</tool_call>',
-        '<tool_call>{"name": "both", "arguments": {"first": "again", "second": 3}}</tool_call>',
+        '<tool_call>\n{"name": "both", "arguments": {"first": "你好", "second": 2}}\n</tool_call>',
+        '<tool_call>\n{"name": "both", "arguments": {"first": "again", "second": 3}}\n</tool_call>',
     ],
     "heard get_weather Bern call_7 rain": ["It rains ", "in Bern."],
     "heard system brief": ["Yes."],

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import models
 import pytest
 from conftest import ROOT, live, program, until
 from langchain_core.callbacks import BaseCallbackHandler
@@ -180,6 +181,15 @@ class TestEmbeddings:
             KwaainetEmbeddings("engine")  # type: ignore[arg-type]
         with pytest.raises(kwaainet.KwaaiError):
             KwaainetEmbeddings(engine, embedder / "nowhere").embed_query("x")
+
+    async def test_a_question_gets_the_prompt_that_the_model_wants_before_it(self, engine: sync.ShardEngine, tmp_path: Path) -> None:
+        folder = models.embedder(tmp_path)
+        (folder / "config_sentence_transformers.json").write_text('{"prompts": {"query": "pond ", "document": "soup "}}')
+        embeddings = KwaainetEmbeddings(engine, folder)
+        asked, found = engine.embed(["heron"], model=folder, query=True).tolist(), engine.embed(["heron"], model=folder).tolist()
+        assert asked != found
+        assert embeddings.embed_query("heron") == await embeddings.aembed_query("heron") == asked[0]
+        assert embeddings.embed_documents(["heron"]) == await embeddings.aembed_documents(["heron"]) == found
 
     async def test_a_blocking_call_is_refused_where_it_would_hold_up_the_loop(self, embedder: Path) -> None:
         async with kwaainet.ShardEngine.open() as engine:
@@ -386,15 +396,15 @@ class TestChat:
         # The model knows this answer for these names, arguments and ids alone.
         assert weather.invoke(history).content == "It rains in Bern."
 
-    def test_a_choice_among_tools_is_the_models_own(self, chat: ChatKwaainet) -> None:
+    def test_a_choice_among_tools_is_the_models_own_or_the_programs(self, chat: ChatKwaainet) -> None:
         assert chat.bind_tools([get_weather], tool_choice="auto").invoke("go").tool_calls
         unasked = chat.bind_tools([get_weather], tool_choice="none").invoke("go")
         assert unasked.content == SAID and not unasked.tool_calls
         for choice in ("any", "required", "get_weather", True, {"type": "function", "function": {"name": "get_weather"}}):
-            with pytest.raises(kwaainet.UnsupportedError, match="cannot be made to"):
-                chat.bind_tools([get_weather], tool_choice=choice).invoke("go")
-        with pytest.raises(kwaainet.UnsupportedError, match="cannot be made to"):
-            chat.with_structured_output(get_weather.args_schema).invoke("go")
+            (called,) = chat.bind_tools([get_weather], tool_choice=choice).invoke("go").tool_calls
+            assert (called["name"], called["args"]) == ("get_weather", {"location": "Bern"})
+        structured: Any = chat.with_structured_output(get_weather.args_schema).invoke("go")
+        assert structured.location == "Bern"
         with pytest.raises(kwaainet.InvalidArgumentError, match="no tools to choose from"):
             chat.invoke("go", tool_choice="required")
         with pytest.raises(kwaainet.InvalidArgumentError, match="tool_choice must be"):

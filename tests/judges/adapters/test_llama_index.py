@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import models
 import pytest
 from conftest import DOCUMENTS, ROOT, live, program, until
 from llama_index.core import Document, PromptTemplate, VectorStoreIndex
@@ -161,6 +162,15 @@ class TestQueryEngine:
         assert refused.metadata is not None and refused.metadata["refused"] and refused.metadata["why"]
         assert refused.source_nodes == []
 
+    async def test_it_keeps_to_every_option_of_a_question(self, words: sync.Rag) -> None:
+        other = next(document for document in words.documents() if document.name != "food.md")
+        elsewhere = KwaainetQueryEngine(words, ask_kwargs={"documents": [other.id]})
+        for answer in (elsewhere.query(QUESTION), await elsewhere.aquery(QUESTION)):
+            assert answer.metadata is not None and answer.metadata["refused"]
+        uncalibrated = KwaainetQueryEngine(words, ask_kwargs={"max_unsupported": 0.1})
+        with pytest.raises(kwaainet.ConflictError, match="not calibrated"):
+            uncalibrated.query(QUESTION)
+
     def test_passages_of_ours_are_the_context_of_a_model_of_ours(self, rag: sync.Rag, llm: KwaainetLLM) -> None:
         prompt = PromptTemplate("{context_str} {query_str}")
         engine = RetrieverQueryEngine.from_args(KwaainetRetriever(rag, k=2), llm=llm, text_qa_template=prompt)
@@ -179,6 +189,16 @@ class TestEmbedding:
         assert embedding.model_name == str(embedder)
         with pytest.raises(kwaainet.InvalidArgumentError, match="engine must be a ShardEngine, not str"):
             KwaainetEmbedding("engine")  # type: ignore[arg-type]
+
+    async def test_a_question_gets_the_prompt_that_the_model_wants_before_it(self, engine: sync.ShardEngine, tmp_path: Path) -> None:
+        folder = models.embedder(tmp_path)
+        (folder / "config_sentence_transformers.json").write_text('{"prompts": {"query": "pond ", "document": "soup "}}')
+        embedding = KwaainetEmbedding(engine, folder)
+        (asked,), (found,) = (engine.embed(["heron"], model=folder, query=query).tolist() for query in (True, False))
+        assert asked != found
+        assert embedding.get_query_embedding("heron") == await embedding.aget_query_embedding("heron") == asked
+        assert embedding.get_text_embedding("heron") == await embedding.aget_text_embedding("heron") == found
+        assert embedding.get_text_embedding_batch(["heron"]) == [found]
 
     async def test_a_blocking_call_is_refused_where_it_would_hold_up_the_loop(self, embedder: Path) -> None:
         async with kwaainet.ShardEngine.open() as engine:
@@ -360,8 +380,8 @@ class TestLLM:
         assert second.tool_kwargs == {"first": "again", "second": 3}
         assert first.tool_id != second.tool_id and response.raw["finish_reason"] == "tool_calls"
         assert len(llm.get_tool_calls_from_response(llm.chat_with_tools([BOTH], "go"))) == 1
-        with pytest.raises(kwaainet.UnsupportedError, match="cannot be made to"):
-            llm.chat_with_tools([BOTH], "go", tool_required=True)
+        (required,) = llm.get_tool_calls_from_response(llm.chat_with_tools([BOTH], "go", tool_required=True))
+        assert required.tool_kwargs == {"first": "你好", "second": 2}
         with pytest.raises(kwaainet.NotFoundError, match="called no function"):
             llm.get_tool_calls_from_response(llm.chat([said("user", "hello")]))
         assert llm.get_tool_calls_from_response(llm.chat([said("user", "hello")]), error_on_no_tool_call=False) == []

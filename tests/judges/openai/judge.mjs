@@ -93,9 +93,31 @@ const checks = {
     await client.chat.completions.create({ model, messages: answered, tools, max_tokens: 4 });
   },
 
-  async whatCannotBeDoneIsRefused(client) {
-    const asked = client.chat.completions.create({ model, messages, response_format: { type: "json_object" } });
-    await assert.rejects(asked, (error) => error.param === "response_format" && error.code === "unsupported_parameter");
+  async objectsAreWhatWasAskedFor(client) {
+    const schema = {
+      type: "object",
+      properties: { x: { type: "integer" }, kind: { enum: ["near", "far"] } },
+      required: ["x", "kind"],
+      additionalProperties: false,
+    };
+    const response_format = { type: "json_schema", json_schema: { name: "point", schema, strict: true } };
+    const answer = await client.chat.completions.parse({ model, messages, max_tokens: 400, seed: 1, response_format });
+    const point = answer.choices[0].message.parsed;
+    assert(Number.isInteger(point.x) && ["near", "far"].includes(point.kind));
+  },
+
+  async functionsAreCalled(client) {
+    const tool_choice = { type: "function", function: { name: "weather" } };
+    const asked = { model, messages, tools, tool_choice, max_tokens: 400, seed: 1 };
+    const { choices: [choice] } = await client.chat.completions.create(asked);
+    assert.equal(choice.finish_reason, "tool_calls");
+    const [call] = choice.message.tool_calls;
+    assert.equal(call.function.name, "weather");
+    assert.equal(typeof JSON.parse(call.function.arguments).city, "string");
+    const answered = [...messages, choice.message, { role: "tool", tool_call_id: call.id, content: "rain" }];
+    await client.chat.completions.create({ model, messages: answered, tools, max_tokens: 4 });
+    const streamed = await client.chat.completions.stream(asked).finalChatCompletion();
+    assert.equal(streamed.choices[0].message.tool_calls[0].function.arguments, call.function.arguments);
   },
 
   async whatIsWrongIsSaid(client) {

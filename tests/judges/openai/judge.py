@@ -1,22 +1,26 @@
 """The official OpenAI client for Python as a judge of our server.
 
 Reads JSON objects from standard input, one a line, and answers each with one line: `{"ok": …}`, or `{"error": …}`. `do` is
-`all`, which runs every check of this file at the same time and says what each found, null for nothing. `base` is the server's
-address up to `/v1`, `locked` that of one which wants the token `token`.
+`all`, which runs every check of this file at the same time and says what each found (null for nothing), or `schemas`, which has
+`count` JSON schemas made at random from `seed` answered, streaming and not, and judged by jsonschema. `base` is the server's address up to `/v1`,
+`locked` that of one which wants the token `token`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
+import jsonschema
 import openai
 from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel
 
 MODEL = "tiny"
 MESSAGES: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a block?"}]
@@ -186,17 +190,54 @@ def a_call_is_an_object_of_its_own(client: OpenAI) -> None:
     assert streamed.function.arguments == call.function.arguments
 
 
+class Point(BaseModel):
+    x: int
+    kind: Literal["near", "far"]
+
+
 @check
-def what_cannot_be_done_is_refused(client: OpenAI) -> None:
-    for settings, param in [
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
-    ]:
-        try:
-            client.chat.completions.create(**{"model": MODEL, "messages": MESSAGES, **settings})
-            raise AssertionError(f"{settings} was taken")
-        except openai.BadRequestError as error:
-            assert error.param == param and error.code == "unsupported_parameter", error
+def objects_are_what_was_asked_for(client: OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, max_tokens=800, seed=2, response_format={"type": "json_object"}
+    )
+    if answer.choices[0].finish_reason == "stop":
+        assert isinstance(json.loads(text_of(answer)), dict)
+    parsed = client.chat.completions.parse(model=MODEL, messages=MESSAGES, max_tokens=400, seed=1, response_format=Point)
+    point = parsed.choices[0].message.parsed
+    assert isinstance(point, Point)
+
+
+def judged_call(call: Any, name: str) -> None:
+    assert call.type == "function" and call.id and call.function.name == name
+    parameters = TOOLS[0]["function"]["parameters"] if name == "weather" else {"type": "object"}
+    jsonschema.validate(json.loads(call.function.arguments), parameters)
+
+
+@check
+def functions_are_called(client: OpenAI) -> None:
+    choice: Any = {"type": "function", "function": {"name": "weather"}}
+    named = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, tools=TOOLS, tool_choice=choice, max_tokens=400, seed=1
+    )
+    assert named.choices[0].finish_reason == "tool_calls" and named.choices[0].message.content is None
+    calls = named.choices[0].message.tool_calls
+    assert calls and len(calls) == 1
+    judged_call(calls[0], "weather")
+    history = [*MESSAGES, named.choices[0].message, {"role": "tool", "tool_call_id": calls[0].id, "content": "rain"}]
+    client.chat.completions.create(model=MODEL, messages=history, tools=TOOLS, max_tokens=4)
+    required = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, tools=TOOLS, tool_choice="required", max_tokens=400, seed=5
+    )
+    call = (required.choices[0].message.tool_calls or [])[0]
+    judged_call(call, call.function.name)  # type: ignore[union-attr]
+    none = client.chat.completions.create(model=MODEL, messages=MESSAGES, tools=TOOLS, tool_choice="none", max_tokens=4)
+    assert not none.choices[0].message.tool_calls
+    client.chat.completions.create(model=MODEL, messages=MESSAGES, tools=TOOLS, max_tokens=4)
+    with client.chat.completions.stream(
+        model=MODEL, messages=MESSAGES, tools=[TOOLS[0]], tool_choice=choice, max_tokens=400, seed=1
+    ) as stream:
+        final = stream.get_final_completion()
+    judged_call((final.choices[0].message.tool_calls or [])[0], "weather")
 
 
 @check
@@ -322,6 +363,142 @@ def everything(base: str, locked: str) -> dict[str, str | None]:
         return {name: future.result() for name, future in running.items()}
 
 
+#: What no text is held to: a schema with one of them is refused.
+BEYOND: list[dict[str, Any]] = [
+    {"not": {"type": "string"}},
+    {"type": "array", "items": {"type": "integer"}, "uniqueItems": True, "maxItems": 2},
+    {"type": "array", "contains": {"const": 1}, "maxItems": 2},
+    {"if": {"type": "integer"}, "then": {"minimum": 3}, "type": ["integer", "null"]},
+    {"type": "object", "propertyNames": {"maxLength": 3}, "maxProperties": 1},
+    {"type": "object", "dependentRequired": {"a": ["b"]}, "maxProperties": 2},
+    {"type": "object", "unevaluatedProperties": False},
+    {"type": "object", "additionalProperties": {"type": "null"}, "minProperties": 2, "maxProperties": 2},
+    {"type": "string", "format": "regex"},
+    {"type": "string", "pattern": "^(?!a)b$"},
+    {"type": "integer", "minimum": 5, "maximum": 4},
+    {"type": "string", "minLength": 5, "maxLength": 4},
+    {"enum": [9007199254740993]},
+    {"type": "integer", "multipleOf": 999983},
+    {"oneOf": [{"type": "integer", "minimum": 1}, {"type": "integer", "maximum": 3}]},
+    {"$ref": "#/$defs/nothing"},
+    {"type": "strong"},
+]
+
+
+def schema(chance: random.Random, depth: int = 0) -> dict[str, Any]:
+    """A schema with an answer of bounded length: what a model of random weights writes has no other reason to end."""
+    kinds = ["string", "integer", "number", "boolean", "null", "enum", "const", "pattern", "format", "types"]
+    if depth < 3:
+        kinds += ["object", "object", "object", "array", "array", "tuple", "anyOf", "oneOf", "allOf", "names", "free", "ref", "list"]
+    match kind := chance.choice(["object", "array", "oneOf", "allOf"] if depth == 0 else kinds):
+        case "string":
+            least = chance.randrange(4)
+            return {"type": "string", "minLength": least, "maxLength": least + chance.randrange(12)}
+        case "integer" | "number":
+            low = chance.randrange(-1000, 1000)
+            bounds: dict[str, Any] = {"minimum": low, "maximum": low + chance.randrange(1, 5000)}
+            if chance.random() < 0.3:
+                step = chance.choice([2, 5, 10] if kind == "integer" else [0.5, 0.25, 3])
+                bounds = {"exclusiveMinimum": 0, "maximum": 1000, "multipleOf": step}
+            return {"type": kind, **bounds}
+        case "boolean" | "null":
+            return {"type": kind}
+        case "types":
+            return {"type": ["integer", "null", "boolean"], "minimum": 0, "maximum": 9}
+        case "enum":
+            return {"enum": chance.sample(["red", "grün", 7, 2.5, True, None, "a \"b\"", "\\", [], {"n": -3}], 3)}
+        case "const":
+            return {"const": chance.choice(["fixed", 12, False, {"a": [1]}, [1, "x"], "two\nlines"])}
+        case "pattern":
+            pattern = chance.choice([r"^[a-z]{2,5}$", r"^\d{3}-\d{2}$", r"^(ab|cd)+x?$", r"^[^a-y\s]{1,4}$", r"^\w+/é?$"])
+            return {"type": "string", "pattern": pattern, "maxLength": 20}
+        case "format":
+            return {"type": "string", "format": chance.choice(["date", "uuid", "ipv4", "time", "date-time", "ipv6"]), "maxLength": 60}
+        case "object":
+            names = chance.sample(["id", "name", "größe", "a b", "x", "tags", "$y", "z_1", "const"], chance.randrange(1, 5))
+            needed = [name for name in names if chance.random() < 0.6]
+            properties = {name: schema(chance, depth + 1) for name in names}
+            return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
+        case "array":
+            least = chance.randrange(3)
+            most = least + chance.randrange(3)
+            return {"type": "array", "items": schema(chance, depth + 1), "minItems": least, "maxItems": most}
+        case "tuple":
+            first = [schema(chance, depth + 1) for _ in range(chance.randrange(1, 3))]
+            return {"type": "array", "prefixItems": first, "items": False, "minItems": chance.randrange(len(first) + 1)}
+        case "anyOf":
+            return {"anyOf": [schema(chance, depth + 2) for _ in range(2)]}
+        case "oneOf":
+            return {"oneOf": [part(kind, schema(chance, depth + 1)) for kind in ("near", "far")]}
+        case "allOf":
+            parts = [{"type": "object", "properties": {name: schema(chance, depth + 1)}, "required": [name]} for name in "ab"]
+            return {"type": "object", "allOf": parts, "maxProperties": 2}
+        case "names":
+            patterns = {"^x_[a-z]{1,3}$": schema(chance, depth + 1)}
+            return {"type": "object", "patternProperties": patterns, "additionalProperties": False, "maxProperties": 2}
+        case "free":
+            one = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["a"]}
+            return {**one, "additionalProperties": {"type": "null"}, "maxProperties": 1 + chance.randrange(2)}
+        case "list":
+            return {"$ref": "#/$defs/list"}
+        case _:
+            return {"$ref": "#/$defs/part"}
+
+
+def part(kind: str, inner: dict[str, Any]) -> dict[str, Any]:
+    """One of several, told apart by its kind."""
+    properties = {"kind": {"const": kind}, "it": inner}
+    return {"type": "object", "properties": properties, "required": ["kind"], "additionalProperties": False}
+
+
+def written(client: OpenAI, wanted: Any, seed: int) -> tuple[str, str | None]:
+    """The text of an answer and why it ended; every second is streamed."""
+    settings: dict[str, Any] = {"model": MODEL, "messages": MESSAGES[1:], "max_tokens": 1500, "seed": seed, "response_format": wanted}
+    if seed % 2:
+        answer = client.chat.completions.create(**settings)
+        return text_of(answer), answer.choices[0].finish_reason
+    text, ended = "", None
+    for chunk in client.chat.completions.create(**settings, stream=True):
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            ended = choice.finish_reason or ended
+    return text, ended
+
+
+def schemas(base: str, count: int, seed: int) -> dict[str, Any]:
+    """What was wrong with the answers to random schemas, how many were refused, and how many had no end."""
+    chance = random.Random(seed)
+    listed = {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/list"}]}
+    entry = {"type": "object", "properties": {"at": {"type": "boolean"}, "next": listed}, "required": ["next"], "additionalProperties": False}
+    made = [{**schema(chance), "$defs": {"part": schema(chance, 3), "list": entry}} for _ in range(count)]
+    refused = [number for number in range(count) if number % 9 == 8]
+    for place, number in enumerate(refused):
+        properties = {"it": {"type": "null"}, "beyond": BEYOND[place % len(BEYOND)]}
+        made[number] = {"type": "object", "properties": properties, "required": ["beyond"]}
+
+    def judge(number: int) -> str | None:
+        wanted: Any = {"type": "json_schema", "json_schema": {"name": "random", "schema": made[number], "strict": True}}
+        client = OpenAI(base_url=base, api_key="none", max_retries=0, timeout=300)
+        try:
+            text, ended = written(client, wanted, number)
+            assert number not in refused, f"it was taken, and answered with {text[:200]}"
+            if ended == "length" and "#/$defs/list" in json.dumps(made[number]):
+                return ""
+            assert ended == "stop", f"it ended by {ended}"
+            judged = jsonschema.Draft202012Validator
+            jsonschema.validate(json.loads(text), made[number], judged, format_checker=judged.FORMAT_CHECKER)
+        except openai.BadRequestError as error:
+            if number not in refused or error.param != "response_format":
+                return f"{json.dumps(made[number])}: {error}"
+        except Exception as error:
+            return f"{json.dumps(made[number])}: {type(error).__name__}: {str(error)[:400]}"
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(judge, range(count)))
+    return {"wrong": [wrong for wrong in found if wrong], "refused": len(refused), "endless": found.count("")}
+
+
 def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
@@ -329,6 +506,8 @@ def main() -> None:
             match command["do"]:
                 case "all":
                     answer = {"ok": everything(command["base"], command["locked"])}
+                case "schemas":
+                    answer = {"ok": schemas(command["base"], command["count"], command["seed"])}
                 case other:
                     raise ValueError(other)
         except Exception as error:

@@ -125,6 +125,26 @@ extension EventStream where Element == AskEvent {
     }
 }
 
+extension EventStream where Element == OutsourceEvent {
+    /// Reads to the end and returns of how many passages the collection holds the vectors, and how many this run brought.
+    public func done() async throws -> (passages: Int, brought: Int) {
+        for try await event in self {
+            if case .finished(let passages, let brought) = event { return (Int(passages), Int(brought)) }
+        }
+        throw KwaaiError.internal(KwaaiError.Details("bringing vectors to a collection ended without its last event"))
+    }
+}
+
+extension EventStream where Element == ReembedEvent {
+    /// Reads to the end and returns how many passages have vectors of the new embedder, and how many texts this run embedded.
+    public func done() async throws -> (passages: Int, embedded: Int) {
+        for try await event in self {
+            if case .finished(let passages, let embedded) = event { return (Int(passages), Int(embedded)) }
+        }
+        throw KwaaiError.internal(KwaaiError.Details("a change of the embedder ended without its last event"))
+    }
+}
+
 extension EventStream where Element == IngestEvent {
     /// Reads to the end and returns how many documents are new, were stored already, and could not be read.
     public func done() async throws -> (ingested: Int, unchanged: Int, failed: Int) {

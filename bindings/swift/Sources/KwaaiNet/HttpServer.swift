@@ -46,6 +46,8 @@ func serverOptions(
         switch embedder {
         case .own(let own): options.ownEmbedders.append(NamedEmbedder(name: name, embedder: try nativeEmbedder(own)))
         case .bert(let model): options.berts.append(NamedBert(name: name, model: model))
+        case .endpoint:
+            throw KwaaiError.invalidArgument(KwaaiError.Details("\(name) is behind an endpoint, which serves its embeddings itself"))
         case .wordsOnly:
             throw KwaaiError.invalidArgument(KwaaiError.Details("wordsOnly makes no vectors, so it cannot be served as an embedder"))
         }

@@ -212,13 +212,15 @@ public final class Node: Sendable {
     }
 
     /// Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of
-    /// `Rag.open`.
+    /// `Rag.open`. With a `dataDir` it lies in a directory of its own instead of the node's, for example on another disk. The node
+    /// remembers it by the name; another one is a conflict, and one that is missing is not found, and nothing is made in its place.
     public func rag(
         name: String, embedder: EmbedderSource? = nil, model: AnswerWriter? = nil, chunking: Chunking? = nil,
-        language: Language? = nil, readers: [any DocumentReader] = []
+        language: Language? = nil, readers: [any DocumentReader] = [], cache: AnswerCache? = nil, dataDir: URL? = nil
     ) async throws -> Rag {
         try await call { cancel in
-            let options = try ragOptions(embedder, model, chunking, language, readers)
+            var options = try ragOptions(embedder, model, chunking, language, readers, cache)
+            options.dataDir = dataDir?.path
             return Rag(try await native.rag(name: name, options: options, cancel: cancel))
         }
     }
@@ -243,10 +245,61 @@ public final class Node: Sendable {
         }
     }
 
-    /// Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
+    /// Lets a peer search a knowledge base, by the capability that is returned, whose text is handed to it by whatever way.
+    ///
+    /// The `holder` is a DID or a PeerId, `name` what it sees the knowledge base called, 1 to 64 characters, and `validFor` at most 366
+    /// days. The capability counts until it ends or `Rag.revokeShare` revokes it, while this node runs and the knowledge base is open: one
+    /// that was opened with `Node.rag`, or was shared since. The holder gets passages and what proves them; this node gets its questions.
+    public func shareKnowledge(rag: Rag, holder: String, name: String, validFor: Duration) async throws -> KnowledgeCapability {
+        try await call {
+            try await native.shareKnowledge(
+                rag: rag.native, holder: holder, name: name, validForMs: validFor.milliseconds, cancel: $0)
+        }
+    }
+
+    /// A knowledge base that a peer, a DID or a PeerId, shares, by its capability. Nobody is asked before it is searched.
+    ///
+    /// Throws `KwaaiError.corruptData` for a capability whose signature does not hold.
+    public func sharedKnowledge(peer: String, capability: String) async throws -> SharedKnowledge {
+        try await call {
+            SharedKnowledge(try await native.sharedKnowledge(peer: peer, capability: capability, cancel: $0))
+        }
+    }
+
+    /// Several knowledge bases as one: those of this node by the names that hits call them, and then those that peers share.
+    ///
+    /// The embedder scores passages of all of them and is as for `Rag.open`: with `.wordsOnly` words alone do, whose forms are brought
+    /// together as in `language`.
+    public func federation(
+        own: [String: Rag] = [:], shared: [SharedKnowledge] = [], embedder: EmbedderSource? = nil, language: Language? = nil
+    ) async throws -> Federation {
+        try await call { cancel in
+            let options = try ragOptions(embedder, nil, nil, language, [])
+            let named = own.sorted(by: { $0.key < $1.key }).map { NamedOwn(name: $0.key, rag: $0.value.native) }
+            let choice = EmbedderChoice(
+                embedder: options.embedder, embeddingEndpoint: options.embeddingEndpoint, ownEmbedder: options.ownEmbedder)
+            return Federation(
+                try await native.federation(
+                    own: named, shared: shared.map { $0.native }, embedder: choice, language: options.language, cancel: cancel))
+        }
+    }
+
+    /// Proves where passages of a knowledge base come from, as this node's statement. Those that are no longer as they were found are
+    /// left out.
+    public func prove(rag: Rag, hits: [Hit]) async throws -> [ProvenHit] {
+        try await call { try await native.prove(rag: rag.native, hits: hits, cancel: $0) }
+    }
+
+    /// Shares exactly this, and no longer what was shared before; without arguments nothing is shared. What was shared before takes
+    /// nothing new, and may end within `grace`, five seconds unless set.
     @discardableResult
-    public func contribute(blocks: [BlockShare] = [], minTier: Tier? = nil) async throws -> [Offer] {
-        try await call { try await native.contribute(blocks: blocks, minTier: minTier?.rawValue, cancel: $0) }
+    public func contribute(
+        blocks: [BlockShare] = [], minTier: Tier? = nil, grace: Duration? = nil
+    ) async throws -> [Offer] {
+        try await call {
+            try await native.contribute(
+                blocks: blocks, minTier: minTier?.rawValue, graceMs: grace?.milliseconds, cancel: $0)
+        }
     }
 
     /// For tests: moves the clock that the node was started with.

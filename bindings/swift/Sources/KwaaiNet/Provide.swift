@@ -8,8 +8,10 @@ import KwaaiNetNative
 public enum EmbedderSource: Sendable {
     /// No vectors: passages are found by their words alone.
     case wordsOnly
-    /// The folder of a BERT model, or the id of one such as `sentence-transformers/all-MiniLM-L6-v2`.
+    /// The folder of an embedding model, or the id of one such as `sentence-transformers/all-MiniLM-L6-v2`.
     case bert(String)
+    /// An embedding model behind an endpoint. Texts leave this machine, unless it is on it.
+    case endpoint(EmbeddingEndpoint)
     /// An embedder of the app.
     case own(any Embedder)
 }

@@ -5,6 +5,8 @@ import KwaaiNetNative
 // milliseconds and named so.
 
 public typealias Answer = KwaaiNetNative.Answer
+public typealias AnswerCache = KwaaiNetNative.CacheLimits
+public typealias Around = KwaaiNetNative.Around
 public typealias AskEvent = KwaaiNetNative.AskEvent
 public typealias BlockHost = KwaaiNetNative.BlockHost
 public typealias AuditFinding = KwaaiNetNative.AuditFinding
@@ -12,7 +14,9 @@ public typealias AuditReport = KwaaiNetNative.AuditReport
 public typealias BenchmarkRow = KwaaiNetNative.BenchmarkRow
 public typealias BenchmarkStep = KwaaiNetNative.BenchmarkStep
 public typealias Blocks = KwaaiNetNative.BlockSelection
+public typealias BlockCalibration = KwaaiNetNative.BlockCalibration
 public typealias BlockShare = KwaaiNetNative.BlockShareOptions
+public typealias CacheStats = KwaaiNetNative.CacheStats
 public typealias Calibration = KwaaiNetNative.Calibration
 public typealias CalibrationQuestion = KwaaiNetNative.CalibrationQuestion
 public typealias ChatMessage = KwaaiNetNative.ChatMessage
@@ -25,14 +29,19 @@ public typealias Coverage = KwaaiNetNative.Coverage
 public typealias Credential = KwaaiNetNative.Credential
 public typealias CredentialSummary = KwaaiNetNative.CredentialSummary
 public typealias Diagnosis = KwaaiNetNative.Diagnosis
+public typealias Difference = KwaaiNetNative.Difference
 public typealias DocumentInfo = KwaaiNetNative.DocumentInfo
 public typealias DocumentPart = KwaaiNetNative.NativePart
 public typealias DtgCredential = KwaaiNetNative.DtgCredential
 public typealias EmbedderInfo = KwaaiNetNative.EmbedderInfo
+public typealias EmbeddingEndpoint = KwaaiNetNative.EmbeddingEndpointOptions
 public typealias Endpoint = KwaaiNetNative.EndpointOptions
+public typealias Evaluation = KwaaiNetNative.Evaluation
+public typealias EvaluationQuestion = KwaaiNetNative.KnownQuestion
 public typealias Evidence = KwaaiNetNative.Evidence
 public typealias Fault = KwaaiNetNative.Fault
 public typealias FaultKind = KwaaiNetNative.FaultKind
+public typealias Finding = KwaaiNetNative.FindOptions
 public typealias FinishReason = KwaaiNetNative.FinishReason
 public typealias FoundVector = KwaaiNetNative.FoundVector
 public typealias FoundVectors = KwaaiNetNative.FoundVectors
@@ -40,6 +49,13 @@ public typealias GenerateEvent = KwaaiNetNative.GenerateEvent
 public typealias GenerateRequest = KwaaiNetNative.GenerateRequest
 public typealias GlobalTrust = KwaaiNetNative.GlobalTrust
 public typealias Hit = KwaaiNetNative.Hit
+public typealias FederatedHit = KwaaiNetNative.FederatedHit
+public typealias FederatedResult = KwaaiNetNative.FederatedResult
+public typealias KnowledgeCapability = KwaaiNetNative.KnowledgeCapability
+public typealias MemberFailure = KwaaiNetNative.MemberFailure
+public typealias Proven = KwaaiNetNative.Proven
+public typealias ProvenHit = KwaaiNetNative.ProvenHit
+public typealias Provenance = KwaaiNetNative.Provenance
 public typealias Hop = KwaaiNetNative.Hop
 public typealias HostAudit = KwaaiNetNative.HostAudit
 public typealias HostedVectors = KwaaiNetNative.HostedVectors
@@ -53,20 +69,27 @@ public typealias Leakage = KwaaiNetNative.Leakage
 public typealias LegacyCredential = KwaaiNetNative.LegacyCredential
 public typealias Limits = KwaaiNetNative.NodeLimits
 public typealias LogRecord = KwaaiNetNative.LogRecord
+public typealias Mean = KwaaiNetNative.Mean
 public typealias Measurement = KwaaiNetNative.Measurement
 public typealias MeasurementBucket = KwaaiNetNative.MeasurementBucket
 public typealias Message = KwaaiNetNative.MessageRecord
 public typealias Metrics = KwaaiNetNative.Metrics
 public typealias Mode = KwaaiNetNative.Mode
+public typealias ModelBenchmark = KwaaiNetNative.ModelBenchmark
 public typealias ModelInfo = KwaaiNetNative.ModelInfo
 public typealias NodeEvent = KwaaiNetNative.NodeEvent
 public typealias NodeInfo = KwaaiNetNative.NodeInfo
 public typealias Offer = KwaaiNetNative.Offer
+public typealias OutsourceEvent = KwaaiNetNative.OutsourceEvent
+public typealias Outsourced = KwaaiNetNative.Outsourced
 public typealias PeerInfo = KwaaiNetNative.PeerInfo
 public typealias PledgeWithdrawal = KwaaiNetNative.PledgeWithdrawal
+public typealias Questioning = KwaaiNetNative.QuestionOptions
+public typealias QuestionResult = KwaaiNetNative.QuestionResult
 public typealias Rank = KwaaiNetNative.Rank
 public typealias Reachability = KwaaiNetNative.Reachability
 public typealias Reason = KwaaiNetNative.Reason
+public typealias ReembedEvent = KwaaiNetNative.ReembedEvent
 public typealias RefusedCredential = KwaaiNetNative.RefusedCredential
 public typealias RelayLimits = KwaaiNetNative.NodeRelayLimits
 public typealias Repair = KwaaiNetNative.Repair
@@ -74,6 +97,7 @@ public typealias Reputation = KwaaiNetNative.Reputation
 public typealias ResolvedDid = KwaaiNetNative.ResolvedDid
 public typealias Role = KwaaiNetNative.Role
 public typealias Score = KwaaiNetNative.Score
+public typealias Searching = KwaaiNetNative.SearchOptions
 public typealias SearchResult = KwaaiNetNative.SearchResult
 public typealias Sightings = KwaaiNetNative.Sightings
 public typealias Span = KwaaiNetNative.Span
@@ -84,6 +108,7 @@ public typealias SyncEvent = KwaaiNetNative.SyncEvent
 public typealias TakenWord = KwaaiNetNative.TakenWord
 public typealias Tenant = KwaaiNetNative.Tenant
 public typealias Thresholds = KwaaiNetNative.Thresholds
+public typealias Timings = KwaaiNetNative.Timings
 public typealias TrustedIssuer = KwaaiNetNative.TrustedIssuer
 public typealias TrustStatement = KwaaiNetNative.TrustStatement
 public typealias Usage = KwaaiNetNative.Usage
@@ -139,6 +164,7 @@ public enum Purpose: String, Sendable, CaseIterable {
     case serveBlocks = "serve_blocks"
     case useBlocks = "use_blocks"
     case storeVectors = "store_vectors"
+    case searchKnowledge = "search_knowledge"
     case relay
     case relayFreely = "relay_freely"
 }
@@ -226,6 +252,21 @@ public enum Library {
     /// paraphrase is not judged.
     public static func checkCitations(text: String, sources: [String]) -> [Fault] {
         checkNativeCitations(text: text, sources: sources)
+    }
+
+    /// Checks that a passage stood in a knowledge base, and tells in which. No node is needed, and nobody is asked. What is proven are
+    /// the text, its span, its ids and its document's name; not the score, the section or the locator.
+    ///
+    /// Throws `KwaaiError.corruptData` for a signature that does not hold, and for a passage that is not there as it stands in the hit.
+    public static func checkProvenance(hit: Hit, provenance: Provenance) throws -> Proven {
+        try ask { try checkNativeProvenance(hit: hit, provenance: provenance) }
+    }
+
+    /// Reads the text of a capability that an owner handed over, and checks its form and its signature. Nobody is asked.
+    ///
+    /// Throws `KwaaiError.corruptData` for a signature that does not hold.
+    public static func readKnowledgeCapability(capability: String) throws -> KnowledgeCapability {
+        try ask { try readNativeCapability(text: capability) }
     }
 
     /// Sends what the library says from now on to a sink, once in a process; without this it is silent. The filter is written

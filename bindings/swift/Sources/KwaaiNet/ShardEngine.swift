@@ -40,7 +40,8 @@ public final class ShardEngine: Sendable {
         try await call { ShardEngine(try await NativeShardEngine.open(cancel: $0)) }
     }
 
-    /// Loads a model from its directory or GGUF file.
+    /// Loads a model from its directory, its GGUF file, or by its id from a hub: `URL(string: "owner/name")!`, with `@revision`
+    /// or `:Q4_K_M` behind. What exists on the disk is a path.
     public func load(model: URL, blocks: Blocks = .all) async throws -> Model {
         try await call { Model(try await native.load(model: model.path, blocks: blocks, cancel: $0)) }
     }
@@ -66,6 +67,37 @@ public final class ShardEngine: Sendable {
     /// Which blocks of a model are up, from whom, and whom this node would not use.
     public func coverage(model: Model) async throws -> Coverage {
         try await call { try await native.coverage(model: model.native, cancel: $0) }
+    }
+
+    /// How many blocks of a model this machine can serve, and how fast, measured on the first of them.
+    ///
+    /// Blocks may take what is free on this machine, or what a limit on this process leaves, without a quarter of it and at most
+    /// 1 GiB; `memoryBytes` says otherwise. With them there is room for `sessions` at the same time, 4 unless set, of `tokens` each,
+    /// 4,096 unless set or the model's context is shorter.
+    public func calibrate(
+        model: URL, memoryBytes: Int? = nil, sessions: Int? = nil, tokens: Int? = nil
+    ) async throws -> BlockCalibration {
+        try await call {
+            try await native.calibrate(
+                model: model.path, memoryBytes: memoryBytes.map(Int64.init), sessions: sessions.map(Int64.init),
+                tokens: tokens.map(Int64.init), cancel: $0)
+        }
+    }
+
+    /// How fast a model answers, on the path that an answer would take now.
+    ///
+    /// It reads `promptTokens`, 128 unless set, and writes `warmUp` tokens that do not count, 5 unless set, and `steps` that do, 20
+    /// unless set; then `sessions` answers at the same time, 1 unless set and 64 at most. `seed` decides the prompt.
+    public func benchmark(
+        model: Model, promptTokens: Int? = nil, warmUp: Int? = nil, steps: Int? = nil, sessions: Int? = nil,
+        seed: Int64? = nil, route: Route? = nil
+    ) async throws -> ModelBenchmark {
+        try await call {
+            try await native.benchmark(
+                model: model.native, promptTokens: promptTokens.map(Int64.init), warmUp: warmUp.map(Int64.init),
+                steps: steps.map(Int64.init), sessions: sessions.map(Int64.init), seed: seed, route: route?.rawValue,
+                cancel: $0)
+        }
     }
 
     /// Continues a conversation, beginning with the first token that is asked for.
@@ -100,9 +132,10 @@ public final class ShardEngine: Sendable {
     }
 
     /// A unit vector for each text. `model` is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was
-    /// fetched unless set.
-    public func embed(texts: [String], model: String? = nil) async throws -> Matrix {
-        try await call { Matrix(try await native.embed(texts: texts, model: model, cancel: $0)) }
+    /// fetched unless set. `query` says that the texts are questions, before which some models want something else than before
+    /// what is to be found.
+    public func embed(texts: [String], model: String? = nil, query: Bool = false) async throws -> Matrix {
+        try await call { Matrix(try await native.embed(texts: texts, model: model, query: query, cancel: $0)) }
     }
 
     /// Lets go of the engine. That of a node stays open with the node.

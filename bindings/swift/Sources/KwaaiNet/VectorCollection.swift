@@ -3,7 +3,7 @@ import KwaaiNetNative
 
 /// Vectors with ids and payloads, at hosts that cannot read them.
 public final class VectorCollection: Sendable {
-    private let native: NativeCollection
+    let native: NativeCollection
 
     init(_ native: NativeCollection) {
         self.native = native

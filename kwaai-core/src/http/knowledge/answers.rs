@@ -163,7 +163,7 @@ impl Writer {
         let message = json!({
             "role": "assistant", "content": answer.text, "refusal": null, "annotations": self.annotations(answer),
         });
-        let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": "stop"});
+        let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": reason(answer)});
         let mut whole = self.head.of("chat.completion", vec![choice]);
         whole.insert("kwaainet".into(), about(answer));
         whole.into()
@@ -179,7 +179,7 @@ impl Writer {
         let text = self.part(json!({"content": answer.text}), None);
         let mut sources = self.part(json!({"annotations": self.annotations(answer)}), None);
         sources.insert("kwaainet".into(), about(answer));
-        [text, sources, self.part(json!({}), Some("stop"))].into_iter().map(Value::from).collect()
+        [text, sources, self.part(json!({}), Some(reason(answer)))].into_iter().map(Value::from).collect()
     }
 
     /// Sends nothing of an answer before all of it is decided, since a client cannot be made to forget what was retracted.
@@ -212,11 +212,10 @@ impl Writer {
     /// page shows the passage.
     fn annotations(&self, answer: &Answer) -> Vec<Value> {
         let mut all: Vec<(usize, Value)> = Vec::new();
-        for citation in &answer.citations {
-            let mark = format!("[{}]", citation.number);
-            for (place, _) in answer.text.match_indices(&mark) {
-                let start = answer.text[..place].chars().count();
-                let end = start + mark.len();
+        for (number, span) in answer.marks() {
+            for citation in answer.citations.iter().filter(|citation| citation.number == number) {
+                let start = answer.text[..span.start].chars().count();
+                let end = start + span.len();
                 let url = self.passage(citation);
                 let title = match &citation.locator {
                     Some(locator) => format!("{}, {locator}", citation.document),
@@ -234,6 +233,11 @@ impl Writer {
         let (from, to) = (citation.span.start, citation.span.end);
         format!("{}&document={}&from={from}&to={to}", self.page, encoded(&citation.document_id))
     }
+}
+
+/// Why the answer ends where it does.
+fn reason(answer: &Answer) -> &'static str {
+    if answer.is_cut() { "length" } else { "stop" }
 }
 
 /// What OpenAI's API has no member for.

@@ -15,8 +15,8 @@ use crate::http::Shared;
 use crate::http::meter::Generating;
 use crate::http::path::query;
 use crate::http::reply::{Body, Failure, event, json as reply, response};
-use crate::http::route::{body, turn};
-use crate::rag::{IngestEvent, Rag, Source};
+use crate::http::route::{body, upload_turn};
+use crate::rag::{IngestEvent, IngestOptions, Metadata, Rag, Source, check_metadata};
 
 /// The longest name of a document in bytes.
 const MAX_NAME: usize = 1024;
@@ -48,24 +48,39 @@ pub(in crate::http) async fn upload(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Failure> {
     let rag = found(shared, name)?;
-    let called = query(request.uri().query().unwrap_or_default(), "name")?.unwrap_or_default();
+    let asked = request.uri().query().unwrap_or_default();
+    let called = query(asked, "name")?.unwrap_or_default();
     if called.trim().is_empty() || called.len() > MAX_NAME || called.chars().any(char::is_control) {
         let message = format!(
             "name the file in the address, as in ?name=notes.md, in at most {MAX_NAME} bytes and without control characters"
         );
         return Err(Failure::invalid(Some("name"), message));
     }
+    let options = IngestOptions { metadata: described(asked)? };
     let accepts = request.headers().get(ACCEPT).and_then(|kinds| kinds.to_str().ok()).unwrap_or_default();
     let streamed = accepts.trim_start().starts_with("text/event-stream");
     // Before its bytes are taken, since they lie in memory.
-    let turn = turn(shared)?;
+    let turn = upload_turn(shared)?;
     let bytes = body(request, shared.config.max_upload_bytes).await?;
-    let events = rag.ingest(Source::Bytes { name: called, bytes: bytes.into() })?;
+    let events = rag.ingest_with(Source::Bytes { name: called, bytes: bytes.into() }, options)?;
     let progress = Progress { rag: rag.clone(), events, _turn: turn };
     match streamed {
         true => Ok(progress.streamed()),
         false => progress.whole().await,
     }
+}
+
+/// What the address says about the document; `None` where it says nothing.
+fn described(asked: &str) -> Result<Option<Metadata>, Failure> {
+    let Some(text) = query(asked, "metadata")? else { return Ok(None) };
+    let metadata: Option<Metadata> = serde_json::from_str(&text).map_err(|error| {
+        let message = format!("metadata must be a JSON object whose values are texts, percent-encoded: {error}");
+        Failure::invalid(Some("metadata"), message)
+    })?;
+    if let Some(metadata) = &metadata {
+        check_metadata(metadata).map_err(|error| Failure::invalid(Some("metadata"), error.to_string()))?;
+    }
+    Ok(metadata)
 }
 
 /// A document on its way in. Dropping it ends the work, unless the document is being committed.

@@ -123,11 +123,18 @@ function open(base, citation) {
   show(base, citation.document_id, { name: citation.document, place: citation.locator ?? '', from: start, to: end });
 }
 
+/** Whether the number stands in a source as it stands here, as the index of a name: `argv[1]`. */
+function isIndex(text, match, cited) {
+  const [name] = text.slice(0, match.index).match(/[\w.:$]+$/) ?? [''];
+  return name !== '' && [...cited.values()].some((citation) => citation.quote.includes(name + match[0]));
+}
+
 /** The text, whose numbers in brackets are buttons where they stand for a source. */
 function pieces(base, text, cited) {
   const all = [];
   let done = 0;
   for (const match of text.matchAll(MARKS)) {
+    if (isIndex(text, match, cited)) continue;
     const numbers = match[1].split(',').map((number) => number.trim());
     if (!numbers.every((number) => cited.has(number))) continue;
     all.push(text.slice(done, match.index));

@@ -51,6 +51,7 @@ export function documents(current, changed) {
         'th',
         { scope: 'row' },
         el('button', { type: 'button', class: 'plain', onclick: () => show(base, document.id, { name: document.name }) }, document.name),
+        metadata(document.metadata),
         warnings(document.warnings),
       ),
       el('td', { class: 'wide' }, document.format),
@@ -165,6 +166,12 @@ export function documents(current, changed) {
     take([...event.dataTransfer.files]);
   });
   return refresh;
+}
+
+function metadata(all) {
+  const pairs = Object.entries(all);
+  if (pairs.length === 0) return undefined;
+  return el('ul', { class: 'metadata', 'aria-label': 'Metadata' }, ...pairs.map(([key, value]) => el('li', {}, `${key}: ${value}`)));
 }
 
 function warnings(all) {

@@ -4,9 +4,13 @@
 //! nest and, in YAML, how far aliases multiply.
 
 use std::fmt;
+use std::ops::Range;
 
+use granit_parser::{Event, Parser, ScalarStyle};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::rag::document::Limits;
 use crate::rag::document::place::{Key, Places, short};
@@ -14,6 +18,8 @@ use crate::{Error, Result};
 
 /// Parsers that hold the whole tree in memory are not given more than so many bytes.
 const TREE: usize = 16 << 20;
+/// Data that nests deeper is refused by its parser.
+const DEEP: usize = 500;
 
 /// A language of structured data.
 #[derive(Clone, Copy)]
@@ -50,9 +56,88 @@ pub(super) fn lines(
 type Read = std::result::Result<(), String>;
 
 fn json(source: &str, out: &mut Out<'_>) -> Read {
-    let mut parser = serde_json::Deserializer::from_str(source);
+    let source = quoted(source, &json_numbers(source));
+    let mut parser = serde_json::Deserializer::from_str(&source);
     Value { out, list: None }.deserialize(&mut parser).map_err(|error| error.to_string())?;
     parser.end().map_err(|error| error.to_string())
+}
+
+/// The source with quotation marks around what stands at these places, so that it is kept as it is written: a parser makes of `1.10` a number, of `NO` a
+/// truth, and of a long number another one.
+fn quoted(source: &str, places: &[Range<usize>]) -> String {
+    let mut quoted = String::with_capacity(source.len() + 2 * places.len());
+    let mut at = 0;
+    for place in places {
+        quoted.push_str(&source[at..place.start]);
+        quoted.extend(["\"", &source[place.clone()], "\""]);
+        at = place.end;
+    }
+    quoted.push_str(&source[at..]);
+    quoted
+}
+
+/// The numbers outside of texts.
+fn json_numbers(source: &str) -> Vec<Range<usize>> {
+    let bytes = source.as_bytes();
+    let (mut found, mut at) = (Vec::new(), 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at += 1;
+                while let Some(inside) = bytes.get(at).filter(|inside| **inside != b'"') {
+                    at += if *inside == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let digits = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+                let end = at + bytes[at..].iter().take_while(digits).count();
+                // Whatever its size.
+                if serde_json::from_str::<serde::de::IgnoredAny>(&source[at..end]).is_ok() {
+                    found.push(at..end);
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    found
+}
+
+/// The plain scalars that have no tag, but for what says that there is nothing, and the key that merges.
+fn yaml_scalars(source: &str) -> Vec<Range<usize>> {
+    let (mut found, mut depth) = (Vec::new(), 0_usize);
+    for event in Parser::new_from_str(source) {
+        // What is wrong is told by the parser that comes after.
+        let Ok((event, span)) = event else { return Vec::new() };
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            Event::Scalar(value, ScalarStyle::Plain, _, None) => {
+                let place = span.byte_range().unwrap_or_default();
+                let as_written = source.get(place.clone()) == Some(&*value);
+                let is_nothing = matches!(&*value, "" | "~" | "null" | "Null" | "NULL" | "<<");
+                if as_written && !is_nothing && !value.contains(['"', '\\', '\n']) {
+                    found.push(place);
+                }
+            }
+            _ => {}
+        }
+        if depth > DEEP {
+            return Vec::new();
+        }
+    }
+    found
+}
+
+/// The numbers and times.
+fn toml_scalars(value: &Spanned<DeValue<'_>>, found: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => found.push(value.span()),
+        DeValue::Array(items) => items.iter().for_each(|item| toml_scalars(item, found)),
+        DeValue::Table(entries) => entries.values().for_each(|entry| toml_scalars(entry, found)),
+        DeValue::String(_) | DeValue::Boolean(_) => {}
+    }
 }
 
 fn json_lines(source: &str, out: &mut Out<'_>) -> Read {
@@ -72,9 +157,10 @@ fn yaml(source: &str, out: &mut Out<'_>) -> Read {
     let several = documents.len() > 1;
     for (number, document) in documents.into_iter().enumerate() {
         out.path = if several { format!("document {}", number + 1) } else { String::new() };
+        let document = quoted(document, &yaml_scalars(document));
         let read =
             |parser: serde_saphyr::Deserializer<'_, '_>| Value { out: &mut *out, list: None }.deserialize(parser);
-        serde_saphyr::with_deserializer_from_str(document, read).map_err(|error| first_line(&error.to_string()))?;
+        serde_saphyr::with_deserializer_from_str(&document, read).map_err(|error| first_line(&error.to_string()))?;
         out.list = None;
     }
     Ok(())
@@ -108,7 +194,12 @@ fn toml(source: &str, out: &mut Out<'_>) -> Read {
     if source.len() > TREE {
         return Err(format!("TOML of more than {TREE} bytes is not parsed"));
     }
-    let parser = toml::Deserializer::parse(source).map_err(|error| error.message().to_owned())?;
+    let table = DeTable::parse(source).map_err(|error| error.message().to_owned())?;
+    let mut scalars = Vec::new();
+    table.get_ref().values().for_each(|value| toml_scalars(value, &mut scalars));
+    scalars.sort_by_key(|place| place.start);
+    let source = quoted(source, &scalars);
+    let parser = toml::Deserializer::parse(&source).map_err(|error| error.message().to_owned())?;
     Value { out, list: None }.deserialize(parser).map_err(|error| error.message().to_owned())
 }
 
@@ -167,10 +258,6 @@ impl Out<'_> {
 
 /// A step of a path: `.port`, or `["a key with spaces"]`.
 fn step(key: &str, first: bool) -> String {
-    // How the parser of TOML hands a date over.
-    if key == "$__toml_private_datetime" {
-        return String::new();
-    }
     let key = short(key);
     let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '@' | '$'));
     match (plain, first) {
@@ -400,6 +487,21 @@ mod tests {
         assert_eq!(read(json, Language::Json), EXPECTED.join("\n\n"));
         assert_eq!(read(yaml, Language::Yaml), EXPECTED.join("\n\n"));
         assert_eq!(read(toml, Language::Toml), EXPECTED.join("\n\n"));
+    }
+
+    #[test]
+    fn values_and_keys_stay_as_they_are_written() {
+        let json = r#"{"id": 18446744073709551617, "rate": 1.10, "big": 12345678901234567.89, "text": "a \" 1.10", "tiny": [1e-400, -0]}"#;
+        let lines = "id: 18446744073709551617\n\nrate: 1.10\n\nbig: 12345678901234567.89\n\ntext: a \" 1.10\n\ntiny: 1e-400, -0";
+        assert_eq!(read(json, Language::Json), lines);
+        let yaml = "country: NO\nversion: 1.10\nzip: 01234\nsha: 1234e5\non:\n  push: y\nnone: ~\nlist: [0x1F, off, ü 1.0]\nbase: &b {k: 1.0}\nmore:\n  <<: *b\ntagged: !!int 7\n";
+        let lines = "country: NO\n\nversion: 1.10\n\nzip: 01234\n\nsha: 1234e5\n\non.push: y\n\nnone: null\n\nlist: 0x1F, off, ü 1.0\n\nbase.k: 1.0\n\nmore.k: 1.0\n\ntagged: 7";
+        assert_eq!(read(yaml, Language::Yaml), lines);
+        let toml = "a = 1.10\nb = 0x1F\nc = 1_000\nd = 1979-05-27 07:32:00\ne = [1.0, {f = 2.50}]\n";
+        assert_eq!(
+            read(toml, Language::Toml),
+            "a: 1.10\n\nb: 0x1F\n\nc: 1_000\n\nd: 1979-05-27 07:32:00\n\ne: 1.0\n\ne[1].f: 2.50"
+        );
     }
 
     #[test]

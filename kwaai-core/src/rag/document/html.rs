@@ -7,12 +7,14 @@ use encoding_rs::Encoding;
 use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
 use html5gum::{Span, Tokenizer};
 
-use crate::rag::document::place::{Heading, Places, Row, Table, outline};
+use crate::rag::document::place::{Heading, Link, Places, Row, Table, outline};
 use crate::rag::document::{Extracted, Limits, table, text};
 use crate::{Error, Result};
 
 /// Elements deeper than this are read, but no longer told apart.
 const DEPTH: usize = 256;
+/// Longer targets of links are not kept, in bytes.
+const TARGET: usize = 300;
 /// Where a page says its encoding.
 const HEAD: usize = 1024;
 
@@ -79,8 +81,10 @@ const VOID: &[&str] =
 pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<Extracted> {
     let source = decode(bytes)?;
     let mut emitter = CallbackEmitter::new(Tokens::default());
-    emitter.naively_switch_states(true);
-    let mut page = Page::new(limits);
+    // In XML a slash ends an element, and scripts are elements like others.
+    let is_xml = source.trim_start_matches('\u{feff}').trim_start().starts_with("<?xml");
+    emitter.naively_switch_states(!is_xml);
+    let mut page = Page { is_xml, ..Page::new(limits) };
     for token in Tokenizer::new_with_emitter(source.as_str(), emitter) {
         match token {
             Ok(Token::Start(tag)) => page.open(&tag)?,
@@ -107,6 +111,8 @@ struct Tag {
     hidden: bool,
     /// What stands for it where it cannot be shown.
     alt: Option<String>,
+    /// The file that it points at.
+    target: Option<String>,
     /// Whether it ends with a slash, which counts in pictures and formulas alone.
     closed: bool,
 }
@@ -123,6 +129,7 @@ enum Attribute {
     #[default]
     Other,
     Alt,
+    Href,
     Style,
 }
 
@@ -135,12 +142,14 @@ impl Callback<Token, ()> for Tokens {
                 self.tag.hidden |= name == b"hidden";
                 self.attribute = match name {
                     b"alt" => Attribute::Alt,
+                    b"href" if matches!(self.tag.name.as_str(), "a" | "area") => Attribute::Href,
                     b"style" => Attribute::Style,
                     _ => Attribute::Other,
                 };
             }
             CallbackEvent::AttributeValue { value } => match self.attribute {
                 Attribute::Alt => self.tag.alt = self.tag.alt.take().or_else(|| Some(owned(value))),
+                Attribute::Href => self.tag.target = self.tag.target.take().or_else(|| file_of(&owned(value))),
                 Attribute::Style => self.tag.hidden |= hides(&owned(value)),
                 Attribute::Other => {}
             },
@@ -159,6 +168,13 @@ impl Callback<Token, ()> for Tokens {
 fn hides(style: &str) -> bool {
     let style: String = style.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
     style.contains("display:none") || style.contains("visibility:hidden")
+}
+
+/// The file that a link points at; `None` for one to another site, to a place of the same page, or to no file.
+fn file_of(link: &str) -> Option<String> {
+    let path = link.split(['#', '?']).next().unwrap_or_default().trim();
+    let elsewhere = path.starts_with("//") || path.split('/').next().is_some_and(|first| first.contains(':'));
+    (!path.is_empty() && !elsewhere && path.len() <= TARGET).then(|| path.to_owned())
 }
 
 /// Whether a file without a telling name is a page.
@@ -218,6 +234,12 @@ struct Page<'a> {
     cell: Option<String>,
     raw: usize,
     in_title: bool,
+    is_xml: bool,
+    /// A link while its text is read: the file, and where the text of the page ended.
+    link: Option<(String, usize)>,
+    /// The files that the row or the heading points at which is being read.
+    pointed: Vec<String>,
+    links: Vec<Link>,
 }
 
 impl<'a> Page<'a> {
@@ -238,6 +260,10 @@ impl<'a> Page<'a> {
             cell: None,
             raw: 0,
             in_title: false,
+            is_xml: false,
+            link: None,
+            pointed: Vec::new(),
+            links: Vec::new(),
         }
     }
 
@@ -246,16 +272,21 @@ impl<'a> Page<'a> {
         self.imply(name)?;
         self.boundary(name);
         match name {
+            "title" if self.is_xml && tag.closed => {}
             "title" => self.in_title = self.title.is_none() && !self.is_foreign(name),
             "br" => self.owe(2),
             "img" | "area" if !tag.hidden => {
+                let start = self.text.len();
                 if let Some(alt) = &tag.alt {
                     self.text(alt)?;
+                }
+                if let Some(target) = tag.target.clone().filter(|_| self.hidden == 0) {
+                    self.add_link(target, start)?;
                 }
             }
             _ => {}
         }
-        if VOID.contains(&name) || tag.closed && self.is_foreign(name) {
+        if VOID.contains(&name) || tag.closed && (self.is_xml || self.is_foreign(name)) {
             return Ok(());
         }
         if self.stack.len() >= DEPTH {
@@ -278,6 +309,10 @@ impl<'a> Page<'a> {
                     self.heading = Some((level, String::new()));
                 }
                 "li" if self.cell.is_none() && self.heading.is_none() => self.push("- ")?,
+                "a" => {
+                    self.end_link()?;
+                    self.link = tag.target.clone().map(|target| (target, self.text.len()));
+                }
                 _ => {}
             }
         }
@@ -358,11 +393,36 @@ impl<'a> Page<'a> {
                 "tr" => self.end_row()?,
                 "table" if self.open.last().is_some_and(|open| open.depth == self.stack.len()) => self.end_table()?,
                 "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => self.end_heading()?,
+                "a" => self.end_link()?,
                 _ => {}
             }
         }
         self.boundary(&name);
         Ok(())
+    }
+
+    fn end_link(&mut self) -> Result<()> {
+        let Some((target, start)) = self.link.take() else { return Ok(()) };
+        self.add_link(target, start)
+    }
+
+    /// Keeps a link whose text follows the first `start` bytes of the page, or stands in what is not part of them yet.
+    fn add_link(&mut self, target: String, start: usize) -> Result<()> {
+        if self.cell.is_some() || self.heading.is_some() {
+            self.pointed.push(target);
+        } else {
+            let text = &self.text[start.min(self.text.len())..];
+            let start = self.text.len() - text.trim_start().len();
+            if start < self.text.len() {
+                self.links.push(Link(start, self.text.len(), target));
+            }
+        }
+        self.limits.check_places(self.links.len() + self.pointed.len())
+    }
+
+    /// Keeps what was pointed at in a row or a heading that stands in the page now.
+    fn add_pointed(&mut self, start: usize, end: usize) {
+        self.links.extend(self.pointed.drain(..).map(|target| Link(start, end, target)));
     }
 
     fn boundary(&mut self, name: &str) {
@@ -397,6 +457,7 @@ impl<'a> Page<'a> {
         let cells = std::mem::take(&mut open.cells);
         open.number = open.number.saturating_add(1);
         if cells.iter().all(String::is_empty) {
+            self.pointed.clear();
             return Ok(());
         }
         let (number, first) = (open.number, open.rows.is_empty());
@@ -405,6 +466,7 @@ impl<'a> Page<'a> {
         self.owe(3);
         self.push(&line)?;
         let end = self.text.len();
+        self.add_pointed(end - line.len(), end);
         let Some(open) = self.open.last_mut() else { return Ok(()) };
         if first {
             // The first line may stand below an empty one, which is none of the table's.
@@ -433,10 +495,12 @@ impl<'a> Page<'a> {
         let Some((level, label)) = self.heading.take() else { return Ok(()) };
         let label = label.trim().to_owned();
         if label.is_empty() {
+            self.pointed.clear();
             return Ok(());
         }
         self.owed = 3;
         self.push(&label)?;
+        self.add_pointed(self.text.len() - label.len(), self.text.len());
         self.headings.push((self.text.len() - label.len(), level, label));
         self.limits.check_places(self.headings.len())
     }
@@ -517,7 +581,7 @@ impl<'a> Page<'a> {
         let end = self.text.len();
         self.headings.retain(|(start, ..)| *start < end);
         let sections = outline(self.headings, end, self.limits)?;
-        let places = Places { sections, tables: self.tables, ..Places::default() };
+        let places = Places { sections, tables: self.tables, links: self.links, ..Places::default() };
         Ok(Extracted { text: self.text, places, title, warnings: Vec::new() })
     }
 }
@@ -546,10 +610,37 @@ mod tests {
     }
 
     #[test]
+    fn links_to_files_are_kept_with_the_words_that_they_stand_on() {
+        let (text, places) = read(
+            "<h2><a href=north.html>The north</a></h2><p>See <a href='steps/drain%20cock.html#part'> the cock</a>, <a href=valve.html>valves\
+             <a href='?page=2'>next</a><a href=https://example.org/pump.html>the maker's</a><a href=#top>up</a><a href=mailto:a@b.c>mail</a>\
+             <a href=no.html hidden>no</a><a href=empty.html></a><table><tr><td><a href=one.html>One</a><td>1<tr><td>Two<td>2</table>",
+        );
+        let links: Vec<(&str, &str)> =
+            places.links.iter().map(|Link(start, end, target)| (&text[*start..*end], target.as_str())).collect();
+        assert_eq!(
+            links,
+            [
+                ("The north", "north.html"),
+                ("the cock", "steps/drain%20cock.html"),
+                ("valves", "valve.html"),
+                ("One | 1", "one.html"),
+            ]
+        );
+    }
+
+    #[test]
     fn a_head_that_is_never_closed_hides_nothing() {
         assert_eq!(read("<html><head><title>T</title><meta name=a><h1>A</h1><p>text").0, "A\n\ntext");
         assert_eq!(read("<head><title>T</title>words <b>bold").0, "words bold");
         assert_eq!(read("<p>a<svg width=1 /> b <svg><title>no</title><path/>no</svg>c").0, "a b c");
+    }
+
+    #[test]
+    fn what_a_slash_ends_in_xml_hides_nothing_behind_it() {
+        let page = "<?xml version=\"1.0\"?><html><head><title/><script src=\"a.js\"/></head><body><p>First</p>\
+            <div><script src=\"b.js\" /><p>second<a href=\"x.html\"/></p><script>if (a < b) c()</script></div></body></html>";
+        assert_eq!(read(page).0, "First\n\nsecond");
     }
 
     #[test]

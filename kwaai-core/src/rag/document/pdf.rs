@@ -24,7 +24,6 @@ const STACK: usize = 64 << 20;
 
 /// Reads a PDF, one section for each page that has text, and gives up when the time is over.
 pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<Extracted> {
-    plain::check_unpacked(bytes, limits)?;
     let (sender, receiver) = mpsc::sync_channel(1);
     let (bytes, limits) = (bytes.to_vec(), *limits);
     let deadline = Instant::now() + limits.time;
@@ -42,6 +41,7 @@ pub(super) fn extract(bytes: &[u8], limits: &Limits) -> Result<Extracted> {
 }
 
 fn pages(bytes: &[u8], limits: &Limits, deadline: Instant) -> Result<Extracted> {
+    plain::check_unpacked(bytes, limits, deadline)?;
     let mut document = plain::load(bytes)?;
     let pages = document.get_pages();
     if pages.is_empty() {

@@ -12,7 +12,7 @@ const NAME: usize = 200;
 /// Headings below this level are taken for this level.
 const LEVELS: usize = 9;
 /// Lines are counted once for every stretch of so many bytes, so that one far down is not counted from the top each time.
-const STRETCH: usize = 4096;
+const STRETCH: usize = 512;
 
 /// A table of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub(crate) struct Row(pub usize, pub usize, pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Key(pub usize, pub usize, pub u32);
 
+/// A link: where its text starts and ends, and the file that it points at, as it is written there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link(pub usize, pub usize, pub String);
+
 /// The places that a stretch of a document touches. Offsets count bytes of the document's text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,6 +45,9 @@ pub(crate) struct Places {
     pub tables: Vec<Table>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
+    /// What a page points at; where the text itself says it, as in Markdown, it is not listed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     /// The path of the first value, where it begins before the stretch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -85,13 +92,43 @@ impl Places {
             sections: touched(&self.sections, span, |section| section.range.clone()).to_vec(),
             tables: tables.collect(),
             keys: keys.to_vec(),
+            links: touched(&self.links, span, |link| link.0..link.1).to_vec(),
             path,
             line: self.line.map(|line| line + lines_before()),
             ends: Vec::new(),
         }
     }
 
-    /// Names the place of a span: `page 12, table 3`, `Installation > Linux`, `row 7`, `lines 10-24`. `text` begins at
+    /// Adds the places of a later stretch, which may overlap with what is here.
+    pub fn join(&mut self, more: Places) {
+        let known = self.sections.last().map_or(0, |section| section.range.end);
+        self.sections.extend(more.sections.into_iter().filter(|section| section.range.end > known));
+        for table in more.tables {
+            match self.tables.last_mut().filter(|last| last.range == table.range) {
+                Some(last) => {
+                    let known = last.rows.last().map_or(0, |row| row.1);
+                    last.rows.extend(table.rows.into_iter().filter(|row| row.1 > known));
+                }
+                None => self.tables.push(table),
+            }
+        }
+        let known = self.keys.last().map_or(0, |key| key.1);
+        self.keys.extend(more.keys.into_iter().filter(|key| key.1 > known));
+        let known = self.links.last().map_or(0, |link| link.1);
+        self.links.extend(more.links.into_iter().filter(|link| link.1 > known));
+    }
+
+    /// Whether it is known under which headings the stretch stands.
+    pub fn has_headings(&self) -> bool {
+        self.sections.iter().any(|section| section.kind != SectionKind::Page)
+    }
+
+    /// The heading that most of a span stands under.
+    pub fn heading(&self, span: &Range<usize>) -> Option<&Section> {
+        mostly(&self.sections, span).filter(|section| section.kind != SectionKind::Page)
+    }
+
+    /// Names the place of a span: `page 12`, `Installation > Linux, table 3`, `row 7`, `lines 10-24`. `text` begins at
     /// the byte `start` of the document and holds the span.
     pub fn locator(&self, span: &Range<usize>, text: &str, start: usize) -> Option<String> {
         self.within(span, text, start).name(span, text, start)
@@ -101,7 +138,7 @@ impl Places {
     pub fn name(&self, span: &Range<usize>, text: &str, start: usize) -> Option<String> {
         let mut parts = Vec::new();
         parts.extend(pages(&self.sections));
-        if let Some(heading) = mostly(&self.sections, span).filter(|section| section.kind != SectionKind::Page) {
+        if let Some(heading) = self.heading(span) {
             parts.push(heading.path.join(" > "));
         }
         if let (Some(first), Some(last)) = (self.tables.first(), self.tables.last()) {
@@ -233,7 +270,7 @@ mod tests {
         assert_eq!(cut.locator(&(8..13), &text[4..18], 4).as_deref(), Some("line 3"));
         let long = "a line\n".repeat(5000) + "日本語\nend";
         let lines = Places::lines(&long);
-        for (at, line) in [(0, 1), (STRETCH - 1, 586), (STRETCH, 586), (long.len() - 1, 5002)] {
+        for (at, line) in [(0, 1), (STRETCH - 1, 74), (STRETCH, 74), (4096, 586), (long.len() - 1, 5002)] {
             assert_eq!(lines.locator(&(at..at + 1), &long, 0), Some(format!("line {line}")), "at {at}");
         }
         let table =

@@ -1,7 +1,7 @@
 //! Plain text in whatever encoding it was saved.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE};
 
 use crate::{Error, Result};
 
@@ -26,11 +26,18 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String> {
             None => Err(not_text("it contains zero bytes")),
         };
     }
+    // Its bytes are those of ASCII, and these say that they are not.
+    if bytes.windows(3).any(|bytes| matches!(bytes, b"\x1b$B" | b"\x1b$@" | b"\x1b(J")) {
+        let (text, malformed) = ISO_2022_JP.decode_without_bom_handling(bytes);
+        if !malformed {
+            return checked(text.into_owned());
+        }
+    }
     if let Ok(text) = std::str::from_utf8(bytes) {
         return checked(text.to_owned());
     }
     if mostly_utf8(bytes) {
-        return checked(String::from_utf8_lossy(bytes).into_owned());
+        return checked(by_lines(bytes));
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(bytes, true);
@@ -73,6 +80,30 @@ fn wide_encoding(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
+/// A file that was put together of others: lines in UTF-8, and lines in the likeliest encoding of those that are not. In a line that is partly UTF-8
+/// what is broken stays broken.
+fn by_lines(bytes: &[u8]) -> String {
+    let is_other = |line: &&[u8]| {
+        let valid = |piece: std::str::Utf8Chunk<'_>| piece.valid().is_ascii();
+        std::str::from_utf8(line).is_err() && line.utf8_chunks().all(valid)
+    };
+    let lines = || bytes.split_inclusive(|byte| *byte == b'\n');
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    for line in lines().filter(is_other) {
+        detector.feed(line, false);
+    }
+    detector.feed(b"", true);
+    let other = detector.guess(None, Utf8Detection::Deny);
+    let mut text = String::with_capacity(bytes.len());
+    for line in lines() {
+        match is_other(&line) {
+            true => text.push_str(&other.decode_without_bom_handling(line).0),
+            false => text.push_str(&String::from_utf8_lossy(line)),
+        }
+    }
+    text
+}
+
 /// A few broken bytes in what is otherwise UTF-8, for example where a file was cut.
 fn mostly_utf8(bytes: &[u8]) -> bool {
     let (mut good, mut bad) = (0usize, 0usize);
@@ -80,7 +111,7 @@ fn mostly_utf8(bytes: &[u8]) -> bool {
         good += piece.valid().chars().filter(|c| !c.is_ascii()).count();
         bad += usize::from(!piece.invalid().is_empty());
     }
-    good >= bad * 10
+    good >= bad * 2
 }
 
 /// Refuses what decodes to something but is not text: many control characters.
@@ -148,6 +179,22 @@ mod tests {
         let japanese = "これは日本語の文章です。東京は日本の首都であり、多くの人が住んでいます。";
         let bytes = encoding_rs::SHIFT_JIS.encode(japanese).0.into_owned();
         assert_eq!(decode(&bytes).unwrap(), japanese);
+    }
+
+    #[test]
+    fn lines_of_several_encodings_are_each_read_in_theirs() {
+        let other = |text: &str| encoding_rs::WINDOWS_1252.encode(text).0.into_owned();
+        let mixed =
+            ["Name;Ort\nRenée;Zürich\nJosé;Genève\n".as_bytes(), &other("Jürgen;Köln\n"), "Zoë;Bern\n".as_bytes()]
+                .concat();
+        assert_eq!(decode(&mixed).unwrap(), "Name;Ort\nRenée;Zürich\nJosé;Genève\nJürgen;Köln\nZoë;Bern\n");
+    }
+
+    #[test]
+    fn japanese_of_seven_bits_is_told_from_ascii() {
+        let japanese = b"Subject: \x1b$B$3$l$OF|K\x5c8l$G$9\x1b(B.\n";
+        assert_eq!(decode(japanese).unwrap(), "Subject: これは日本語です.\n");
+        assert_eq!(decode(b"In colour: \x1b[31mred\x1b[0m.\n").unwrap(), "In colour: \x1b[31mred\x1b[0m.\n");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::rag::document::EXTENSIONS;
+use crate::rag::document::{EXTENSIONS, extension};
+use crate::store::Store;
 use crate::{Error, Result};
 
 /// Folders inside each other further than this are left out.
@@ -20,8 +21,9 @@ pub struct Found {
 /// Lists the files under a folder that [`read`](super::read) reads by their extension, and those with the extensions
 /// `also`, in the order of their names.
 ///
-/// What begins with a dot is left out, and so is what a symbolic link points to: a folder shows what lies in it, never what lies
-/// elsewhere. Names that are not Unicode are left out too, since a document could not be named after them.
+/// What begins with a dot is left out, and so are the files by which word processors lock a document (`~$`), data directories of nodes
+/// and knowledge bases, and what a symbolic link points to: a folder shows what lies in it, never what lies elsewhere. Names that are
+/// not Unicode are left out too, since a document could not be named after them.
 ///
 /// # Errors
 /// `not_found` for a folder that does not exist or holds nothing that is read, `invalid_argument` for a file, and what the operating
@@ -29,7 +31,7 @@ pub struct Found {
 pub fn walk(folder: &Path, also: &[String]) -> Result<Vec<Found>> {
     let reads =
         |extension: &str| EXTENSIONS.contains(&extension) || also.iter().any(|own| own.eq_ignore_ascii_case(extension));
-    let Scan { found, unread } = scan(folder, None, &reads)?;
+    let Scan { found, unread } = scan(folder, &reads)?;
     if let Some((_, error)) = unread.into_iter().next() {
         return Err(error);
     }
@@ -48,12 +50,11 @@ pub(crate) struct Scan {
     pub unread: Vec<(PathBuf, Error)>,
 }
 
-/// As [`walk`], for files of the extensions that `reads` says; leaves the folder `skip` out, and goes on past folders that
-/// cannot be listed.
+/// As [`walk`], for files of the extensions that `reads` says; goes on past folders that cannot be listed.
 ///
 /// # Errors
 /// As [`walk`], for the folder itself; an empty one is no error.
-pub(crate) fn scan(folder: &Path, skip: Option<&Path>, reads: &dyn Fn(&str) -> bool) -> Result<Scan> {
+pub(crate) fn scan(folder: &Path, reads: &dyn Fn(&str) -> bool) -> Result<Scan> {
     let metadata = std::fs::metadata(folder).map_err(|e| Error::file("list", folder, e))?;
     if !metadata.is_dir() {
         return Err(Error::invalid_argument(format!("{} is not a folder", folder.display()))
@@ -63,7 +64,7 @@ pub(crate) fn scan(folder: &Path, skip: Option<&Path>, reads: &dyn Fn(&str) -> b
     let mut scan = Scan { found: Vec::new(), unread: Vec::new() };
     let mut folders = vec![(folder.to_path_buf(), String::new(), 0)];
     while let Some((path, prefix, depth)) = folders.pop() {
-        if let Err(error) = list(&path, &prefix, depth, skip, reads, &mut scan, &mut folders) {
+        if let Err(error) = list(&path, &prefix, depth, reads, &mut scan, &mut folders) {
             if depth == 0 {
                 return Err(error);
             }
@@ -79,7 +80,6 @@ fn list(
     path: &Path,
     prefix: &str,
     depth: usize,
-    skip: Option<&Path>,
     reads: &dyn Fn(&str) -> bool,
     scan: &mut Scan,
     folders: &mut Vec<(PathBuf, String, usize)>,
@@ -89,17 +89,14 @@ fn list(
         let entry = entry.map_err(failed)?;
         let kind = entry.file_type().map_err(failed)?;
         let file_name = entry.file_name();
-        let Some(base) = file_name.to_str().filter(|base| !base.starts_with('.')) else { continue };
+        let is_read = |base: &&str| !base.starts_with('.') && !base.starts_with("~$");
+        let Some(base) = file_name.to_str().filter(is_read) else { continue };
         let name = format!("{prefix}{base}");
-        if kind.is_dir() && depth < DEPTH && skip != Some(entry.path().as_path()) {
+        if kind.is_dir() && depth < DEPTH && !Store::exists(&entry.path()) {
             folders.push((entry.path(), format!("{name}/"), depth + 1));
         } else if kind.is_file() && reads(&extension(base)) {
             scan.found.push(Found { name, path: entry.path() });
         }
     }
     Ok(())
-}
-
-fn extension(name: &str) -> String {
-    Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase()
 }

@@ -4,7 +4,7 @@ use crate::ErrorCode;
 const EMBEDDER: fn() -> Option<EmbedderInfo> = || Some(EmbedderInfo { id: "test".into(), dimension: 4 });
 
 fn open(dir: &Path) -> KnowledgeStore {
-    KnowledgeStore::open(dir, EMBEDDER(), Language::English, IndexOptions::default()).unwrap()
+    KnowledgeStore::open(dir, EMBEDDER(), None, IndexOptions::default(), None).unwrap()
 }
 
 fn document(name: &str, words: &[&str]) -> NewDocument {
@@ -24,7 +24,11 @@ fn document(name: &str, words: &[&str]) -> NewDocument {
             text: text[start..].to_owned(),
             places: Default::default(),
         };
-        passages.push((passage, Some(vec![1.0, word.len() as f32, index as f32, 0.5])));
+        passages.push(passage);
+    }
+    let mut passages = NewPassage::all(&passages).unwrap();
+    for (index, (new, word)) in passages.iter_mut().zip(words).enumerate() {
+        new.vector = Some(vec![1.0, word.len() as f32, index as f32, 0.5]);
     }
     let info = DocumentInfo {
         id,
@@ -36,8 +40,9 @@ fn document(name: &str, words: &[&str]) -> NewDocument {
         chunks: passages.len(),
         warnings: Vec::new(),
         ingested_at_ms: 0,
+        metadata: Default::default(),
     };
-    NewDocument { info, text, chunking: String::new(), passages }
+    NewDocument { info, text, chunking: String::new(), passages, metadata: None }
 }
 
 /// Everything that the three parts say, to compare knowledge bases.
@@ -71,10 +76,12 @@ fn a_crash_between_the_two_commits_is_rolled_forward() {
     let knowledge = open(dir.path());
     knowledge.commit(vec![document("a.txt", &["apple", "pear"]), document("b.txt", &["plum"])], &[]).unwrap();
     // The database alone, twice, as if the process had died before the word index was committed.
-    let _ = knowledge.write(vec![document("a.txt", &["quince"])], &[]).unwrap();
+    let _ = knowledge.write(vec![document("a.txt", &["quince"])], &[], drop).unwrap();
     drop(knowledge);
     let knowledge = open(dir.path());
-    let _ = knowledge.write(vec![document("c.txt", &["medlar"])], &[crate::rag::ingest::document_id("b.txt")]).unwrap();
+    let _ = knowledge
+        .write(vec![document("c.txt", &["medlar"])], &[crate::rag::ingest::document_id("b.txt")], drop)
+        .unwrap();
     drop(knowledge);
     assert_eq!(picture(&open(dir.path()), WORDS), expected);
 }
@@ -120,6 +127,36 @@ fn a_lost_damaged_or_foreign_word_index_is_rebuilt() {
 }
 
 #[test]
+fn what_a_commit_of_the_word_index_left_when_it_was_cut_short_is_cleared_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kept, gone) = (document("a.txt", &["apple", "pear"]), document("b.txt", &["plum"]));
+    let id = gone.info.id.clone();
+    let knowledge = open(dir.path());
+    knowledge.commit(vec![kept, gone], &[]).unwrap();
+    let _ = knowledge.write(Vec::new(), std::slice::from_ref(&id), drop).unwrap();
+    drop(knowledge);
+    // The process dies where the deletions are written, and the commit that would name them is not.
+    let lexical = dir.path().join(LEXICAL_DIR);
+    let before = std::fs::read(lexical.join("meta.json")).unwrap();
+    let index = tantivy::Index::open_in_dir(&lexical).unwrap();
+    let field = index.schema().get_field("document").unwrap();
+    let mut writer: tantivy::IndexWriter = index.writer_with_num_threads(1, 32 << 20).unwrap();
+    writer.set_merge_policy(Box::new(tantivy::indexer::NoMergePolicy));
+    writer.delete_term(tantivy::Term::from_field_text(field, &id));
+    writer.commit().unwrap();
+    writer.wait_merging_threads().unwrap();
+    drop(index);
+    std::fs::write(lexical.join("meta.json"), before).unwrap();
+    let left = || std::fs::read_dir(&lexical).unwrap().map(|entry| entry.unwrap().path());
+    assert!(left().any(|path| path.extension().is_some_and(|extension| extension == "del")));
+
+    let knowledge = open(dir.path());
+    assert!(knowledge.lexical.search(&knowledge.lexical.wanted("plum"), 5, None).unwrap().ranking.is_empty());
+    assert_eq!(knowledge.lexical.search(&knowledge.lexical.wanted("pear"), 5, None).unwrap().ranking.len(), 1);
+    assert!(left().all(|path| path.extension().is_none_or(|extension| extension != "del")));
+}
+
+#[test]
 fn deleting_leaves_no_word_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let knowledge = open(dir.path());
@@ -138,20 +175,112 @@ fn another_embedder_is_a_conflict_that_names_the_first() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let other = Some(EmbedderInfo { id: "other".into(), dimension: 4 });
-    let error = KnowledgeStore::open(dir.path(), other, Language::English, IndexOptions::default()).err().unwrap();
+    let error = KnowledgeStore::open(dir.path(), other, None, IndexOptions::default(), None).err().unwrap();
     assert_eq!(error.code(), ErrorCode::Conflict);
     assert!(error.context()["remedy"].contains("test"));
     drop(open(dir.path()));
 }
 
 #[test]
-fn another_language_rebuilds_the_word_index() {
+fn another_language_rebuilds_the_word_index_and_none_is_that_of_before() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).commit(vec![document("a.txt", &["answering"])], &[]).unwrap();
-    let french = KnowledgeStore::open(dir.path(), EMBEDDER(), Language::French, IndexOptions::default()).unwrap();
-    assert!(french.lexical.search(&french.lexical.wanted("answers"), 5, None).unwrap().ranking.is_empty());
-    drop(french);
-    let english = open(dir.path());
-    let wanted = english.lexical.wanted("answers");
-    assert_eq!(english.lexical.search(&wanted, 5, None).unwrap().ranking.len(), 1);
+    let found = |language| {
+        let opened = KnowledgeStore::open(dir.path(), EMBEDDER(), language, IndexOptions::default(), None).unwrap();
+        opened.lexical.search(&opened.lexical.wanted("answers"), 5, None).unwrap().ranking.len()
+    };
+    assert_eq!((found(Some(Language::French)), found(None)), (0, 0));
+    assert_eq!((found(Some(Language::English)), found(None)), (1, 1));
+}
+
+#[test]
+fn transactions_that_are_indexed_out_of_order_are_all_found() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let put = |knowledge: &KnowledgeStore, name, words: &[&str]| {
+        let mut told = None;
+        knowledge.put(vec![document(name, words)], &[], |news| told = Some(news)).unwrap();
+        told.unwrap()
+    };
+    let knowledge = open(one.path());
+    let first = put(&knowledge, "a.txt", &["apple", "pear"]);
+    let second = put(&knowledge, "b.txt", &["plum"]);
+    let third = put(&knowledge, "a.txt", &["quince"]);
+    for news in [second, third, first] {
+        knowledge.follow(news, || true).unwrap();
+    }
+    let in_order = open(other.path());
+    for (name, words) in [("a.txt", &["apple", "pear"][..]), ("b.txt", &["plum"]), ("a.txt", &["quince"])] {
+        in_order.commit(vec![document(name, words)], &[]).unwrap();
+    }
+    assert_eq!(picture(&knowledge, WORDS), picture(&in_order, WORDS));
+}
+
+#[test]
+fn what_was_stored_before_documents_were_described_opens_and_the_record_is_as_written_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = crate::rag::ingest::document_id("a.txt");
+    let said = Metadata::from([("team".to_owned(), "red".to_owned())]);
+    {
+        let knowledge = open(dir.path());
+        let described = NewDocument { metadata: Some(said.clone()), ..document("a.txt", &["apple"]) };
+        knowledge.commit(vec![described, document("b.txt", &["pear"])], &[]).unwrap();
+        let record = |transaction: &ReadTransaction| {
+            Ok(transaction.open_table(METADATA)?.get(id.as_str())?.map(|value| value.value().to_vec()))
+        };
+        assert_eq!(knowledge.store.read(record).unwrap().as_deref(), Some(&br#"{"team":"red"}"#[..]));
+        assert_eq!(knowledge.document(&id).unwrap().unwrap().metadata, said);
+        knowledge
+            .store
+            .write(|transaction| {
+                transaction.delete_table(METADATA)?;
+                let mut documents = transaction.open_table(DOCUMENTS)?;
+                let mut old: serde_json::Value = decode(documents.get(id.as_str())?.unwrap().value())?;
+                assert!(old["info"].as_object_mut().unwrap().remove("metadata").is_some());
+                documents.insert(id.as_str(), encode(&old)?.as_slice())?;
+                Ok(())
+            })
+            .unwrap();
+    }
+    let knowledge = open(dir.path());
+    assert!(knowledge.documents().unwrap().iter().all(|document| document.metadata.is_empty()));
+    knowledge.describe(&[id.clone(), "unknown".into()], &said).unwrap();
+    assert_eq!(knowledge.document(&id).unwrap().unwrap().metadata, said);
+    assert_eq!(knowledge.lexical.generation(), Some(knowledge.sizes().unwrap().generation));
+}
+
+#[test]
+fn vectors_that_a_reader_kept_on_the_disk_are_overwritten_when_it_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut new = document("a.txt", &["apple"]);
+    new.passages[0].vector = Some(vec![0.125, 0.75, -0.5, 0.4]);
+    let knowledge = open(dir.path());
+    knowledge.commit(vec![new], &[]).unwrap();
+    let vector = Metric::Cosine.prepare(vec![0.125, 0.75, -0.5, 0.4], 4).unwrap();
+    let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let holds = || {
+        let file = std::fs::read(dir.path().join("kwaainet.redb")).unwrap();
+        file.windows(bytes.len()).any(|window| window == bytes)
+    };
+    assert!(holds());
+    knowledge.begin_away("elsewhere", false).unwrap();
+    let told: Vec<u64> = knowledge.waiting(10).unwrap().put.iter().map(|(id, _)| *id).collect();
+    knowledge.told(&told, &[]).unwrap();
+    let away = knowledge.send_away().unwrap();
+    let store = knowledge.store.clone();
+    let collection = knowledge.collection().to_owned();
+    drop(knowledge);
+    store
+        .read(|_| {
+            away.forget_retired(&collection)?;
+            away.wipe()?;
+            assert!(holds(), "somebody reads from the state of before");
+            assert!(!away.standing_away()?.unwrap().clean);
+            Ok(())
+        })
+        .unwrap();
+    drop((away, store));
+    let away = open(dir.path());
+    assert!(!holds());
+    assert!(away.standing_away().unwrap().unwrap().clean);
+    assert_eq!(away.sizes().unwrap().vectors, 1);
 }

@@ -46,7 +46,7 @@ const MAX_CONTEXTS: usize = 8;
 pub fn canonical(document: &Map<String, Value>) -> Result<String> {
     check_contexts(document)?;
     let expected = statements(document)?;
-    let text = Value::Object(document.clone()).to_string();
+    let text = json::sorted(document.clone());
     let parser = JsonLdParser::new().for_slice(&text).with_load_document_callback(|url, _| pinned(url));
     let (mut dataset, mut found) = (Dataset::new(), 0);
     for quad in parser {

@@ -183,7 +183,7 @@ impl TrustGraph {
             return Err(Error::internal("a status list is no object"));
         };
         let signed = proof::sign(&document, &*self.signer, self.clock.now()).await?;
-        Ok(Value::Object(signed).to_string())
+        Ok(text::sorted(signed))
     }
 
     fn mark(&self, credential_id: &str, purpose: StatusPurpose, value: bool) -> Result<()> {

@@ -225,3 +225,17 @@ fn an_aborted_transaction_changes_nothing() {
     assert!(result.is_err());
     assert!(index.is_empty() && self::index(&store, SMALL).is_empty());
 }
+
+#[test]
+fn a_closed_index_is_held_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let vectors = clustered(300, 9);
+    for _ in 0..30 {
+        let store = Store::open(dir.path()).expect("whoever builds a graph lets go of a closed index");
+        let index = index(&store, SMALL);
+        index.upsert(vectors.clone()).unwrap();
+        index.seal_in_background();
+        index.close();
+        assert!(!index.seal_if_due().unwrap(), "a closed index gets no graph");
+    }
+}

@@ -14,12 +14,14 @@ pub(super) struct Blocks<'t> {
     width: usize,
     per: usize,
     held: BTreeMap<u32, Vec<u8>>,
+    /// The memory of a block that was written.
+    spare: Vec<u8>,
     touched: BTreeSet<u32>,
 }
 
 impl<'t> Blocks<'t> {
     pub fn new(table: Table<'t, u32, &'static [u8]>, width: usize, per: usize) -> Blocks<'t> {
-        Blocks { table, width, per, held: BTreeMap::new(), touched: BTreeSet::new() }
+        Blocks { table, width, per, held: BTreeMap::new(), spare: Vec::new(), touched: BTreeSet::new() }
     }
 
     /// The row at a place.
@@ -32,13 +34,20 @@ impl<'t> Blocks<'t> {
     /// Puts a row at a place, at most one behind the last.
     pub fn put(&mut self, place: usize, row: &[u8]) -> Result<()> {
         let (width, slot) = (self.width, place % self.per);
+        let number = (place / self.per) as u32;
+        self.touched.insert(number);
+        let is_last = slot + 1 == self.per;
         let block = self.block(place)?;
-        if block.len() == slot * width {
-            block.extend_from_slice(row);
-        } else {
+        if block.len() != slot * width {
             block.get_mut(slot * width..(slot + 1) * width).ok_or_else(damaged)?.copy_from_slice(row);
+            return Ok(());
         }
-        self.touched.insert((place / self.per) as u32);
+        block.extend_from_slice(row);
+        // Nothing more is put behind it.
+        if is_last && let Some(block) = self.held.remove(&number) {
+            self.table.insert(number, block.as_slice())?;
+            self.spare = block;
+        }
         Ok(())
     }
 
@@ -66,8 +75,13 @@ impl<'t> Blocks<'t> {
         match self.held.entry(number) {
             std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                let kept = self.table.get(number)?.map(|bytes| bytes.value().to_vec());
-                Ok(entry.insert(kept.unwrap_or_else(|| Vec::with_capacity(self.per * self.width))))
+                let mut block = std::mem::take(&mut self.spare);
+                block.clear();
+                block.reserve_exact(self.per * self.width);
+                if let Some(kept) = self.table.get(number)? {
+                    block.extend_from_slice(kept.value());
+                }
+                Ok(entry.insert(block))
             }
         }
     }

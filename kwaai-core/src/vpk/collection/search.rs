@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value};
 
 use super::item::{Hit, unpack};
+use super::state::State;
 use super::{Collection, Current, HostName, Inner, blocking, tables};
-use crate::vpk::{Metric, Quantized, Scores};
+use crate::vpk::{Metric, Quantized, Quantizer, Scores};
 use crate::{Error, ErrorCode, Result};
 
 /// The most hits of one search.
@@ -40,34 +41,77 @@ impl Collection {
         if k == 0 || k > MAX_HITS {
             return Err(Error::invalid_argument(format!("a search has 1 to {MAX_HITS} hits")).with("argument", "k"));
         }
-        let inner = &self.inner;
-        inner.check_there()?;
-        let question = inner.current().owner.quantizer().quantize(vector)?;
+        let Answered { current, question, scores, liars } = self.inner.answered(vector).await?;
+        let hits = self.inner.rank(current, question, scores, k, filter.clone()).await?;
+        Ok(Found { hits, liars })
+    }
+
+    /// The score of every vector with this one, in no order. The hosts are asked as for a search.
+    ///
+    /// # Errors
+    /// Those of [`search`](Collection::search).
+    pub(crate) async fn scores(&self, vector: &[f32]) -> Result<Vec<(u64, f64)>> {
+        let Answered { current, question, scores, .. } = self.inner.answered(vector).await?;
+        blocking(move || Ok(scored(&current.state, current.owner.quantizer(), &question, &scores))).await
+    }
+}
+
+/// What the hosts answered to a question, and how everything was then.
+struct Answered {
+    current: Current,
+    question: Quantized,
+    scores: Scores,
+    /// The hosts that are known to have answered wrongly.
+    liars: Vec<HostName>,
+}
+
+/// Every vector with its score.
+fn scored(state: &State, quantizer: &Quantizer, question: &Quantized, scores: &Scores) -> Vec<(u64, f64)> {
+    let score = |dot: i64, length: f32| match quantizer.metric() {
+        Metric::Cosine => quantizer.cosine(dot),
+        Metric::Dot => quantizer.cosine(dot) * f64::from(question.length) * f64::from(length),
+    };
+    let mut scored = Vec::with_capacity(state.known.len());
+    for (segment, dots) in state.segments.values().zip(&scores.exact) {
+        for (live, dot) in segment.live.iter().zip(dots) {
+            scored.extend(live.map(|(vector, length)| (vector, score(*dot, length))));
+        }
+    }
+    for (vector, values) in state.tail.iter() {
+        let dot = values.iter().zip(&question.values).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum();
+        let length = state.known.get(vector).map_or(0.0, |known| known.length);
+        scored.push((*vector, score(dot, length)));
+    }
+    scored
+}
+
+impl Inner {
+    /// Asks the hosts until they answer rightly.
+    async fn answered(&self, vector: &[f32]) -> Result<Answered> {
+        self.check_there()?;
+        let question = self.current().owner.quantizer().quantize(vector)?;
         let (mut failed, mut liars) = (None, Vec::new());
         // Each replica that lies costs one attempt.
-        for _ in 0..ATTEMPTS + inner.site().hosts.len() {
-            let current = inner.current();
-            match inner.scores(&current, &question).await? {
+        for _ in 0..ATTEMPTS + self.site().hosts.len() {
+            let current = self.current();
+            match self.scores(&current, &question).await? {
                 Ok(scores) => {
                     liars.extend(scores.liars.iter().map(|host| current.site.name(*host)));
-                    let hits = inner.rank(current, question, scores, k, filter.clone()).await?;
-                    return Ok(Found { hits, liars });
+                    return Ok(Answered { current, question, scores, liars });
                 }
                 Err(error) if error.code() == ErrorCode::CorruptData => {
                     liars = current.site.liars().iter().map(|host| current.site.name(*host)).collect();
                     failed = Some(error);
                 }
                 Err(error) => {
-                    inner.put_right(&current).await;
+                    self.put_right(&current).await;
                     failed = Some(error);
                 }
             }
         }
         Err(failed.unwrap_or_else(|| Error::internal("a search was not tried")))
     }
-}
 
-impl Inner {
     /// Brings to the hosts what they lack, and has them forget what does not count, unless the collection has changed since.
     async fn put_right(&self, seen: &Current) {
         let _record = self.writing.lock().await;
@@ -93,23 +137,8 @@ impl Inner {
     ) -> Result<Vec<Hit>> {
         let (store, id) = (self.store.clone(), self.id);
         blocking(move || {
-            let quantizer = owner.quantizer();
-            let score = |dot: i64, length: f32| match quantizer.metric() {
-                Metric::Cosine => quantizer.cosine(dot),
-                Metric::Dot => quantizer.cosine(dot) * f64::from(question.length) * f64::from(length),
-            };
-            let mut ranked: Vec<(f64, u64)> = Vec::with_capacity(state.known.len());
-            for (segment, dots) in state.segments.values().zip(&scores.exact) {
-                for (live, dot) in segment.live.iter().zip(dots) {
-                    ranked.extend(live.map(|(vector, length)| (score(*dot, length), vector)));
-                }
-            }
-            for (vector, values) in state.tail.iter() {
-                let dot = values.iter().zip(&question.values).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum();
-                let length = state.known.get(vector).map_or(0.0, |known| known.length);
-                ranked.push((score(dot, length), *vector));
-            }
-            let order = |a: &(f64, u64), b: &(f64, u64)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+            let mut ranked = scored(&state, owner.quantizer(), &question, &scores);
+            let order = |a: &(u64, f64), b: &(u64, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
             if filter.is_empty() && ranked.len() > k {
                 ranked.select_nth_unstable_by(k, order);
                 ranked.truncate(k);
@@ -117,7 +146,7 @@ impl Inner {
             ranked.sort_unstable_by(order);
             let mut hits = Vec::with_capacity(k.min(ranked.len()));
             store.read(|tx| {
-                for (score, vector) in ranked {
+                for (vector, score) in ranked {
                     let (payload, metadata) = match tables::payload(tx, id, vector)? {
                         Some(packed) => unpack(&packed)?,
                         None => (None, Map::new()),

@@ -113,6 +113,9 @@ pub(super) struct Record {
     site: Option<String>,
     #[serde(default)]
     placement: Placement,
+    /// The id of the knowledge base that has its vectors here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) knowledge: Option<String>,
 }
 
 impl Record {
@@ -128,6 +131,7 @@ impl Record {
             versions: 0,
             site: None,
             placement: config.placement.clone(),
+            knowledge: None,
         }
     }
 

@@ -32,19 +32,19 @@ impl Collection {
     ///
     /// # Errors
     /// `invalid_argument` for a vector of another length, with a value that is not finite, or without a direction where cosines
-    /// are compared, and for a payload that is too long; `resource_exhausted` when too many wait for hosts that do not take
-    /// them; failures of the disk.
+    /// are compared, and for a payload that is too long; `conflict` while a knowledge base [has](crate::rag::Rag::outsource) its vectors
+    /// here; `resource_exhausted` when too many wait for hosts that do not take them; failures of the disk.
     pub async fn upsert(&self, items: Vec<Item>) -> Result<()> {
-        self.change(|inner| async move { inner.upsert(items).await }).await
+        self.change(|inner| async move { inner.upsert(items, None).await }).await
     }
 
     /// Takes vectors out, with their payloads, and answers how many there were. The hosts keep the numbers of those until
     /// their segment is empty, or [`rotate`](Collection::rotate) leaves them out.
     ///
     /// # Errors
-    /// Failures of the disk.
+    /// `conflict` while a knowledge base [has](crate::rag::Rag::outsource) its vectors here; failures of the disk.
     pub async fn delete(&self, ids: Vec<u64>) -> Result<usize> {
-        self.change(|inner| async move { inner.delete(ids).await }).await
+        self.change(|inner| async move { inner.delete(ids, None).await }).await
     }
 
     /// Seals what is buffered and brings everything to the hosts, the manifest too.
@@ -65,8 +65,10 @@ impl Collection {
 }
 
 impl Inner {
-    async fn upsert(&self, items: Vec<Item>) -> Result<()> {
+    /// Puts in what a knowledge base brings, or the app where none is named.
+    pub(super) async fn upsert(&self, items: Vec<Item>, knowledge: Option<&str>) -> Result<()> {
         let mut record = self.lock().await?;
+        self.check_whose(record.knowledge.as_deref(), knowledge)?;
         let Current { state, owner, site, .. } = self.current();
         let (rows, versions) = {
             let (known, mut versions) = (state.known.clone(), record.versions);
@@ -140,8 +142,15 @@ impl Inner {
         Ok(())
     }
 
-    async fn delete(&self, ids: Vec<u64>) -> Result<usize> {
-        let _record = self.lock().await?;
+    /// Takes out what a knowledge base gives up, or the app where none is named.
+    pub(super) async fn delete(&self, ids: Vec<u64>, knowledge: Option<&str>) -> Result<usize> {
+        let record = self.lock().await?;
+        self.check_whose(record.knowledge.as_deref(), knowledge)?;
+        self.take_out(ids).await
+    }
+
+    /// Takes vectors out, by whoever holds the record.
+    pub(super) async fn take_out(&self, ids: Vec<u64>) -> Result<usize> {
         let known = self.state().known;
         let ids: BTreeSet<u64> = ids.into_iter().filter(|id| known.contains_key(id)).collect();
         let gone: Vec<(u64, u32)> =

@@ -16,6 +16,8 @@ struct Paragraph {
     /// The level of the heading that it is, from 1.
     heading: Option<usize>,
     list: bool,
+    /// Whether the run that is being read is not shown.
+    hidden: bool,
 }
 
 /// A table while it is read; tables may stand inside cells.
@@ -122,6 +124,7 @@ impl<'a> Body<'a> {
                         "p" => paragraphs.push(Paragraph::default()),
                         "tbl" => tables.push(Table::default()),
                         "t" => in_text = true,
+                        "r" => show(&mut paragraphs),
                         "footnote" | "endnote" if notes => note = attribute(e, "id")?,
                         _ => self.mark(e, &mut paragraphs)?,
                     }
@@ -130,6 +133,7 @@ impl<'a> Body<'a> {
                 Event::End(_) if skipped > 0 => skipped -= 1,
                 Event::End(e) => match e.local_name().as_ref() {
                     "t" => in_text = false,
+                    "r" => show(&mut paragraphs),
                     "p" => {
                         if let Some(mut paragraph) = paragraphs.pop() {
                             if let Some(id) = note.take() {
@@ -197,6 +201,8 @@ impl<'a> Body<'a> {
             }
             "outlineLvl" => paragraph.heading = paragraph.heading.or(outline_level(element)?),
             "numPr" => paragraph.list = true,
+            // Nobody who opens the document reads it, so nothing is to be found or cited there.
+            "vanish" => paragraph.hidden = !is_off(element)?,
             // A tab stop is named like a tab, but has a position.
             "tab" if attribute(element, "pos")?.is_none() => paragraph.text.push('\t'),
             "br" | "cr" => paragraph.text.push('\n'),
@@ -289,8 +295,19 @@ fn is_skipped(element: &BytesStart<'_>) -> Result<bool> {
     })
 }
 
-fn push(paragraphs: &mut [Paragraph], text: &str) {
+/// Another run of the same paragraph begins, which is shown unless it says otherwise.
+fn show(paragraphs: &mut [Paragraph]) {
     if let Some(paragraph) = paragraphs.last_mut() {
+        paragraph.hidden = false;
+    }
+}
+
+fn is_off(element: &BytesStart<'_>) -> Result<bool> {
+    Ok(attribute(element, "val")?.is_some_and(|value| matches!(value.as_str(), "0" | "false" | "off")))
+}
+
+fn push(paragraphs: &mut [Paragraph], text: &str) {
+    if let Some(paragraph) = paragraphs.last_mut().filter(|paragraph| !paragraph.hidden) {
         paragraph.text.push_str(text);
     }
 }

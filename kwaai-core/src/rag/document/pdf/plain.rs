@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::time::Instant;
 
 use flate2::read::ZlibDecoder;
 use pdf_extract::content::{Content, Operation};
 use pdf_extract::{Dictionary, Document, Object, ObjectId, Stream};
 
-use super::{Failure, damaged, locked};
+use super::{Failure, damaged, locked, too_slow};
 use crate::rag::document::Limits;
 use crate::{Error, Result};
 
@@ -24,9 +25,11 @@ const PARENTS: usize = 64;
 
 /// Refuses a file with a stream that would unpack to more than any honest one, once or twice packed.
 ///
-/// It looks at the raw bytes, since the parser unpacks streams of objects on its own.
-pub(super) fn check_unpacked(bytes: &[u8], limits: &Limits) -> Result<()> {
+/// It looks at the raw bytes, since the parser unpacks streams of objects on its own. A stream may lie inside another, so that what
+/// follows one is no place to go on from; a file with many such is given up when the time is over.
+pub(super) fn check_unpacked(bytes: &[u8], limits: &Limits, deadline: Instant) -> Result<()> {
     let most = STREAM.min(limits.unpacked_bytes);
+    let in_time = || Instant::now() < deadline;
     let mut at = 0;
     while let Some(found) = find(&bytes[at..], b"stream") {
         let after = at + found + b"stream".len();
@@ -36,10 +39,13 @@ pub(super) fn check_unpacked(bytes: &[u8], limits: &Limits) -> Result<()> {
         let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         // What zlib writes first: the method, and a checksum of both bytes.
         let is_packed = matches!(rest, [method, flags, ..] if method & 15 == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0);
-        if is_packed
-            && (unpacks_beyond(ZlibDecoder::new(rest), most)
-                || unpacks_beyond(ZlibDecoder::new(ZlibDecoder::new(rest)), most))
-        {
+        let is_bomb = is_packed
+            && (unpacks_beyond(ZlibDecoder::new(rest), most, &in_time)
+                || unpacks_beyond(ZlibDecoder::new(ZlibDecoder::new(rest)), most, &in_time));
+        if !in_time() {
+            return Err(too_slow(limits));
+        }
+        if is_bomb {
             return Err(Error::resource_exhausted(format!("one of its streams unpacks to more than {most} bytes"))
                 .with("limit", most)
                 .with_remedy("it looks like a bomb; if you trust the file, save it again from a PDF viewer"));
@@ -48,10 +54,11 @@ pub(super) fn check_unpacked(bytes: &[u8], limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-fn unpacks_beyond(reader: impl Read, most: u64) -> bool {
+fn unpacks_beyond(reader: impl Read, most: u64, in_time: &dyn Fn() -> bool) -> bool {
     let mut bounded = reader.take(most.saturating_add(1));
+    let mut piece = vec![0; 256 << 10];
     // A stream that breaks off has been unpacked as far as anyone can.
-    let _ = std::io::copy(&mut bounded, &mut std::io::sink());
+    while in_time() && matches!(bounded.read(&mut piece), Ok(read) if read > 0) {}
     bounded.limit() == 0
 }
 

@@ -53,6 +53,8 @@ internal fun serverOptions(
         val name = called.sound("embedders")
         when (embedder) {
             is Embedder -> own += NamedEmbedder(name, embedder.native())
+            is EmbeddingEndpoint ->
+                throw KwaaiException.InvalidArgument("$name is behind an endpoint, which serves its embeddings itself")
             is BertModel -> berts += NamedBert(name, embedder.name.sound("embedders"))
             WordsOnly -> throw KwaaiException.InvalidArgument("WordsOnly makes no vectors, so it cannot be served as an embedder")
         }

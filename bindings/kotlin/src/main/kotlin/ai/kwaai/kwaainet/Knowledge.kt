@@ -3,24 +3,41 @@ package ai.kwaai.kwaainet
 import ai.kwaai.kwaainet.internal.calibratedAnswers
 import ai.kwaai.kwaainet.internal.calibratedAuroc
 import ai.kwaai.kwaainet.internal.calibratedThreshold
+import ai.kwaai.kwaainet.internal.comparedEvaluations
+import ai.kwaai.kwaainet.internal.evaluationHtml
+import ai.kwaai.kwaainet.internal.evaluationJson
+import ai.kwaai.kwaainet.internal.evaluationMarkdown
 import java.time.Instant
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.hours
 import ai.kwaai.kwaainet.internal.Answer as NativeAnswerRecord
+import ai.kwaai.kwaainet.internal.Around as NativeAround
 import ai.kwaai.kwaainet.internal.AskEvent as NativeAskEvent
+import ai.kwaai.kwaainet.internal.CacheStats as NativeCacheStats
 import ai.kwaai.kwaainet.internal.Calibration as NativeCalibration
 import ai.kwaai.kwaainet.internal.CalibrationQuestion as NativeCalibrationQuestion
 import ai.kwaai.kwaainet.internal.Citation as NativeCitation
+import ai.kwaai.kwaainet.internal.Difference as NativeDifference
 import ai.kwaai.kwaainet.internal.DocumentInfo as NativeDocumentInfo
 import ai.kwaai.kwaainet.internal.EmbedderInfo as NativeEmbedderInfo
+import ai.kwaai.kwaainet.internal.Evaluation as NativeEvaluation
 import ai.kwaai.kwaainet.internal.Evidence as NativeEvidence
 import ai.kwaai.kwaainet.internal.Fault as NativeFault
 import ai.kwaai.kwaainet.internal.FaultKind as NativeFaultKind
 import ai.kwaai.kwaainet.internal.Hit as NativeHit
 import ai.kwaai.kwaainet.internal.IngestEvent as NativeIngestEvent
+import ai.kwaai.kwaainet.internal.KnownQuestion as NativeKnownQuestion
+import ai.kwaai.kwaainet.internal.Mean as NativeMean
 import ai.kwaai.kwaainet.internal.Mode as NativeMode
+import ai.kwaai.kwaainet.internal.OutsourceEvent as NativeOutsourceEvent
+import ai.kwaai.kwaainet.internal.Outsourced as NativeOutsourced
+import ai.kwaai.kwaainet.internal.QuestionResult as NativeQuestionResult
 import ai.kwaai.kwaainet.internal.Rank as NativeRank
+import ai.kwaai.kwaainet.internal.ReembedEvent as NativeReembedEvent
 import ai.kwaai.kwaainet.internal.SearchResult as NativeSearchResult
 import ai.kwaai.kwaainet.internal.Stats as NativeStats
 import ai.kwaai.kwaainet.internal.SyncEvent as NativeSyncEvent
+import ai.kwaai.kwaainet.internal.Timings as NativeTimings
 
 /** How passages are found. */
 public enum class Mode {
@@ -53,7 +70,7 @@ public data class Hit(
     val span: Span,
     /** Where it stands, for people: `page 3`, or a heading. */
     val section: String?,
-    /** Where it stands as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `rows 7-9`. */
+    /** Where it stands as exactly as the format allows: `page 12`, `Installation > Linux, table 3`, `rows 7-9`. */
     val locator: String?,
     /** What the hits are ordered by. Comparable within one search only. */
     val score: Double,
@@ -61,6 +78,29 @@ public data class Hit(
     val dense: Rank?,
     /** The name, in the question or in another passage, that led to its document. */
     val via: String?,
+    /** What the app said about its document. */
+    val metadata: Map<String, String>,
+    /** The passage with those around it, where neighbours were asked for. */
+    val around: Around?,
+)
+
+/** A passage with those of the same document around it, as one piece of the document. */
+public data class Around(
+    val text: String,
+    /** The bytes of the document's text, in UTF-8, that it covers. */
+    val span: Span,
+    val locator: String?,
+)
+
+/** How long the stages of a search took, in milliseconds. Words and meaning are looked for side by side. */
+public data class Timings(
+    val wordsMs: Double,
+    val meaningMs: Double,
+    val fusingMs: Double,
+    val linksMs: Double,
+    /** Waiting for the language model. */
+    val modelMs: Double,
+    val totalMs: Double,
 )
 
 /** What a search found, best first, and how it searched. */
@@ -69,6 +109,8 @@ public data class SearchResult(
     val mode: Mode,
     /** Why it is not the mode that was asked for. */
     val note: String?,
+    /** How long it took, where that was asked for. */
+    val timings: Timings?,
 )
 
 /** What `[n]` in an answer stands for. */
@@ -78,7 +120,7 @@ public data class Citation(
     val document: String,
     val chunkId: String,
     val section: String?,
-    /** Where the quote stands, as exactly as the format allows: `page 12, table 3`, `Installation > Linux`, `row 7`. */
+    /** Where the quote stands, as exactly as the format allows: `page 12`, `Installation > Linux, table 3`, `row 7`. */
     val locator: String?,
     /** The bytes of the document's text, in UTF-8, that are cited. */
     val span: Span,
@@ -104,7 +146,7 @@ public data class Answer(
     val text: String,
     val citations: List<Citation>,
     val refused: Boolean,
-    /** Why it was refused, or why it is not the answer of the language model. */
+    /** Why it was refused, why it is not the answer of the language model, or why it is not all that the model began. */
     val why: String?,
     /** How well the documents support an answer, 0 to 1. */
     val support: Double,
@@ -166,6 +208,104 @@ public data class Calibration(
     public fun answered(alpha: Double): Double = call { calibratedAnswers(native(), alpha) }
 }
 
+/** Which answers stay in memory, to be given again while the knowledge base and the options stay the same. */
+public data class AnswerCache(
+    /** Kept at most; the one that was not asked for the longest goes first. */
+    val answers: Int = 500,
+    /** An older answer is not given again. */
+    val ttl: Duration = 24.hours,
+    /** The least cosine of two questions that ask the same in other words; 1 keeps to the wording. */
+    val similarity: Double = 0.95,
+)
+
+/** What became of the answers that are kept. */
+public data class CacheStats(
+    /** Kept now. */
+    val answers: Long,
+    /** Questions that were answered from them. */
+    val hits: Long,
+    /** Those of them that were worded otherwise. */
+    val similar: Long,
+    val misses: Long,
+    /** Answers that were too old, or of a knowledge base that changed since. */
+    val outdated: Long,
+)
+
+/** A number that an answer must have. What is as near as [tolerance] counts as right; at twice the distance nothing does. */
+public data class NumericAnswer(val correct: Double, val tolerance: Double = 0.0)
+
+/** A question whose answer is known. It counts for what it can be judged by. */
+public data class EvaluationQuestion(
+    val question: String,
+    /** What the report calls it; its place in the list unless set. */
+    val id: String? = null,
+    /** The documents that answer it, by their ids or names. */
+    val documents: List<String> = emptyList(),
+    /** What the answer must say: of each list one. */
+    val expectedKeywords: List<List<String>> = emptyList(),
+    val numericAnswer: NumericAnswer? = null,
+    /** The answer in words, for a judge. */
+    val expectedAnswer: String? = null,
+    /** Whether the right answer is that there is none. */
+    val unanswerable: Boolean = false,
+)
+
+/** A mean, and where it lies in 95 of 100 draws of as many questions. */
+public data class Mean(
+    val value: Double,
+    val low: Double,
+    val high: Double,
+    /** Of how many questions. */
+    val count: Long,
+)
+
+/** The mean difference of pairs, and the share of draws that have it the other way round or none: small where it is no chance. */
+public data class Difference(val mean: Mean, val p: Double)
+
+/** What came of one question. */
+public data class QuestionResult(
+    val id: String,
+    val question: String,
+    /** Each 0 to 1, by their names. */
+    val scores: Map<String, Double>,
+    val answer: String?,
+    val refused: Boolean?,
+    val support: Double?,
+    val unanswerable: Boolean,
+    /** Why it failed; every score that it could have had is 0 then. */
+    val error: String?,
+)
+
+/** What came of questions whose answers are known. */
+public data class Evaluation(
+    val name: String,
+    /**
+     * `recall@1` to `recall@10`, `mrr` and `ndcg@10` of the documents found; `keywords`, `number`, `citations`, `refusal` and `judge` of
+     * the answers.
+     */
+    val means: Map<String, Mean>,
+    /** How well support tells what has an answer from what has none; `null` without questions of both kinds. */
+    val refusalAuroc: Double?,
+    val failed: Long,
+    val questions: List<QuestionResult>,
+) {
+    /**
+     * The mean difference of each score from another evaluation of the same questions, question by question: above 0 where this one is
+     * better.
+     */
+    public fun compare(other: Evaluation): Map<String, Difference> =
+        call { comparedEvaluations(native(), other.native()).mapValues { it.value.read() } }
+
+    /** All of it. */
+    public fun toJson(): String = call { evaluationJson(native()) }
+
+    /** The means as a table, and what failed. */
+    public fun toMarkdown(): String = evaluationMarkdown(native())
+
+    /** A page that needs nothing beside itself and in which nothing runs, with another evaluation [beside] this one. */
+    public fun toHtml(beside: Evaluation? = null): String = evaluationHtml(native(), beside?.native())
+}
+
 /** What is wrong with a citation. */
 public enum class FaultKind {
     /** The number in the brackets is that of no source. */
@@ -177,7 +317,7 @@ public enum class FaultKind {
     /** The text is put together from pieces that stand apart. */
     STITCHED,
 
-    /** What is quoted stands in no source. */
+    /** What is quoted stands in no source, or the address of a page or a picture in none. */
     FABRICATED,
 
     /** Nothing is cited for it. */
@@ -228,6 +368,42 @@ public sealed interface IngestEvent {
     /** Last of all. */
     public data class Finished(val ingested: Long, val unchanged: Long, val failed: Long, val chunks: Long) : IngestEvent
 }
+
+/** How a change of the embedder gets on. */
+public sealed interface ReembedEvent {
+    /** First of all: the passages, and those that have a vector of this embedder from before, when it was interrupted. */
+    public data class Found(val passages: Long, val done: Long) : ReembedEvent
+
+    /** Passages were embedded, and their vectors are durable. */
+    public data class Embedded(val done: Long, val total: Long) : ReembedEvent
+
+    /** Last of all: passages that have vectors of the new embedder, and texts that were embedded by this run. */
+    public data class Finished(val passages: Long, val embedded: Long) : ReembedEvent
+}
+
+/** How vectors get to a collection. */
+public sealed interface OutsourceEvent {
+    /** First of all: the passages, and those whose vectors the collection has from before. */
+    public data class Found(val passages: Long, val done: Long) : OutsourceEvent
+
+    /** The collection has taken vectors. */
+    public data class Brought(val done: Long, val total: Long) : OutsourceEvent
+
+    /** Last of all: passages whose vectors the collection holds, and vectors that were brought by this run. */
+    public data class Finished(val passages: Long, val brought: Long) : OutsourceEvent
+}
+
+/** A knowledge base whose vectors are in a collection at other people's nodes, or on their way there. */
+public data class Outsourced(
+    /** The id of the collection. */
+    val collection: String,
+    /** Whether the collection was given since the knowledge base was opened, so that it is searched. */
+    val attached: Boolean,
+    /** Whether all vectors are there, and nothing of them is left where the knowledge base lies. */
+    val complete: Boolean,
+    /** What the collection was not told yet: passages that came or went. */
+    val waiting: Long,
+)
 
 /** How a folder is kept alike. */
 public sealed interface SyncEvent {
@@ -314,6 +490,8 @@ public data class DocumentInfo(
     /** What of it could not be read. */
     val warnings: List<String>,
     val ingestedAt: Instant,
+    /** What the app said about it. */
+    val metadata: Map<String, String>,
 )
 
 /** The embedder whose vectors a knowledge base holds. */
@@ -339,6 +517,8 @@ public data class Stats(
     val denseWeight: Double,
     /** Why the mode is not hybrid. */
     val note: String?,
+    /** Where the vectors are, or are brought, if that is not here. */
+    val outsourced: Outsourced?,
 )
 
 internal fun Mode.native(): NativeMode = when (this) {
@@ -356,10 +536,30 @@ internal fun NativeMode.read(): Mode = when (this) {
 internal fun NativeRank.read() = Rank(rank.toInt(), score)
 
 internal fun NativeHit.read() = Hit(
-    documentId, document, chunkId, text, span.read(), section, locator, score, lexical?.read(), dense?.read(), via,
+    documentId, document, chunkId, text, span.read(), section, locator, score, lexical?.read(), dense?.read(), via, metadata,
+    around?.read(),
 )
 
-internal fun NativeSearchResult.read() = SearchResult(hits.map { it.read() }, mode.read(), note)
+internal fun Hit.native(): NativeHit {
+    if (span.start < 0 || span.end < 0 || listOfNotNull(lexical, dense).any { it.rank < 0 }) {
+        throw KwaaiException.InvalidArgument("spans and ranks of a hit count from 0")
+    }
+    return NativeHit(
+        documentId.sound("hit"), document.sound("hit"), chunkId.sound("hit"), text.sound("hit"), span.native(), section?.sound("hit"),
+        locator?.sound("hit"), score, lexical?.native(), dense?.native(), via?.sound("hit"),
+        metadata.entries.associate { it.key.sound("hit") to it.value.sound("hit") }, around?.native(),
+    )
+}
+
+internal fun Rank.native() = NativeRank(rank.toLong(), score)
+
+internal fun Around.native() = NativeAround(text.sound("hit"), span.native(), locator?.sound("hit"))
+
+internal fun NativeAround.read() = Around(text, span.read(), locator)
+
+internal fun NativeTimings.read() = Timings(wordsMs, meaningMs, fusingMs, linksMs, modelMs, totalMs)
+
+internal fun NativeSearchResult.read() = SearchResult(hits.map { it.read() }, mode.read(), note, timings?.read())
 
 internal fun NativeCitation.read() =
     Citation(number.toInt(), documentId, document, chunkId, section, locator, span.read(), quote)
@@ -386,6 +586,33 @@ internal fun Calibration.native() = NativeCalibration(answerable, unanswerable, 
 
 internal fun NativeCalibration.read() = Calibration(answerable, unanswerable, fromPassages, generation.toLong())
 
+internal fun NativeCacheStats.read() =
+    CacheStats(answers.toLong(), hits.toLong(), similar.toLong(), misses.toLong(), outdated.toLong())
+
+internal fun EvaluationQuestion.native() = NativeKnownQuestion(
+    id?.sound("questions"), question.sound("questions"), documents.map { it.sound("questions") },
+    expectedKeywords.map { forms -> forms.map { it.sound("questions") } }, numericAnswer?.correct, numericAnswer?.tolerance ?: 0.0,
+    expectedAnswer?.sound("questions"), unanswerable,
+)
+
+internal fun Mean.native() = NativeMean(value, low, high, count)
+
+internal fun NativeMean.read() = Mean(value, low, high, count)
+
+internal fun NativeDifference.read() = Difference(mean.read(), p)
+
+internal fun QuestionResult.native() =
+    NativeQuestionResult(id, question, scores, answer, refused, support, unanswerable, error)
+
+internal fun NativeQuestionResult.read() =
+    QuestionResult(id, question, scores, answer, refused, support, unanswerable, error)
+
+internal fun Evaluation.native() =
+    NativeEvaluation(name, means.mapValues { it.value.native() }, refusalAuroc, failed, questions.map { it.native() })
+
+internal fun NativeEvaluation.read() =
+    Evaluation(name, means.mapValues { it.value.read() }, refusalAuroc, failed, questions.map { it.read() })
+
 internal fun NativeFault.read() = Fault(kind.read(), span.read(), cited.map { it.toInt() }, foundIn?.toInt())
 
 internal fun NativeFaultKind.read(): FaultKind = when (this) {
@@ -407,6 +634,18 @@ internal fun NativeIngestEvent.read(): IngestEvent = when (this) {
     is NativeIngestEvent.Finished -> IngestEvent.Finished(ingested, unchanged, failed, chunks)
 }
 
+internal fun NativeReembedEvent.read(): ReembedEvent = when (this) {
+    is NativeReembedEvent.Found -> ReembedEvent.Found(passages, done)
+    is NativeReembedEvent.Embedded -> ReembedEvent.Embedded(done, total)
+    is NativeReembedEvent.Finished -> ReembedEvent.Finished(passages, embedded)
+}
+
+internal fun NativeOutsourceEvent.read(): OutsourceEvent = when (this) {
+    is NativeOutsourceEvent.Found -> OutsourceEvent.Found(passages, done)
+    is NativeOutsourceEvent.Brought -> OutsourceEvent.Brought(done, total)
+    is NativeOutsourceEvent.Finished -> OutsourceEvent.Finished(passages, brought)
+}
+
 internal fun NativeSyncEvent.read(): SyncEvent = when (this) {
     is NativeSyncEvent.Compared -> SyncEvent.Compared(files, pending, gone)
     is NativeSyncEvent.Reading -> SyncEvent.Reading(name)
@@ -423,11 +662,14 @@ internal fun NativeSyncEvent.read(): SyncEvent = when (this) {
 
 internal fun NativeDocumentInfo.read() = DocumentInfo(
     id, name, source, format, contentHash, bytes.toLong(), chunks, warnings, Instant.ofEpochMilli(ingestedAtMs),
+    metadata,
 )
 
 internal fun NativeEmbedderInfo.read() = EmbedderInfo(id, dimension.toInt())
 
 internal fun NativeStats.read() = Stats(
     documents.toLong(), chunks.toLong(), vectors.toLong(), indexed.toLong(), sealedVectors.toLong(), generation.toLong(),
-    embedder?.read(), languageModel, mode.read(), denseWeight, note,
+    embedder?.read(), languageModel, mode.read(), denseWeight, note, outsourced?.read(),
 )
+
+internal fun NativeOutsourced.read() = Outsourced(collection, attached, complete, waiting.toLong())

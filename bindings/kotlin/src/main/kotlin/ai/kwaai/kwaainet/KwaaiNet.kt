@@ -2,8 +2,10 @@ package ai.kwaai.kwaainet
 
 import ai.kwaai.kwaainet.internal.SinkCode
 import ai.kwaai.kwaainet.internal.checkNativeCitations
+import ai.kwaai.kwaainet.internal.checkNativeProvenance
 import ai.kwaai.kwaainet.internal.initNativeLogging
 import ai.kwaai.kwaainet.internal.nativeVersion
+import ai.kwaai.kwaainet.internal.readNativeCapability
 import ai.kwaai.kwaainet.internal.resolveNativeDid
 import java.time.Instant
 import ai.kwaai.kwaainet.internal.LogRecord as NativeLogRecord
@@ -44,6 +46,23 @@ public object KwaaiNet {
      */
     public fun checkCitations(text: String, sources: List<String>): List<Fault> =
         call { checkNativeCitations(text.sound("text"), sources.map { it.sound("sources") }).map { it.read() } }
+
+    /**
+     * Checks that a passage stood in a knowledge base, and tells in which. No node is needed, and nobody is asked. What is proven are the
+     * text, its span, its ids and its document's name; not the score, the section or the locator.
+     *
+     * @throws KwaaiException.CorruptData for a signature that does not hold, and for a passage that is not there as it stands in the hit
+     */
+    public fun checkProvenance(hit: Hit, provenance: Provenance): Proven =
+        call { checkNativeProvenance(hit.native(), provenance.native()).read() }
+
+    /**
+     * Reads the text of a capability that an owner handed over, and checks its form and its signature. Nobody is asked.
+     *
+     * @throws KwaaiException.CorruptData for a signature that does not hold
+     */
+    public fun readKnowledgeCapability(capability: String): KnowledgeCapability =
+        call { readNativeCapability(capability.sound("capability")).read() }
 
     /**
      * Sends what the library says from now on to [sink], once in a process; without this it is silent. [filter] is written

@@ -250,8 +250,19 @@ public data class Message(
     val receivedAt: Instant,
 )
 
-/** Blocks of a model, from the first up to and without the last, to compute for others. */
-public data class BlockShare(val model: Path, val startBlock: Int, val endBlock: Int)
+/**
+ * Blocks of a model to compute for others: from the first up to and without the last, or a number of them, or as many as fit.
+ * Those whose place is not given go where the swarm has them least, and are moved when that helps it.
+ */
+public data class BlockShare(
+    val model: Path,
+    val startBlock: Int? = null,
+    val endBlock: Int? = null,
+    /** How many, instead of which. */
+    val count: Int? = null,
+    /** Bytes that those that fit may take with what their sessions keep; what is free without a reserve unless set. */
+    val memoryBytes: Long? = null,
+)
 
 /** Something that happened on the network. */
 public sealed interface NodeEvent {

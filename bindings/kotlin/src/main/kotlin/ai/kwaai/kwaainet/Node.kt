@@ -1,6 +1,7 @@
 package ai.kwaai.kwaainet
 
 import ai.kwaai.kwaainet.internal.BlockShareOptions
+import ai.kwaai.kwaainet.internal.EmbedderChoice
 import ai.kwaai.kwaainet.internal.NativeNode
 import ai.kwaai.kwaainet.internal.NodeOptions
 import java.nio.file.Path
@@ -150,7 +151,9 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
 
     /**
      * Opens a knowledge base of this node. While it is open, the same name returns the same one. The options are those of
-     * [Rag.open].
+     * [Rag.open]. With a [dataDir] it lies in a directory of its own instead of the node's, for example on another disk. The node
+     * remembers it by the name; another one is a [KwaaiException.Conflict], and one that is missing a [KwaaiException.NotFound], and
+     * nothing is made in its place.
      */
     public suspend fun rag(
         name: String,
@@ -159,8 +162,10 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
         chunking: Chunking? = null,
         language: Language? = null,
         readers: List<DocumentReader> = emptyList(),
+        cache: AnswerCache? = null,
+        dataDir: Path? = null,
     ): Rag = call {
-        val options = ragOptions(embedder, model, chunking, language, readers)
+        val options = ragOptions(embedder, model, chunking, language, readers, cache, dataDir)
         Rag(made { native.rag(name.sound("name"), options, it) })
     }
 
@@ -190,15 +195,69 @@ public class Node internal constructor(private val native: NativeNode) : Handle 
     }
 
     /**
+     * Lets a peer search a knowledge base, by the capability that is returned, whose text is handed to it by whatever way.
+     *
+     * The [holder] is a DID or a PeerId, [name] what it sees the knowledge base called, 1 to 64 characters, and [validFor] at most 366
+     * days. The capability counts until it ends or [Rag.revokeShare] revokes it, while this node runs and the knowledge base is open:
+     * one that was opened with [Node.rag], or was shared since. The holder gets passages and what proves them; this node gets its
+     * questions.
+     */
+    public suspend fun shareKnowledge(rag: Rag, holder: String, name: String, validFor: Duration): KnowledgeCapability = call {
+        val lifetime = validFor.millis("validFor")
+        native.shareKnowledge(rag.native, holder.sound("holder"), name.sound("name"), lifetime, null).read()
+    }
+
+    /**
+     * A knowledge base that a [peer], a DID or a PeerId, shares, by its capability. Nobody is asked before it is searched.
+     *
+     * @throws KwaaiException.CorruptData for a capability whose signature does not hold
+     */
+    public suspend fun sharedKnowledge(peer: String, capability: String): SharedKnowledge = call {
+        SharedKnowledge(made { native.sharedKnowledge(peer.sound("peer"), capability.sound("capability"), it) })
+    }
+
+    /**
+     * Several knowledge bases as one: those of this node by the names that hits call them, [own], and then those that peers share,
+     * [shared]. The [embedder] scores passages of all of them and is as for [Rag.open]: with [WordsOnly] words alone do, whose forms are
+     * brought together as in [language].
+     */
+    public suspend fun federation(
+        own: Map<String, Rag> = emptyMap(),
+        shared: List<SharedKnowledge> = emptyList(),
+        embedder: EmbedderSource? = null,
+        language: Language? = null,
+    ): Federation = call {
+        val options = ragOptions(embedder, null, null, language, emptyList(), null)
+        val others = shared.map { it.native }
+        val choice = EmbedderChoice(options.embedder, options.embeddingEndpoint, options.ownEmbedder)
+        Federation(made { native.federation(own.named(), others, choice, options.language, it) })
+    }
+
+    /**
+     * Proves where passages of a knowledge base come from, as this node's statement. Those that are no longer as they were found are left
+     * out.
+     */
+    public suspend fun prove(rag: Rag, hits: List<Hit>): List<ProvenHit> =
+        call { native.prove(rag.native, hits.map { it.native() }, null).map { it.read() } }
+
+    /**
      * Shares exactly this, and no longer what was shared before; without arguments nothing is shared.
      *
-     * [minTier] is the lowest tier that may use it; without it the policy's minimum stays as it is.
+     * [minTier] is the lowest tier that may use it; without it the policy's minimum stays as it is. What was shared before takes
+     * nothing new, and may end within [grace], five seconds unless set.
      */
-    public suspend fun contribute(blocks: List<BlockShare> = emptyList(), minTier: Tier? = null): List<Offer> = call {
+    public suspend fun contribute(
+        blocks: List<BlockShare> = emptyList(),
+        minTier: Tier? = null,
+        grace: Duration? = null,
+    ): List<Offer> = call {
         val shares = blocks.map {
-            BlockShareOptions(it.model.toString().sound("model"), it.startBlock.toLong(), it.endBlock.toLong())
+            BlockShareOptions(
+                it.model.toString().sound("model"), it.startBlock?.toLong(), it.endBlock?.toLong(), it.count?.toLong(),
+                it.memoryBytes,
+            )
         }
-        native.contribute(shares, minTier?.wire(), null).map { it.read() }
+        native.contribute(shares, minTier?.wire(), grace?.millis("grace"), null).map { it.read() }
     }
 
     /** For tests: moves the clock that the node was started with. */

@@ -32,8 +32,41 @@ public sealed interface EmbedderSource
 /** No vectors: passages are found by their words alone. */
 public data object WordsOnly : EmbedderSource
 
-/** The folder of a BERT model, or the id of one such as `sentence-transformers/all-MiniLM-L6-v2`, which is fetched once. */
+/** The folder of an embedding model, or the id of one such as `sentence-transformers/all-MiniLM-L6-v2`, which is fetched once. */
 public data class BertModel(val name: String) : EmbedderSource
+
+/** How an endpoint that embeds speaks. */
+public enum class EmbeddingApi {
+    /** As OpenAI does, and many others. */
+    OPENAI,
+
+    /** As Ollama does by itself. */
+    OLLAMA;
+
+    public companion object {
+        /** The API of a name such as `ollama`. */
+        public fun of(name: String): EmbeddingApi = named(entries, "api", name)
+    }
+}
+
+/**
+ * An embedding model behind an OpenAI-compatible endpoint, such as `https://api.openai.com/v1`, or an Ollama server. Texts leave this
+ * machine, unless the endpoint is on it.
+ *
+ * The [dimension] of its vectors is asked for unless set. The prompts are put before what is looked for and what is found: those that
+ * models of its name want unless set.
+ */
+public class EmbeddingEndpoint(
+    public val baseUrl: String,
+    public val model: String,
+    public val apiKey: String? = null,
+    public val api: EmbeddingApi = EmbeddingApi.OPENAI,
+    public val dimension: Int? = null,
+    public val queryPrompt: String? = null,
+    public val documentPrompt: String? = null,
+) : EmbedderSource {
+    override fun toString(): String = "EmbeddingEndpoint(baseUrl=$baseUrl, model=$model, api=$api)"
+}
 
 /** An embedder of the app. */
 public interface Embedder : EmbedderSource {

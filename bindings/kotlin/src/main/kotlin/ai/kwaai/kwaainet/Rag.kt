@@ -1,7 +1,12 @@
 package ai.kwaai.kwaainet
 
+import ai.kwaai.kwaainet.internal.CacheLimits
 import ai.kwaai.kwaainet.internal.ChunkingSizes
+import ai.kwaai.kwaainet.internal.EmbedderChoice
+import ai.kwaai.kwaainet.internal.EmbeddingEndpointOptions
 import ai.kwaai.kwaainet.internal.EndpointOptions
+import ai.kwaai.kwaainet.internal.EvaluateOptions
+import ai.kwaai.kwaainet.internal.FindOptions
 import ai.kwaai.kwaainet.internal.FolderOptions
 import ai.kwaai.kwaainet.internal.NativeCancel
 import ai.kwaai.kwaainet.internal.NativeIngestion
@@ -56,6 +61,46 @@ public enum class Language {
     }
 }
 
+/** How [Rag.evaluate] looks for passages. What is left out has the default of [Rag.search]. */
+public data class Searching(
+    val mode: Mode = Mode.HYBRID,
+    val links: Boolean = false,
+    val documents: List<String> = emptyList(),
+    val since: Instant? = null,
+    val before: Instant? = null,
+    val diversity: Double = 0.0,
+    val denseWeight: Double? = null,
+    val formats: List<String> = emptyList(),
+    val names: List<String> = emptyList(),
+    val metadata: Map<String, String> = emptyMap(),
+    val neighbours: Int = 0,
+    val wordings: Int = 0,
+    val hypothesis: Double = 0.0,
+    val rerank: Int = 0,
+)
+
+/** How [Rag.evaluate] asks. What is left out has the default of [Rag.ask]. */
+public data class Questioning(
+    val k: Int? = null,
+    val mode: Mode = Mode.HYBRID,
+    val minSupport: Double? = null,
+    val maxTokens: Int? = null,
+    val links: Boolean = true,
+    val documents: List<String> = emptyList(),
+    val maxUnsupported: Double? = null,
+    val maxContextTokens: Int? = null,
+    val history: List<ChatMessage> = emptyList(),
+    val since: Instant? = null,
+    val before: Instant? = null,
+    val formats: List<String> = emptyList(),
+    val names: List<String> = emptyList(),
+    val metadata: Map<String, String> = emptyMap(),
+    val neighbours: Int = 0,
+    val wordings: Int = 0,
+    val hypothesis: Double = 0.0,
+    val rerank: Int = 0,
+)
+
 /** The progress of an ingestion, which begins when it is collected. Ending it early stops between documents. */
 public class Ingestion internal constructor(open: suspend () -> Source<IngestEvent>) :
     EventFlow<IngestEvent>(null, open) {
@@ -77,6 +122,34 @@ public class Syncing internal constructor(open: suspend () -> Source<SyncEvent>)
     }
 }
 
+/**
+ * How a change of the embedder gets on, which begins when it is collected. Ending it early stops the work; what was embedded is kept
+ * for the next time.
+ */
+public class Reembedding internal constructor(open: suspend () -> Source<ReembedEvent>) :
+    EventFlow<ReembedEvent>(null, open) {
+    /** Collects to the end and returns the totals. */
+    public suspend fun done(): ReembedEvent.Finished {
+        var last: ReembedEvent? = null
+        collect { last = it }
+        return checkNotNull(last as? ReembedEvent.Finished) { "a change of the embedder ends with its totals or an error" }
+    }
+}
+
+/**
+ * How vectors get to a collection, which begins when it is collected. Ending it early stops the work; what the collection has is kept for
+ * the next time.
+ */
+public class Outsourcing internal constructor(open: suspend () -> Source<OutsourceEvent>) :
+    EventFlow<OutsourceEvent>(null, open) {
+    /** Collects to the end and returns the totals. */
+    public suspend fun done(): OutsourceEvent.Finished {
+        var last: OutsourceEvent? = null
+        collect { last = it }
+        return checkNotNull(last as? OutsourceEvent.Finished) { "vectors get to a collection with their totals or an error" }
+    }
+}
+
 /** An answer as it is written, which begins when it is collected. */
 public class Asking internal constructor(open: suspend () -> Source<AskEvent>) : EventFlow<AskEvent>(null, open) {
     /** Collects to the end and returns the whole answer. */
@@ -89,16 +162,21 @@ public class Asking internal constructor(open: suspend () -> Source<AskEvent>) :
 
 /** A private knowledge base. Nothing leaves the machine, unless the model it was given does so. */
 public class Rag internal constructor(internal val native: NativeRag) : Handle {
-    /** Reads a file, or every file of a folder, beginning when it is collected. A document replaces the one of its name. */
-    public fun ingest(source: Path): Ingestion {
-        val path = source.toString().sound("source")
-        return ingestion { native.ingestPath(path, it) }
+    /**
+     * Reads a file, or every file of a folder, beginning when it is collected. A document replaces the one of its name.
+     *
+     * [metadata] is what the app says about each document, at most 32 short keys with texts: it replaces what was said before, also
+     * where the file is the same, and without it what was said before stays.
+     */
+    public fun ingest(source: Path, metadata: Map<String, String>? = null): Ingestion {
+        val (path, said) = source.toString().sound("source") to metadata?.sound("metadata")
+        return ingestion { native.ingestPath(path, said, it) }
     }
 
     /** Reads a document from memory, whose [name] tells its format. The bytes are copied when it is collected. */
-    public fun ingest(source: ByteArray, name: String): Ingestion {
-        val text = name.sound("name")
-        return ingestion { native.ingestBytes(text, source, it) }
+    public fun ingest(source: ByteArray, name: String, metadata: Map<String, String>? = null): Ingestion {
+        val (text, said) = name.sound("name") to metadata?.sound("metadata")
+        return ingestion { native.ingestBytes(text, source, said, it) }
     }
 
     private fun ingestion(open: suspend (NativeCancel) -> NativeIngestion) = Ingestion {
@@ -139,12 +217,53 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
     }
 
     /**
+     * Gives the knowledge base another embedder, or its first; it begins when it is collected.
+     *
+     * Every passage is embedded again while the vectors of before go on to answer, then one commit exchanges them. Documents may come
+     * and go meanwhile. What was embedded is kept: after a crash, an error or a cancellation the same call goes on from there.
+     */
+    public fun reembed(embedder: EmbedderSource): Reembedding {
+        val choice = EmbedderChoice(embedder.name(), (embedder as? EmbeddingEndpoint)?.native(), (embedder as? Embedder)?.native())
+        return Reembedding {
+            val stream = call { made { native.reembed(choice, it) } }
+            Source(
+                next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+                stop = { stream.cancel(); stream.destroy() },
+            )
+        }
+    }
+
+    /**
+     * Brings the vectors to a collection at other people's nodes; it begins when it is collected.
+     *
+     * Those at home go on to answer until its hosts have all of them; then the collection answers, and those at home are deleted and
+     * overwritten. Texts, words and answers stay. Documents may come and go meanwhile and afterwards. After a crash, an error or a
+     * cancellation the same call goes on from there. A knowledge base that is opened later searches by words alone until it is called
+     * with the same collection. The way home is [reembed].
+     *
+     * With [texts] the texts go as well, as payloads that are sealed before they leave, for whoever has the key of the collection: JSON
+     * with `document_id`, `document`, `heading` and `text`. Not under `plain`.
+     */
+    public fun outsource(collection: VectorCollection, texts: Boolean = false): Outsourcing = Outsourcing {
+        val stream = call { made { native.outsource(collection.native, texts, it) } }
+        Source(
+            next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+            stop = { stream.cancel(); stream.destroy() },
+        )
+    }
+
+    /**
      * The [k] passages that fit a text best.
      *
      * With [links] documents gain that the text, or a passage found, calls by their names, which finds what answers a question in two
      * steps. It looks in [documents], by their ids, all unless set, and in what was ingested from [since] on and before [before].
      * [diversity], from 0 to 1, is how much hits are to differ from one another, and [denseWeight], from 0 to 1, how much meaning counts
      * against words in a hybrid search: what the knowledge base found out from its own passages unless set.
+     *
+     * [formats], such as `pdf`, patterns of [names], such as `reports/` and `**` and `.pdf`, and [metadata] narrow the documents down. So
+     * many [neighbours] before and after each hit are told with it, 8 at most, and with [timed] how long each stage took. A language
+     * model looks for so many other [wordings] as well, 8 at most, makes up a passage that counts as much as [hypothesis] says, 0 to 1,
+     * and puts the first [rerank] hits in order, 100 at most; without one that throws [KwaaiException.Unsupported].
      */
     public suspend fun search(
         text: String,
@@ -156,11 +275,17 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
         before: Instant? = null,
         diversity: Double = 0.0,
         denseWeight: Double? = null,
+        formats: List<String> = emptyList(),
+        names: List<String> = emptyList(),
+        metadata: Map<String, String> = emptyMap(),
+        neighbours: Int = 0,
+        timed: Boolean = false,
+        wordings: Int = 0,
+        hypothesis: Double = 0.0,
+        rerank: Int = 0,
     ): SearchResult = call {
-        val options = SearchOptions(
-            mode.native(), links, documents.map { it.sound("documents") }, since?.millis("since"), before?.millis("before"),
-            diversity, denseWeight,
-        )
+        val find = findOptions(documents, since, before, formats, names, metadata, neighbours, wordings, hypothesis, rerank)
+        val options = SearchOptions(mode.native(), links, find, diversity, denseWeight, timed)
         native.search(text.sound("text"), k.toLong(), options, null).read()
     }
 
@@ -169,7 +294,9 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
      *
      * [minSupport], from 0 to 1, is the least support by the documents that is answered: higher refuses more. [maxUnsupported] takes
      * its place: the share, from 0 to 1, of questions without an answer in the documents that may get one all the same; it needs
-     * [calibrate], without which the answer ends with [KwaaiException.Conflict]. [links] and [documents] are those of [search].
+     * [calibrate], without which the answer ends with [KwaaiException.Conflict]. [links], [documents], [since], [before], [formats],
+     * [names], [metadata], [wordings], [hypothesis] and [rerank] are those of [search]. So many [neighbours] before and after each
+     * passage are given to a language model with it.
      * [maxContextTokens] is how much a language model is given to read, and [history] the turns before the question, the earliest
      * first: a question that says too little by itself is looked for together with the one before. What is left out has the library's
      * default: 8 passages, half support, 400 tokens, 3000 to read.
@@ -185,11 +312,21 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
         maxUnsupported: Double? = null,
         maxContextTokens: Int? = null,
         history: List<ChatMessage> = emptyList(),
+        since: Instant? = null,
+        before: Instant? = null,
+        formats: List<String> = emptyList(),
+        names: List<String> = emptyList(),
+        metadata: Map<String, String> = emptyMap(),
+        neighbours: Int = 0,
+        wordings: Int = 0,
+        hypothesis: Double = 0.0,
+        rerank: Int = 0,
     ): Asking {
         val text = question.sound("question")
+        val find = findOptions(documents, since, before, formats, names, metadata, neighbours, wordings, hypothesis, rerank)
         val options = QuestionOptions(
-            k?.toLong(), mode.native(), minSupport, maxTokens?.toLong(), links, documents.map { it.sound("documents") }, maxUnsupported,
-            maxContextTokens?.toLong(), history.map { it.native() },
+            k?.toLong(), mode.native(), minSupport, maxTokens?.toLong(), links, find, maxUnsupported, maxContextTokens?.toLong(),
+            history.map { it.native() },
         )
         return Asking {
             val stream = call { made { native.ask(text, options, it) } }
@@ -214,10 +351,33 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
         links: Boolean = true,
         documents: List<String> = emptyList(),
     ): Calibration = call {
-        val within = documents.map { it.sound("documents") }
-        val options = QuestionOptions(k?.toLong(), mode.native(), null, null, links, within, null, null, emptyList())
+        val find = findOptions(documents)
+        val options = QuestionOptions(k?.toLong(), mode.native(), null, null, links, find, null, null, emptyList())
         native.calibrate(questions.map { it.native() }, options, null).read()
     }
+
+    /**
+     * Asks questions whose answers are known, and scores what comes back. Without [ask] only what is found is judged. [name] is what the
+     * report calls it, and [judge] a model that compares answers with the expected ones. A question that fails counts as wrong.
+     */
+    public suspend fun evaluate(
+        questions: List<EvaluationQuestion>,
+        name: String = "",
+        search: Searching = Searching(),
+        ask: Questioning? = null,
+        judge: AnswerWriter? = null,
+    ): Evaluation = call {
+        val options = EvaluateOptions(
+            name.sound("name"), search.native(), ask?.native(), (judge as? Endpoint)?.native(), judge?.writer(),
+        )
+        native.evaluate(questions.map { it.native() }, options, null).read()
+    }
+
+    /** What became of the answers that are kept; nothing without a cache. */
+    public suspend fun cacheStats(): CacheStats = call { native.cacheStats(null).read() }
+
+    /** Forgets the answers that are kept. */
+    public suspend fun cacheClear(): Unit = call { native.cacheClear(null) }
 
     /** Every document, in the order of the names. */
     public suspend fun documents(): List<DocumentInfo> = call { native.documents(null).map { it.read() } }
@@ -230,6 +390,13 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
 
     /** What it holds and how it searches. */
     public suspend fun stats(): Stats = call { native.stats(null).read() }
+
+    /** Its id, of its own and made when it was: 32 hexadecimal digits. */
+    public suspend fun id(): String = call { native.id(null) }
+
+    /** Lets a capability of [Node.shareKnowledge] count no more. Revoking it again does nothing. */
+    public suspend fun revokeShare(capabilityId: String): Unit =
+        call { native.revokeShare(capabilityId.sound("capabilityId"), null) }
 
     /**
      * Serves a page for people, and a model for programs that speak OpenAI's HTTP API, which requests call by [name],
@@ -266,7 +433,8 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
          * Opens a knowledge base alone, without a node, in a directory that is made when it is missing.
          *
          * Without an [embedder], all-MiniLM-L6-v2 is taken when it has been fetched. [model] writes the answers; without one
-         * they are made of the best sentences. [readers] read formats that the library does not.
+         * they are made of the best sentences. [readers] read formats that the library does not. With a [cache] answers are given
+         * again to the same question while nothing changes.
          */
         public suspend fun open(
             dir: Path,
@@ -275,8 +443,9 @@ public class Rag internal constructor(internal val native: NativeRag) : Handle {
             chunking: Chunking? = null,
             language: Language? = null,
             readers: List<DocumentReader> = emptyList(),
+            cache: AnswerCache? = null,
         ): Rag = call {
-            val options = ragOptions(embedder, model, chunking, language, readers)
+            val options = ragOptions(embedder, model, chunking, language, readers, cache)
             Rag(made { NativeRag.open(dir.toString().sound("dir"), options, it) })
         }
     }
@@ -288,19 +457,61 @@ internal fun ragOptions(
     chunking: Chunking?,
     language: Language?,
     readers: List<DocumentReader>,
+    cache: AnswerCache?,
+    dataDir: Path? = null,
 ) = RagOptions(
-    embedder = when (embedder) {
-        WordsOnly -> "none"
-        is BertModel -> embedder.name.sound("embedder")
-        is Embedder, null -> null
-    },
+    embedder = embedder?.name(),
+    embeddingEndpoint = (embedder as? EmbeddingEndpoint)?.native(),
     ownEmbedder = (embedder as? Embedder)?.native(),
     endpoint = (model as? Endpoint)?.native(),
     writer = model?.writer(),
     chunking = chunking?.run { ChunkingSizes(strategy?.wire(), size?.toLong(), overlap?.toLong(), min?.toLong()) },
     language = language?.wire(),
     readers = readers.map { it.native() },
+    cache = cache?.run { CacheLimits(answers.toLong(), ttl.millis("cache.ttl"), similarity) },
+    dataDir = dataDir?.toString()?.sound("dataDir"),
 )
+
+private fun EmbedderSource.name() = when (this) {
+    WordsOnly -> "none"
+    is BertModel -> name.sound("embedder")
+    is Embedder, is EmbeddingEndpoint -> null
+}
+
+private fun EmbeddingEndpoint.native() = EmbeddingEndpointOptions(
+    baseUrl.sound("baseUrl"), model.sound("model"), apiKey?.sound("apiKey"), api.wire(), dimension?.toLong(),
+    queryPrompt?.sound("queryPrompt"), documentPrompt?.sound("documentPrompt"),
+)
+
+internal fun findOptions(
+    documents: List<String>,
+    since: Instant? = null,
+    before: Instant? = null,
+    formats: List<String> = emptyList(),
+    names: List<String> = emptyList(),
+    metadata: Map<String, String> = emptyMap(),
+    neighbours: Int = 0,
+    wordings: Int = 0,
+    hypothesis: Double = 0.0,
+    rerank: Int = 0,
+) = FindOptions(
+    documents.map { it.sound("documents") }, since?.millis("since"), before?.millis("before"), formats.map { it.sound("formats") },
+    names.map { it.sound("names") }, metadata.sound("metadata"), neighbours.toLong(), wordings.toLong(), hypothesis, rerank.toLong(),
+)
+
+internal fun Searching.native() = SearchOptions(
+    mode.native(), links,
+    findOptions(documents, since, before, formats, names, metadata, neighbours, wordings, hypothesis, rerank), diversity, denseWeight,
+    false,
+)
+
+internal fun Questioning.native() = QuestionOptions(
+    k?.toLong(), mode.native(), minSupport, maxTokens?.toLong(), links,
+    findOptions(documents, since, before, formats, names, metadata, neighbours, wordings, hypothesis, rerank), maxUnsupported,
+    maxContextTokens?.toLong(), history.map { it.native() },
+)
+
+private fun Map<String, String>.sound(name: String) = entries.associate { it.key.sound(name) to it.value.sound(name) }
 
 internal fun Endpoint.native() = EndpointOptions(baseUrl.sound("baseUrl"), model.sound("model"), apiKey?.sound("apiKey"))
 

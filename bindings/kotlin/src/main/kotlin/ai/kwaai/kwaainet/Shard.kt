@@ -2,6 +2,7 @@ package ai.kwaai.kwaainet
 
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import ai.kwaai.kwaainet.internal.BlockCalibration as NativeBlockCalibration
 import ai.kwaai.kwaainet.internal.BlockHost as NativeBlockHost
 import ai.kwaai.kwaainet.internal.BlockSelection as NativeBlocks
 import ai.kwaai.kwaainet.internal.ChatMessage as NativeChatMessage
@@ -9,6 +10,7 @@ import ai.kwaai.kwaainet.internal.Coverage as NativeCoverage
 import ai.kwaai.kwaainet.internal.FinishReason as NativeFinishReason
 import ai.kwaai.kwaainet.internal.GenerateEvent as NativeGenerateEvent
 import ai.kwaai.kwaainet.internal.Hop as NativeHop
+import ai.kwaai.kwaainet.internal.ModelBenchmark as NativeModelBenchmark
 import ai.kwaai.kwaainet.internal.ModelInfo as NativeModelInfo
 import ai.kwaai.kwaainet.internal.NativeMatrix
 import ai.kwaai.kwaainet.internal.Offer as NativeOffer
@@ -89,6 +91,56 @@ public data class Coverage(
     val counts: List<Int>,
     /** Every run of blocks that a host offers, in the order of hosts and blocks. */
     val hosts: List<BlockHost>,
+)
+
+/** How many blocks of a model this machine can serve, and how fast. */
+public data class BlockCalibration(
+    /** The model's id. */
+    val model: String,
+    /** How many blocks the model has. */
+    val blocks: Int,
+    /** What computes them: `candle` or `ggml`. */
+    val backend: String,
+    /** The processor by its maker's name, where the system says it. */
+    val processor: String?,
+    /** Cores that this process may run on. */
+    val cores: Int,
+    /** Bytes that blocks may take with what their sessions keep. */
+    val memoryBytes: Long,
+    /** Bytes that were left out of that; 0 where the memory was given. */
+    val reserveBytes: Long,
+    /** Bytes that the weights of the largest block take in memory. */
+    val weightBytes: Long,
+    /** Bytes that all sessions together keep for one block. */
+    val cacheBytes: Long,
+    /** How many blocks of this size fit, however many the model has. */
+    val fitting: Long,
+    /** How many to serve: those that fit, and no more than the model has. */
+    val recommended: Int,
+    /** Milliseconds that one block takes for the next token of a text. */
+    val blockMs: Double,
+    /** Tokens of prompts that one block reads in a second. */
+    val blockPrefillTokensPerSecond: Double,
+    /** Tokens in a second that the recommended blocks are expected to compute, one after the other in one text. */
+    val decodeTokensPerSecond: Double,
+    /** Tokens of prompts in a second that the recommended blocks are expected to read. */
+    val prefillTokensPerSecond: Double,
+)
+
+/** How fast a model answers. */
+public data class ModelBenchmark(
+    /** Tokens of the prompt in a second. */
+    val prefillTokensPerSecond: Double,
+    /** Tokens of the answer in a second, in a single one. */
+    val decodeTokensPerSecond: Double,
+    /** Milliseconds until the first token. */
+    val firstTokenMs: Double,
+    /** Tokens in a second of all answers at the same time together. */
+    val throughputTokensPerSecond: Double,
+    /** How many answers these were. */
+    val sessions: Int,
+    /** Where the blocks were computed, in order, and how long one token took there. */
+    val path: List<Hop>,
 )
 
 /** Who speaks in a conversation. */
@@ -238,6 +290,8 @@ internal fun NativeChatMessage.read() = ChatMessage(
 
 internal fun NativeSpan.read() = Span(start, end)
 
+internal fun Span.native() = NativeSpan(start, end)
+
 internal fun NativeModelInfo.read() = ModelInfo(
     id, name, blocks.toInt(), heldBlocks?.read(), hiddenSize.toInt(), vocabSize.toInt(), maxContext.toInt(),
 )
@@ -247,6 +301,17 @@ internal fun NativeOffer.read() = Offer(model, startBlock.toInt(), endBlock.toIn
 internal fun NativeBlockHost.read() = BlockHost(peer, startBlock.toInt(), endBlock.toInt(), usable, why)
 
 internal fun NativeCoverage.read() = Coverage(blocks.toInt(), counts.map { it.toInt() }, hosts.map { it.read() })
+
+internal fun NativeBlockCalibration.read() = BlockCalibration(
+    model, blocks.toInt(), backend, processor, cores.toInt(), memoryBytes.toLong(), reserveBytes.toLong(), weightBytes.toLong(),
+    cacheBytes.toLong(), fitting.toLong(), recommended.toInt(), blockMs, blockPrefillTokensPerSecond, decodeTokensPerSecond,
+    prefillTokensPerSecond,
+)
+
+internal fun NativeModelBenchmark.read() = ModelBenchmark(
+    prefillTokensPerSecond, decodeTokensPerSecond, firstTokenMs, throughputTokensPerSecond, sessions.toInt(),
+    path.map { it.read() },
+)
 
 internal fun NativeUsage.read() = Usage(promptTokens.toInt(), completionTokens.toInt())
 

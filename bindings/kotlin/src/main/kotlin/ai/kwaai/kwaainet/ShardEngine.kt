@@ -25,7 +25,10 @@ public class Model internal constructor(internal val native: NativeModel) : Hand
 
 /** Loads models, serves their blocks, and generates. */
 public class ShardEngine internal constructor(internal val native: NativeShardEngine) : Handle {
-    /** Loads a model from its directory or GGUF file. */
+    /**
+     * Loads a model from its directory, its GGUF file, or by its id from a hub: `Path.of("owner/name")`, with `@revision` or
+     * `:Q4_K_M` behind. What exists on the disk is a path.
+     */
     public suspend fun load(model: Path, blocks: Blocks = Blocks.All): Model =
         call { Model(made { native.load(model.toString().sound("model"), blocks.native(), it) }) }
 
@@ -42,6 +45,42 @@ public class ShardEngine internal constructor(internal val native: NativeShardEn
 
     /** Which blocks of a model are up, from whom, and whom this node would not use. */
     public suspend fun coverage(model: Model): Coverage = call { native.coverage(model.native, null).read() }
+
+    /**
+     * How many blocks of a model this machine can serve, and how fast, measured on the first of them. [model] is that of [load].
+     *
+     * Blocks may take what is free on this machine, or what a limit on this process leaves, without a quarter of it and at most
+     * 1 GiB; [memoryBytes] says otherwise. With them there is room for [sessions] at the same time, 4 unless set, of [tokens] each,
+     * 4,096 unless set or the model's context is shorter.
+     */
+    public suspend fun calibrate(
+        model: Path,
+        memoryBytes: Long? = null,
+        sessions: Int? = null,
+        tokens: Int? = null,
+    ): BlockCalibration = call {
+        native.calibrate(model.toString().sound("model"), memoryBytes, sessions?.toLong(), tokens?.toLong(), null).read()
+    }
+
+    /**
+     * How fast a model answers, on the path that an answer would take now.
+     *
+     * It reads [promptTokens], 128 unless set, and writes [warmUp] tokens that do not count, 5 unless set, and [steps] that do, 20
+     * unless set; then [sessions] answers at the same time, 1 unless set and 64 at most. [seed] decides the prompt.
+     */
+    public suspend fun benchmark(
+        model: Model,
+        promptTokens: Int? = null,
+        warmUp: Int? = null,
+        steps: Int? = null,
+        sessions: Int? = null,
+        seed: Long? = null,
+        route: Route? = null,
+    ): ModelBenchmark = call {
+        native.benchmark(
+            model.native, promptTokens?.toLong(), warmUp?.toLong(), steps?.toLong(), sessions?.toLong(), seed, route?.wire(), null,
+        ).read()
+    }
 
     /**
      * Continues a conversation, beginning when it is collected.
@@ -93,10 +132,11 @@ public class ShardEngine internal constructor(internal val native: NativeShardEn
 
     /**
      * A unit vector for each text. [model] is the folder or the hub id of an embedding model; all-MiniLM-L6-v2 as it was
-     * fetched unless set. The last one stays loaded.
+     * fetched unless set. The last one stays loaded. [query] says that the texts are questions, before which some models want
+     * something else than before what is to be found.
      */
-    public suspend fun embed(texts: List<String>, model: String? = null): Matrix =
-        call { native.embed(texts.map { it.sound("text") }, model?.sound("model"), null).read() }
+    public suspend fun embed(texts: List<String>, model: String? = null, query: Boolean = false): Matrix =
+        call { native.embed(texts.map { it.sound("text") }, model?.sound("model"), query, null).read() }
 
     /** Lets go of the engine. That of a node stays open with the node. */
     override suspend fun shutdown(): Unit = call { native.shutdown() }

@@ -68,6 +68,9 @@ public enum class Purpose {
     /** A peer keeps private knowledge at this node. */
     STORE_VECTORS,
 
+    /** A peer searches a knowledge base that it was given a capability for. */
+    SEARCH_KNOWLEDGE,
+
     /** A peer is reached, or reaches others, through this node. */
     RELAY,
 

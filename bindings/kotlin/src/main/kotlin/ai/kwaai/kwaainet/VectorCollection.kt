@@ -4,7 +4,7 @@ import ai.kwaai.kwaainet.internal.NativeCollection
 import kotlinx.serialization.json.JsonObject
 
 /** Vectors with ids and payloads, at hosts that cannot read them. */
-public class VectorCollection internal constructor(private val native: NativeCollection) : Handle {
+public class VectorCollection internal constructor(internal val native: NativeCollection) : Handle {
     /** The name under which this node has it. */
     public val name: String = call { native.name() }
 

@@ -53,6 +53,18 @@ class BadInputTest {
     }
 
     @Test
+    fun `no hit stops a proof`() = runBlocking {
+        val hit = Hit("0", "a.txt", "0", "text", Span(0, 4), null, null, 1.0, null, null, null, emptyMap(), null)
+        val provenance = Provenance("{}", 0, emptyList())
+        refused("no statement", ErrorCode.INVALID_ARGUMENT) { KwaaiNet.checkProvenance(hit, provenance) }
+        refused("a negative leaf", ErrorCode.INVALID_ARGUMENT) { KwaaiNet.checkProvenance(hit, provenance.copy(index = -1)) }
+        refused("half a text", ErrorCode.INVALID_ARGUMENT) { KwaaiNet.checkProvenance(hit.copy(text = half), provenance) }
+        refused("a negative span", ErrorCode.INVALID_ARGUMENT) { KwaaiNet.checkProvenance(hit.copy(span = Span(-1, 4)), provenance) }
+        refused("a negative rank", ErrorCode.INVALID_ARGUMENT) { KwaaiNet.checkProvenance(hit.copy(dense = Rank(-1, 1f)), provenance) }
+        for (text in texts) refused("read ${text.take(20)}", ErrorCode.INVALID_ARGUMENT, ErrorCode.RESOURCE_EXHAUSTED) { KwaaiNet.readKnowledgeCapability(text) }
+    }
+
+    @Test
     fun `no number stops anything`(@TempDir dir: Path) = runBlocking {
         refused("a negative seed", ErrorCode.INVALID_ARGUMENT) { TrustGraph.open(seed = -1) }
         Node.start(preset = Preset.EPHEMERAL, listen = emptyList(), seed = 1, clock = java.time.Instant.EPOCH).use { node ->

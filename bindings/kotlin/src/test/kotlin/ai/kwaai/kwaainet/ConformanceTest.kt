@@ -160,6 +160,6 @@ private class Step(private val step: Map<*, *>, private val memory: Memory, priv
 
     private fun comparable(found: Any?): Any? = if (isObject(found)) null else plain(found)
 
-    private fun isObject(found: Any?) = found is Handle || found is Vpk || found is Reader<*> || found is Embedder ||
+    private fun isObject(found: Any?) = found is Handle || found is Vpk || found is SharedKnowledge || found is Federation || found is Reader<*> || found is Embedder ||
         found is LanguageModel || found is DocumentReader || found is Signer || found is LogSink
 }

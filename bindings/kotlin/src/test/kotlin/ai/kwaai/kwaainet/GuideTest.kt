@@ -37,7 +37,7 @@ class GuideTest {
         val shown = Regex("// anchor: (\\w+)").findAll(text).map { it.groupValues[1] }.toList()
         val tasks = listOf(
             "start", "messages", "trust", "policy", "share_blocks", "chat", "documents", "ask", "errors", "bring_your_own",
-            "ask_others", "keep_vectors", "serve_openai", "serve_knowledge",
+            "ask_others", "keep_vectors", "serve_openai", "serve_knowledge", "search_together",
         )
         assertEquals(tasks, shown)
         shown.forEach { assertContains(text, "// end: $it\n") }
@@ -107,6 +107,22 @@ class GuideTest {
         }
         assertContains(text, Regex("^open http://127\\.0\\.0\\.1:\\d+ in a browser"))
         assertContains(text, "<!doctype html>")
+    }
+
+    @Test
+    fun searchTogether() {
+        val text = printed {
+            Swarm.start(2).use { nodes ->
+                val gardens = nodes[0].rag("gardens", WordsOnly)
+                val kitchen = nodes[1].rag("kitchen", WordsOnly)
+                gardens.ingest("Tomatoes want sun and a stake.".encodeToByteArray(), "tomatoes.md").done()
+                kitchen.ingest("Tomatoes, garlic and basil make a sauce.".encodeToByteArray(), "sauce.md").done()
+                nodes.connect()
+                guide.searchTogether(nodes[0], gardens, nodes[1], kitchen)
+            }
+        }
+        assertContains(text, Regex("Bob's gardens: Tomatoes want sun and a stake., signed by did:key:z6Mk\\w+"))
+        assertContains(text, "kitchen: Tomatoes, garlic")
     }
 
     @Test

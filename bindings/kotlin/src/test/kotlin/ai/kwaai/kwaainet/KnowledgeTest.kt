@@ -71,6 +71,51 @@ class KnowledgeTest {
         }
     }
 
+    private class Letters(override val dimension: Int) : Embedder {
+        override val id = "letters-$dimension"
+
+        override suspend fun embed(texts: List<String>, query: Boolean) =
+            texts.map { text -> FloatArray(dimension) { at -> text.count { it.code % dimension == at }.toFloat() } }
+    }
+
+    @Test
+    fun `a knowledge base gets another embedder`(@TempDir dir: Path) = runBlocking {
+        Rag.open(dir.resolve("kb"), Letters(8)).use { rag ->
+            rag.ingest("The harbour pump is checked every Monday.".encodeToByteArray(), "pump.txt").done()
+            val events = rag.reembed(Letters(16)).toList()
+            val expected = listOf(ReembedEvent.Found(1, 0), ReembedEvent.Embedded(1, 1), ReembedEvent.Finished(1, 1))
+            assertEquals(expected, events)
+            assertEquals(EmbedderInfo("letters-16", 16), rag.stats().embedder)
+            assertFailsWith<KwaaiException.InvalidArgument> { rag.reembed(WordsOnly).done() }
+        }
+        assertFailsWith<KwaaiException.Conflict> { Rag.open(dir.resolve("kb"), Letters(8)) }
+        val endpoint = EmbeddingEndpoint("http://127.0.0.1:9", "tiny", "sk-secret", dimension = 0)
+        assertTrue("sk-secret" !in "$endpoint")
+        assertFailsWith<KwaaiException.InvalidArgument> { Rag.open(dir.resolve("other"), endpoint) }.let {}
+    }
+
+    @Test
+    fun `the vectors of a knowledge base are kept elsewhere`(@TempDir dir: Path) = runBlocking {
+        Node.start(preset = Preset.EPHEMERAL, listen = emptyList()).use { node ->
+            node.vpk().host(1L shl 24)
+            val collection = node.vpk().create("kb", 8, Privacy.PLAIN, listOf("here"))
+            Rag.open(dir.resolve("kb"), Letters(8)).use { rag ->
+                rag.ingest("The harbour pump is checked every Monday.".encodeToByteArray(), "pump.txt").done()
+                val short = node.vpk().create("short", 4, Privacy.PLAIN, listOf("here"))
+                assertFailsWith<KwaaiException.InvalidArgument> { rag.outsource(short).done() }
+                val events = rag.outsource(collection).toList()
+                val expected = listOf(OutsourceEvent.Found(1, 0), OutsourceEvent.Brought(1, 1), OutsourceEvent.Finished(1, 1))
+                assertEquals(expected, events)
+                assertEquals(Outsourced(collection.id, attached = true, complete = true, waiting = 0), rag.stats().outsourced)
+            }
+            Rag.open(dir.resolve("kb"), Letters(8)).use { rag ->
+                assertFailsWith<KwaaiException.Conflict> { rag.search("pump", mode = Mode.DENSE) }
+                assertEquals(OutsourceEvent.Finished(1, 0), rag.outsource(collection).done())
+                assertEquals("pump.txt", rag.search("pump", mode = Mode.DENSE).hits.single().document)
+            }
+        }
+    }
+
     @Test
     fun `a calibrated knowledge base answers as many questions as are tolerated`(@TempDir dir: Path) = runBlocking {
         Rag.open(dir.resolve("kb"), WordsOnly).use { rag ->

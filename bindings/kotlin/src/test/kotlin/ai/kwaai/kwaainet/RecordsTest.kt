@@ -29,10 +29,10 @@ fun publicClasses(): List<KClass<*>> = classesOf("ai.kwaai.kwaainet").filter { i
 class RecordsTest {
     /** Options that the facade takes as arguments instead, and what is no record of the object layer. */
     private val arguments = setOf(
-        "NodeOptions", "ChatOptions", "QuestionOptions", "SearchOptions", "FolderOptions", "RagOptions", "BlockSelection", "ErrorCodeInfo", "ForeignBytes",
+        "NodeOptions", "ChatOptions", "QuestionOptions", "SearchOptions", "FolderOptions", "RagOptions", "EmbedderChoice", "BlockSelection", "ErrorCodeInfo", "ForeignBytes",
         "RustBuffer", "NoHandle", "UniffiWithHandle", "Minimum", "ServerOptions", "NamedWriter", "NamedEndpoint", "NamedEmbedder",
         "NamedBert",
-        "NamedKnowledge",
+        "NamedKnowledge", "NamedOwn", "FindOptions", "EvaluateOptions", "KnownQuestion", "CacheLimits",
     )
     private val renamed = mapOf(
         "MessageRecord" to "Message",
@@ -40,6 +40,7 @@ class RecordsTest {
         "NodeRelayLimits" to "RelayLimits",
         "ChunkingSizes" to "Chunking",
         "EndpointOptions" to "Endpoint",
+        "EmbeddingEndpointOptions" to "EmbeddingEndpoint",
         "BlockShareOptions" to "BlockShare",
         "NativePart" to "DocumentPart",
     )
@@ -84,7 +85,9 @@ class RecordsTest {
         val some = listOf("NodeInfo", "PeerInfo", "Credential", "Score", "Answer", "Stats", "IngestEvent", "GenerateEvent")
         assertTrue(names.containsAll(some), "$names")
         val data = publicClasses().filter { it.isData && it.objectInstance == null }.map { it.simpleName }
-        val own = setOf("BertModel", "Completion", "MinimumScore")
+        val own = setOf(
+            "BertModel", "Completion", "MinimumScore", "AnswerCache", "EvaluationQuestion", "NumericAnswer", "Questioning", "Searching",
+        )
         assertEquals(emptyList(), data - own - names.map { renamed[it] ?: it }.toSet())
     }
 

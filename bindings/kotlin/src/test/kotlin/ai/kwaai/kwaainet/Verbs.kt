@@ -7,11 +7,13 @@ import kotlinx.serialization.json.JsonElement
 import kotlinx.serialization.json.JsonNull
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.JsonPrimitive
-import java.net.ConnectException
+import java.io.IOException
+import java.net.SocketException
 import java.net.URI
 import java.net.http.HttpClient
 import java.net.http.HttpRequest
 import java.net.http.HttpResponse
+import java.nio.file.Path
 import java.time.Instant
 import kotlin.time.Duration.Companion.milliseconds
 
@@ -19,7 +21,14 @@ import kotlin.time.Duration.Companion.milliseconds
 val VERBS: Map<String, Call> = mapOf(
     "Library.version" to { _, _ -> KwaaiNet.version },
     "Library.resolve_did" to { _, a -> KwaaiNet.resolveDid(a.need("did")) },
+    "Library.compare_evaluations" to { _, a -> evaluation(a, "evaluation")!!.compare(evaluation(a, "other")!!) },
+    "Library.evaluation_report" to { _, a ->
+        val own = evaluation(a, "evaluation")!!
+        if (a.need<String>("form") == "markdown") own.toMarkdown() else own.toHtml(evaluation(a, "beside"))
+    },
     "Library.check_citations" to { _, a -> KwaaiNet.checkCitations(a.need("text"), a.needTexts("sources")) },
+    "Library.check_provenance" to { _, a -> KwaaiNet.checkProvenance(hit(Arguments(a.need("hit"))), provenance(Arguments(a.need("provenance")))) },
+    "Library.read_knowledge_capability" to { _, a -> KwaaiNet.readKnowledgeCapability(a.need("capability")) },
     "Library.init_logging" to { _, a -> KwaaiNet.initLogging(a.need("filter"), a.need("sink")) },
     "Node.start" to { _, a ->
         Node.start(
@@ -67,8 +76,9 @@ val VERBS: Map<String, Call> = mapOf(
     "Node.shards" to { on, _ -> (on as Node).shards() },
     "Node.vpk" to { on, _ -> (on as Node).vpk() },
     "Node.rag" to { on, a ->
-        val (embedder, model, chunking, language, readers) = RagArguments(a)
-        (on as Node).rag(a.need("name"), embedder, model, chunking, language, readers)
+        val (embedder, model, chunking, language, readers, cache) = RagArguments(a)
+        val dataDir = a.text("data_dir")?.let(Path::of)
+        (on as Node).rag(a.need("name"), embedder, model, chunking, language, readers, cache, dataDir)
     },
     "Node.serve_http" to { on, a ->
         val models = a.map("models").orEmpty().mapValues { (name, model) -> writer(model) ?: a.refuse(name, null) }
@@ -79,11 +89,33 @@ val VERBS: Map<String, Call> = mapOf(
             a.long("max_body_bytes"), a.long("max_upload_bytes"),
         )
     },
+    "Node.share_knowledge" to { on, a ->
+        (on as Node).shareKnowledge(a.need("rag"), a.need("holder"), a.need("name"), a.needLong("valid_for_ms").milliseconds)
+    },
+    "Node.shared_knowledge" to { on, a -> (on as Node).sharedKnowledge(a.need("peer"), a.need("capability")) },
+    "Node.federation" to { on, a ->
+        val own = a.map("own").orEmpty().mapValues { (name, rag) -> rag as? Rag ?: a.refuse(name, null) }
+        val shared = a.list("shared").orEmpty().map { it as? SharedKnowledge ?: a.refuse("shared", it) }
+        (on as Node).federation(own, shared, embedder(a["embedder"]), a.text("language")?.let(Language::of))
+    },
+    "Node.prove" to { on, a -> (on as Node).prove(a.need("rag"), a.needMaps("hits").map(::hit)) },
+    "SharedKnowledge.capability" to { on, _ -> (on as SharedKnowledge).capability },
+    "SharedKnowledge.search" to { on, a ->
+        val mode = a.text("mode")?.let(Mode::of) ?: Mode.HYBRID
+        (on as SharedKnowledge).search(a.need("text"), a.int("k") ?: 8, mode, a.long("timeout_ms")?.milliseconds)
+    },
+    "Federation.members" to { on, _ -> (on as Federation).members },
+    "Federation.search" to { on, a ->
+        (on as Federation).search(
+            a.need("text"), a.int("k") ?: 8, a.text("mode")?.let(Mode::of) ?: Mode.HYBRID, a.maybe<Boolean>("links") ?: false,
+            a.real("dense_weight"), a.long("timeout_ms")?.milliseconds,
+        )
+    },
     "Node.contribute" to { on, a ->
         val blocks = a.maps("blocks").orEmpty().map {
-            BlockShare(it.needPath("model"), it.needInt("start_block"), it.needInt("end_block"))
+            BlockShare(it.needPath("model"), it.int("start_block"), it.int("end_block"), it.int("count"), it.long("memory_bytes"))
         }
-        (on as Node).contribute(blocks, a.text("min_tier")?.let(Tier::of))
+        (on as Node).contribute(blocks, a.text("min_tier")?.let(Tier::of), a.long("grace_ms")?.milliseconds)
     },
     "Node.advance_clock" to { on, a -> (on as Node).advanceClock(a.needLong("by_ms").milliseconds) },
     "Node.shutdown" to { on, a -> (on as Node).shutdown(a.long("grace_ms")?.milliseconds) },
@@ -195,6 +227,15 @@ val VERBS: Map<String, Call> = mapOf(
     "ShardEngine.stop_serving" to { on, a -> (on as ShardEngine).stopServing(a.need("model_id")) },
     "ShardEngine.served" to { on, _ -> (on as ShardEngine).served() },
     "ShardEngine.coverage" to { on, a -> (on as ShardEngine).coverage(a.need("model")) },
+    "ShardEngine.calibrate" to { on, a ->
+        (on as ShardEngine).calibrate(a.needPath("model"), a.long("memory_bytes"), a.int("sessions"), a.int("tokens"))
+    },
+    "ShardEngine.benchmark" to { on, a ->
+        (on as ShardEngine).benchmark(
+            a.need("model"), a.int("prompt_tokens"), a.int("warm_up"), a.int("steps"), a.int("sessions"), a.long("seed"),
+            a.text("route")?.let(Route::of),
+        )
+    },
     "ShardEngine.chat" to { on, a ->
         val turns = (a["messages"] as? String)?.let { listOf(ChatMessage.user(it)) }
             ?: a.needMaps("messages").map { ChatMessage(Role.of(it.need("role")), it.need("content")) }
@@ -208,7 +249,9 @@ val VERBS: Map<String, Call> = mapOf(
         val tokens = (a.ints("tokens") ?: a.refuse("tokens", null)).toIntArray()
         (on as ShardEngine).logits(a.need("model"), tokens, a.text("route")?.let(Route::of))
     },
-    "ShardEngine.embed" to { on, a -> (on as ShardEngine).embed(a.needTexts("texts"), a.text("model")) },
+    "ShardEngine.embed" to { on, a ->
+        (on as ShardEngine).embed(a.needTexts("texts"), a.text("model"), a.maybe<Boolean>("query") ?: false)
+    },
     "ShardEngine.shutdown" to { on, _ -> (on as ShardEngine).shutdown() },
     "Model.id" to { on, _ -> (on as Model).id },
     "Model.name" to { on, _ -> (on as Model).name },
@@ -216,12 +259,13 @@ val VERBS: Map<String, Call> = mapOf(
     "Model.info" to { on, _ -> (on as Model).info },
     "Model.shutdown" to { on, _ -> (on as Model).shutdown() },
     "Rag.open" to { _, a ->
-        val (embedder, model, chunking, language, readers) = RagArguments(a)
-        Rag.open(a.needPath("dir"), embedder, model, chunking, language, readers)
+        val (embedder, model, chunking, language, readers, cache) = RagArguments(a)
+        Rag.open(a.needPath("dir"), embedder, model, chunking, language, readers, cache)
     },
     "Rag.ingest" to { on, a ->
         val source = a["source"]
-        if (source is ByteArray) (on as Rag).ingest(source, a.need("name")) else (on as Rag).ingest(a.needPath("source"))
+        val said = a.saidMaybe("metadata")
+        if (source is ByteArray) (on as Rag).ingest(source, a.need("name"), said) else (on as Rag).ingest(a.needPath("source"), said)
     },
     "Rag.sync" to { on, a ->
         val interval = a.long("interval_ms")?.milliseconds
@@ -231,11 +275,18 @@ val VERBS: Map<String, Call> = mapOf(
             a.maybe<Boolean>("delete") ?: false,
         )
     },
+    "Rag.reembed" to { on, a -> (on as Rag).reembed(embedder(a["embedder"]) ?: a.refuse("embedder", null)) },
+    "Rag.outsource" to { on, a ->
+        val collection = a["collection"] as? VectorCollection ?: a.refuse("collection", null)
+        (on as Rag).outsource(collection, a.maybe<Boolean>("texts") ?: false)
+    },
     "Rag.search" to { on, a ->
         (on as Rag).search(
             a.need("text"), a.int("k") ?: 8, a.text("mode")?.let(Mode::of) ?: Mode.HYBRID, a.maybe<Boolean>("links") ?: false,
             a.texts("documents") ?: emptyList(), a.long("since_ms")?.let(Instant::ofEpochMilli),
             a.long("before_ms")?.let(Instant::ofEpochMilli), a.real("diversity") ?: 0.0, a.real("dense_weight"),
+            a.texts("formats") ?: emptyList(), a.texts("names") ?: emptyList(), a.said("metadata"), a.int("neighbours") ?: 0,
+            a.maybe<Boolean>("timed") ?: false, a.int("wordings") ?: 0, a.real("hypothesis") ?: 0.0, a.int("rerank") ?: 0,
         )
     },
     "Rag.ask" to { on, a ->
@@ -245,6 +296,9 @@ val VERBS: Map<String, Call> = mapOf(
         (on as Rag).ask(
             a.need("question"), a.int("k"), mode, support, a.int("max_tokens"), a.maybe<Boolean>("links") ?: true,
             a.texts("documents") ?: emptyList(), a.real("max_unsupported"), a.int("max_context_tokens"), turns,
+            a.long("since_ms")?.let(Instant::ofEpochMilli), a.long("before_ms")?.let(Instant::ofEpochMilli),
+            a.texts("formats") ?: emptyList(), a.texts("names") ?: emptyList(), a.said("metadata"), a.int("neighbours") ?: 0,
+            a.int("wordings") ?: 0, a.real("hypothesis") ?: 0.0, a.int("rerank") ?: 0,
         )
     },
     "Rag.calibrate" to { on, a ->
@@ -254,10 +308,25 @@ val VERBS: Map<String, Call> = mapOf(
             a.texts("documents") ?: emptyList(),
         )
     },
+    "Rag.evaluate" to { on, a ->
+        val search = a.map("search")?.let(::Arguments)?.run {
+            Searching(
+                text("mode")?.let(Mode::of) ?: Mode.HYBRID, names = texts("names") ?: emptyList(), neighbours = int("neighbours") ?: 0,
+            )
+        }
+        val ask = a.map("ask")?.let(::Arguments)?.run { Questioning(int("k"), links = maybe<Boolean>("links") ?: true) }
+        (on as Rag).evaluate(
+            a.maps("questions").orEmpty().map(::knownQuestion), a.text("name") ?: "", search ?: Searching(), ask, writer(a["judge"]),
+        )
+    },
+    "Rag.cache_stats" to { on, _ -> (on as Rag).cacheStats() },
+    "Rag.cache_clear" to { on, _ -> (on as Rag).cacheClear() },
     "Rag.documents" to { on, _ -> (on as Rag).documents() },
     "Rag.document_text" to { on, a -> (on as Rag).documentText(a.need("id")) },
     "Rag.delete_document" to { on, a -> (on as Rag).deleteDocument(a.need("id")) },
     "Rag.stats" to { on, _ -> (on as Rag).stats() },
+    "Rag.id" to { on, _ -> (on as Rag).id() },
+    "Rag.revoke_share" to { on, a -> (on as Rag).revokeShare(a.need("capability_id")) },
     "Rag.serve" to { on, a ->
         (on as Rag).serve(
             a.text("name"), a.text("host"), a.int("port"), a.text("token"), a.int("max_requests"), a.long("max_body_bytes"),
@@ -355,7 +424,7 @@ val VERBS: Map<String, Call> = mapOf(
 /** What a page of this machine answers; `null` where nobody serves one. */
 private fun page(url: String): String? = try {
     URI(url).toURL().readText()
-} catch (_: ConnectException) {
+} catch (_: SocketException) {
     null
 }
 
@@ -367,7 +436,7 @@ private fun request(url: String, token: String?, body: Any?): Map<String, Any?>?
     return try {
         val reply = HTTP.send(asked.build(), HttpResponse.BodyHandlers.ofString())
         mapOf("status" to reply.statusCode(), "body" to fromJson(Json.parseToJsonElement(reply.body())))
-    } catch (_: ConnectException) {
+    } catch (_: IOException) {
         null
     }
 }
@@ -379,12 +448,41 @@ private fun numbers(a: Arguments, row: Any?): FloatArray {
     return FloatArray(items.size) { at -> (items[at] as? Number ?: a.refuse("vector", items[at])).toFloat() }
 }
 
+private fun Arguments.saidMaybe(name: String): Map<String, String>? =
+    map(name)?.mapValues { (key, value) -> value as? String ?: refuse(key, value) }
+
+private fun Arguments.said(name: String): Map<String, String> = saidMaybe(name).orEmpty()
+
+/** An evaluation that a scenario has saved, which is plain data by then. */
+private fun evaluation(a: Arguments, name: String): Evaluation? = a.map(name)?.let(::Arguments)?.run {
+    val means = map("means").orEmpty().mapValues { (_, mean) ->
+        @Suppress("UNCHECKED_CAST")
+        Arguments(mean as Map<String, Any?>).run { Mean(real("value")!!, real("low")!!, real("high")!!, needLong("count")) }
+    }
+    val questions = needMaps("questions").map { asked ->
+        val scores = asked.map("scores").orEmpty().mapValues { (_, score) -> (score as Number).toDouble() }
+        QuestionResult(
+            asked.need("id"), asked.need("question"), scores, asked.text("answer"), asked.maybe<Boolean>("refused"),
+            asked.real("support"), asked.need("unanswerable"), asked.text("error"),
+        )
+    }
+    Evaluation(need("name"), means, real("refusal_auroc"), needLong("failed"), questions)
+}
+
+private fun knownQuestion(a: Arguments) = EvaluationQuestion(
+    a.need("question"), a.text("id"), a.texts("documents") ?: emptyList(),
+    a.list("expected_keywords").orEmpty().map { forms -> (forms as? List<*>)?.map { it as String } ?: listOf(forms as String) },
+    a.map("numeric_answer")?.let(::Arguments)?.run { NumericAnswer(real("correct")!!, real("tolerance") ?: 0.0) },
+    a.text("expected_answer"), a.maybe<Boolean>("unanswerable") ?: false,
+)
+
 private data class RagArguments(
     val embedder: EmbedderSource?,
     val model: AnswerWriter?,
     val chunking: Chunking?,
     val language: Language?,
     val readers: List<DocumentReader>,
+    val cache: AnswerCache?,
 ) {
     constructor(a: Arguments) : this(
         embedder(a["embedder"]),
@@ -394,11 +492,21 @@ private data class RagArguments(
         },
         a.text("language")?.let(Language::of),
         a.list("readers").orEmpty().map { it as? DocumentReader ?: a.refuse("readers", it) },
+        a.map("cache")?.let(::Arguments)?.run {
+            AnswerCache(int("answers") ?: 500, (long("ttl_ms") ?: 86_400_000).milliseconds, real("similarity") ?: 0.95)
+        },
     )
 }
 
+@Suppress("UNCHECKED_CAST")
 private fun embedder(value: Any?): EmbedderSource? = when (value) {
     null -> null
+    is Map<*, *> -> Arguments(value as Map<String, Any?>).run {
+        val api = text("api")?.let(EmbeddingApi::of) ?: EmbeddingApi.OPENAI
+        EmbeddingEndpoint(
+            need("base_url"), need("model"), text("api_key"), api, int("dimension"), text("query_prompt"), text("document_prompt"),
+        )
+    }
     "none" -> WordsOnly
     is String -> BertModel(value)
     is Embedder -> value
@@ -509,3 +617,23 @@ private fun minimum(value: Any?): Minimum = when (value) {
     is Number -> MinimumScore(value.toDouble())
     else -> throw KwaaiException.InvalidArgument("a minimum is the name of a tier or a score from 0 to 1, not $value")
 }
+
+private fun hit(a: Arguments): Hit {
+    val span = Arguments(a.need("span"))
+    return Hit(
+        a.need("document_id"), a.need("document"), a.need("chunk_id"), a.need("text"), Span(span.needLong("start"), span.needLong("end")),
+        a.text("section"), a.text("locator"), a.real("score") ?: a.refuse("score", null), rank(a.map("lexical")), rank(a.map("dense")),
+        a.text("via"), a.said("metadata"), a.map("around")?.let(::Arguments)?.let(::around),
+    )
+}
+
+private fun around(a: Arguments): Around {
+    val span = Arguments(a.need("span"))
+    return Around(a.need("text"), Span(span.needLong("start"), span.needLong("end")), a.text("locator"))
+}
+
+private fun rank(written: Map<String, Any?>?): Rank? = written?.let(::Arguments)?.let {
+    Rank(it.needInt("rank"), it.need<Number>("score").toFloat())
+}
+
+private fun provenance(a: Arguments) = Provenance(a.need("statement"), a.needLong("index"), a.needTexts("path"))
