@@ -2412,6 +2412,68 @@ enum kwaai_status_t kwaai_shards_load_async(const struct kwaai_shards_t *shards,
                                             struct kwaai_op_t **out_op,
                                             struct kwaai_error_t **error);
 
+// Starts to fetch from its hub what `kwaai_shards_load` needs for these blocks and is not here. The hub is asked what the model is
+// now; one that is a path is there already. `blocks_json` is that of `kwaai_shards_load`. The stream yields one value of the kind
+// `found`, with how many `files` and, where the hub says it, `bytes` there are, unless nothing is missing; then of the kind `progress`, with the
+// `bytes` that came and their `total` or null; at the end one of the kind `finished`, with the `path`.
+//
+// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work; what came stays. Threads: any.
+// NULL: `blocks_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_download(const struct kwaai_shards_t *shards,
+                                          const char *model,
+                                          const char *blocks_json,
+                                          uint32_t timeout_ms,
+                                          struct kwaai_stream_t **out_stream,
+                                          struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_download` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_download`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_download_async(const struct kwaai_shards_t *shards,
+                                                const char *model,
+                                                const char *blocks_json,
+                                                struct kwaai_op_t **out_op,
+                                                struct kwaai_error_t **error);
+
+// The models of a hub that are on this machine, as a JSON array of objects with `id`, `revision`, which is a commit, `bytes`,
+// `whole`, which is false where only some blocks are here, and `path`.
+//
+// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+// Lifetime: the handle must not have been freed.
+enum kwaai_status_t kwaai_shards_downloaded(const struct kwaai_shards_t *shards,
+                                            uint32_t timeout_ms,
+                                            char **out_json,
+                                            struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_downloaded` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_downloaded`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_downloaded_async(const struct kwaai_shards_t *shards,
+                                                  struct kwaai_op_t **out_op,
+                                                  struct kwaai_error_t **error);
+
+// Takes a model of a hub from this machine, or a revision of it with what no other one has. `*out_bytes` is how many bytes that
+// freed. What is loaded stays loaded. `KWAAI_BUSY` while it is being fetched.
+//
+// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+// freed.
+enum kwaai_status_t kwaai_shards_remove_download(const struct kwaai_shards_t *shards,
+                                                 const char *model,
+                                                 uint32_t timeout_ms,
+                                                 size_t *out_bytes,
+                                                 struct kwaai_error_t **error);
+
+// Begins what `kwaai_shards_remove_download` does and returns at once.
+//
+// Ownership: the caller frees `*out_op` with `kwaai_op_free`; what the arguments point to is copied. Threads: any,
+// also in a callback. NULL: as for `kwaai_shards_remove_download`. Lifetime: handles among the arguments may be freed at once.
+enum kwaai_status_t kwaai_shards_remove_download_async(const struct kwaai_shards_t *shards,
+                                                       const char *model,
+                                                       struct kwaai_op_t **out_op,
+                                                       struct kwaai_error_t **error);
+
 // Loads a run of blocks, up to and without `end_block`, and serves them to peers that are trusted enough.
 // `*out_json` has the `model`'s id, `start_block` and `end_block`.
 //

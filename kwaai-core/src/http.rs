@@ -22,6 +22,7 @@ mod path;
 mod reply;
 mod route;
 mod settings;
+mod wishes;
 
 use std::collections::BTreeSet;
 use std::fmt;

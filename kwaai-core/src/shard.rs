@@ -26,6 +26,7 @@ mod hosts;
 pub mod llama;
 mod machine;
 mod model;
+mod part;
 mod path;
 mod placement;
 pub mod plan;
@@ -67,10 +68,10 @@ pub use wire::Precision;
 
 use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Stream};
-use crate::llm::hub::{self, Hub};
-use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, LanguageModel, Prompt};
+use crate::llm::hub::{self, CachedModel, Choose, FetchEvent, Hub};
+use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, HostWishes, LanguageModel, Prompt};
 use crate::net::Peers;
-use crate::trust::Purpose;
+use crate::trust::{Minimum, Purpose};
 use crate::{Error, Result};
 use calls::Format;
 use chain::{Wanted, provider_key};
@@ -78,6 +79,7 @@ use choice::Chooser;
 use generate::{Generation, blocking};
 use hosts::Hosts;
 use model::{Files, Source};
+use part::Part;
 use path::Path;
 use serve::{Chosen, Host, INFO, ServedSpan};
 use speech::Speech;
@@ -186,16 +188,56 @@ impl ShardEngine {
 
     /// Loads a model directory, a GGUF file, or a model of a hub by its [id](crate::llm::hub::ModelId): embedding, head,
     /// tokenizer, and the blocks asked for. What exists on the disk is a path, whatever else it could mean. A model that is named
-    /// by its id is fetched whole the first time, and later taken from the cache without asking the hub.
+    /// by its id is fetched the first time, of its weights what is asked for here, and later taken from the cache without asking
+    /// the hub.
     ///
     /// # Errors
     /// `not_found` for a missing file, `corrupt_data` for a broken one or one that does not fit the others,
     /// `unsupported` for a model that this version cannot compute; each names the file and what to do. For an id those of
     /// [`Hub::fetch`] as well.
     pub async fn load(&self, path: impl AsRef<FilePath>, options: impl Into<LoadOptions>) -> Result<Model> {
-        let path = hub::locate(self.0.hub.as_ref(), path.as_ref()).await?;
-        let (engine, options) = (self.clone(), options.into());
+        let options = options.into();
+        let path = self.locate(path.as_ref(), Part::of(&options.blocks)).await?;
+        let engine = self.clone();
         blocking(move || Model::load(&options, &engine.files(&path)?)).await?
+    }
+
+    /// Fetches from its hub what [`load`](Self::load) needs for these blocks of a model, and is not in the cache. Other than there, the
+    /// hub is asked what the model is now. A model that is a path is there already. Must be called in a runtime of tokio.
+    ///
+    /// # Errors
+    /// Here `invalid_argument` for what is neither a path nor an id, and `not_found` without a folder for the cache; in the stream
+    /// those of [`Hub::fetch`], and those of reading the heads of the files.
+    pub fn download(&self, model: impl AsRef<FilePath>, blocks: &Blocks) -> Result<Stream<FetchEvent>> {
+        let path = model.as_ref();
+        if path.exists() {
+            let (events, stream) = event::channel(1);
+            events.send(FetchEvent::Finished { path: path.to_path_buf() });
+            events.finish(Ok(()));
+            return Ok(stream);
+        }
+        self.hub()?.fetch_part(&path.to_string_lossy(), Part::of(blocks))
+    }
+
+    /// The models in the cache of the hub, whole or in part, in the order of ids.
+    ///
+    /// # Errors
+    /// `not_found` without a folder for the cache.
+    pub async fn downloaded(&self) -> Result<Vec<CachedModel>> {
+        self.hub()?.models().await
+    }
+
+    /// Takes a model, or a revision of it, out of the cache of the hub, and returns how many bytes that freed. What is loaded stays
+    /// loaded.
+    ///
+    /// # Errors
+    /// Those of [`Hub::remove`]; `not_found` without a folder for the cache.
+    pub async fn remove_download(&self, model: &str) -> Result<u64> {
+        self.hub()?.remove(model).await
+    }
+
+    fn hub(&self) -> Result<Hub> {
+        self.0.hub.clone().map_or_else(Hub::from_env, Ok)
     }
 
     /// Loads a run of blocks and serves them to callers that meet the minimum tier of
@@ -207,15 +249,15 @@ impl ShardEngine {
     /// `invalid_argument` for blocks that the model has not; `resource_exhausted` with `needed_bytes` when not even one fits.
     pub async fn serve(&self, path: impl AsRef<FilePath>, amount: impl Into<Amount>) -> Result<Offer> {
         self.network()?;
-        let path = hub::locate(self.0.hub.as_ref(), path.as_ref()).await?;
         let _one_at_a_time = self.0.serving.lock().await;
-        let (blocks, chosen) = self.run_of(path.clone(), amount.into()).await?;
-        self.serve_run(path, blocks, chosen).await
+        let (blocks, chosen) = self.run_of(path.as_ref(), amount.into()).await?;
+        self.serve_run(path.as_ref(), blocks, chosen).await
     }
 
-    /// Loads a run and offers it.
-    async fn serve_run(&self, path: PathBuf, blocks: Range<u32>, chosen: Option<Chosen>) -> Result<Offer> {
+    /// Loads a run of a model, given as for [`load`](Self::load), and offers it.
+    async fn serve_run(&self, model: &FilePath, blocks: Range<u32>, chosen: Option<Chosen>) -> Result<Offer> {
         let (peers, _) = self.network()?;
+        let path = self.locate(model, Some(Part { blocks: blocks.clone(), ends: false }.chosen())).await?;
         let engine = self.clone();
         let span = blocking(move || -> Result<ServedSpan> {
             let files = engine.files(&path)?;
@@ -251,13 +293,14 @@ impl ShardEngine {
     }
 
     /// Which blocks an amount comes to, and by what they were chosen.
-    async fn run_of(&self, path: PathBuf, amount: Amount) -> Result<(Range<u32>, Option<Chosen>)> {
+    async fn run_of(&self, model: &FilePath, amount: Amount) -> Result<(Range<u32>, Option<Chosen>)> {
         let options = match amount {
             Amount::Run(run) => return Ok((run, None)),
             Amount::Count(_) => None,
             Amount::Fitting { memory_bytes } => Some(CalibrateOptions { memory_bytes, ..CalibrateOptions::default() }),
         };
-        let (engine, files_at) = (self.clone(), path.clone());
+        let files_at = self.locate(model, Some(Part::HEADS.chosen())).await?;
+        let (engine, model) = (self.clone(), hub::pinned(model, &files_at));
         let (id, blocks, sized) = blocking(move || -> Result<_> {
             let files = engine.files(&files_at)?;
             let sized = options.map(|options| calibration::sized(&files, &options, &engine.0.compute)).transpose()?;
@@ -274,14 +317,14 @@ impl ShardEngine {
         }
         let (usable, claimed) = self.runs(&id, blocks, None).await?;
         let start = placement::place(&placement::counts(blocks, &usable), &placement::counts(blocks, &claimed), length);
-        Ok((start..start + length, Some(Chosen { path, cache_bytes })))
+        Ok((start..start + length, Some(Chosen { model, cache_bytes })))
     }
 
     /// The runs of a model that hosts offer which this node would use, and those of all hosts. This node's own are among them, but
     /// for the one that is left out.
     async fn runs(&self, model: &str, blocks: u32, but: Option<&Offer>) -> Result<(Vec<Range<u32>>, Vec<Range<u32>>)> {
         let (peers, policy) = self.network()?;
-        let coverage = chain::coverage(peers.as_ref(), policy.as_ref(), model, blocks, &[]).await?;
+        let coverage = chain::coverage(peers.as_ref(), policy.as_ref(), model, blocks, &[], None).await?;
         let offers = self.0.host.offers();
         let own = offers.iter().filter(|offer| offer.model == model && Some(*offer) != but);
         let own: Vec<Range<u32>> = own.map(|offer| offer.start..offer.end).collect();
@@ -323,7 +366,7 @@ impl ShardEngine {
                 peers.stop_serving(wire::PROTOCOL);
                 peers.stop_serving(INFO);
             }
-            match self.serve_run(chosen.path.clone(), run, Some(chosen)).await {
+            match self.serve_run(&chosen.model.clone(), run, Some(chosen)).await {
                 Ok(there) => moved.push((offer, there)),
                 Err(error) => {
                     if !self.0.host.offers().iter().any(|other| other.model == offer.model) {
@@ -399,9 +442,13 @@ impl ShardEngine {
 
     /// Which blocks of a model are up, from whom, and whom this node would not use.
     pub async fn coverage(&self, model: &Model) -> Result<Coverage> {
+        self.coverage_for(model, None).await
+    }
+
+    async fn coverage_for(&self, model: &Model, least: Option<Minimum>) -> Result<Coverage> {
         let (peers, policy) = self.network()?;
         let blocks = model.config().blocks as u32;
-        let mut coverage = chain::coverage(peers.as_ref(), policy.as_ref(), model.id(), blocks, &[]).await?;
+        let mut coverage = chain::coverage(peers.as_ref(), policy.as_ref(), model.id(), blocks, &[], least).await?;
         let measured = self.0.measured.lock().unwrap_or_else(PoisonError::into_inner);
         for host in &mut coverage.hosts {
             host.block_ms = measured.get(&host.peer).copied().or(host.block_ms);
@@ -414,7 +461,18 @@ impl ShardEngine {
     /// # Errors
     /// Those of [`Coverage::plan`].
     pub async fn plan(&self, model: &Model, tokens: u32) -> Result<Plan> {
-        self.coverage(model).await?.plan(&self.need(model, tokens as usize))
+        self.plan_for(model, tokens, &HostWishes::default()).await
+    }
+
+    /// [`plan`](Self::plan) over hosts that are as an answer wishes them.
+    ///
+    /// # Errors
+    /// As there; `unreachable` with `expected_ms` when the fastest path is slower than wished; `invalid_argument` for a time that is none.
+    pub async fn plan_for(&self, model: &Model, tokens: u32, wishes: &HostWishes) -> Result<Plan> {
+        wishes.check()?;
+        let plan = self.coverage_for(model, wishes.min_tier).await?.plan(&self.need(model, tokens as usize))?;
+        soon_enough(&plan, wishes)?;
+        Ok(plan)
     }
 
     /// Generates an answer. Dropping the stream stops the work, here and at the peers.
@@ -429,13 +487,14 @@ impl ShardEngine {
         request: GenerateRequest,
         route: Route,
     ) -> Result<Stream<GenerateEvent>> {
-        let (engine, prepared) = (self.clone(), model.clone());
+        request.hosts.check()?;
+        let (engine, prepared, wishes) = (self.clone(), model.clone(), request.hosts);
         let generation = generate::blocking(move || engine.prepare(&prepared, &request)).await??;
         let max_tokens = generation.prompt.len() + generation.max_new;
         // Every token may become an event, and none may be lost to a slow reader.
         let (events, stream) = event::channel(generation.max_new + 16);
         let cancel = events.cancellation();
-        let mut path = self.path(model, route, max_tokens).await?;
+        let mut path = self.path(model, route, max_tokens, &wishes).await?;
         let engine = self.clone();
         tokio::spawn(async move {
             let result = tokio::select! {
@@ -462,7 +521,7 @@ impl ShardEngine {
                 model.config().max_context
             )));
         }
-        let mut path = self.path(model, route, tokens.len()).await?;
+        let mut path = self.path(model, route, tokens.len(), &HostWishes::default()).await?;
         let cancel = CancellationToken::new();
         let _stop_when_dropped = cancel.clone().drop_guard();
         let result = generate::logits(model, &mut path, tokens, &cancel).await;
@@ -568,21 +627,25 @@ impl ShardEngine {
         Ok(Some(format))
     }
 
-    async fn path(&self, model: &Model, route: Route, max_tokens: usize) -> Result<Path> {
+    async fn path(&self, model: &Model, route: Route, max_tokens: usize, wishes: &HostWishes) -> Result<Path> {
         match route {
             Route::Local => Path::local(model, max_tokens),
-            Route::Peers => self.path_over_peers(model, max_tokens).await,
+            Route::Peers => self.path_over_peers(model, max_tokens, wishes).await,
         }
     }
 
-    async fn path_over_peers(&self, model: &Model, max_tokens: usize) -> Result<Path> {
+    async fn path_over_peers(&self, model: &Model, max_tokens: usize, wishes: &HostWishes) -> Result<Path> {
         let access = self.network()?.clone();
-        let coverage = self.coverage(model).await?;
+        let coverage = self.coverage_for(model, wishes.min_tier).await?;
+        if wishes.max_token_ms.is_some() {
+            soon_enough(&coverage.plan(&self.need(model, max_tokens))?, wishes)?;
+        }
         let wanted = Wanted {
             model: model.id().to_string(),
             max_tokens: max_tokens as u32,
             size: model.config().hidden_size as u32,
             patience: self.0.patience.clone(),
+            least: wishes.min_tier,
         };
         Path::over(Hosts::new(access, wanted, self.need(model, max_tokens), coverage), self.precision()).await
     }
@@ -605,6 +668,11 @@ impl ShardEngine {
         })
     }
 
+    /// The path of a model, with what was chosen of it, or all of it, there.
+    async fn locate(&self, model: &FilePath, choose: Option<Arc<dyn Choose>>) -> Result<PathBuf> {
+        hub::locate(self.0.hub.as_ref(), model, choose).await
+    }
+
     /// Reads the headers of a model and finds its id; blocks the thread.
     fn files(&self, path: &FilePath) -> Result<Files> {
         let source = Source::open(path)?;
@@ -622,6 +690,20 @@ impl ShardEngine {
             }
         };
         Ok(Files { source, config, weights, id })
+    }
+}
+
+/// Refuses a path that takes longer for a token than an answer wishes.
+fn soon_enough(plan: &Plan, wishes: &HostWishes) -> Result<()> {
+    match wishes.max_token_ms {
+        Some(most) if plan.cost_ms > most => Err(Error::unreachable(format!(
+            "the fastest path takes {:.1} ms for a token, and no more than {most} ms were wished",
+            plan.cost_ms
+        ))
+        .with("expected_ms", plan.cost_ms)
+        .with("max_token_ms", most)
+        .with_remedy("allow more time, or ask for other hosts")),
+        _ => Ok(()),
     }
 }
 

@@ -292,7 +292,15 @@ impl TrustGraph {
     /// # Errors
     /// `untrusted_peer` with the peer's `tier` and `score`, and what the purpose asks for as `needed`.
     pub fn require(&self, peer: &Did, purpose: Purpose) -> Result<()> {
-        self.check(Some(peer), purpose)?.map_or(Ok(()), |shortfall| {
+        self.require_also(peer, purpose, None)
+    }
+
+    /// [`require`](Self::require), and that the peer reaches another minimum as well.
+    ///
+    /// # Errors
+    /// As there; `needed` is the minimum that it does not reach.
+    pub fn require_also(&self, peer: &Did, purpose: Purpose, also: Option<Minimum>) -> Result<()> {
+        self.check(Some(peer), purpose, also)?.map_or(Ok(()), |shortfall| {
             let Shortfall { held, score, needed } = shortfall;
             Err(Error::untrusted_peer(format!("{peer} is {held} ({score:.4}), {purpose} asks for {needed}"))
                 .with("peer", peer)
@@ -304,16 +312,18 @@ impl TrustGraph {
         })
     }
 
-    fn check(&self, peer: Option<&Did>, purpose: Purpose) -> Result<Option<Shortfall>> {
-        let needed = self.policy()?.minimum(purpose);
-        if needed.is_open() {
+    fn check(&self, peer: Option<&Did>, purpose: Purpose, also: Option<Minimum>) -> Result<Option<Shortfall>> {
+        let minima = [Some(self.policy()?.minimum(purpose)), also].into_iter().flatten();
+        let mut minima = minima.filter(|needed| !needed.is_open()).peekable();
+        if minima.peek().is_none() {
             return Ok(None);
         }
-        Ok(match peer.map(|peer| self.score(peer)).transpose()? {
-            Some(score) if needed.is_met_by(&score) => None,
-            Some(score) => Some(Shortfall { held: score.tier, score: score.value, needed }),
-            None => Some(Shortfall { held: Tier::Unknown, score: 0.0, needed }),
-        })
+        let score = peer.map(|peer| self.score(peer)).transpose()?;
+        let missed = minima.find(|needed| !score.as_ref().is_some_and(|score| needed.is_met_by(score)));
+        Ok(missed.map(|needed| match score {
+            Some(score) => Shortfall { held: score.tier, score: score.value, needed },
+            None => Shortfall { held: Tier::Unknown, score: 0.0, needed },
+        }))
     }
 
     fn trusted_types(&self) -> Result<BTreeMap<Did, Vec<CredentialType>>> {
@@ -338,7 +348,7 @@ impl Gate for TrustGraph {
         }
         let (graph, did) = (self.clone(), Did::from_peer_id(&caller).ok());
         // A score reads the database, and may wait for one that is being written down.
-        let shortfall = blocking(move || graph.check(did.as_ref(), purpose)).await?;
+        let shortfall = blocking(move || graph.check(did.as_ref(), purpose, None)).await?;
         shortfall.map_or(Ok(()), |shortfall| {
             Err(Error::permission_denied(format!(
                 "{purpose} asks for {}; the caller is {}",

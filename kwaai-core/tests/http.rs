@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hashing::Hashing;
 use kwaai_core::event::{self, Stream};
 use kwaai_core::http::{HttpConfig, HttpServer};
-use kwaai_core::llm::{FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Usage};
+use kwaai_core::llm::{FinishReason, GenerateEvent, GenerateRequest, HostWishes, LanguageModel, Usage};
 use kwaai_core::shard::{LoadOptions, Route, ShardEngine};
 use kwaai_core::{Config, Error, ErrorCode, Node};
 use reqwest::{Client, RequestBuilder, Response};
@@ -372,7 +372,11 @@ async fn what_is_wrong_with_a_request_is_named() {
         (json!({"tools": [{"type": "function", "function": {}}]}), json!("tools[0].function.name")),
         (json!({"tool_choice": "required"}), json!("tools")),
         (json!({"functions": []}), json!("functions")),
-        (json!({"kwaainet": {"min_tier": "trusted"}}), json!("kwaainet")),
+        (json!({"kwaainet": true}), json!("kwaainet")),
+        (json!({"kwaainet": {"min_tier": "high"}}), json!("kwaainet.min_tier")),
+        (json!({"kwaainet": {"min_tier": 3}}), json!("kwaainet.min_tier")),
+        (json!({"kwaainet": {"max_token_ms": 0}}), json!("kwaainet.max_token_ms")),
+        (json!({"kwaainet": {"tier": "known"}}), json!("kwaainet.tier")),
         (
             json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/nowhere"}}}}),
             json!("response_format"),
@@ -649,6 +653,64 @@ async fn a_server_ends_with_its_node_or_its_last_handle_and_frees_what_it_served
     drop(server);
     while TcpStream::connect(address).await.is_ok() {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Keeps the wishes of each request, and ends.
+struct Noting(std::sync::Mutex<Vec<HostWishes>>);
+
+#[async_trait]
+impl LanguageModel for Noting {
+    fn name(&self) -> String {
+        "noting".into()
+    }
+
+    async fn generate(&self, request: GenerateRequest) -> kwaai_core::Result<Stream<GenerateEvent>> {
+        self.0.lock().unwrap().push(request.hosts);
+        let (sender, stream) = event::channel(8);
+        sender.send(GenerateEvent::done(FinishReason::Stop, Usage::default(), Vec::new()));
+        sender.finish(Ok(()));
+        Ok(stream)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wishes_about_hosts_come_in_the_body_or_in_headers() {
+    let noting = Arc::new(Noting(std::sync::Mutex::default()));
+    let server = serving(vec![("tiny", noting.clone())]).await;
+    let both = json!({"kwaainet": {"min_tier": "verified", "max_token_ms": 12.5}});
+    for (more, tier, ms) in [
+        (json!({}), None, None),
+        (both.clone(), None, None),
+        (json!({}), Some("0.55"), Some("40")),
+        (json!({"kwaainet": {"min_tier": "trusted"}}), Some("known"), Some("40")),
+    ] {
+        let mut request = post(&server, CHAT, &asking(more));
+        for (name, value) in [("X-Kwaainet-Min-Tier", tier), ("X-Kwaainet-Max-Token-Ms", ms)] {
+            request = value.into_iter().fold(request, |request, value| request.header(name, value));
+        }
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+    let text = json!({"model": "tiny", "prompt": "A", "kwaainet": {"min_tier": "known"}});
+    assert_eq!(post(&server, TEXT, &text).send().await.unwrap().status(), 200);
+    let wishes = |min_tier: Option<&str>, max_token_ms| HostWishes {
+        min_tier: min_tier.map(|text| text.parse().unwrap()),
+        max_token_ms,
+    };
+    assert_eq!(
+        *noting.0.lock().unwrap(),
+        [
+            wishes(None, None),
+            wishes(Some("verified"), Some(12.5)),
+            wishes(Some("0.55"), Some(40.0)),
+            wishes(Some("trusted"), Some(40.0)),
+            wishes(Some("known"), None),
+        ]
+    );
+    for (name, value) in [("X-Kwaainet-Min-Tier", "high"), ("X-Kwaainet-Max-Token-Ms", "soon")] {
+        let response = post(&server, CHAT, &asking(json!({}))).header(name, value).send().await.unwrap();
+        let (status, error) = refused(response).await;
+        assert_eq!((status, &error["param"]), (400, &json!(name.to_ascii_lowercase())));
     }
 }
 

@@ -4,13 +4,17 @@ mod shard_support;
 
 use std::sync::Arc;
 
-use kwaai_core::ErrorCode;
+use async_trait::async_trait;
 use kwaai_core::event::{Item, Stream};
 use kwaai_core::llm::{
-    ChatMessage, FinishReason, GenerateEvent, GenerateRequest, Hop, LanguageModel, OutputFormat, Prompt, Usage,
+    ChatMessage, FinishReason, GenerateEvent, GenerateRequest, Hop, HostWishes, LanguageModel, OutputFormat, Prompt,
+    Usage,
 };
 use kwaai_core::net::Peers;
-use kwaai_core::shard::{Blocks, LoadOptions, Model, Route, ShardEngine};
+use kwaai_core::shard::{Blocks, HostPolicy, LoadOptions, Model, Route, ShardEngine};
+use kwaai_core::trust::{Minimum, Tier};
+use kwaai_core::{Error, ErrorCode, Result};
+use libp2p::PeerId;
 use serde_json::json;
 use shard_support::{AllBut, TcpNode, Town, config, of_family, write_model};
 
@@ -115,6 +119,61 @@ async fn overlapping_hosts_run_every_block_once_and_generate_the_same_text() {
     assert_eq!(path, [(name(&nodes[0]), 0, 3), (name(&nodes[1]), 3, 4)]);
     assert!(split.3.iter().all(|hop| hop.ms > 0.0));
     assert_eq!(local.3.iter().map(|hop| (hop.peer.clone(), hop.end_block)).collect::<Vec<_>>(), [(None, 4)]);
+}
+
+/// The first is trusted, the others are known.
+struct OneTrusted(PeerId);
+
+#[async_trait]
+impl HostPolicy for OneTrusted {
+    async fn usable(&self, peer: PeerId, least: Option<Minimum>) -> Result<()> {
+        let tier = if peer == self.0 { Tier::Trusted } else { Tier::Known };
+        match least {
+            Some(Minimum::Tier(least)) if tier < least => {
+                Err(Error::untrusted_peer("stands too low").with("peer", peer))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_computed_by_hosts_as_it_wishes_them_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    write_model(dir.path(), 9, &config(2, 4, 2, 6, true));
+    let town = Arc::new(Town::default());
+    let nodes = [TcpNode::start(&town, 1).await, TcpNode::start(&town, 2).await, TcpNode::start(&town, 3).await];
+    let (one, two) = (engine(&nodes[0]), engine(&nodes[1]));
+    let app = ShardEngine::over(nodes[2].clone(), Arc::new(OneTrusted(nodes[0].local_peer())));
+    one.serve(dir.path(), 0..2).await.unwrap();
+    two.serve(dir.path(), 0..2).await.unwrap();
+    let model = without_blocks(&app, dir.path()).await;
+    let asked = |hosts: HostWishes| GenerateRequest { hosts, ..request(8) };
+    let trusted = HostWishes { min_tier: Some(Tier::Trusted.into()), ..HostWishes::default() };
+    let answer = read(app.generate(&model, asked(trusted), Route::Peers).await.unwrap()).await;
+    assert_eq!(answer.3[0].peer, Some(nodes[0].local_peer().to_string()));
+    let plan = app.plan_for(&model, 20, &trusted).await.unwrap();
+    assert_eq!(plan.hops[0].backup, [], "nobody else stands so high");
+
+    let slow = HostWishes { max_token_ms: Some(1e-6), ..HostWishes::default() };
+    let error = app.generate(&model, asked(slow), Route::Peers).await.err().unwrap();
+    assert_eq!(error.code(), ErrorCode::Unreachable);
+    assert!(error.context().contains_key("expected_ms"), "{error:?}");
+    let patient = HostWishes { max_token_ms: Some(1e6), ..HostWishes::default() };
+    read(app.generate(&model, asked(patient), Route::Peers).await.unwrap()).await;
+    for ms in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let wrong = HostWishes { max_token_ms: Some(ms), ..HostWishes::default() };
+        let error = app.generate(&model, asked(wrong), Route::Peers).await.err().unwrap();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument, "{ms}");
+    }
+
+    nodes[0].vanish();
+    let error = app.generate(&model, asked(trusted), Route::Peers).await.err().unwrap();
+    assert_eq!(error.code(), ErrorCode::UntrustedPeer, "the other one has the blocks and stands too low: {error:?}");
+    read(app.generate(&model, request(8), Route::Peers).await.unwrap()).await;
+    // Whoever computes here itself has the host that it trusts most.
+    let whole = app.load(dir.path(), LoadOptions::default()).await.unwrap();
+    read(app.generate(&whole, asked(trusted), Route::Local).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,6 +311,6 @@ async fn a_stop_text_ends_the_answer_and_sessions_are_closed_after_it() {
     assert_eq!(host.served(), std::slice::from_ref(&offer));
     host.stop_serving(&offer.model).await.unwrap();
     assert_eq!(host.served(), []);
-    let error = app.logits(&model, &[1], Route::Peers).await.unwrap_err();
+    let error = app.logits(&model, &[1], Route::Peers).await.err().unwrap();
     assert_eq!(error.context()["gap"], "0..2");
 }

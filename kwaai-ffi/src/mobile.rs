@@ -44,12 +44,12 @@ pub use rag::{
     NativeRag, calibrated_answers, calibrated_auroc, calibrated_threshold, check_native_citations,
     compared_evaluations, evaluation_html, evaluation_json, evaluation_markdown,
 };
-pub use record::{ChatMessage, GenerateEvent, GenerateRequest, Role, Span};
+pub use record::{ChatMessage, DownloadEvent, GenerateEvent, GenerateRequest, Role, Span};
 pub use shard::{BlockSelection, NativeMatrix, NativeModel, NativeShardEngine};
 pub use stream::{
-    AskBatch, BenchmarkBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeBenchmark, NativeEvents,
-    NativeGeneration, NativeIngestion, NativeMessages, NativeOutsourcing, NativeReembedding, NativeSync,
-    NodeEventBatch, OutsourceBatch, ReembedBatch, SyncBatch,
+    AskBatch, BenchmarkBatch, DownloadBatch, GenerateBatch, IngestBatch, MessageBatch, NativeAnswer, NativeBenchmark,
+    NativeDownload, NativeEvents, NativeGeneration, NativeIngestion, NativeMessages, NativeOutsourcing,
+    NativeReembedding, NativeSync, NodeEventBatch, OutsourceBatch, ReembedBatch, SyncBatch,
 };
 #[cfg(feature = "testing")]
 pub use stream::{NativeNumbers, NumberBatch};

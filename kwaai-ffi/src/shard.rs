@@ -1,12 +1,14 @@
 //! Language models, whole or in blocks, as objects.
 
+mod download;
 mod speed;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use kwaai_core::Error;
-use kwaai_core::llm::{BertEmbedder, Embedder, GenerateEvent, GenerateRequest, Text, hub, model_cache};
+use kwaai_core::llm::hub::{self, FetchEvent};
+use kwaai_core::llm::{BertEmbedder, Embedder, GenerateEvent, GenerateRequest, Text, model_cache};
 use kwaai_core::shard::{self, Blocks, Route};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::{CancelToken, Matrix, Result, Stream, rt, validate};
 
+pub use download::DownloadedModel;
 pub use speed::{BenchmarkSettings, BlockCalibration, CalibrateOptions, ModelBenchmark};
 
 /// Loads models, serves their blocks, and generates.
@@ -113,6 +116,16 @@ pub enum BlockChoice {
     Span(u32, u32),
 }
 
+impl From<BlockChoice> for Blocks {
+    fn from(choice: BlockChoice) -> Blocks {
+        match choice {
+            BlockChoice::All => Blocks::All,
+            BlockChoice::None => Blocks::None,
+            BlockChoice::Span(start, end) => Blocks::Span(start..end),
+        }
+    }
+}
+
 impl ShardEngine {
     /// The facet of a node.
     pub(crate) fn of_node(engine: shard::ShardEngine) -> ShardEngine {
@@ -144,12 +157,34 @@ impl ShardEngine {
         let engine = self.handle.get()?;
         let dir = validate::path("model directory", &dir)?;
         MODELS.claim()?;
-        let blocks = match blocks {
-            BlockChoice::All => Blocks::All,
-            BlockChoice::None => Blocks::None,
-            BlockChoice::Span(start, end) => Blocks::Span(start..end),
-        };
+        let blocks = Blocks::from(blocks);
         rt::run(&cancel, async move { engine.load(dir, blocks).await }).await.map(Model::new)
+    }
+
+    /// Starts to fetch from its hub what [`ShardEngine::load`] needs for these blocks and is not here. The hub is asked what the model
+    /// is now; one that is a path is there already.
+    pub async fn download(
+        &self,
+        model: String,
+        blocks: BlockChoice,
+        cancel: CancelToken,
+    ) -> Result<Stream<FetchEvent>> {
+        let engine = self.handle.get()?;
+        let model = validate::path("model", &model)?;
+        rt::run(&cancel, async move { engine.download(model, &blocks.into()) }).await.map(Stream::new)
+    }
+
+    /// The models of a hub that are on this machine, whole or in part.
+    pub async fn downloaded(&self, cancel: CancelToken) -> Result<Vec<DownloadedModel>> {
+        let engine = self.handle.get()?;
+        let models = rt::run(&cancel, async move { engine.downloaded().await }).await?;
+        Ok(models.into_iter().map(DownloadedModel::from).collect())
+    }
+
+    /// Takes a model of a hub, or a revision of it, from this machine, and returns how many bytes that freed.
+    pub async fn remove_download(&self, model: String, cancel: CancelToken) -> Result<u64> {
+        let engine = self.handle.get()?;
+        rt::run(&cancel, async move { engine.remove_download(&model).await }).await
     }
 
     /// Loads a run of blocks and serves them to peers that are trusted enough.

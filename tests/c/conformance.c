@@ -772,6 +772,15 @@ static kwaai_status_t call_shards(call *made)
     } else if (IS("ShardEngine.load")) {
         return HANDLE_OF(MODEL, kwaai_shards_load(H, text_of(made, "model"), written(made, "blocks"), T,
                                                   (kwaai_model_t **)&handle, E));
+    } else if (IS("ShardEngine.download")) {
+        return HANDLE_OF(STREAM, kwaai_shards_download(H, text_of(made, "model"), written(made, "blocks"), T,
+                                                       (kwaai_stream_t **)&handle, E));
+    } else if (IS("ShardEngine.downloaded")) {
+        return JSON_OF(kwaai_shards_downloaded(H, T, &text, E));
+    } else if (IS("ShardEngine.remove_download")) {
+        status = kwaai_shards_remove_download(H, text_of(made, "model"), T, &count, E);
+        made->out.data = json_real((double)count);
+        return status;
     } else if (IS("ShardEngine.serve")) {
         return JSON_OF(kwaai_shards_serve(H, text_of(made, "model"), u32_of(made, "start_block"),
                                           u32_of(made, "end_block"), T, &text, E));

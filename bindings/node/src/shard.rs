@@ -37,6 +37,26 @@ impl ShardEngine {
     }
 
     #[napi]
+    pub fn download(&self, model: String, blocks: String) -> Result<Operation> {
+        let (engine, blocks) = (self.0.clone(), parse("blocks", &blocks)?);
+        Ok(Operation::new(move |cancel| async move { engine.download(model, blocks, cancel).await.map(Stream::new) }))
+    }
+
+    #[napi]
+    pub fn downloaded(&self) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(move |cancel| async move { engine.downloaded(cancel).await.and_then(json) })
+    }
+
+    #[napi]
+    pub fn remove_download(&self, model: String) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(
+            move |cancel| async move { engine.remove_download(model, cancel).await.map(|freed| freed as f64) },
+        )
+    }
+
+    #[napi]
     pub fn serve(&self, dir: String, start_block: u32, end_block: u32) -> Operation {
         let engine = self.0.clone();
         Operation::new(

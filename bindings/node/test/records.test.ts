@@ -189,6 +189,8 @@ test('records of models', async () => {
   same(shard.token, events[0], 'token');
   same(shard.done, events.at(-1), 'done');
   same(shard.blockCalibration, await read(engine.calibrate(MODEL, '{"memory_bytes": 4294967296}')), 'calibration');
+  const [at] = await drain(await call(engine.download(MODEL, '"all"')));
+  same(shard.downloading.finished, at, 'finished');
   const quick = '{"prompt_tokens": 4, "steps": 1, "warm_up": 0}';
   same(shard.modelBenchmark, await read(engine.benchmark(model, quick)), 'benchmark');
   const serving = await call(native.Node.start(JSON.stringify({ preset: 'ephemeral' })));

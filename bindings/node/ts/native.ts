@@ -150,6 +150,9 @@ export interface NativeTrustGraph {
 
 export interface NativeShardEngine {
   load(dir: string, blocks: string): NativeOperation;
+  download(model: string, blocks: string): NativeOperation;
+  downloaded(): NativeOperation;
+  removeDownload(model: string): NativeOperation;
   serve(dir: string, startBlock: number, endBlock: number): NativeOperation;
   stopServing(modelId: string): NativeOperation;
   served(): NativeOperation;

@@ -118,6 +118,41 @@ export interface ModelBenchmarkOptions extends CallOptions {
   route?: Route | undefined;
 }
 
+/** How a download gets on: what there is to fetch, unless nothing is missing; how much of it is here; where the model is. */
+export type DownloadEvent =
+  | {
+      kind: 'found';
+      files: number;
+      /** Where the hub says it of all files. */
+      bytes: number | null;
+    }
+  | {
+      kind: 'progress';
+      /** Less than before where a file had to be begun anew. */
+      bytes: number;
+      /** How much there will be, where it is known. */
+      total: number | null;
+    }
+  | {
+      kind: 'finished';
+      /** The folder of the model, or its GGUF file. */
+      path: string;
+    };
+
+/** One revision of a model of a hub that is on this machine. */
+export interface DownloadedModel {
+  /** `owner/name`. */
+  id: string;
+  /** The commit. */
+  revision: string;
+  /** How long its files are together; of those in part what is there. */
+  bytes: number;
+  /** Whether all of it is here, and not only the bytes that some blocks needed. */
+  whole: boolean;
+  /** The folder of its files. */
+  path: string;
+}
+
 /** One turn of a conversation. */
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant';
@@ -240,13 +275,19 @@ const modelBenchmark: Shape<ModelBenchmark> = {
   sessions: plain,
   path: many(hop),
 };
+const downloading: Kinds<DownloadEvent> = {
+  found: { kind: plain, files: plain, bytes: plain },
+  progress: { kind: plain, bytes: plain, total: plain },
+  finished: { kind: plain, path: plain },
+};
+const downloadedModel: Shape<DownloadedModel> = { id: plain, revision: plain, bytes: plain, whole: plain, path: plain };
 const generated: Kinds<GenerateEvent> = {
   token: { kind: plain, text: plain },
   done: { kind: plain, finishReason: plain, usage: one(usage), path: many(hop) },
 };
 
 /** @internal The records of this file, for the test that compares them with what Rust writes. */
-export const shapes = { modelInfo, offer, coverage, blockCalibration, modelBenchmark, token: generated.token, done: generated.done };
+export const shapes = { modelInfo, offer, coverage, blockCalibration, modelBenchmark, downloading, downloadedModel, token: generated.token, done: generated.done };
 
 /** Tokens as they are made, then the end. */
 export class Generation extends EventStream<GenerateEvent> {
@@ -258,6 +299,14 @@ export class Generation extends EventStream<GenerateEvent> {
     });
     const { finishReason, usage, path } = last as Extract<GenerateEvent, { kind: 'done' }>;
     return { text: whole, finishReason, usage, path };
+  }
+}
+
+/** What comes from a hub. Leaving it early stops it; what came stays. */
+export class Download extends EventStream<DownloadEvent> {
+  /** Reads to the end and returns where the model is. */
+  async done(): Promise<string> {
+    return ((await lastOf(this, () => {})) as Extract<DownloadEvent, { kind: 'finished' }>).path;
   }
 }
 
@@ -333,6 +382,30 @@ export class ShardEngine implements AsyncDisposable {
     const choice = json('blocks', blockChoice(checked(options, ['blocks']).blocks));
     const operation = native(() => this.#native.load(path('model', model), choice));
     return Model.of(await finished(operation, options));
+  }
+
+  /**
+   * Fetches from its hub what `load` needs for these blocks and is not here, and says how far it is. The hub is asked what the model
+   * is now, which `load` does only for one that is not here. A model that is a path is there already. It begins when the first event
+   * is asked for.
+   */
+  download(model: Path, options?: CallOptions & { blocks?: Blocks | undefined }): Download {
+    const choice = json('blocks', blockChoice(checked(options, ['blocks']).blocks));
+    const opening = native(() => this.#native.download(path('model', model), choice));
+    return new Download(opening, (data) => tagged(downloading, data), options);
+  }
+
+  /** The models of a hub that are on this machine, whole or in part. */
+  async downloaded(options?: CallOptions): Promise<DownloadedModel[]> {
+    return readsAll(downloadedModel)(await finished(this.#native.downloaded(), options));
+  }
+
+  /**
+   * Takes a model of a hub from this machine, or with `owner/name@revision` a revision of it, and returns how many bytes that freed.
+   * What is loaded stays loaded.
+   */
+  async removeDownload(model: string, options?: CallOptions): Promise<number> {
+    return finished(this.#native.removeDownload(text('model', model)), options);
   }
 
   /** Serves a run of blocks to peers that are trusted enough. */

@@ -112,6 +112,52 @@ class BlockCalibration:
 
 
 @dataclass(frozen=True)
+class DownloadFound:
+    """First of all, unless nothing is missing: what there is to fetch."""
+
+    files: int
+    bytes: int | None
+    """Where the hub says it of all files."""
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    """So much of it is here."""
+
+    bytes: int
+    """Less than before where a file had to be begun anew."""
+    total: int | None
+    """How much there will be, where it is known."""
+
+
+@dataclass(frozen=True)
+class DownloadFinished:
+    """Last of all: everything is here."""
+
+    path: str
+    """The folder of the model, or its GGUF file."""
+
+
+DownloadEvent: TypeAlias = DownloadFound | DownloadProgress | DownloadFinished
+
+
+@dataclass(frozen=True)
+class DownloadedModel:
+    """One revision of a model of a hub that is on this machine."""
+
+    id: str
+    """``owner/name``."""
+    revision: str
+    """The commit."""
+    bytes: int
+    """How long its files are together; of those in part what is there."""
+    whole: bool
+    """Whether all of it is here, and not only the bytes that some blocks needed."""
+    path: str
+    """The folder of its files."""
+
+
+@dataclass(frozen=True)
 class ChatMessage:
     """One turn of a conversation."""
 
@@ -197,6 +243,14 @@ class Generation(EventStream[GenerateEvent]):
         return completion([event async for event in self])
 
 
+class Download(EventStream[DownloadEvent]):
+    """What comes from a hub. Leaving it early stops it; what came stays."""
+
+    async def done(self) -> DownloadFinished:
+        """Reads to the end and returns where the model is."""
+        return downloaded_at([event async for event in self])
+
+
 @checked
 class Model:
     """A loaded model."""
@@ -252,6 +306,24 @@ class ShardEngine:
         ``"owner/name:Q4_K_M"``, from where it is fetched the first time. What exists on the disk is a path.
         """
         return Model(await finished(self._native.load(fspath(model), block_choice(blocks))))
+
+    def download(self, model: Path, *, blocks: Blocks = "all") -> Download:
+        """Fetches from its hub what ``load`` needs for these blocks and is not here, and says how far it is.
+
+        The hub is asked what the model is now, which ``load`` does only for one that is not here. A model that is a path is there
+        already. It begins when the first event is asked for.
+        """
+        return Download(self._native.download(fspath(model), block_choice(blocks)), read_download)
+
+    async def downloaded(self) -> list[DownloadedModel]:
+        """The models of a hub that are on this machine, whole or in part."""
+        return records(DownloadedModel, await finished(self._native.downloaded()))
+
+    async def remove_download(self, model: str) -> int:
+        """Takes a model of a hub from this machine, or with ``"owner/name@revision"`` a revision of it, and returns how many bytes
+        that freed. What is loaded stays loaded.
+        """
+        return await finished(self._native.remove_download(model))
 
     async def serve(self, model: Path, start_block: int, end_block: int) -> Offer:
         """Serves a run of blocks to peers that are trusted enough."""
@@ -426,6 +498,24 @@ def matrix(rows: tuple[bytes, int, int]) -> Floats:
 def read_token(data: dict[str, Any]) -> GenerateEvent:
     event: GenerateEvent = tagged({"token": Token, "done": Done}, data)
     return event
+
+
+_DOWNLOAD: dict[str, type[Any]] = {
+    "found": DownloadFound,
+    "progress": DownloadProgress,
+    "finished": DownloadFinished,
+}
+
+
+def read_download(data: dict[str, Any]) -> DownloadEvent:
+    event: DownloadEvent = tagged(_DOWNLOAD, data)
+    return event
+
+
+def downloaded_at(events: Sequence[DownloadEvent]) -> DownloadFinished:
+    last = events[-1] if events else None
+    assert isinstance(last, DownloadFinished), "a download ends with where the model is, or an error"
+    return last
 
 
 def completion(events: Sequence[GenerateEvent]) -> Completion:

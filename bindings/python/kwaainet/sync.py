@@ -100,6 +100,9 @@ from .shard import (
     ChatMessage,
     Completion,
     Coverage,
+    DownloadEvent,
+    DownloadFinished,
+    DownloadedModel,
     GenerateEvent,
     Messages,
     ModelBenchmark,
@@ -108,8 +111,10 @@ from .shard import (
     Route,
     block_choice,
     completion,
+    downloaded_at,
     generate_request,
     matrix,
+    read_download,
     read_token,
     shown_engine,
     shown_model,
@@ -547,6 +552,14 @@ class Generation(EventStream[GenerateEvent]):
         return completion(list(self))
 
 
+class Download(EventStream[DownloadEvent]):
+    """What comes from a hub. Leaving it early stops it; what came stays."""
+
+    def done(self) -> DownloadFinished:
+        """Reads to the end and returns where the model is."""
+        return downloaded_at(list(self))
+
+
 class Ingestion(EventStream[IngestEvent]):
     """The progress of an ingestion. Leaving it early stops between documents."""
 
@@ -659,6 +672,15 @@ class ShardEngine(_Closing):
 
     def load(self, model: Path, *, blocks: Blocks = "all") -> Model:
         return Model(waited(self._native.load(fspath(model), block_choice(blocks))))
+
+    def download(self, model: Path, *, blocks: Blocks = "all") -> Download:
+        return Download(self._native.download(fspath(model), block_choice(blocks)), read_download)
+
+    def downloaded(self) -> list[DownloadedModel]:
+        return records(DownloadedModel, waited(self._native.downloaded()))
+
+    def remove_download(self, model: str) -> int:
+        return waited(self._native.remove_download(model))
 
     def serve(self, model: Path, start_block: int, end_block: int) -> Offer:
         return record(Offer, waited(self._native.serve(fspath(model), start_block, end_block)))

@@ -95,3 +95,18 @@ pub(crate) fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py,
         }
     }
 }
+
+/// How many there were.
+pub(crate) struct Count(u64);
+
+impl Count {
+    pub(crate) fn of(count: impl TryInto<u64>) -> Count {
+        Count(count.try_into().unwrap_or(u64::MAX))
+    }
+}
+
+impl Reply for Count {
+    fn into_python(self: Box<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.0.into_pyobject(py)?.into_any().unbind())
+    }
+}

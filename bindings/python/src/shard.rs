@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use crate::array::bytes;
 use crate::error::{exception, parse};
 use crate::operation::Operation;
-use crate::reply::{Object, Record, Reply, object};
+use crate::reply::{Count, Object, Record, Reply, object};
 use crate::stream::Stream;
 
 #[pyclass(frozen, module = "kwaainet._native")]
@@ -31,6 +31,23 @@ impl ShardEngine {
         Ok(Operation::new(move |cancel| async move {
             engine.load(dir, blocks, cancel).await.map(|model| Object(Model(Arc::new(model))))
         }))
+    }
+
+    fn download(&self, py: Python<'_>, model: String, blocks: &str) -> PyResult<Operation> {
+        let (engine, blocks) = (self.0.clone(), parse(py, "blocks", blocks)?);
+        Ok(Operation::new(move |cancel| async move {
+            engine.download(model, blocks, cancel).await.map(|stream| Object(Stream::new(stream)))
+        }))
+    }
+
+    fn downloaded(&self) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(move |cancel| async move { engine.downloaded(cancel).await.and_then(Record::of) })
+    }
+
+    fn remove_download(&self, model: String) -> Operation {
+        let engine = self.0.clone();
+        Operation::new(move |cancel| async move { engine.remove_download(model, cancel).await.map(Count::of) })
     }
 
     fn serve(&self, dir: String, start_block: u32, end_block: u32) -> Operation {

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use crate::array::{row, rows};
 use crate::error::parse;
 use crate::operation::Operation;
-use crate::reply::{Object, Record, Reply, object};
+use crate::reply::{Count, Object, Record, object};
 use crate::stream::Stream;
 
 #[pyclass(frozen, module = "kwaainet._native")]
@@ -25,15 +25,6 @@ pub(crate) struct HostConsole(kwaai_ffi::HostConsole);
 impl From<kwaai_ffi::VectorCollection> for VectorCollection {
     fn from(collection: kwaai_ffi::VectorCollection) -> VectorCollection {
         VectorCollection(Arc::new(collection))
-    }
-}
-
-/// How many there were.
-struct Count(usize);
-
-impl Reply for Count {
-    fn into_python(self: Box<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Ok(self.0.into_pyobject(py)?.into_any().unbind())
     }
 }
 
@@ -171,7 +162,7 @@ impl VectorCollection {
 
     fn delete(&self, ids: Vec<u64>) -> Operation {
         let collection = self.0.clone();
-        Operation::new(move |cancel| async move { collection.delete(ids, cancel).await.map(Count) })
+        Operation::new(move |cancel| async move { collection.delete(ids, cancel).await.map(Count::of) })
     }
 
     fn search(&self, py: Python<'_>, vector: &Bound<'_, PyAny>, k: usize, filter: &str) -> PyResult<Operation> {

@@ -28,10 +28,10 @@ import numpy
 from conftest import ROOT
 
 import kwaainet
-from kwaainet import node, rag, sync, testing
+from kwaainet import node, rag, shard, sync, testing
 
 KINDS: dict[type, str] = {
-    **{cls: kind for kinds in (node._EVENTS, rag._PROGRESS, rag._SYNC, rag._REEMBED, rag._OUTSOURCE) for kind, cls in kinds.items()},
+    **{cls: kind for kinds in (node._EVENTS, rag._PROGRESS, rag._SYNC, rag._REEMBED, rag._OUTSOURCE, shard._DOWNLOAD) for kind, cls in kinds.items()},
     kwaainet.MessageReceived: "message_received",
     kwaainet.Token: "token",
     kwaainet.Done: "done",

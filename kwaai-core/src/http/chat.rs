@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use hyper::{Response, StatusCode};
+use hyper::header::HOST;
+use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::choices::{Choices, End, Said, Whole, Writer, logprob, path, streamed};
@@ -10,7 +11,7 @@ use super::fields::Fields;
 use super::reply::{Body, Failure, json as reply};
 use super::route::turn;
 use super::settings::Settings;
-use super::{Shared, knowledge};
+use super::{Shared, knowledge, wishes};
 use crate::llm::{
     ChatMessage, ChosenToken, GenerateEvent, GenerateRequest, LanguageModel, Role, TokenLogprob, Tool, ToolCall,
     ToolChoice,
@@ -19,13 +20,15 @@ use crate::llm::{
 /// As many of the likeliest tokens as OpenAI's reference allows.
 const MOST_TOP: u32 = 20;
 
-pub(super) async fn answer(shared: &Arc<Shared>, body: &[u8], host: &str) -> Result<Response<Body>, Failure> {
+pub(super) async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: &[u8]) -> Result<Response<Body>, Failure> {
     let fields = Fields::parse(body)?;
     if let Some((name, rag)) = knowledge::named(shared, fields.text("model")?.unwrap_or_default()) {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        wishes::refuse(headers)?;
         return knowledge::chat(shared, name, rag, &fields, host).await;
     }
     let (name, model) = model(shared, &fields)?;
-    let settings = Settings::read(&fields, "max_completion_tokens")?;
+    let settings = Settings::read(&fields, headers, "max_completion_tokens")?;
     let mut request = GenerateRequest { messages: messages(&fields)?, ..settings.request };
     (request.tools, request.tool_choice) = tools(&fields)?;
     let top = fields.whole("top_logprobs", 0..=MOST_TOP)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::{Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Shared;
@@ -19,10 +19,10 @@ const MOST_TOP: u32 = 5;
 /// Texts of one request.
 const MOST_PROMPTS: usize = 16;
 
-pub(super) async fn answer(shared: &Arc<Shared>, body: &[u8]) -> Result<Response<Body>, Failure> {
+pub(super) async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: &[u8]) -> Result<Response<Body>, Failure> {
     let fields = Fields::parse(body)?;
     let (name, model) = model(shared, &fields)?;
-    let settings = Settings::read(&fields, "max_tokens")?;
+    let settings = Settings::read(&fields, headers, "max_tokens")?;
     for (name, why) in [
         ("echo", "the text that is continued is not repeated here"),
         ("suffix", "no text is written between others here"),

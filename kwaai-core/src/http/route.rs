@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, HOST, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -148,10 +148,13 @@ async fn find(
         }
         Route::Models(name) => models(shared, name.as_deref()),
         Route::Chat => {
-            let host = host(&request);
-            chat::answer(shared, &body(request, most).await?, &host).await
+            let headers = request.headers().clone();
+            chat::answer(shared, &headers, &body(request, most).await?).await
         }
-        Route::Completions => completions::answer(shared, &body(request, most).await?).await,
+        Route::Completions => {
+            let headers = request.headers().clone();
+            completions::answer(shared, &headers, &body(request, most).await?).await
+        }
         Route::Embeddings => embeddings::answer(shared, &body(request, most).await?).await,
         Route::Page(asset) => Ok(asset.response()),
         Route::Knowledge => Ok(knowledge::list(shared).await),
@@ -163,11 +166,6 @@ async fn find(
         Route::Search(name) => knowledge::search(shared, &name, &body(request, most).await?).await,
         Route::Ask(name) => knowledge::ask(shared, &name, &body(request, most).await?).await,
     }
-}
-
-/// The name that a client reached the server under, which the door has checked.
-fn host(request: &Request<Incoming>) -> String {
-    request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 /// The body of a request, at most so long. Each piece of it has to come in time, and the whole at no less than a slow line's speed: a file

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hyper::HeaderMap;
 use serde_json::Value;
 
 use super::fields::Fields;
 use super::reply::Failure;
+use super::wishes;
 use crate::llm::{GenerateRequest, OutputFormat};
 
 /// Tokens of an answer where the request does not say.
@@ -27,14 +29,13 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub fn read(fields: &Fields, most_tokens: &str) -> Result<Settings, Failure> {
+    pub fn read(fields: &Fields, headers: &HeaderMap, most_tokens: &str) -> Result<Settings, Failure> {
         for (name, why) in [
             ("functions", "functions is out of use; send tools"),
             ("function_call", "function_call is out of use; send tool_choice"),
             ("audio", "this server writes text alone"),
             ("prediction", "predicted output is not done here"),
             ("web_search_options", "this server searches nothing"),
-            ("kwaainet", "no wish about trust or latency can be set for a single request; the model's route decides"),
         ] {
             fields.refuse(name, why)?;
         }
@@ -67,6 +68,7 @@ impl Settings {
             seed: seed(fields)?.unwrap_or_else(rand::random),
             stop: stops(fields)?,
             format: format(fields)?,
+            hosts: wishes::read(fields, headers)?,
             ..usual
         };
         let choices = fields.whole("n", 1..=MOST_CHOICES)?.unwrap_or(1);

@@ -10,6 +10,7 @@ mod client;
 mod description;
 mod fetch;
 mod id;
+mod part;
 mod tag;
 
 use std::ffi::OsString;
@@ -22,6 +23,9 @@ pub use cache::CachedModel;
 pub(crate) use cache::id_of_snapshot;
 pub use description::Description;
 pub use id::ModelId;
+pub(crate) use part::{Choose, Needed, Partial, PartialFile};
+
+use serde::Serialize;
 
 use super::model_cache::models_dir;
 use crate::blocking::blocking;
@@ -127,13 +131,15 @@ impl fmt::Debug for HubConfig {
 }
 
 /// How a fetch goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FetchEvent {
-    /// What the model consists of, the files that are in the cache already included. Comes first, unless nothing is missing.
+    /// What the model consists of, the files that are in the cache already included; where only some blocks are wanted, what is
+    /// missing of their weights. Comes first, unless nothing is missing.
     Found {
         /// How many files.
         files: usize,
-        /// How long they are together, in bytes, where the hub says it of all of them.
+        /// How many bytes, where the hub says it of all files.
         bytes: Option<u64>,
     },
     /// So much of it is here.
@@ -194,13 +200,21 @@ impl Hub {
         if let Some(path) = blocking(move || Ok(inner.cached(&parsed))).await? {
             return Ok(path);
         }
-        let mut events = self.fetch(id)?;
-        while let Some(item) = events.next().await? {
-            if let Item::Value(FetchEvent::Finished { path }) = item {
-                return Ok(path);
-            }
+        finished(self.fetch(id)?).await
+    }
+
+    /// The folder of a model, or its GGUF file, of which at least the bytes that `choose` asks for are there: from the cache, else
+    /// from the hub.
+    ///
+    /// # Errors
+    /// As [`model`](Hub::model), and those of choosing.
+    pub(crate) async fn part(&self, id: &str, choose: Arc<dyn Choose>) -> Result<PathBuf> {
+        let parsed: ModelId = id.parse()?;
+        let (inner, chosen) = (self.0.clone(), choose.clone());
+        if let Some(path) = blocking(move || inner.here(&parsed, Some(chosen.as_ref()))).await? {
+            return Ok(path);
         }
-        Err(Error::internal("a fetch ended without a model"))
+        finished(self.fetch_part(id, Some(choose))?).await
     }
 
     /// Asks what a model is now, and fetches what is not in the cache, up to four files at once. Files that broke off go on
@@ -213,13 +227,21 @@ impl Hub {
     /// that is not given to everybody; `busy`, `unreachable` and `timeout` for the hub; `corrupt_data` for files that are not
     /// what the hub says; `conflict` for one that keeps changing; `resource_exhausted` for a full disk.
     pub fn fetch(&self, id: &str) -> Result<Stream<FetchEvent>> {
+        self.fetch_part(id, None)
+    }
+
+    /// [`fetch`](Hub::fetch), of the weights only what `choose` asks for.
+    ///
+    /// # Errors
+    /// As there, and those of choosing.
+    pub(crate) fn fetch_part(&self, id: &str, choose: Option<Arc<dyn Choose>>) -> Result<Stream<FetchEvent>> {
         let id: ModelId = id.parse()?;
         let inner = self.0.clone();
         let (events, stream) = event::channel(UNREAD);
         let cancel = events.cancellation();
         tokio::spawn(async move {
             let result = tokio::select! {
-                result = inner.fetch(&id, &events) => result,
+                result = inner.fetch(&id, choose, &events) => result,
                 () = cancel.cancelled() => Err(Error::cancelled("the fetch was cancelled")),
             };
             events.finish(result);
@@ -263,43 +285,82 @@ impl Inner {
             .or_else(|| fetch::cached(&self.config.cache, id, self.config.offline))
     }
 
-    async fn fetch(&self, id: &ModelId, events: &Sender<FetchEvent>) -> Result<()> {
-        let path = if self.config.offline {
-            self.cached(id).ok_or_else(|| {
-                Error::not_found(format!("{id} is not in the cache, and HF_HUB_OFFLINE forbids asking the hub"))
-                    .with_file(&self.config.cache)
-                    .with_remedy("fetch it while online, or name the folder of a model")
-            })?
-        } else {
-            Fetch { client: &self.client, cache: &self.config.cache, id, events }.run().await?
+    fn not_here(&self, id: &ModelId) -> Error {
+        Error::not_found(format!("{id} is not in the cache, and HF_HUB_OFFLINE forbids asking the hub"))
+            .with_file(&self.config.cache)
+            .with_remedy("fetch it while online, or name the folder of a model")
+    }
+
+    async fn fetch(
+        self: &Arc<Inner>,
+        id: &ModelId,
+        choose: Option<Arc<dyn Choose>>,
+        events: &Sender<FetchEvent>,
+    ) -> Result<()> {
+        let fetch = Fetch { client: &self.client, cache: &self.config.cache, id, events };
+        let path = match choose {
+            choose if self.config.offline => {
+                let (inner, named) = (self.clone(), id.clone());
+                let here = blocking(move || inner.here(&named, choose.as_deref())).await?;
+                here.ok_or_else(|| self.not_here(id))?
+            }
+            Some(choose) => fetch.run_part(&choose).await?,
+            None => fetch.run().await?,
         };
         events.send(FetchEvent::Finished { path });
         Ok(())
     }
+
+    /// What is in the cache of a model, if that is all of it, or all that is needed; blocks the thread.
+    fn here(&self, id: &ModelId, choose: Option<&dyn Choose>) -> Result<Option<PathBuf>> {
+        match (self.cached(id), choose) {
+            (None, Some(choose)) => part::cached(&self.config.cache, id, choose),
+            (found, _) => Ok(found),
+        }
+    }
+}
+
+/// The path at the end of a fetch.
+async fn finished(mut events: Stream<FetchEvent>) -> Result<PathBuf> {
+    while let Some(item) = events.next().await? {
+        if let Item::Value(FetchEvent::Finished { path }) = item {
+            return Ok(path);
+        }
+    }
+    Err(Error::internal("a fetch ended without a model"))
 }
 
 /// The path of a model that is named by a path or by the id of a hub; what exists on the disk is a path. A text that is
-/// neither stays what it is, for whoever opens it to say what is missing.
+/// neither stays what it is, for whoever opens it to say what is missing. Of a model of the hub all is fetched, or what `choose`
+/// asks for.
 ///
 /// # Errors
-/// As [`Hub::model`], with both readings in the message.
-pub(crate) async fn locate(hub: Option<&Hub>, path: &Path) -> Result<PathBuf> {
+/// As [`Hub::model`], with both readings in the message; those of choosing.
+pub(crate) async fn locate(hub: Option<&Hub>, path: &Path, choose: Option<Arc<dyn Choose>>) -> Result<PathBuf> {
     let id = path.to_str().filter(|text| text.parse::<ModelId>().is_ok());
     let Some(id) = id.filter(|_| !path.exists()) else { return Ok(path.to_path_buf()) };
     let found = async {
-        match hub {
-            Some(hub) => hub.model(id).await,
-            None => Hub::from_env()?.model(id).await,
+        let hub = hub.map_or_else(Hub::from_env, |hub| Ok(hub.clone()))?;
+        match choose {
+            Some(choose) => hub.part(id, choose).await,
+            None => hub.model(id).await,
         }
     };
     found.await.map_err(|error| {
         let why = format!("{id} is no path here, and as the id of a model it cannot be had: {}", error.message());
-        let both = Error::new(error.code(), why).with_file(path);
-        match error.context().get("remedy").cloned() {
-            Some(remedy) => both.with_remedy(remedy).with_source(error),
-            None => both.with_source(error),
-        }
+        let both =
+            error.context().iter().fold(Error::new(error.code(), why), |both, (key, value)| both.with(key, value));
+        both.with_file(path).with_source(error)
     })
+}
+
+/// The name of a model by which its files stay what they are now, though a branch of the hub may go on: with the commit that
+/// was found for it.
+pub(crate) fn pinned(model: &Path, found: &Path) -> PathBuf {
+    let id = || -> Option<ModelId> { model.to_str().filter(|_| model != found)?.parse().ok() };
+    let folder = if found.is_dir() { Some(found) } else { found.parent() };
+    let commit = || folder.filter(|folder| id_of_snapshot(folder).is_some())?.file_name()?.to_str();
+    id().zip(commit()).map_or_else(|| model.to_path_buf(), |(id, commit)| id.at(commit).to_string().into())
 }
 
 /// The folder of an embedding model that is named by a path or by the id of a hub, as the environment has it. A model that is
@@ -337,6 +398,25 @@ mod tests {
         assert_eq!(cache(&[("HOME", "/h"), ("HF_HOME", "~/hf")]), Path::new("/h/hf/hub"));
         assert_eq!(cache(&[("HF_HOME", "/hf"), ("HF_HUB_CACHE", "/m")]), Path::new("/m"));
         assert_eq!(of(&[("HF_HUB_CACHE", "")]).unwrap_err().code(), ErrorCode::NotFound);
+    }
+
+    #[test]
+    fn a_pinned_model_keeps_the_commit_that_was_found() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let cache = tempfile::tempdir().unwrap();
+        let repository = cache.path().join("models--a--b");
+        for folders in ["snapshots", ".kwaainet/parts"] {
+            let folder = repository.join(folders).join(commit);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("m.gguf"), "").unwrap();
+            assert_eq!(pinned(Path::new("a/b"), &folder), Path::new(&format!("a/b@{commit}")));
+            let gguf = pinned(Path::new("a/b@main:Q8_0"), &folder.join("m.gguf"));
+            assert_eq!(gguf, Path::new(&format!("a/b@{commit}:Q8_0")));
+            assert_eq!(pinned(&folder, &folder), folder);
+        }
+        let elsewhere = cache.path().join("a--b");
+        std::fs::create_dir(&elsewhere).unwrap();
+        assert_eq!(pinned(Path::new("a/b"), &elsewhere), Path::new("a/b"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::Stream;
+use crate::trust::Minimum;
 use crate::{Error, Result};
 
 /// Who speaks in a conversation.
@@ -170,6 +171,37 @@ pub struct GenerateRequest {
     /// What the text is held to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<OutputFormat>,
+    /// What the hosts must be whose blocks compute it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hosts: HostWishes,
+}
+
+/// What the hosts of an answer must be, beyond what the node's policy asks of all. A model that runs on this machine has none, and
+/// fulfils every wish.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostWishes {
+    /// Where each of them stands at least: a tier, or a score from 0 to 1. It holds for those as well that take the place of one that fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_tier: Option<Minimum>,
+    /// How many milliseconds a token is expected to take at most, over all hosts and the ways between, when the answer begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_token_ms: Option<f64>,
+}
+
+impl HostWishes {
+    /// Refuses a time that is none.
+    ///
+    /// # Errors
+    /// `invalid_argument`.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.max_token_ms {
+            Some(ms) if !ms.is_finite() || ms <= 0.0 => {
+                Err(Error::invalid_argument("max_token_ms is no time above zero").with("param", "max_token_ms"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn is_zero(value: &f32) -> bool {
@@ -201,6 +233,7 @@ impl GenerateRequest {
             ("top_logprobs", self.top_logprobs.is_some()),
             ("tools", !self.tools.is_empty() || self.messages.iter().any(with_calls)),
             ("format", self.format.is_some()),
+            ("hosts", !is_default(&self.hosts)),
         ];
         match beyond.iter().find(|(_, asked)| *asked) {
             Some((name, _)) => Err(Error::unsupported(format!("{model} cannot be given {name}")).with("param", name)),
@@ -229,6 +262,7 @@ impl Default for GenerateRequest {
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,
             format: None,
+            hosts: HostWishes::default(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::identity::Did;
 use crate::net::{Peers, UnaryHandler};
 use crate::shard::HostPolicy;
 use crate::trust::{
-    CredentialDigest, CredentialSummary, Gate, MAX_ANNOUNCED, Observation, Outcome, Purpose, Tier, TrustGraph,
+    CredentialDigest, CredentialSummary, Gate, MAX_ANNOUNCED, Minimum, Observation, Outcome, Purpose, Tier, TrustGraph,
 };
 use crate::{Error, Result};
 
@@ -124,9 +124,9 @@ impl TrustGate {
     }
 
     /// Whether this node may use a host, as its policy has it now.
-    async fn require(&self, host: Did) -> Result<()> {
+    async fn require(&self, host: Did, least: Option<Minimum>) -> Result<()> {
         let trust = self.trust.clone();
-        blocking(move || trust.require(&host, Purpose::UseBlocks)).await
+        blocking(move || trust.require_also(&host, Purpose::UseBlocks, least)).await
     }
 
     fn may_ask(&self, peer: PeerId) -> bool {
@@ -159,21 +159,21 @@ impl Gate for TrustGate {
 
 #[async_trait]
 impl HostPolicy for TrustGate {
-    async fn usable(&self, peer: PeerId) -> Result<()> {
+    async fn usable(&self, peer: PeerId, least: Option<Minimum>) -> Result<()> {
         let did = Did::from_peer_id(&peer).map_err(|_| {
             Error::untrusted_peer("the host's PeerId carries no key, so that no credential can be about it")
                 .with("peer", peer)
         })?;
-        if self.require(did).await.is_ok() {
+        if self.require(did, least).await.is_ok() {
             return Ok(());
         }
         self.ask(peer).await;
-        self.require(did).await
+        self.require(did, least).await
     }
 
     async fn learn(&self, peer: PeerId, credentials: &[CredentialDigest]) {
         let Ok(did) = Did::from_peer_id(&peer) else { return };
-        if self.require(did).await.is_ok() {
+        if self.require(did, None).await.is_ok() {
             return;
         }
         let (trust, credentials) = (self.trust.clone(), credentials.to_vec());

@@ -10,7 +10,7 @@ use super::path::Path;
 use super::probe::token;
 use super::wire::Hidden;
 use super::{Route, ShardEngine};
-use crate::llm::Hop;
+use crate::llm::{Hop, HostWishes};
 use crate::{Error, Result};
 
 /// What a benchmark measures.
@@ -169,7 +169,7 @@ struct Begun {
 impl Answer<'_> {
     async fn begin(&self) -> Result<Begun> {
         let start = Instant::now();
-        let mut path = self.engine.path(self.model, self.route, self.tokens).await?;
+        let mut path = self.engine.path(self.model, self.route, self.tokens, &HostWishes::default()).await?;
         match self.begin_on(&mut path, start).await {
             Ok((next, prefill, first_token)) => Ok(Begun { path, next, prefill, first_token }),
             Err(error) => {
@@ -181,12 +181,8 @@ impl Answer<'_> {
 
     async fn begin_on(&self, path: &mut Path, start: Instant) -> Result<(u32, Duration, Duration)> {
         let reading = Instant::now();
-        let mut last = None;
-        for chunk in self.prompt.chunks(PREFILL) {
-            last = Some(read(self.model, path, chunk, self.cancel).await?);
-        }
+        let last = read(self.model, path, self.prompt, self.cancel).await?;
         let prefill = reading.elapsed();
-        let last = last.ok_or_else(|| Error::internal("a prompt without tokens was read"))?;
         Ok((self.likeliest(last).await?, prefill, start.elapsed()))
     }
 

@@ -12,6 +12,7 @@ use super::backend::{Backend, BlockSpan, Compute, SpanState, compute};
 use super::generate::{PREFILL, blocking};
 use super::machine::Machine;
 use super::model::Files;
+use super::part::Part;
 use super::path::median;
 use super::wire::Hidden;
 use crate::llm::hub;
@@ -133,18 +134,31 @@ impl ShardEngine {
     /// fits; `invalid_argument` for no sessions, no tokens, or more than the model's context; `unsupported` on a system that does not say
     /// how much memory is free, unless that is given.
     pub async fn calibrate(&self, model: impl AsRef<Path>, options: CalibrateOptions) -> Result<Calibration> {
-        let path = hub::locate(self.0.hub.as_ref(), model.as_ref()).await?;
         let cancel = CancellationToken::new();
         let _stop_when_dropped = cancel.clone().drop_guard();
+        let path = self.locate(model.as_ref(), Some(Part::HEADS.chosen())).await?;
+        let model = hub::pinned(model.as_ref(), &path);
         let engine = self.clone();
-        blocking(move || calibrated(&engine, &engine.files(&path)?, &options, &cancel)).await?
+        let measured = blocking(move || measured(&engine, &engine.files(&path)?, &options)).await??;
+        let path = self.locate(&model, Some(Part { blocks: 0..measured, ends: false }.chosen())).await?;
+        let engine = self.clone();
+        blocking(move || calibrated(&engine, &engine.files(&path)?, &options, measured, &cancel)).await?
     }
+}
+
+/// How many blocks are loaded to be measured.
+fn measured(engine: &ShardEngine, files: &Files, options: &CalibrateOptions) -> Result<u32> {
+    let size = Size::of(files, options, &Machine::here(), &engine.0.compute)?;
+    let recommended = size.fitting().min(files.config.blocks as u32);
+    let together = u32::try_from(MEASURED_BYTES / size.weights.max(1)).unwrap_or(u32::MAX);
+    Ok(together.clamp(1, MOST_MEASURED).min(recommended))
 }
 
 fn calibrated(
     engine: &ShardEngine,
     files: &Files,
     options: &CalibrateOptions,
+    measured: u32,
     cancel: &CancellationToken,
 ) -> Result<Calibration> {
     let machine = Machine::here();
@@ -152,8 +166,7 @@ fn calibrated(
     let (config, blocks) = (&files.config, files.config.blocks as u32);
     let size = Size::of(files, options, &machine, compute_by)?;
     let recommended = size.fitting().min(blocks);
-    let together = u32::try_from(MEASURED_BYTES / size.weights.max(1)).unwrap_or(u32::MAX);
-    let measured = together.clamp(1, MOST_MEASURED).min(recommended);
+    let measured = measured.min(recommended);
     let span = files.load_span(&(0..measured), compute_by)?;
     let speed = Speed::of(&span, config.hidden_size, config.max_context, recommended, size.weights, cancel)?;
     Ok(Calibration {

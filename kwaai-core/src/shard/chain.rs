@@ -14,7 +14,7 @@ use super::plan::{Coverage, HostView};
 use super::serve::{INFO, read_info};
 use super::wire::{Frame, Hidden, PROTOCOL, Precision, SMALL_FRAME, SessionId, step_limit};
 use crate::net::{PeerStream, Peers};
-use crate::trust::{CredentialDigest, Outcome};
+use crate::trust::{CredentialDigest, Minimum, Outcome};
 use crate::{Error, ErrorCode, Result};
 
 /// Waiting for what a host says about itself.
@@ -29,8 +29,8 @@ const MAX_PROVIDERS: usize = 64;
 /// Says which peers may compute for this node. The node answers from its trust graph, for the purpose `UseBlocks`.
 #[async_trait]
 pub trait HostPolicy: Send + Sync + 'static {
-    /// Whether this node would use blocks of `peer`; `untrusted_peer` when it stands too low.
-    async fn usable(&self, peer: PeerId) -> Result<()>;
+    /// Whether this node would use blocks of `peer`, also where an answer asks for `least`; `untrusted_peer` when it stands too low.
+    async fn usable(&self, peer: PeerId, least: Option<Minimum>) -> Result<()>;
 
     /// Takes note, before it is asked about a peer, of the digests of credentials in the peer's announcement.
     async fn learn(&self, _peer: PeerId, _credentials: &[CredentialDigest]) {}
@@ -105,13 +105,15 @@ impl Paces {
     }
 }
 
-/// Asks every provider of a model, but for those named, what it serves, and the policy whether to use it.
+/// Asks every provider of a model, but for those named, what it serves, and the policy whether to use it for an answer whose hosts have to
+/// reach `least`.
 pub(super) async fn coverage(
     peers: &dyn Peers,
     policy: &dyn HostPolicy,
     model: &str,
     blocks: u32,
     not: &[PeerId],
+    least: Option<Minimum>,
 ) -> Result<Coverage> {
     let mut providers = peers.providers(&provider_key(model)).await?;
     providers.retain(|peer| !not.contains(peer));
@@ -123,7 +125,7 @@ pub(super) async fn coverage(
         if let Ok(said) = &said {
             policy.learn(peer, &said.credentials).await;
         }
-        let usable = policy.usable(peer).await;
+        let usable = policy.usable(peer, least).await;
         let mut spans: Vec<(Option<Backend>, Range<u32>)> = said
             .iter()
             .flat_map(|said| &said.offers)
@@ -163,6 +165,8 @@ pub(super) struct Wanted {
     /// Length of one hidden state.
     pub size: u32,
     pub patience: Patience,
+    /// Where its hosts have to stand, beyond the policy.
+    pub least: Option<Minimum>,
 }
 
 /// A session at a host.
@@ -203,7 +207,7 @@ impl RemoteHop {
         wanted: &Wanted,
         precision: Precision,
     ) -> Result<RemoteHop> {
-        let Wanted { model, max_tokens, size, patience } = wanted;
+        let Wanted { model, max_tokens, size, patience, .. } = wanted;
         let opening = async {
             let mut stream = peers.open_stream(peer, PROTOCOL, patience.open).await?;
             let open = Frame::Open { model: model.clone(), blocks: blocks.clone(), max_tokens: *max_tokens };

@@ -1,5 +1,6 @@
 //! Runs tokens through a path of blocks, and a generation through its tokens.
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::choice::Chooser;
@@ -23,19 +24,39 @@ pub(super) async fn logits(
     cancel: &CancellationToken,
 ) -> Result<Vec<Vec<f32>>> {
     let mut rows = Vec::with_capacity(tokens.len());
-    for chunk in tokens.chunks(PREFILL) {
-        let hidden = read(model, path, chunk, cancel).await?;
+    for hidden in read_steps(model, path, tokens, true, cancel).await? {
         let model = model.clone();
         rows.extend(blocking(move || model.head(hidden)).await??);
     }
     Ok(rows)
 }
 
-/// The next tokens of a text, from their ids to the states after the last block.
+/// The next tokens of a text, from their ids to the states after the last block, of the last step.
+///
+/// # Errors
+/// `invalid_argument` for no tokens, then those of the path.
 pub(super) async fn read(model: &Model, path: &mut Path, tokens: &[u32], cancel: &CancellationToken) -> Result<Hidden> {
-    let (embedding, tokens) = (model.clone(), tokens.to_vec());
-    let hidden = blocking(move || embedding.embed(&tokens)).await??;
-    path.step(hidden, cancel).await
+    let last = read_steps(model, path, tokens, false, cancel).await?.pop();
+    last.ok_or_else(|| Error::invalid_argument("the prompt has no tokens"))
+}
+
+/// The states of `all` steps or of the last one.
+async fn read_steps(
+    model: &Model,
+    path: &mut Path,
+    tokens: &[u32],
+    all: bool,
+    cancel: &CancellationToken,
+) -> Result<Vec<Hidden>> {
+    let mut chunks = tokens.chunks(PREFILL);
+    let embedded = || -> BoxFuture<'static, Result<Option<Hidden>>> {
+        let (model, chunk) = (model.clone(), chunks.next().map(<[u32]>::to_vec));
+        Box::pin(async move {
+            let Some(chunk) = chunk else { return Ok(None) };
+            blocking(move || model.embed(&chunk)).await?.map(Some)
+        })
+    };
+    path.read(embedded, all, cancel).await
 }
 
 /// One generation, ready to run.
@@ -56,23 +77,17 @@ impl Generation {
         let mut next = std::mem::take(&mut self.prompt);
         let mut usage = Usage { prompt_tokens: next.len() as u32, completion_tokens: 0 };
         let finish_reason = loop {
-            let mut last = None;
-            for chunk in next.chunks(PREFILL) {
-                last = match read(&self.model, path, chunk, &cancel).await {
-                    Ok(hidden) => Some(hidden),
-                    Err(error) => {
-                        // What was held back is part of the text so far.
-                        if let Ok((rest, ..)) = self.speech.finish(false) {
-                            rest.into_iter().for_each(|event| events.send(event));
-                        }
-                        return Err(error
-                            .with("prompt_tokens", usage.prompt_tokens)
-                            .with("completion_tokens", usage.completion_tokens));
+            let hidden = match read(&self.model, path, &next, &cancel).await {
+                Ok(hidden) => hidden,
+                Err(error) => {
+                    // What was held back is part of the text so far.
+                    if let Ok((rest, ..)) = self.speech.finish(false) {
+                        rest.into_iter().for_each(|event| events.send(event));
                     }
-                };
-            }
-            let Some(hidden) = last else {
-                return Err(Error::invalid_argument("the prompt has no tokens"));
+                    return Err(error
+                        .with("prompt_tokens", usage.prompt_tokens)
+                        .with("completion_tokens", usage.completion_tokens));
+                }
             };
             let (model, mut chooser) = (self.model.clone(), self.chooser);
             let (choice, chooser) = blocking(move || {

@@ -71,8 +71,24 @@ impl Gguf {
         let io = |error| Error::file("read", path, error);
         let file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
-        let mut reader = Reader { path, inner: BufReader::new(file), at: 0, size };
+        let mut reader = Reader { path, inner: BufReader::new(file), at: 0, size, known: size, cut: false };
         reader.gguf().map_err(|error| error.with_file(path))
+    }
+
+    /// Where the head of a file ends, of which only the first `known` bytes are there; `None` where it goes on.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) fn head_within(path: &Path, known: u64) -> Result<Option<u64>> {
+        let io = |error| Error::file("read", path, error);
+        let file = File::open(path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        let mut reader = Reader { path, inner: BufReader::new(file), at: 0, size, known, cut: false };
+        match reader.gguf() {
+            Err(_) if reader.cut => Ok(None),
+            Err(error) => Err(error.with_file(path)),
+            Ok(_) => Ok(Some(reader.at)),
+        }
     }
 
     fn get(&self, key: &str) -> Option<&Value> {
@@ -152,6 +168,10 @@ struct Reader<'a, R> {
     inner: R,
     at: u64,
     size: u64,
+    /// So many bytes are there; the rest is a hole.
+    known: u64,
+    /// Whether it came to the hole.
+    cut: bool,
 }
 
 impl<R: Read> Reader<'_, R> {
@@ -161,6 +181,10 @@ impl<R: Read> Reader<'_, R> {
                 true => format!("the file ends at byte {}, inside of its head", self.size),
                 false => format!("the head of the file is longer than {MAX_HEAD} bytes"),
             }));
+        }
+        if count > self.known.saturating_sub(self.at) {
+            self.cut = true;
+            return Err(corrupt("the head of the file is not there yet"));
         }
         let mut bytes = vec![0; count as usize];
         self.inner.read_exact(&mut bytes).map_err(|error| Error::file("read", self.path, error))?;

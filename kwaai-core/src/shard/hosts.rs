@@ -140,7 +140,8 @@ impl Hosts {
     async fn look_again(&mut self) {
         let failed: Vec<PeerId> = self.failed.keys().copied().collect();
         let (model, blocks) = (&self.wanted.model, self.coverage.blocks);
-        let looking = chain::coverage(self.peers.as_ref(), self.policy.as_ref(), model, blocks, &failed);
+        let looking =
+            chain::coverage(self.peers.as_ref(), self.policy.as_ref(), model, blocks, &failed, self.wanted.least);
         // Without an answer in time, what was known stays: the gap is then named with it.
         let Ok(Ok(mut coverage)) = tokio::time::timeout(LOOK_AGAIN, looking).await else { return };
         let known = std::mem::take(&mut self.coverage.hosts);

@@ -312,9 +312,11 @@ impl Files {
     }
 
     fn span(&self, range: Range<usize>, compute: &Compute) -> Result<Arc<dyn BlockSpan>> {
+        let parts = Parts { blocks: range.clone(), ends: false };
+        self.weights.require(&self.config, &parts)?;
         match self.backend(compute)? {
             Backend::Candle => {
-                let weights = self.weights.load(&self.config, &Parts { blocks: range.clone(), ends: false })?;
+                let weights = self.weights.load(&self.config, &parts)?;
                 let span = Span::new(&self.config, range, &weights).map_err(assembled)?;
                 Ok(Arc::new(CandleSpan::new(&self.config, span)))
             }
@@ -329,9 +331,11 @@ impl Files {
     }
 
     fn ends(&self, compute: &Compute) -> Result<Arc<dyn ModelEnds>> {
+        let parts = Parts { blocks: 0..0, ends: true };
+        self.weights.require(&self.config, &parts)?;
         match self.backend(compute)? {
             Backend::Candle => {
-                let weights = self.weights.load(&self.config, &Parts { blocks: 0..0, ends: true })?;
+                let weights = self.weights.load(&self.config, &parts)?;
                 let ends = Ends::new(&self.config, &weights).map_err(assembled)?;
                 Ok(Arc::new(CandleEnds::new(&self.config, ends)))
             }
@@ -346,7 +350,7 @@ impl Files {
     }
 }
 
-fn block_range(range: &Range<u32>, config: &ModelConfig) -> Result<Range<usize>> {
+pub(super) fn block_range(range: &Range<u32>, config: &ModelConfig) -> Result<Range<usize>> {
     if range.is_empty() || range.end as usize > config.blocks {
         return Err(Error::invalid_argument(format!(
             "blocks {}..{} are no part of a model with {} blocks",

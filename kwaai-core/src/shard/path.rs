@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use libp2p::PeerId;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -110,43 +111,64 @@ impl Path {
         }
     }
 
-    /// The next tokens of the text: their states before the first block to those after the last.
+    /// The next tokens of the text, in as many steps as `next` gives: their states before the first block to those after the last, of
+    /// `all` steps or of the last one. While a stage reads one step, those before it read the following ones.
     ///
     /// # Errors
-    /// The failure of a stage that nobody can take over, with `peer` and `blocks`.
-    pub async fn step(&mut self, hidden: Hidden, cancel: &CancellationToken) -> Result<Hidden> {
-        let Some(first) = self.stages.first_mut() else { return Ok(hidden) };
-        first.inputs.push(hidden.carried(first.before));
-        let mut result = None;
-        while let Some(at) = self.pending() {
-            let outcome = self.stages[at].compute(cancel).await;
-            match outcome.and_then(|output| self.accept(at, output)) {
-                Ok(output) => result = output.or(result),
-                Err(error) => {
-                    let failed = self.stages[at].peer();
-                    self.replace(at, error.clone()).await?;
-                    // Whoever failed at some blocks is not asked for its others either.
-                    while let Some(other) = failed.and_then(|failed| self.stage_of(failed)) {
-                        self.replace(other, error.clone()).await?;
+    /// Those of `next`; the failure of a stage that nobody can take over, with `peer` and `blocks`.
+    pub async fn read(
+        &mut self,
+        mut next: impl FnMut() -> BoxFuture<'static, Result<Option<Hidden>>> + Send,
+        all: bool,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Hidden>> {
+        let begins = self.stages.first().map_or(0, |first| first.inputs.len());
+        let mut results = BTreeMap::new();
+        let mut more = true;
+        loop {
+            // No sooner than the first stage has time for it: prompts can be long.
+            if let Some(first) = self.stages.first_mut().filter(|first| more && !first.is_pending()) {
+                match next().await? {
+                    Some(hidden) => first.inputs.push(hidden.carried(first.before)),
+                    None => more = false,
+                }
+            }
+            let pending = self.stages.iter_mut().enumerate().filter(|(_, stage)| stage.is_pending());
+            let computing = pending.map(|(at, stage)| async move { (at, stage.compute(cancel).await) });
+            let outcomes = futures::future::join_all(computing).await;
+            if outcomes.is_empty() {
+                break;
+            }
+            let mut failures = Vec::new();
+            for (at, outcome) in outcomes {
+                match outcome.and_then(|output| self.accept(at, output)) {
+                    Ok(Some((step, output))) => {
+                        if !all {
+                            results.clear();
+                        }
+                        results.insert(step, output);
                     }
+                    Ok(None) => {}
+                    Err(error) => failures.push((self.stages[at].peer().ok_or(error.clone())?, error)),
+                }
+            }
+            for (failed, error) in failures {
+                // Whoever failed at some blocks is not asked for its others either.
+                while let Some(at) = self.stage_of(failed) {
+                    self.replace(at, error.clone()).await?;
                 }
             }
         }
-        result.ok_or_else(|| Error::internal("a step went through all blocks without a result"))
+        // A stage that was put in the place of the last one gives what came before as well.
+        Ok(results.split_off(&begins).into_values().collect())
     }
 
     fn stage_of(&self, peer: PeerId) -> Option<usize> {
         self.stages.iter().position(|stage| stage.peer() == Some(peer))
     }
 
-    /// The last stage that has something to read. One that was put in the place of another has all that came before, and the
-    /// stages after it wait until it has caught up.
-    fn pending(&self) -> Option<usize> {
-        self.stages.iter().rposition(|stage| stage.times.len() < stage.inputs.len())
-    }
-
-    /// Takes what a stage computed for the next one, or for the caller after the last.
-    fn accept(&mut self, at: usize, output: Hidden) -> Result<Option<Hidden>> {
+    /// Takes what a stage computed for the next one, or with its step for the caller after the last.
+    fn accept(&mut self, at: usize, output: Hidden) -> Result<Option<(usize, Hidden)>> {
         let stage = &mut self.stages[at];
         let step = stage.times.len() - 1;
         let Place::Remote(hop) = &mut stage.place else {
@@ -178,9 +200,9 @@ impl Path {
         Ok(self.hand_on(at, step, output))
     }
 
-    fn hand_on(&mut self, at: usize, step: usize, output: Hidden) -> Option<Hidden> {
-        let Some(next) = self.stages.get_mut(at + 1) else { return Some(output) };
-        // A stage that does its predecessor's work again repeats what the next one has read already.
+    fn hand_on(&mut self, at: usize, step: usize, output: Hidden) -> Option<(usize, Hidden)> {
+        let Some(next) = self.stages.get_mut(at + 1) else { return Some((step, output)) };
+        // A stage that does its predecessor's work again repeats what the next one has been given already.
         if step == next.inputs.len() {
             next.inputs.push(output);
         }
@@ -250,6 +272,12 @@ impl Stage {
         }
     }
 
+    /// Whether it has something to read. A stage that was put in the place of another has all that came before, and those after it wait
+    /// until it has caught up.
+    fn is_pending(&self) -> bool {
+        self.times.len() < self.inputs.len()
+    }
+
     /// Computes the next step.
     async fn compute(&mut self, cancel: &CancellationToken) -> Result<Hidden> {
         let start = Instant::now();
@@ -297,5 +325,95 @@ pub(super) fn median(times: &[f64]) -> f64 {
         0 => 0.0,
         odd if odd % 2 == 1 => times[odd / 2],
         even => (times[even / 2 - 1] + times[even / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::shard::backend::Backend;
+
+    /// A stage that says when it begins a step, and ends one when it hears of something.
+    struct Met {
+        length: usize,
+        begins: Option<Sender<()>>,
+        /// Once for each step, and once more before the first.
+        waits: Option<Receiver<()>>,
+    }
+
+    impl SpanState for Met {
+        fn length(&self) -> usize {
+            self.length
+        }
+
+        fn truncate(&mut self, length: usize) {
+            self.length = length;
+        }
+
+        fn forward(&mut self, hidden: Vec<f32>, _: &CancellationToken) -> Result<Vec<f32>> {
+            if let Some(begins) = &self.begins {
+                begins.send(()).map_err(|_| Error::internal("nobody hears it"))?;
+            }
+            if let Some(waits) = &self.waits {
+                let late = |_| Error::timeout("the stage before did not go on");
+                for _ in self.length.min(1)..2 {
+                    waits.recv_timeout(Duration::from_secs(20)).map_err(late)?;
+                }
+            }
+            self.length += 1;
+            Ok(hidden.iter().map(|value| value + 1.0).collect())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Nowhere(Range<usize>);
+
+    impl BlockSpan for Nowhere {
+        fn range(&self) -> Range<usize> {
+            self.0.clone()
+        }
+
+        fn backend(&self) -> Backend {
+            Backend::Candle
+        }
+
+        fn cache_bytes_per_token(&self) -> usize {
+            0
+        }
+
+        fn open(self: Arc<Self>, _: Range<usize>, _: usize) -> Result<Box<dyn SpanState>> {
+            Err(Error::internal("a stage of this test is open already"))
+        }
+    }
+
+    fn stage(blocks: Range<usize>, begins: Option<Sender<()>>, waits: Option<Receiver<()>>) -> Stage {
+        let cache: Box<dyn SpanState> = Box::new(Met { length: 0, begins, waits });
+        let place = Place::Local { span: Arc::new(Nowhere(blocks)), cache: Some(cache) };
+        Stage::new(place, Precision::F32, Precision::F32)
+    }
+
+    #[tokio::test]
+    async fn a_stage_reads_on_while_the_next_one_computes() {
+        let (begun, heard) = channel();
+        let (first, second) = (stage(0..1, Some(begun.clone()), None), stage(1..2, None, Some(heard)));
+        let mut path = Path::new(vec![first, second], None);
+        let steps: Vec<Hidden> =
+            (0..4).map(|number| Hidden { tokens: 1, size: 1, values: vec![number as f32] }).collect();
+        let mut coming = steps.into_iter();
+        let next = || -> BoxFuture<'static, Result<Option<Hidden>>> {
+            let next = coming.next();
+            if next.is_none() {
+                // Behind the last step there is none that could begin.
+                begun.send(()).unwrap();
+            }
+            Box::pin(async { Ok(next) })
+        };
+        let read = path.read(next, true, &CancellationToken::new()).await.unwrap();
+        let values: Vec<f32> = read.into_iter().map(|hidden| hidden.values[0]).collect();
+        assert_eq!(values, [2.0, 3.0, 4.0, 5.0]);
     }
 }

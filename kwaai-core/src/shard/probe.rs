@@ -63,7 +63,8 @@ impl ShardEngine {
         };
         let mut cache = own.map(|span| span.open(range, tokens as usize)).transpose()?;
         let size = config.hidden_size as u32;
-        let wanted = Wanted { model: id.to_string(), max_tokens: tokens, size, patience: self.0.patience.clone() };
+        let wanted =
+            Wanted { model: id.to_string(), max_tokens: tokens, size, patience: self.0.patience.clone(), least: None };
         let mut hop = RemoteHop::open(peers, peer, blocks.clone(), &wanted, precision).await?;
         let (mut seconds, mut correct) = (0.0, cache.as_ref().map(|_| true));
         for place in 0..tokens {

@@ -147,8 +147,8 @@ impl From<Range<u32>> for Amount {
 /// A run whose place was chosen, and may be chosen anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chosen {
-    /// Where its model is.
-    pub path: PathBuf,
+    /// Its model, as it was named.
+    pub model: PathBuf,
     /// Bytes of keys and values that it was sized for, where it was.
     pub cache_bytes: Option<usize>,
 }

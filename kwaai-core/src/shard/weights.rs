@@ -6,7 +6,7 @@
 
 mod encoding;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -22,13 +22,14 @@ use sha2::{Digest, Sha256};
 pub use self::encoding::Encoding;
 use super::backend::Backend;
 use super::config::{ModelConfig, read_bounded};
+use crate::llm::hub::Partial;
 use crate::{Error, Result};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const REMEDY: &str = "fetch the model's files again";
 /// Headers name each tensor in about 100 bytes; no model has a million of them.
-const MAX_HEADER: u64 = 100_000_000;
+pub(super) const MAX_HEADER: u64 = 100_000_000;
 const MAX_INDEX: u64 = 64 * 1024 * 1024;
 /// Values are converted in pieces of this many bytes.
 const PIECE: usize = 1 << 20;
@@ -109,6 +110,8 @@ pub struct Weights {
     /// The directory or the file.
     root: PathBuf,
     tensors: BTreeMap<String, Place>,
+    /// What is here, of a model in part.
+    partial: Option<Partial>,
 }
 
 impl Weights {
@@ -142,12 +145,12 @@ impl Weights {
             }
             tensors = read_header(&single)?;
         }
-        Ok(Weights { root: dir.to_path_buf(), tensors })
+        Ok(Weights { root: dir.to_path_buf(), tensors, partial: Partial::at(dir) })
     }
 
     /// Tensors that were found otherwise, by the names of Hugging Face transformers.
     pub(super) fn found(root: &Path, tensors: BTreeMap<String, Place>) -> Weights {
-        Weights { root: root.to_path_buf(), tensors }
+        Weights { root: root.to_path_buf(), tensors, partial: Partial::at(root) }
     }
 
     /// Reads the tensors of `parts` into memory as f32.
@@ -184,23 +187,59 @@ impl Weights {
         wanted.map(|(name, shape)| self.check(&name, &shape).map(|place| (name, place))).collect()
     }
 
-    /// The sha256 of everything that decides what the model computes: the configuration, and name, type, shape and
-    /// bytes of each tensor, in the order of their names. How the tensors are spread over files does not count.
+    /// The sha256 of everything that decides what the model computes: the configuration, and the content of the files
+    /// that its tensors lie in, whatever their names. Of a model that is here in part these contents are as its hub names them.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) that come from headers alone.
     pub fn digest(&self, config: &ModelConfig) -> Result<String> {
-        self.refuse_others(config)?;
+        let whole = Parts { blocks: 0..config.blocks, ends: true };
+        let files: BTreeSet<&Path> = self.places(config, &whole)?.iter().map(|(_, place)| &*place.file).collect();
+        let mut contents = files.into_iter().map(|file| self.content(file)).collect::<Result<Vec<String>>>()?;
+        contents.sort();
         let mut hash = Sha256::new();
         hash.update(config.fingerprint());
-        let mut piece = vec![0; PIECE];
-        let whole = Parts { blocks: 0..config.blocks, ends: true };
-        let mut wanted = expected(config, &whole);
-        wanted.sort();
-        for (name, shape) in wanted {
-            let place = self.check(&name, &shape)?;
-            let (encoding, paired) = (written(&name, place)?, if place.paired.is_some() { " paired" } else { "" });
-            hash.update(format!("{name} {encoding:?} {shape:?}{paired}\n"));
-            read_pieces(place, &mut piece, |bytes| hash.update(bytes))?;
+        for content in contents {
+            hash.update("\n");
+            hash.update(content);
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(data_encoding::HEXLOWER.encode(&hash.finalize()))
+    }
+
+    /// The sha256 of a whole file.
+    fn content(&self, path: &Path) -> Result<String> {
+        if let Some(sha256) = self.partial.as_ref().and_then(|partial| partial.sha256(path)) {
+            return Ok(sha256.to_owned());
+        }
+        let io = |error| Error::file("read", path, error);
+        let mut file = File::open(path).map_err(io)?;
+        let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
+        loop {
+            match file.read(&mut piece).map_err(io)? {
+                0 => return Ok(data_encoding::HEXLOWER.encode(&hash.finalize())),
+                read => hash.update(&piece[..read]),
+            }
+        }
+    }
+
+    /// Whether every byte of these parts is here.
+    ///
+    /// # Errors
+    /// `not_found` where a model is here in part and they are not; those of [`load`](Self::load) that come from headers alone.
+    pub(super) fn require(&self, config: &ModelConfig, parts: &Parts) -> Result<()> {
+        let places = self.places(config, parts)?;
+        let Some(partial) = &self.partial else { return Ok(()) };
+        let is_missing = |place: &Place| {
+            let range = place.start..place.start.saturating_add(place.bytes as u64);
+            partial.file(&place.file).is_some_and(|file| !file.has(&range))
+        };
+        match places.iter().find(|(_, place)| is_missing(place)) {
+            None => Ok(()),
+            Some((name, place)) => Err(Error::not_found(format!("tensor {name} was not fetched"))
+                .with_file(&place.file)
+                .with("tensor", name)
+                .with_remedy("name the model by its id at the hub, so that what is missing is fetched")),
+        }
     }
 
     /// Path, size and time of change of each file: while these stay, the digest does.

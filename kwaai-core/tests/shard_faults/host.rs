@@ -13,7 +13,7 @@ use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::net::{Multiaddr, Network, NetworkConfig, PeerStream, Peers, StreamHandler, UnaryHandler};
 use kwaai_core::shard::wire::{Frame, Hidden, LARGEST_FRAME, SessionId};
 use kwaai_core::shard::{EngineOptions, HostPolicy, Patience, ShardEngine};
-use kwaai_core::trust::{Gate, Outcome, Purpose};
+use kwaai_core::trust::{Gate, Minimum, Outcome, Purpose};
 use kwaai_core::{Error, ErrorCode, Result};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
@@ -509,7 +509,7 @@ impl Watching {
 
 #[async_trait]
 impl HostPolicy for Watching {
-    async fn usable(&self, _: PeerId) -> Result<()> {
+    async fn usable(&self, _: PeerId, _: Option<Minimum>) -> Result<()> {
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::net::{PeerStream, Peers, StreamHandler, UnaryHandler};
 use kwaai_core::shard::HostPolicy;
-use kwaai_core::trust::Purpose;
+use kwaai_core::trust::{Minimum, Purpose};
 use kwaai_core::{Error, Result};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -144,7 +144,7 @@ pub struct AllBut(pub Vec<PeerId>);
 
 #[async_trait]
 impl HostPolicy for AllBut {
-    async fn usable(&self, peer: PeerId) -> Result<()> {
+    async fn usable(&self, peer: PeerId, _least: Option<Minimum>) -> Result<()> {
         match self.0.contains(&peer) {
             true => Err(Error::untrusted_peer("stands below the minimum tier").with("peer", peer)),
             false => Ok(()),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::call::{self, Out, boundary, free, optional_text, record, resolve, slice, text};
 use super::model::kwaai_model_t;
 use super::provide::kwaai_writer_t;
-use super::reply::{Text, stream};
+use super::reply::{Count, Text, stream};
 use super::status::{kwaai_error_t, kwaai_status_t};
 use super::stream::kwaai_stream_t;
 use crate::registry::Kind;
@@ -100,6 +100,50 @@ waiting! {
         let (shards, dir) = (resolve::<ShardEngine>(shards)?, text("model", model)?);
         let blocks = block_choice(optional_text("blocks_json", blocks_json)?.as_deref())?;
         |cancel| async move { shards.load(dir, blocks, cancel).await }
+    }
+
+    /// Starts to fetch from its hub what `kwaai_shards_load` needs for these blocks and is not here. The hub is asked what the model is
+    /// now; one that is a path is there already. `blocks_json` is that of `kwaai_shards_load`. The stream yields one value of the kind
+    /// `found`, with how many `files` and, where the hub says it, `bytes` there are, unless nothing is missing; then of the kind `progress`, with the
+    /// `bytes` that came and their `total` or null; at the end one of the kind `finished`, with the `path`.
+    ///
+    /// Ownership: the caller frees `*out_stream` with `kwaai_stream_free`, which stops the work; what came stays. Threads: any.
+    /// NULL: `blocks_json` and `error` may be NULL. Lifetime: the handle must not have been freed.
+    fn kwaai_shards_download / kwaai_shards_download_async(
+        shards: *const kwaai_shards_t,
+        model: *const c_char,
+        blocks_json: *const c_char,
+    ) -> (out_stream: *mut kwaai_stream_t) {
+        let (shards, model) = (resolve::<ShardEngine>(shards)?, text("model", model)?);
+        let blocks = block_choice(optional_text("blocks_json", blocks_json)?.as_deref())?;
+        |cancel| async move { shards.download(model, blocks, cancel).await.map(stream) }
+    }
+
+    /// The models of a hub that are on this machine, as a JSON array of objects with `id`, `revision`, which is a commit, `bytes`,
+    /// `whole`, which is false where only some blocks are here, and `path`.
+    ///
+    /// Ownership: the caller frees `*out_json` with `kwaai_string_free`. Threads: any. NULL: `error` may be NULL.
+    /// Lifetime: the handle must not have been freed.
+    fn kwaai_shards_downloaded / kwaai_shards_downloaded_async(shards: *const kwaai_shards_t)
+        -> (out_json: *mut c_char) {
+        let shards = resolve::<ShardEngine>(shards)?;
+        |cancel| async move { Text::json(&shards.downloaded(cancel).await?) }
+    }
+
+    /// Takes a model of a hub from this machine, or a revision of it with what no other one has. `*out_bytes` is how many bytes that
+    /// freed. What is loaded stays loaded. `KWAAI_BUSY` while it is being fetched.
+    ///
+    /// Ownership: nothing changes hands. Threads: any. NULL: `error` may be NULL. Lifetime: the handle must not have been
+    /// freed.
+    fn kwaai_shards_remove_download / kwaai_shards_remove_download_async(
+        shards: *const kwaai_shards_t,
+        model: *const c_char,
+    ) -> (out_bytes: usize) {
+        let (shards, model) = (resolve::<ShardEngine>(shards)?, text("model", model)?);
+        |cancel| async move {
+            let freed = shards.remove_download(model, cancel).await?;
+            Ok(Count(usize::try_from(freed).unwrap_or(usize::MAX)))
+        }
     }
 
     /// Loads a run of blocks, up to and without `end_block`, and serves them to peers that are trusted enough.

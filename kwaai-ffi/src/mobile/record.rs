@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use kwaai_core::llm;
+use kwaai_core::llm::hub::FetchEvent;
 use kwaai_core::rag::document;
 use serde_json::{Map, Value};
 
@@ -257,6 +258,40 @@ impl From<llm::GenerateEvent> for GenerateEvent {
             llm::GenerateEvent::Done { finish_reason, usage, path, .. } => {
                 GenerateEvent::Done { finish_reason, usage, path }
             }
+        }
+    }
+}
+
+/// How a download gets on.
+#[derive(Debug, Clone, uniffi::Enum)]
+pub enum DownloadEvent {
+    /// First of all, unless nothing is missing: what there is to fetch.
+    Found {
+        /// How many files.
+        files: usize,
+        /// How many bytes, where the hub says it of all files.
+        bytes: Option<u64>,
+    },
+    /// So much of it is here.
+    Progress {
+        /// In bytes; less than before where a file had to be begun anew.
+        bytes: u64,
+        /// How much there will be, where it is known.
+        total: Option<u64>,
+    },
+    /// Last of all: everything is here.
+    Finished {
+        /// The folder of the model, or its GGUF file.
+        path: String,
+    },
+}
+
+impl From<FetchEvent> for DownloadEvent {
+    fn from(event: FetchEvent) -> DownloadEvent {
+        match event {
+            FetchEvent::Found { files, bytes } => DownloadEvent::Found { files, bytes },
+            FetchEvent::Progress { bytes, total } => DownloadEvent::Progress { bytes, total },
+            FetchEvent::Finished { path } => DownloadEvent::Finished { path: path.to_string_lossy().into_owned() },
         }
     }
 }

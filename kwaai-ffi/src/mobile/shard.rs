@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::number::{maybe, whole};
-use super::{Cancel, ChatOptions, NativeGeneration, NativeWriter, Result, token};
+use super::{Cancel, ChatOptions, NativeDownload, NativeGeneration, NativeWriter, Result, token};
 use crate::shard::{
-    BenchmarkSettings, BlockCalibration, BlockChoice, CalibrateOptions, Coverage, ModelBenchmark, ModelInfo, Offer,
+    BenchmarkSettings, BlockCalibration, BlockChoice, CalibrateOptions, Coverage, DownloadedModel, ModelBenchmark,
+    ModelInfo, Offer,
 };
 use crate::{Matrix, Model, ShardEngine};
 
@@ -31,6 +32,18 @@ pub enum BlockSelection {
         /// One past the last.
         end: i64,
     },
+}
+
+impl BlockSelection {
+    fn choice(self) -> Result<BlockChoice> {
+        Ok(match self {
+            BlockSelection::All => BlockChoice::All,
+            BlockSelection::None => BlockChoice::None,
+            BlockSelection::Span { start, end } => {
+                BlockChoice::Span(whole("start_block", start)?, whole("end_block", end)?)
+            }
+        })
+    }
 }
 
 /// Numbers in rows and columns. They cross as one buffer of bytes: a list would box each of them.
@@ -84,15 +97,24 @@ impl NativeShardEngine {
 
     /// Loads a model from its directory, its GGUF file, or by its id from a hub.
     pub async fn load(&self, model: String, blocks: BlockSelection, cancel: Cancel) -> Result<Arc<NativeModel>> {
-        let choice = match blocks {
-            BlockSelection::All => BlockChoice::All,
-            BlockSelection::None => BlockChoice::None,
-            BlockSelection::Span { start, end } => {
-                BlockChoice::Span(whole("start_block", start)?, whole("end_block", end)?)
-            }
-        };
-        let loaded = self.0.load(model, choice, token(cancel)).await?;
+        let loaded = self.0.load(model, blocks.choice()?, token(cancel)).await?;
         Ok(Arc::new(NativeModel(Arc::new(loaded))))
+    }
+
+    /// Starts to fetch from its hub what loading these blocks needs and is not here.
+    pub async fn download(&self, model: String, blocks: BlockSelection, cancel: Cancel) -> Result<Arc<NativeDownload>> {
+        Ok(NativeDownload::over(self.0.download(model, blocks.choice()?, token(cancel)).await?))
+    }
+
+    /// The models of a hub that are on this machine.
+    pub async fn downloaded(&self, cancel: Cancel) -> Result<Vec<DownloadedModel>> {
+        Ok(self.0.downloaded(token(cancel)).await?)
+    }
+
+    /// Takes a model of a hub from this machine, and returns how many bytes that freed.
+    pub async fn remove_download(&self, model: String, cancel: Cancel) -> Result<i64> {
+        let freed = self.0.remove_download(model, token(cancel)).await?;
+        Ok(i64::try_from(freed).unwrap_or(i64::MAX))
     }
 
     /// Serves a run of blocks.

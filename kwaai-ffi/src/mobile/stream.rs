@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use kwaai_core::llm;
+use kwaai_core::llm::hub::FetchEvent;
 use kwaai_core::rag::{AskEvent, IngestEvent, OutsourceEvent, ReembedEvent, SyncEvent};
 
 use super::number::whole;
-use super::record::GenerateEvent;
+use super::record::{DownloadEvent, GenerateEvent};
 use super::{Cancel, Result, token};
 use crate::node::{MessageRecord, NodeEvent};
 use crate::vpk::BenchmarkStep;
@@ -70,6 +71,10 @@ stream!(
 stream!(
     /// Tokens as they are made.
     NativeGeneration, GenerateBatch of llm::GenerateEvent as GenerateEvent
+);
+stream!(
+    /// How a download gets on.
+    NativeDownload, DownloadBatch of FetchEvent as DownloadEvent
 );
 stream!(
     /// How an ingestion gets on.

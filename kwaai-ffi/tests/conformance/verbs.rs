@@ -519,19 +519,25 @@ async fn on_trust(name: &str, graph: &TrustGraph, args: Arguments, cancel: Cance
     }
 }
 
+fn blocks(args: &Arguments) -> Result<BlockChoice> {
+    match args.data.get("blocks") {
+        Some(Value::Array(_)) => {
+            let (start, end) = args.get("blocks")?;
+            Ok(BlockChoice::Span(start, end))
+        }
+        Some(_) => args.get("blocks"),
+        None => Ok(BlockChoice::All),
+    }
+}
+
 async fn on_shards(name: &str, engine: &ShardEngine, args: Arguments, cancel: CancelToken) -> Result<Answer> {
     match name {
         "ShardEngine.load" => {
-            let blocks = match args.data.get("blocks") {
-                Some(Value::Array(_)) => {
-                    let (start, end) = args.get("blocks")?;
-                    BlockChoice::Span(start, end)
-                }
-                Some(_) => args.get("blocks")?,
-                None => BlockChoice::All,
-            };
-            object(Object::Model(Arc::new(engine.load(args.get("model")?, blocks, cancel).await?)))
+            object(Object::Model(Arc::new(engine.load(args.get("model")?, blocks(&args)?, cancel).await?)))
         }
+        "ShardEngine.download" => Ok(stream(engine.download(args.get("model")?, blocks(&args)?, cancel).await?)),
+        "ShardEngine.downloaded" => data(engine.downloaded(cancel).await?),
+        "ShardEngine.remove_download" => data(engine.remove_download(args.get("model")?, cancel).await?),
         "ShardEngine.serve" => {
             let (start, end) = (args.get("start_block")?, args.get("end_block")?);
             data(engine.serve(args.get("model")?, start, end, cancel).await?)

@@ -115,6 +115,16 @@ extension EventStream where Element == GenerateEvent {
     }
 }
 
+extension EventStream where Element == DownloadEvent {
+    /// Reads to the end and returns where the model is: its folder, or its GGUF file.
+    public func done() async throws -> String {
+        for try await event in self {
+            if case .finished(let path) = event { return path }
+        }
+        throw KwaaiError.internal(KwaaiError.Details("a download ended without its last event"))
+    }
+}
+
 extension EventStream where Element == AskEvent {
     /// Reads to the end and returns the whole answer.
     public func done() async throws -> Answer {

@@ -46,6 +46,32 @@ public final class ShardEngine: Sendable {
         try await call { Model(try await native.load(model: model.path, blocks: blocks, cancel: $0)) }
     }
 
+    /// Fetches from its hub what ``load(model:blocks:)`` needs for these blocks and is not here, and says how far it is, beginning with
+    /// the first event that is asked for. The hub is asked what the model is now, which loading does only for one that is not here. A
+    /// model that is a path is there already.
+    public func download(model: URL, blocks: Blocks = .all) -> EventStream<DownloadEvent> {
+        EventStream { [native] in
+            let stream = try await call { try await native.download(model: model.path, blocks: blocks, cancel: $0) }
+            return .init(
+                next: {
+                    let batch = try await call { try await stream.nextBatch(max: batchSize, cancel: $0) }
+                    return batch.map { ($0.values, $0.missed) }
+                },
+                stop: { stream.cancel() })
+        }
+    }
+
+    /// The models of a hub that are on this machine, whole or in part.
+    public func downloaded() async throws -> [DownloadedModel] {
+        try await call { try await native.downloaded(cancel: $0) }
+    }
+
+    /// Takes a model of a hub from this machine, or with `owner/name@revision` a revision of it, and returns how many bytes that freed.
+    /// What is loaded stays loaded.
+    public func removeDownload(model: String) async throws -> Int {
+        try await call { Int(try await native.removeDownload(model: model, cancel: $0)) }
+    }
+
     /// Loads the blocks from the first up to and without the last, and serves them to peers that are trusted enough.
     public func serve(model: URL, startBlock: Int, endBlock: Int) async throws -> Offer {
         try await call {

@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::id::ModelId;
+use super::part::{Partial, is_part};
 use super::tag::Tag;
 use crate::{Error, Result};
 
 const PREFIX: &str = "models--";
 /// The folder, beside those of Hugging Face's tools, of what only this library remembers.
 const LISTS: &str = ".kwaainet";
+/// In it: the folders of commits of which some bytes are here.
+const PARTS: &str = "parts";
 /// So often it is looked whether another process has finished a file.
 const LOOK: Duration = Duration::from_millis(50);
 /// Files of a model lie at most so deep.
@@ -21,14 +26,16 @@ const DEEPEST: usize = 8;
 const COMMIT_DIGITS: usize = 40;
 
 /// One revision of a model in a cache.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct CachedModel {
     /// `owner/name`.
     pub id: String,
     /// The commit.
     pub revision: String,
-    /// How long its files are together, in bytes. Files that several revisions share are counted with each.
+    /// How long its files are together, in bytes; of those in part what is there. Files that several revisions share are counted with each.
     pub bytes: u64,
+    /// Whether all of it is here, and not only the bytes that some blocks needed.
+    pub whole: bool,
     /// The folder of its files.
     pub path: PathBuf,
 }
@@ -61,13 +68,38 @@ impl Repository {
         self.folder.join("snapshots").join(commit)
     }
 
+    /// The folder of a commit of which only some bytes are needed.
+    pub fn part(&self, commit: &str) -> PathBuf {
+        self.folder.join(LISTS).join(PARTS).join(commit)
+    }
+
     /// The commit that a revision had when it was fetched last.
     pub fn commit(&self, revision: &str) -> Option<String> {
-        if is_commit(revision) {
-            return Some(revision.to_owned());
+        remembered(&self.folder.join("refs"), revision)
+    }
+
+    /// The commit that a revision had when some bytes of it were fetched last.
+    pub fn commit_of_part(&self, revision: &str) -> Option<String> {
+        remembered(&self.folder.join(LISTS).join("refs"), revision)
+    }
+
+    /// Remembers the commit of a revision, for parts.
+    pub fn set_commit_of_part(&self, revision: &str, commit: &str) -> Result<()> {
+        match is_commit(revision) {
+            true => Ok(()),
+            false => in_one_step(&self.folder.join(LISTS).join("refs").join(revision), |partial| {
+                std::fs::write(partial, commit)
+            }),
         }
-        let commit = std::fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
-        is_commit(commit.trim()).then(|| commit.trim().to_owned())
+    }
+
+    /// Takes away what is here in part of a commit, if anything is.
+    pub fn forget_part(&self, commit: &str) -> Result<()> {
+        let folder = self.part(commit);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &folder, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Remembers the commit of a revision.
@@ -105,18 +137,24 @@ impl Repository {
 
     /// Puts a content into a commit under its name at the hub.
     pub fn link(&self, commit: &str, name: &str, tag: &Tag) -> Result<()> {
-        let up = "../".repeat(2 + name.matches('/').count());
+        self.link_into(&self.snapshot(commit), name, tag)
+    }
+
+    /// Puts a content into a folder of this model.
+    pub fn link_into(&self, folder: &Path, name: &str, tag: &Tag) -> Result<()> {
+        let depth = folder.strip_prefix(&self.folder).map_or(0, |below| below.components().count());
+        let up = "../".repeat(depth + name.matches('/').count());
         let target = PathBuf::from(format!("{up}blobs/{}", tag.as_str()));
         let blob = self.blob(tag);
-        in_one_step(&self.snapshot(commit).join(name), |partial| {
+        in_one_step(&folder.join(name), |partial| {
             // Where a file system, or Windows without its developer mode, has no links, a copy is what others expect.
             symlink(&target, partial).or_else(|_| std::fs::copy(&blob, partial).map(drop))
         })
     }
 
-    /// Waits until nobody else writes this content. On a file system without locks, the hash of the content is what remains.
-    pub async fn lock(&self, tag: &Tag) -> Result<Lock> {
-        let path = self.locks.join(format!("{}.lock", tag.as_str()));
+    /// Waits until nobody else writes what has this name. On a file system without locks, the hash of the content is what remains.
+    pub async fn lock(&self, name: &str) -> Result<Lock> {
+        let path = self.locks.join(format!("{name}.lock"));
         make_parent(&path)?;
         let failed = |error| Error::file("lock", &path, error);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
@@ -138,18 +176,24 @@ impl Repository {
     }
 
     fn commits(&self) -> Vec<String> {
-        let names = entries(&self.folder.join("snapshots"))
-            .into_iter()
-            .filter_map(|entry| entry.file_name().into_string().ok());
-        let mut commits: Vec<String> = names.filter(|name| is_commit(name)).collect();
-        commits.sort();
-        commits
+        commits_in(&self.folder.join("snapshots"))
     }
 
-    /// The contents that a commit has links to.
-    fn contents(&self, commit: &str) -> BTreeSet<PathBuf> {
-        let (snapshot, blobs) = (self.snapshot(commit), self.folder.join("blobs"));
-        let links = self.files(commit).into_iter().filter_map(|name| std::fs::read_link(snapshot.join(name)).ok());
+    fn parts(&self) -> Vec<String> {
+        commits_in(&self.folder.join(LISTS).join(PARTS))
+    }
+
+    /// The bytes that the disk has of a part, without those that whole models share with it.
+    fn bytes_of_part(&self, commit: &str) -> u64 {
+        Partial::at(&self.part(commit)).map_or(0, |partial| partial.bytes())
+    }
+
+    /// The contents that a folder has links to.
+    fn contents(&self, folder: &Path) -> BTreeSet<PathBuf> {
+        let blobs = self.folder.join("blobs");
+        let mut names = Vec::new();
+        names_below(folder, "", DEEPEST, &mut names);
+        let links = names.into_iter().filter_map(|name| std::fs::read_link(folder.join(name)).ok());
         links.filter_map(|target| Some(blobs.join(target.file_name()?))).collect()
     }
 
@@ -164,25 +208,34 @@ impl Repository {
         let Some(revision) = revision else {
             let mut names = Vec::new();
             names_below(&self.folder.join("blobs"), "", 1, &mut names);
-            let freed = names.iter().map(|name| length(&self.folder.join("blobs").join(name))).sum();
+            let whole: u64 = names.iter().map(|name| length(&self.folder.join("blobs").join(name))).sum();
+            let parts: u64 = self.parts().iter().map(|commit| self.bytes_of_part(commit)).sum();
             std::fs::remove_dir_all(&self.folder).map_err(|error| failed(&self.folder, error))?;
-            return Ok(freed);
+            return Ok(whole + parts);
         };
-        let commit = self.commit(revision).filter(|commit| self.snapshot(commit).is_dir()).ok_or_else(absent)?;
-        let mut unused = self.contents(&commit);
-        for other in self.commits().iter().filter(|other| **other != commit) {
-            unused = &unused - &self.contents(other);
+        let is_here = |commit: &String| self.snapshot(commit).is_dir() || self.part(commit).is_dir();
+        let known = [self.commit(revision), self.commit_of_part(revision)];
+        let commit = known.into_iter().flatten().find(is_here).ok_or_else(absent)?;
+        let folders = |commit: &str| [self.snapshot(commit), self.part(commit)];
+        let contents = |commit: &str| -> BTreeSet<PathBuf> {
+            folders(commit).iter().flat_map(|folder| self.contents(folder)).collect()
+        };
+        let mut unused = contents(&commit);
+        for other in self.commits().iter().chain(&self.parts()).filter(|other| **other != commit) {
+            unused = &unused - &contents(other);
         }
-        let mut names = Vec::new();
-        names_below(&self.folder.join("refs"), "", DEEPEST, &mut names);
-        for name in names.iter().filter(|name| self.commit(name).as_deref() == Some(commit.as_str())) {
-            let path = self.folder.join("refs").join(name);
-            std::fs::remove_file(&path).map_err(|error| failed(&path, error))?;
+        for refs in [self.folder.join("refs"), self.folder.join(LISTS).join("refs")] {
+            let mut names = Vec::new();
+            names_below(&refs, "", DEEPEST, &mut names);
+            for name in names.iter().filter(|name| remembered(&refs, name).as_deref() == Some(commit.as_str())) {
+                std::fs::remove_file(refs.join(name)).map_err(|error| failed(&refs.join(name), error))?;
+            }
         }
-        let snapshot = self.snapshot(&commit);
-        let freed = unused.iter().map(|path| length(path)).sum();
+        let freed = unused.iter().map(|path| length(path)).sum::<u64>() + self.bytes_of_part(&commit);
         let _ = std::fs::remove_file(self.list(&commit));
-        std::fs::remove_dir_all(&snapshot).map_err(|error| failed(&snapshot, error))?;
+        for folder in folders(&commit).iter().filter(|folder| folder.exists()) {
+            std::fs::remove_dir_all(folder).map_err(|error| failed(folder, error))?;
+        }
         for path in unused.iter().filter(|path| path.exists()) {
             std::fs::remove_file(path).map_err(|error| failed(path, error))?;
         }
@@ -212,7 +265,13 @@ pub(super) fn list(cache: &Path) -> Vec<CachedModel> {
         for revision in repository.commits() {
             let path = repository.snapshot(&revision);
             let bytes = repository.files(&revision).iter().map(|name| length(&path.join(name))).sum();
-            models.push(CachedModel { id: id.repository(), revision, bytes, path });
+            models.push(CachedModel { id: id.repository(), revision, bytes, whole: true, path });
+        }
+        for revision in repository.parts() {
+            let path = repository.part(&revision);
+            let shared: u64 = repository.contents(&path).iter().map(|content| length(content)).sum();
+            let bytes = shared + repository.bytes_of_part(&revision);
+            models.push(CachedModel { id: id.repository(), revision, bytes, whole: false, path });
         }
     }
     models.sort();
@@ -221,8 +280,30 @@ pub(super) fn list(cache: &Path) -> Vec<CachedModel> {
 
 /// The model whose files a folder has, if it is the folder of a commit in a cache.
 pub(crate) fn id_of_snapshot(folder: &Path) -> Option<ModelId> {
-    let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
-    id_of_folder(snapshots.parent()?.file_name()?.to_str()?)
+    let commits = folder.parent()?;
+    let above = match () {
+        () if commits.ends_with("snapshots") => commits.parent()?,
+        () if is_part(folder) => commits.parent()?.parent()?,
+        () => return None,
+    };
+    id_of_folder(above.file_name()?.to_str()?)
+}
+
+/// The commits that a folder has folders for.
+fn commits_in(folder: &Path) -> Vec<String> {
+    let names = entries(folder).into_iter().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut commits: Vec<String> = names.filter(|name| is_commit(name)).collect();
+    commits.sort();
+    commits
+}
+
+/// The commit that a file of this name says; a commit says itself.
+fn remembered(refs: &Path, revision: &str) -> Option<String> {
+    if is_commit(revision) {
+        return Some(revision.to_owned());
+    }
+    let commit = std::fs::read_to_string(refs.join(revision)).ok()?;
+    is_commit(commit.trim()).then(|| commit.trim().to_owned())
 }
 
 fn id_of_folder(name: &str) -> Option<ModelId> {
@@ -231,6 +312,21 @@ fn id_of_folder(name: &str) -> Option<ModelId> {
 
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == COMMIT_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Refuses what the disk of a cache has no room for. What the system does not say of it is found out by writing.
+pub(super) fn has_room(cache: &Path, needed: u64) -> Result<()> {
+    let Some(free) = cache.ancestors().find_map(|place| fs4::available_space(place).ok()) else { return Ok(()) };
+    match needed > free {
+        false => Ok(()),
+        true => {
+            Err(Error::resource_exhausted(format!("{needed} bytes are to be fetched, and the disk has {free} left"))
+                .with_file(cache)
+                .with("needed_bytes", needed)
+                .with("free_bytes", free)
+                .with_remedy("make room, or set HF_HUB_CACHE to a folder on another disk"))
+        }
+    }
 }
 
 /// The length of a file, 0 where there is none.
@@ -262,7 +358,7 @@ pub(super) fn make_parent(path: &Path) -> Result<()> {
 }
 
 /// Makes a file beside its place and moves it there, so that others see the old one or the new one.
-fn in_one_step(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+pub(super) fn in_one_step(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     make_parent(path)?;
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -142,6 +142,11 @@ impl Description {
     }
 }
 
+/// Whether a file has tensors in it.
+pub(super) fn is_weights(name: &str) -> bool {
+    [".safetensors", ".gguf"].iter().any(|end| name.to_ascii_lowercase().ends_with(end))
+}
+
 fn base(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, base)| base)
 }

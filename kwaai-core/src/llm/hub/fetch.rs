@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use super::FetchEvent;
-use super::cache::{Repository, length, make_parent};
+use super::cache::{Repository, has_room, length, make_parent};
 use super::client::{Client, Opened, Part, Remote, broken, nobody_listens};
 use super::description::{Description, INDEX};
 use super::id::ModelId;
@@ -17,13 +17,13 @@ use crate::event::Sender;
 use crate::{Error, ErrorCode, Result};
 
 /// Files that are fetched at the same time.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 /// So often a file may change at the hub while it is fetched.
 const CHANGES: usize = 3;
 /// The longest index of weights; those of a trillion parameters have a tenth of it.
 const MOST_INDEX: u64 = 64 << 20;
 /// A connection that brought so much before it broke was a good one.
-const GOOD: u64 = 1 << 20;
+pub(super) const GOOD: u64 = 1 << 20;
 /// Progress is told after so many bytes, and at the end of each file.
 const STEP: u64 = 1 << 20;
 
@@ -45,7 +45,7 @@ pub(super) fn cached(cache: &Path, id: &ModelId, offline: bool) -> Option<PathBu
 }
 
 /// The folder of a commit, or the GGUF file in it, if all is there that is needed.
-fn whole(repository: &Repository, description: &Description, id: &ModelId) -> Option<PathBuf> {
+pub(super) fn whole(repository: &Repository, description: &Description, id: &ModelId) -> Option<PathBuf> {
     let here: HashSet<String> = repository.files(&description.commit).into_iter().collect();
     let snapshot = repository.snapshot(&description.commit);
     let wanted = description.wanted(id.quantisation()).ok()?;
@@ -61,10 +61,22 @@ fn whole(repository: &Repository, description: &Description, id: &ModelId) -> Op
     Some(place(snapshot, &wanted))
 }
 
-fn place(snapshot: PathBuf, wanted: &[&str]) -> PathBuf {
+/// Where in a folder of files the model is.
+pub(super) fn place(folder: PathBuf, wanted: &[&str]) -> PathBuf {
     match wanted {
-        [file] => snapshot.join(file),
-        _ => snapshot,
+        [file] => folder.join(file),
+        _ => folder,
+    }
+}
+
+/// Refuses an index whose length nobody would read.
+pub(super) fn bounded_index(index: &Remote) -> Result<()> {
+    match index.size {
+        Some(size) if size <= MOST_INDEX => Ok(()),
+        _ => Err(Error::resource_exhausted(format!(
+            "{INDEX} is longer than {MOST_INDEX} bytes, or does not say how long"
+        ))
+        .with_remedy("choose another model")),
     }
 }
 
@@ -86,13 +98,7 @@ impl Fetch<'_> {
             // What it lists decides what else is fetched.
             names.retain(|name| name != INDEX);
             let index = self.client.look(self.id, commit, INDEX).await?;
-            if index.size.is_none_or(|size| size > MOST_INDEX) {
-                return Err(Error::resource_exhausted(format!(
-                    "{INDEX} is longer than {MOST_INDEX} bytes, or does not say how long"
-                ))
-                .with("model", self.id)
-                .with_remedy("choose another model"));
-            }
+            bounded_index(&index).map_err(|error| error.with("model", self.id))?;
             let index = self.content(&repository, commit, index, &Progress::unheard()).await?;
             let path = repository.blob(&index.tag);
             let bytes = std::fs::read(&path).map_err(|error| Error::file("read", &path, error))?;
@@ -103,8 +109,13 @@ impl Fetch<'_> {
         let looked: Vec<Remote> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         files.extend(looked);
         let bytes = files.iter().map(|file| file.size).sum::<Option<u64>>();
+        let missing = |file: &Remote| match repository.blob(&file.tag).is_file() {
+            true => 0,
+            false => file.size.unwrap_or(0).saturating_sub(length(&repository.incomplete(&file.tag))),
+        };
+        has_room(self.cache, files.iter().map(missing).sum()).map_err(|error| error.with("model", self.id))?;
         self.events.send(FetchEvent::Found { files: files.len(), bytes });
-        let progress = Progress { events: Some(self.events), total: bytes, ..Progress::unheard() };
+        let progress = Progress::told(self.events, bytes);
         let contents = files.into_iter().map(|file| self.content(&repository, commit, file, &progress));
         let contents: Vec<Remote> = stream::iter(contents).buffer_unordered(AT_ONCE).try_collect().await?;
         // Only now, and the list last: a commit that has it is whole.
@@ -113,12 +124,13 @@ impl Fetch<'_> {
         }
         repository.set_listed(commit, &description.files)?;
         repository.set_commit(self.id.revision(), commit)?;
+        repository.forget_part(commit)?;
         Ok(place(repository.snapshot(commit), &wanted))
     }
 
     /// Brings the content of a file into the cache, unless it is there. What it became is returned, for a file may change at a
     /// hub that does not hold to its commits.
-    async fn content(
+    pub(super) async fn content(
         &self,
         repository: &Repository,
         commit: &str,
@@ -145,7 +157,7 @@ impl Fetch<'_> {
         progress: &Progress<'_>,
     ) -> Result<()> {
         let (blob, incomplete) = (repository.blob(&remote.tag), repository.incomplete(&remote.tag));
-        let _nobody_else = repository.lock(&remote.tag).await?;
+        let _nobody_else = repository.lock(remote.tag.as_str()).await?;
         if blob.is_file() {
             progress.is_at(&remote.name, length(&blob));
             return Ok(());
@@ -251,7 +263,7 @@ impl Fetch<'_> {
 }
 
 /// How far each file is, and who hears of it.
-struct Progress<'a> {
+pub(super) struct Progress<'a> {
     events: Option<&'a Sender<FetchEvent>>,
     total: Option<u64>,
     state: Mutex<State>,
@@ -263,12 +275,18 @@ struct State {
     told: u64,
 }
 
+impl<'a> Progress<'a> {
+    pub fn told(events: &'a Sender<FetchEvent>, total: Option<u64>) -> Progress<'a> {
+        Progress { events: Some(events), total, state: Mutex::default() }
+    }
+}
+
 impl Progress<'_> {
-    fn unheard() -> Progress<'static> {
+    pub fn unheard() -> Progress<'static> {
         Progress { events: None, total: None, state: Mutex::default() }
     }
 
-    fn is_at(&self, name: &str, bytes: u64) {
+    pub fn is_at(&self, name: &str, bytes: u64) {
         let Some(events) = self.events else { return };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.files.insert(name.to_owned(), bytes);

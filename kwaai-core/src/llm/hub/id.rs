@@ -51,6 +51,11 @@ impl ModelId {
         self.quantisation.as_deref()
     }
 
+    /// The same model at this revision.
+    pub(super) fn at(self, revision: &str) -> ModelId {
+        ModelId { revision: Some(revision.into()), ..self }
+    }
+
     /// Owner and name alone.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.owner, self.name)

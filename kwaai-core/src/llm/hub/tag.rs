@@ -32,12 +32,17 @@ impl Tag {
         &self.0
     }
 
+    /// The sha256 of the content, where the tag is one.
+    pub fn sha256(&self) -> Option<&str> {
+        let hexadecimal = self.0.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (self.0.len() == SHA256_DIGITS && hexadecimal).then_some(self.0.as_str())
+    }
+
     /// Whether the content of a file is what the tag says; blocks the thread.
     pub fn fits(&self, path: &Path) -> Result<bool> {
-        let hexadecimal = self.0.bytes().all(|byte| byte.is_ascii_hexdigit());
         let found = match self.0.len() {
-            SHA256_DIGITS if hexadecimal => hash(path, Sha256::new())?,
-            SHA1_DIGITS if hexadecimal => {
+            SHA256_DIGITS if self.sha256().is_some() => hash(path, Sha256::new())?,
+            SHA1_DIGITS if self.0.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                 let size = std::fs::metadata(path).map_err(|error| Error::file("read", path, error))?.len();
                 hash(path, Sha1::new_with_prefix(format!("blob {size}\0")))?
             }

@@ -4,6 +4,8 @@
 //! for them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
 
 use super::{Gguf, Value, corrupt};
 use crate::shard::config::{Family, ModelConfig, RopeScaling, SlidingWindow};
@@ -225,6 +227,12 @@ impl Gguf {
             true => Ok(RopeScaling::Each { divisors }),
             false => Err(wrong_divisors(place, head_dim)),
         }
+    }
+
+    /// Where the values are that the configuration has from a tensor, if it has any.
+    pub(in crate::shard) fn read_with_the_head(&self) -> Option<(PathBuf, Range<u64>)> {
+        let place = self.tensors.get(FREQUENCIES)?;
+        Some((place.file.clone(), place.start..place.start.saturating_add(place.bytes as u64)))
     }
 
     /// The ids of the tokens that end a text: those that the file names, and those that are known to by their text, since

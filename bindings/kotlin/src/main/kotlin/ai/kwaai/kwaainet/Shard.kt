@@ -7,6 +7,8 @@ import ai.kwaai.kwaainet.internal.BlockHost as NativeBlockHost
 import ai.kwaai.kwaainet.internal.BlockSelection as NativeBlocks
 import ai.kwaai.kwaainet.internal.ChatMessage as NativeChatMessage
 import ai.kwaai.kwaainet.internal.Coverage as NativeCoverage
+import ai.kwaai.kwaainet.internal.DownloadEvent as NativeDownloadEvent
+import ai.kwaai.kwaainet.internal.DownloadedModel as NativeDownloadedModel
 import ai.kwaai.kwaainet.internal.FinishReason as NativeFinishReason
 import ai.kwaai.kwaainet.internal.GenerateEvent as NativeGenerateEvent
 import ai.kwaai.kwaainet.internal.Hop as NativeHop
@@ -141,6 +143,43 @@ public data class ModelBenchmark(
     val sessions: Int,
     /** Where the blocks were computed, in order, and how long one token took there. */
     val path: List<Hop>,
+)
+
+/** How a download gets on. */
+public sealed interface DownloadEvent {
+    /** First of all, unless nothing is missing: how many files there are to fetch, and bytes, where the hub says it of all of them. */
+    public data class Found(val files: Long, val bytes: Long?) : DownloadEvent
+
+    /** So many bytes are here, of so many where that is known; fewer than before where a file had to be begun anew. */
+    public data class Progress(val bytes: Long, val total: Long?) : DownloadEvent
+
+    /** Last of all: the folder of the model, or its GGUF file. */
+    public data class Finished(val path: String) : DownloadEvent
+}
+
+/** What comes from a hub. It begins when it is collected; leaving it early stops it, and what came stays. */
+public class Download internal constructor(open: suspend () -> Source<DownloadEvent>) :
+    EventFlow<DownloadEvent>(null, open) {
+    /** Collects to the end and returns where the model is. */
+    public suspend fun done(): DownloadEvent.Finished {
+        var last: DownloadEvent? = null
+        collect { last = it }
+        return checkNotNull(last as? DownloadEvent.Finished) { "a download ends with where the model is, or an error" }
+    }
+}
+
+/** One revision of a model of a hub that is on this machine. */
+public data class DownloadedModel(
+    /** `owner/name`. */
+    val id: String,
+    /** The commit. */
+    val revision: String,
+    /** How long its files are together; of those in part what is there. */
+    val bytes: Long,
+    /** Whether all of it is here, and not only the bytes that some blocks needed. */
+    val whole: Boolean,
+    /** The folder of its files. */
+    val path: String,
 )
 
 /** Who speaks in a conversation. */
@@ -312,6 +351,14 @@ internal fun NativeModelBenchmark.read() = ModelBenchmark(
     prefillTokensPerSecond, decodeTokensPerSecond, firstTokenMs, throughputTokensPerSecond, sessions.toInt(),
     path.map { it.read() },
 )
+
+internal fun NativeDownloadedModel.read() = DownloadedModel(id, revision, bytes.toLong(), whole, path)
+
+internal fun NativeDownloadEvent.read(): DownloadEvent = when (this) {
+    is NativeDownloadEvent.Found -> DownloadEvent.Found(files, bytes?.toLong())
+    is NativeDownloadEvent.Progress -> DownloadEvent.Progress(bytes.toLong(), total?.toLong())
+    is NativeDownloadEvent.Finished -> DownloadEvent.Finished(path)
+}
 
 internal fun NativeUsage.read() = Usage(promptTokens.toInt(), completionTokens.toInt())
 

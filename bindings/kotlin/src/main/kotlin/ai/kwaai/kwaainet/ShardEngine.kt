@@ -32,6 +32,30 @@ public class ShardEngine internal constructor(internal val native: NativeShardEn
     public suspend fun load(model: Path, blocks: Blocks = Blocks.All): Model =
         call { Model(made { native.load(model.toString().sound("model"), blocks.native(), it) }) }
 
+    /**
+     * Fetches from its hub what [load] needs for these blocks and is not here, and says how far it is, beginning when it is collected.
+     * The hub is asked what the model is now, which [load] does only for one that is not here. A model that is a path is there already.
+     */
+    public fun download(model: Path, blocks: Blocks = Blocks.All): Download {
+        val (named, chosen) = model.toString().sound("model") to blocks.native()
+        return Download {
+            val stream = call { made { native.download(named, chosen, it) } }
+            Source(
+                next = { call { stream.nextBatch(BATCH, null) }?.run { Batch(values.map { it.read() }, missed) } },
+                stop = { stream.cancel(); stream.destroy() },
+            )
+        }
+    }
+
+    /** The models of a hub that are on this machine, whole or in part. */
+    public suspend fun downloaded(): List<DownloadedModel> = call { native.downloaded(null).map { it.read() } }
+
+    /**
+     * Takes a model of a hub from this machine, or with `owner/name@revision` a revision of it, and returns how many bytes that freed.
+     * What is loaded stays loaded.
+     */
+    public suspend fun removeDownload(model: String): Long = call { native.removeDownload(model.sound("model"), null) }
+
     /** Loads the blocks from the first up to and without the last, and serves them to peers that are trusted enough. */
     public suspend fun serve(model: Path, startBlock: Int, endBlock: Int): Offer =
         call { native.serve(model.toString().sound("model"), startBlock.toLong(), endBlock.toLong(), null).read() }

@@ -221,6 +221,9 @@ val VERBS: Map<String, Call> = mapOf(
     "TrustGraph.shutdown" to { on, _ -> (on as TrustGraph).shutdown() },
     "ShardEngine.open" to { _, _ -> ShardEngine.open() },
     "ShardEngine.load" to { on, a -> (on as ShardEngine).load(a.needPath("model"), blocks(a)) },
+    "ShardEngine.download" to { on, a -> (on as ShardEngine).download(a.needPath("model"), blocks(a)) },
+    "ShardEngine.downloaded" to { on, _ -> (on as ShardEngine).downloaded() },
+    "ShardEngine.remove_download" to { on, a -> (on as ShardEngine).removeDownload(a.need("model")) },
     "ShardEngine.serve" to { on, a ->
         (on as ShardEngine).serve(a.needPath("model"), a.needInt("start_block"), a.needInt("end_block"))
     },

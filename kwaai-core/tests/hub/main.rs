@@ -1,10 +1,15 @@
 //! Models by the id of a hub, fetched from a hub on this machine that does what hubs, stores and networks do wrong.
 
-#[path = "support/local_hub.rs"]
+#[path = "../support/local_hub.rs"]
 mod local_hub;
+mod parts;
+#[path = "../support/quantised.rs"]
+mod quantised;
 #[allow(dead_code, reason = "others need a disk that is read-only too")]
-#[path = "support/small_disk.rs"]
+#[path = "../support/small_disk.rs"]
 mod small_disk;
+#[path = "../support/gguf.rs"]
+mod written;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -210,6 +215,20 @@ async fn a_full_disk_says_so_and_leaves_no_model() {
     disk.make_room();
     let folder = hub.model(ID).await.unwrap();
     assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), WEIGHTS);
+}
+
+#[tokio::test]
+async fn a_model_that_the_disk_has_no_room_for_is_not_begun() {
+    let Some(disk) = SmallDisk::mount(2) else { return };
+    let mut files = files();
+    files.push(("model-Q8_0.gguf".into(), vec![7; 3 << 20]));
+    let local = LocalHub::with(ID, files).await;
+    let hub = Hub::new(config(&local, &disk.path().join("hub"))).unwrap();
+    let error = hub.model(&format!("{ID}:Q8_0")).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ResourceExhausted, "{error:?}");
+    assert_eq!(error.context()["needed_bytes"], (3 << 20).to_string());
+    assert!(local.asked().iter().all(|asked| !asked.store), "not a byte of it was asked for");
+    hub.model(ID).await.unwrap();
 }
 
 #[tokio::test]

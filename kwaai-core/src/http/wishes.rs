@@ -1,0 +1,62 @@
+//! What a request wishes of the hosts that compute its answer: `kwaainet` in its body, or headers, for clients that cannot add to a body.
+
+use hyper::HeaderMap;
+
+use super::fields::Fields;
+use super::reply::Failure;
+use crate::llm::HostWishes;
+use crate::trust::Minimum;
+
+const FIELD: &str = "kwaainet";
+const MIN_TIER: &str = "x-kwaainet-min-tier";
+const MAX_TOKEN_MS: &str = "x-kwaainet-max-token-ms";
+
+const TIER: &str = "unknown, known, verified, trusted or a score from 0 to 1";
+const TIME: &str = "a number of milliseconds above zero";
+
+/// The wishes of the body, and those of the headers that the body leaves out.
+pub(super) fn read(fields: &Fields, headers: &HeaderMap) -> Result<HostWishes, Failure> {
+    let mut wishes = HostWishes {
+        min_tier: text(headers, MIN_TIER)?.map(|text| tier(text).ok_or_else(|| wrong(MIN_TIER, TIER))).transpose()?,
+        max_token_ms: text(headers, MAX_TOKEN_MS)?
+            .map(|text| text.parse().ok().filter(is_time).ok_or_else(|| wrong(MAX_TOKEN_MS, TIME)))
+            .transpose()?,
+    };
+    let Some(own) = fields.object(FIELD)? else { return Ok(wishes) };
+    if let Some((name, _)) = own.entries().find(|(name, _)| !["min_tier", "max_token_ms"].contains(&name.as_str())) {
+        return Err(Failure::unsupported(&own.place(name), "only min_tier and max_token_ms can be wished here"));
+    }
+    if let Some(text) = own.text("min_tier")? {
+        wishes.min_tier = Some(tier(text).ok_or_else(|| own.wrong("min_tier", TIER))?);
+    }
+    if let Some(value) = own.get("max_token_ms") {
+        let ms = value.as_f64().filter(is_time);
+        wishes.max_token_ms = Some(ms.ok_or_else(|| own.wrong("max_token_ms", TIME))?);
+    }
+    Ok(wishes)
+}
+
+/// Refuses wishes where no hosts are chosen.
+pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Failure> {
+    match [MIN_TIER, MAX_TOKEN_MS].into_iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => Err(Failure::unsupported(name, "a knowledge base answers with a model of its own choice")),
+        None => Ok(()),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    value.to_str().map(|text| Some(text.trim())).map_err(|_| wrong(name, "plain text"))
+}
+
+fn tier(text: &str) -> Option<Minimum> {
+    text.parse().ok()
+}
+
+fn is_time(ms: &f64) -> bool {
+    ms.is_finite() && *ms > 0.0
+}
+
+fn wrong(name: &str, must: &str) -> Failure {
+    Failure::invalid(Some(name), format!("{name} must be {must}"))
+}
