@@ -237,8 +237,15 @@ pub(super) fn cached(cache: &Path, id: &ModelId, choose: &dyn Choose) -> Result<
     let Ok(wanted) = description.wanted(id.quantisation()) else { return Ok(None) };
     partial.path = place(folder, &wanted);
     // Another quantisation of it may be what is here.
-    let here = partial.path.exists();
-    Ok((here && partial.has_all(choose)?).then_some(partial.path))
+    if !partial.path.exists() {
+        return Ok(None);
+    }
+    match partial.has_all(choose) {
+        Ok(all) => Ok(all.then_some(partial.path)),
+        // Somebody took a file away.
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl Fetch<'_> {
