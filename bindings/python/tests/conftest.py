@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from local_hub import hub as hub
 
 from kwaainet import _native
 

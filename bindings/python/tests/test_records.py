@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, run
+from local_hub import ID, Hub
 
 import kwaainet
 from kwaainet import BlockShare, Node, Rag, ShardEngine, TrustGraph, _records, provide
@@ -61,7 +62,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[str]]]:
     yield keys
 
 
-def test_every_field_of_every_record_is_what_the_object_layer_writes(tmp_path: Path, seen: dict[str, set[str]]) -> None:
+def test_every_field_of_every_record_is_what_the_object_layer_writes(
+    tmp_path: Path, seen: dict[str, set[str]], hub: Hub
+) -> None:
     run(scene(tmp_path))
     records = {
         name: cls
@@ -190,6 +193,8 @@ async def scene(tmp_path: Path) -> None:
             if kinds >= wanted:
                 break
     async with ShardEngine.open() as engine:
+        await engine.download(ID, blocks=(0, 1)).done()
+        await engine.downloaded()
         await engine.calibrate(MODEL, memory_bytes=1 << 32)
         whole = await engine.load(MODEL)
         await engine.benchmark(whole, prompt_tokens=4, steps=1, warm_up=0)
