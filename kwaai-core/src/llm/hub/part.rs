@@ -268,13 +268,13 @@ impl Fetch<'_> {
         let (mut weights, mut others): (Vec<String>, Vec<String>) =
             wanted.iter().map(|name| (*name).to_owned()).partition(|name| is_weights(name));
         if wanted.contains(&INDEX) {
-            let path = repository.blob(&self.into_part(&repository, &partial, INDEX, None).await?);
+            let path = repository.blob(&self.content_of_part(&repository, &partial, INDEX, None).await?);
             let bytes = std::fs::read(&path).map_err(|error| Error::file("read", &path, error))?;
             weights = description.files_of_index(&bytes).map_err(|error| error.with("model", self.id))?;
             others.retain(|name| name != INDEX);
         }
         for name in &others {
-            self.into_part(&repository, &partial, name, None).await?;
+            self.content_of_part(&repository, &partial, name, None).await?;
         }
         let looks = weights.into_iter().map(|name| async move { self.client.look(self.id, commit, &name).await });
         let looked: Vec<Remote> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
@@ -288,7 +288,7 @@ impl Fetch<'_> {
                 // One that is here already, or so small that it is no more than a text to the hub.
                 _ => {
                     let name = remote.name.clone();
-                    self.into_part(&repository, &partial, &name, Some(remote)).await?;
+                    self.content_of_part(&repository, &partial, &name, Some(remote)).await?;
                     partial.journal.files.remove(&name);
                 }
             }
@@ -324,7 +324,7 @@ impl Fetch<'_> {
     }
 
     /// Brings a whole file into the cache and puts it into the part.
-    async fn into_part(
+    async fn content_of_part(
         &self,
         repository: &Repository,
         partial: &Partial,
@@ -508,8 +508,8 @@ mod tests {
         assert_eq!(have.bytes(), 30);
         assert_eq!(have.missing(0..50), [0..5, 25..30, 40..50]);
         assert_eq!(have.missing(6..20), []);
-        assert_eq!(have.missing(20..35), [25..30]);
-        assert_eq!(have.missing(45..50), [45..50]);
+        assert_eq!(have.missing(20..45), [25..30, 40..45]);
+        assert_eq!(have.missing(2..12), vec![2..5; 1]);
         assert_eq!(have.missing(30..30), []);
     }
 
