@@ -61,7 +61,8 @@ def test_every_verb_has_a_value_and_an_error_in_a_scenario(capsys: pytest.Captur
         shown = 100 * len(asserted & set(VERBS)) / len(VERBS)
         refused = 100 * len(failed & fallible) / len(fallible)
         print(f"\nscenarios: {len(FILES)}; verbs shown {shown:.0f} %, verbs shown failing {refused:.0f} %")
-    assert set(VERBS) <= asserted, sorted(set(VERBS) - asserted)
+    elsewhere = {verb for verb, entry in VERBS.items() if entry.get("beyond_scenarios")}
+    assert set(VERBS) - elsewhere <= asserted, sorted(set(VERBS) - elsewhere - asserted)
     assert fallible <= failed, sorted(fallible - failed)
 
 
