@@ -22,6 +22,7 @@ mod path;
 mod reply;
 mod route;
 mod settings;
+mod status;
 mod wishes;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +45,7 @@ use crate::rag::Rag;
 use crate::{Error, ErrorCode, Result};
 use door::Door;
 use meter::Meter;
+use status::Status;
 
 /// The port of KwaaiNet's own server.
 pub const DEFAULT_PORT: u16 = 11435;
@@ -140,6 +144,8 @@ impl Drop for Running {
 pub(crate) struct Backing {
     /// What the owner measures, shown at `/metrics` beside the server's own.
     pub metrics: Box<dyn Fn() -> Vec<Measurement> + Send + Sync>,
+    /// What the owner shows of itself in the status; null where there is nothing.
+    pub status: Box<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -151,6 +157,7 @@ struct Shared {
     /// Apart from the others: an upload lasts as long as its line is slow.
     uploads: Arc<Semaphore>,
     meter: Arc<Meter>,
+    status: Status,
     backing: Backing,
     /// Since when the models are there, in seconds.
     since: i64,
@@ -163,7 +170,12 @@ impl HttpServer {
     /// `busy` when the port is taken, `permission_denied` when the system refuses it; `invalid_argument` for an address that is
     /// not loopback without a token, a token that cannot stand in a header, or two models or knowledge bases of one name.
     pub async fn start(config: HttpConfig) -> Result<HttpServer> {
-        HttpServer::start_for(config, Backing { metrics: Box::new(Vec::new), clock: Arc::new(SystemClock) }).await
+        let backing = Backing {
+            metrics: Box::new(Vec::new),
+            status: Box::new(|| Box::pin(std::future::ready(Value::Null))),
+            clock: Arc::new(SystemClock),
+        };
+        HttpServer::start_for(config, backing).await
     }
 
     pub(crate) async fn start_for(config: HttpConfig, backing: Backing) -> Result<HttpServer> {
@@ -189,6 +201,7 @@ impl HttpServer {
             turns: Arc::new(Semaphore::new(config.max_requests)),
             uploads: Arc::new(Semaphore::new(config.max_requests)),
             meter: Arc::default(),
+            status: Status::default(),
             since: backing.clock.now().as_second(),
             backing,
             config,

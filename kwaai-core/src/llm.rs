@@ -10,8 +10,8 @@ mod remote;
 
 pub use bert::BertEmbedder;
 pub use model::{
-    ChatMessage, ChosenToken, Embedder, FinishReason, GenerateEvent, GenerateRequest, Hop, HostWishes, LanguageModel,
-    OutputFormat, Prompt, Role, Text, TokenLogprob, Tool, ToolCall, ToolChoice, Usage,
+    BlockHolder, BlockStatus, ChatMessage, ChosenToken, Embedder, FinishReason, GenerateEvent, GenerateRequest, Hop,
+    HostWishes, LanguageModel, OutputFormat, Prompt, Role, Text, TokenLogprob, Tool, ToolCall, ToolChoice, Usage,
 };
 pub use openai::{OpenAiConfig, OpenAiModel};
 pub use remote::{EmbeddingApi, RemoteEmbedder, RemoteEmbedderConfig};

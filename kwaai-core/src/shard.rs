@@ -69,7 +69,9 @@ pub use wire::Precision;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Stream};
 use crate::llm::hub::{self, CachedModel, Choose, FetchEvent, Hub};
-use crate::llm::{ChatMessage, GenerateEvent, GenerateRequest, HostWishes, LanguageModel, Prompt};
+use crate::llm::{
+    BlockHolder, BlockStatus, ChatMessage, GenerateEvent, GenerateRequest, HostWishes, LanguageModel, Prompt,
+};
 use crate::net::Peers;
 use crate::trust::{Minimum, Purpose};
 use crate::{Error, Result};
@@ -723,5 +725,28 @@ impl LanguageModel for ShardModel {
 
     async fn generate(&self, request: GenerateRequest) -> Result<Stream<GenerateEvent>> {
         self.engine.generate(&self.model, request, self.route).await
+    }
+
+    async fn blocks(&self) -> Result<Option<BlockStatus>> {
+        if self.route == Route::Local {
+            let counts = vec![1; self.model.config().blocks];
+            return Ok(Some(BlockStatus { counts, here: true, hosts: Vec::new() }));
+        }
+        let coverage = self.engine.coverage(&self.model).await?;
+        let counts = coverage.counts();
+        let hosts = coverage.hosts.into_iter().flat_map(|host| {
+            let holder = BlockHolder {
+                peer: host.peer.to_string(),
+                start_block: 0,
+                end_block: 0,
+                refused: host.refused.map(|error| error.message().to_owned()),
+                round_trip_ms: host.round_trip_ms,
+                block_ms: host.block_ms,
+                waiting: host.waiting,
+            };
+            let spans = host.spans.into_iter();
+            spans.map(move |span| BlockHolder { start_block: span.start, end_block: span.end, ..holder.clone() })
+        });
+        Ok(Some(BlockStatus { counts, here: false, hosts: hosts.collect() }))
     }
 }

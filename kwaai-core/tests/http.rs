@@ -656,6 +656,44 @@ async fn a_server_ends_with_its_node_or_its_last_handle_and_frees_what_it_served
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_says_what_there_is_and_its_page_shows_it_without_a_knowledge_base() {
+    let config = HttpConfig {
+        port: Some(0),
+        token: Some("secret".into()),
+        models: vec![("tiny".into(), tiny().await)],
+        ..HttpConfig::default()
+    };
+    let server = HttpServer::start(config).await.unwrap();
+    let at = |path: &str| format!("http://{}{path}", server.address());
+    let client = reqwest::Client::new();
+    let (status, _) = refused(client.get(at("/v1/status")).send().await.unwrap()).await;
+    assert_eq!(status, 401, "it says who computes for whom");
+    let ask = || async {
+        let answer = client.get(at("/v1/status")).bearer_auth("secret").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json::<Value>().await.unwrap()
+    };
+    let status = ask().await;
+    assert_eq!(status["models"][0]["name"], "tiny");
+    assert_eq!(status["models"][0]["blocks"], json!({"counts": [1, 1], "here": true, "hosts": []}));
+    assert_eq!((&status["node"], &status["tokens"]), (&Value::Null, &json!({"input": 0, "output": 0})));
+    assert_eq!(status["requests"], json!({"active": 0, "at_once": 8}));
+    let answer = client.post(at(CHAT)).bearer_auth("secret").json(&asking(json!({}))).send().await.unwrap();
+    let usage = answer.json::<Value>().await.unwrap()["usage"].clone();
+    let tokens = ask().await["tokens"].clone();
+    assert_eq!((&tokens["input"], &tokens["output"]), (&usage["prompt_tokens"], &usage["completion_tokens"]));
+    for path in ["/status", "/page/status.js", "/page/status.css", "/page/style.css", "/page/api.js", "/page/dom.js"] {
+        let page = client.get(at(path)).send().await.unwrap();
+        assert_eq!(page.status(), 200, "{path}");
+        assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    }
+    for path in ["/", "/page/chat.js"] {
+        let (status, _) = refused(client.get(at(path)).bearer_auth("secret").send().await.unwrap()).await;
+        assert_eq!(status, 404, "{path} is the page of knowledge bases");
+    }
+}
+
 /// Keeps the wishes of each request, and ends.
 struct Noting(std::sync::Mutex<Vec<HostWishes>>);
 

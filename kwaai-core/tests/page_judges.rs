@@ -15,7 +15,7 @@ use judge::Process;
 use kwaai_core::Result;
 use kwaai_core::event::{self, Stream};
 use kwaai_core::http::{HttpConfig, HttpServer, KNOWLEDGE_NAME};
-use kwaai_core::llm::{FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Usage};
+use kwaai_core::llm::{BlockHolder, BlockStatus, FinishReason, GenerateEvent, GenerateRequest, LanguageModel, Usage};
 use kwaai_core::rag::{Rag, RagConfig, Source};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -52,6 +52,50 @@ impl LanguageModel for Scripted {
         }
         Ok(stream)
     }
+}
+
+/// A model in blocks as its hosts have them, with what a hostile one may say.
+struct InBlocks(Result<BlockStatus>);
+
+#[async_trait]
+impl LanguageModel for InBlocks {
+    fn name(&self) -> String {
+        "llama-8x2048-0123456789abcdef".into()
+    }
+
+    async fn generate(&self, _: GenerateRequest) -> Result<Stream<GenerateEvent>> {
+        let (sender, stream) = event::channel(8);
+        let usage = Usage { prompt_tokens: 3, completion_tokens: 500 };
+        sender.send(GenerateEvent::done(FinishReason::Stop, usage, Vec::new()));
+        sender.finish(Ok(()));
+        Ok(stream)
+    }
+
+    async fn blocks(&self) -> Result<Option<BlockStatus>> {
+        self.0.clone().map(Some)
+    }
+}
+
+fn models(refused: &str) -> Vec<(String, Arc<dyn LanguageModel>)> {
+    let host = |peer: &str, start_block, end_block, refused: Option<&str>| BlockHolder {
+        peer: peer.into(),
+        start_block,
+        end_block,
+        refused: refused.map(String::from),
+        round_trip_ms: Some(12.4),
+        block_ms: None,
+        waiting: 2,
+    };
+    let here = BlockStatus { counts: vec![1; 12], here: true, hosts: Vec::new() };
+    let hosts = vec![
+        host("12D3KooWAlphaAlphaAlphaAlphaAlpha", 0, 4, None),
+        host("12D3KooWBravoBravoBravoBravoBravo", 2, 7, None),
+        host("12D3KooWHostileHostileHostile", 7, 8, Some(refused)),
+    ];
+    let spread = BlockStatus { counts: vec![1, 1, 2, 2, 1, 1, 1, 0], here: false, hosts };
+    let silent = Err(kwaai_core::Error::unreachable("nobody can be asked"));
+    let named = |name: &str, blocks| (name.to_owned(), Arc::new(InBlocks(blocks)) as Arc<dyn LanguageModel>);
+    vec![named("whole", Ok(here)), named("spread", Ok(spread)), named("silent", silent)]
 }
 
 async fn ingested(rag: &Rag, sources: Vec<Source>) {
@@ -112,6 +156,11 @@ impl Served {
         served.serve("several", &one, "keys", more).await;
         let locked = served.open(None, Vec::new()).await;
         served.serve("locked", &locked, KNOWLEDGE_NAME, HttpConfig { token: Some("token".into()), ..usual() }).await;
+
+        let models = models("<img src=x onerror=alert(1)> stands too low");
+        let server = HttpServer::start(HttpConfig { port: Some(0), models, ..usual() }).await.unwrap();
+        served.command.insert("state".into(), format!("http://{}", server.address()).into());
+        served.servers.push(server);
 
         let document = &filled.documents().await.unwrap()[1];
         let from = self::keys().find("The default port").unwrap();
@@ -179,10 +228,19 @@ async fn the_documents_have_pictures_of_the_page() {
         }
         let mut served = Served { dirs: vec![dir], ..Served::default() };
         served.serve("shown", &shown, "Manual", HttpConfig::default()).await;
+        let server = HttpServer::start(HttpConfig {
+            port: Some(0),
+            models: models("stands below the minimum tier"),
+            ..HttpConfig::default()
+        })
+        .await
+        .unwrap();
+        served.command.insert("state".into(), format!("http://{}", server.address()).into());
+        served.servers.push(server);
         served.command.insert("folder".into(), pictures.to_string_lossy().into());
         served.ask(&mut judge, "pictures").unwrap();
     }
-    for name in ["answer", "passage", "documents", "search", "statistics"] {
+    for name in ["answer", "passage", "documents", "search", "statistics", "status"] {
         let bytes = std::fs::read(pictures.join(format!("page-{name}.png"))).unwrap();
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() < 200_000, "{name} has {} bytes", bytes.len());
     }

@@ -71,11 +71,26 @@ impl Meter {
         all
     }
 
+    pub fn work(&self) -> Work {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Work { active: self.active.load(Ordering::Relaxed), read: count(&self.read), written: count(&self.written) }
+    }
+
     /// A request that is being answered, until this is dropped.
     pub fn generating(self: &Arc<Meter>, turn: OwnedSemaphorePermit) -> Generating {
         self.active.fetch_add(1, Ordering::Relaxed);
         Generating { meter: self.clone(), _turn: turn }
     }
+}
+
+/// What there is to do, and what was done.
+pub(super) struct Work {
+    /// Requests that are being answered.
+    pub active: usize,
+    /// Tokens of prompts of answers that came to their end.
+    pub read: u64,
+    /// Tokens of these answers.
+    pub written: u64,
 }
 
 /// A request that is being answered.

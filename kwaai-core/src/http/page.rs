@@ -1,4 +1,4 @@
-//! The page for people: files of the source tree, which need nothing from elsewhere.
+//! The pages for people: files of the source tree, which need nothing from elsewhere.
 
 use hyper::Response;
 use hyper::StatusCode;
@@ -24,7 +24,7 @@ macro_rules! assets {
     };
 }
 
-static ASSETS: [Asset; 11] = assets! {
+static ASSETS: [Asset; 14] = assets! {
     "/", "text/html; charset=utf-8", "index.html";
     "/page/style.css", "text/css; charset=utf-8", "style.css";
     "/page/icon.svg", "image/svg+xml", "icon.svg";
@@ -36,6 +36,9 @@ static ASSETS: [Asset; 11] = assets! {
     "/page/passage.js", "text/javascript; charset=utf-8", "passage.js";
     "/page/search.js", "text/javascript; charset=utf-8", "search.js";
     "/page/statistics.js", "text/javascript; charset=utf-8", "statistics.js";
+    "/status", "text/html; charset=utf-8", "status.html";
+    "/page/status.js", "text/javascript; charset=utf-8", "status.js";
+    "/page/status.css", "text/css; charset=utf-8", "status.css";
 };
 
 /// The file at a path.
@@ -43,7 +46,23 @@ pub(super) fn asset(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
 }
 
+/// What the page of the status is made of.
+const OF_STATUS: [&str; 7] = [
+    "/status",
+    "/page/status.js",
+    "/page/status.css",
+    "/page/style.css",
+    "/page/icon.svg",
+    "/page/api.js",
+    "/page/dom.js",
+];
+
 impl Asset {
+    /// Whether the page of the status needs it.
+    pub fn is_of_status(&self) -> bool {
+        OF_STATUS.contains(&self.path)
+    }
+
     pub fn response(&self) -> Response<Body> {
         let mut response = full(StatusCode::OK, self.kind, self.text);
         for (name, value) in [

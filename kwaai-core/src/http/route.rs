@@ -16,7 +16,7 @@ use super::meter::Generating;
 use super::page::{self, Asset};
 use super::path::decoded;
 use super::reply::{Body, Failure, full, json};
-use super::{Shared, chat, completions, embeddings, knowledge};
+use super::{Shared, chat, completions, embeddings, knowledge, status};
 use crate::metric::prometheus;
 
 /// How long each piece of the body of a request may take to come.
@@ -30,6 +30,7 @@ const SLOWEST: u64 = 1024;
 enum Route {
     Health,
     Metrics,
+    Status,
     Models(Option<String>),
     Chat,
     Completions,
@@ -48,6 +49,7 @@ impl Route {
         let (route, name) = match path {
             "/healthz" => (Route::Health, "/healthz"),
             "/metrics" => (Route::Metrics, "/metrics"),
+            "/v1/status" => (Route::Status, "/v1/status"),
             "/v1/chat/completions" => (Route::Chat, "/v1/chat/completions"),
             "/v1/completions" => (Route::Completions, "/v1/completions"),
             "/v1/embeddings" => (Route::Embeddings, "/v1/embeddings"),
@@ -81,9 +83,13 @@ impl Route {
     /// The methods that it is asked with, as `Allow` lists them.
     fn methods(&self) -> &'static str {
         match self {
-            Route::Health | Route::Metrics | Route::Models(_) | Route::Page(_) | Route::Knowledge | Route::Base(_) => {
-                "GET, HEAD"
-            }
+            Route::Health
+            | Route::Metrics
+            | Route::Status
+            | Route::Models(_)
+            | Route::Page(_)
+            | Route::Knowledge
+            | Route::Base(_) => "GET, HEAD",
             Route::Chat | Route::Completions | Route::Embeddings | Route::Search(_) | Route::Ask(_) => "POST",
             Route::Documents(_) => "GET, HEAD, POST",
             Route::Document(..) => "GET, HEAD, DELETE",
@@ -102,8 +108,11 @@ impl Route {
 pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
     let found = Route::of(request.uri().path());
-    // A page is of use only where there is something to show.
-    let found = found.filter(|(route, _)| !matches!(route, Route::Page(_)) || !shared.config.knowledge.is_empty());
+    // The page of knowledge bases is of use only where there are some.
+    let found = found.filter(|(route, _)| match route {
+        Route::Page(asset) => asset.is_of_status() || !shared.config.knowledge.is_empty(),
+        _ => true,
+    });
     let name = found.as_ref().map_or("", |(_, name)| name);
     let allowed = found.as_ref().map_or("GET, HEAD", |(route, _)| route.methods());
     let mut response = match find(&shared, request, found.map(|(route, _)| route)).await {
@@ -146,6 +155,7 @@ async fn find(
             metrics.extend(shared.meter.measurements());
             Ok(full(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", prometheus(&metrics)))
         }
+        Route::Status => Ok(status::answer(shared).await),
         Route::Models(name) => models(shared, name.as_deref()),
         Route::Chat => {
             let headers = request.headers().clone();

@@ -367,6 +367,44 @@ pub trait LanguageModel: Send + Sync + 'static {
 
     /// Starts generating. The stream ends with [`GenerateEvent::Done`] or an error; dropping it stops the work.
     async fn generate(&self, request: GenerateRequest) -> Result<Stream<GenerateEvent>>;
+
+    /// Which of its blocks are up, and at whom; `None` for a model that is not computed in blocks.
+    ///
+    /// # Errors
+    /// Those of asking.
+    async fn blocks(&self) -> Result<Option<BlockStatus>> {
+        Ok(None)
+    }
+}
+
+/// Which blocks of a model are up, and at whom.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BlockStatus {
+    /// For each block, how many have it that may compute it; 1 for a model that runs on this machine.
+    pub counts: Vec<u32>,
+    /// Whether it runs on this machine.
+    pub here: bool,
+    /// Who offers blocks, in the order of peers and blocks; nobody for a model that runs here.
+    pub hosts: Vec<BlockHolder>,
+}
+
+/// A peer that offers a run of blocks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BlockHolder {
+    /// The peer.
+    pub peer: String,
+    /// The first block.
+    pub start_block: u32,
+    /// One past the last block.
+    pub end_block: u32,
+    /// Why it is not used; `None` where it is.
+    pub refused: Option<String>,
+    /// The last measured round trip in milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// Milliseconds for one block and one token, as measured or as it announces.
+    pub block_ms: Option<f64>,
+    /// Steps that wait there.
+    pub waiting: u32,
 }
 
 /// A text and the role it plays in a search, which some embedders prefix differently.

@@ -3,6 +3,9 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
 use super::Node;
 use crate::Result;
 use crate::http::{Backing, HttpConfig, HttpServer};
@@ -21,7 +24,18 @@ impl Node {
             let node = node.upgrade().map(|inner| Node { inner });
             node.and_then(|node| node.metrics().ok()).unwrap_or_default()
         };
-        let backing = Backing { metrics: Box::new(metrics), clock: self.inner.clock.clone() };
+        let node = std::sync::Arc::downgrade(&self.inner);
+        let status = move || -> BoxFuture<'static, Value> {
+            let node = node.upgrade().map(|inner| Node { inner });
+            Box::pin(async move {
+                match node {
+                    Some(node) => node.shown().await.unwrap_or_default(),
+                    None => Value::Null,
+                }
+            })
+        };
+        let clock = self.inner.clock.clone();
+        let backing = Backing { metrics: Box::new(metrics), status: Box::new(status), clock };
         let server = HttpServer::start_for(config, backing).await?;
         {
             let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,6 +50,31 @@ impl Node {
                 Err(closed)
             }
         }
+    }
+
+    /// What the status shows of the node.
+    async fn shown(&self) -> Result<Value> {
+        let (info, shards) = (self.info()?, self.shards());
+        let peers: Vec<Value> = self
+            .peers()
+            .await?
+            .into_iter()
+            .map(|peer| {
+                json!({
+                    "peer_id": peer.peer_id.to_string(), "name": peer.name, "agent": peer.agent, "relayed": peer.relayed,
+                    "rtt_ms": peer.rtt_ms, "tier": peer.tier, "score": peer.score,
+                })
+            })
+            .collect();
+        Ok(json!({
+            "name": info.name,
+            "peer_id": info.peer_id.to_string(),
+            "version": info.version,
+            "peers": peers,
+            "served": shards.served(),
+            "open_sessions": shards.open_sessions(),
+            "served_block_tokens": shards.served_block_tokens(),
+        }))
     }
 
     /// Ends the servers of the node; what they answer may come to its end within `grace`.

@@ -466,6 +466,42 @@ const checks = {
     });
   },
 
+  async the_status_shows_models_by_their_blocks_and_hosts(browser, { state }) {
+    for (const scheme of ['light', 'dark']) {
+      await on(browser, state, { path: '/status', scheme }, async (page) => {
+        await page.getByRole('heading', { name: 'spread' }).waitFor();
+        const blocks = page.getByRole('list', { name: 'Blocks of spread' });
+        assert.equal(await blocks.getByRole('listitem').count(), 8);
+        assert.equal(await blocks.getByText('block 7: nobody').count(), 1);
+        assert.equal(await blocks.getByText('block 2: 2 hosts').count(), 1);
+        assert.ok(await page.getByText('1 block of 8 is at nobody.').isVisible());
+        assert.ok(await page.getByText('<img src=x onerror=alert(1)> stands too low').isVisible());
+        assert.ok(await page.getByText('Runs on this machine, all 12 blocks.').isVisible());
+        assert.ok(await page.getByText('nobody can be asked').isVisible());
+        assert.deepEqual(await violations(page), []);
+      });
+    }
+  },
+
+  async the_status_goes_on_with_what_is_done(browser, { state }) {
+    await on(browser, state, { path: '/status' }, async (page) => {
+      const written = page.locator('.tile').filter({ hasText: 'tokens written' }).locator('dd');
+      await written.waitFor();
+      assert.equal(await written.textContent(), '0');
+      const said = await page.request.post(`${state}/v1/chat/completions`, {
+        data: { model: 'whole', messages: [{ role: 'user', content: 'go' }] },
+      });
+      assert.equal(said.status(), 200);
+      await page.locator('.tile').filter({ hasText: 'tokens written' }).getByText('500').waitFor();
+      await page.locator('.speed polyline').waitFor();
+      assert.match(await page.locator('.speed svg').getAttribute('aria-label'), /at most [1-9]/);
+    });
+    await on(browser, state, { path: '/status', width: 320 }, async (page) => {
+      await page.getByRole('heading', { name: 'spread' }).waitFor();
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 320));
+    });
+  },
+
   async an_answer_can_be_stopped(browser, { endless }) {
     await on(browser, endless, {}, async (page) => {
       await page.getByLabel('Your question').fill(QUESTION);
@@ -479,9 +515,9 @@ const checks = {
 };
 
 /** Pictures for the documents: what the page looks like. */
-async function pictures(browser, { shown, folder }) {
-  const take = async (name, scheme, work, size = {}) => {
-    await on(browser, shown, { scheme, width: 1000, height: 640, ...size }, async (page) => {
+async function pictures(browser, { shown, state, folder }) {
+  const take = async (name, scheme, work, { at = shown, ...more } = {}) => {
+    await on(browser, at, { scheme, width: 1000, height: 640, ...more }, async (page) => {
       await work(page);
       await page.screenshot({ path: `${folder}/${name}.png` });
     });
@@ -504,6 +540,22 @@ async function pictures(browser, { shown, folder }) {
     await page.getByLabel('Search for').press('Enter');
     await page.locator('.hit').first().waitFor();
   });
+  await take(
+    'page-status',
+    'light',
+    async (page) => {
+      await page.getByRole('heading', { name: 'spread' }).waitFor();
+      for (let turn = 0; turn < 4; turn += 1) {
+        const message = { role: 'user', content: 'go' };
+        for (let more = 0; more <= turn % 3; more += 1) {
+          await page.request.post(`${state}/v1/chat/completions`, { data: { model: 'whole', messages: [message] } });
+        }
+        await page.waitForResponse((response) => response.url().endsWith('/v1/status'));
+      }
+      await page.locator('.speed polyline').waitFor();
+    },
+    { at: state, path: '/status', height: 900 },
+  );
   await take('page-statistics', 'light', async (page) => {
     await tab(page, 'Statistics').click();
     await page.locator('.chart').first().waitFor();
