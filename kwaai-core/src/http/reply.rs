@@ -137,6 +137,7 @@ impl From<Error> for Failure {
         // What the core calls otherwise than the API.
         let param = error.context().get("param").map(|param| match param.as_str() {
             "format" => "response_format".to_owned(),
+            "hosts" => "kwaainet".to_owned(),
             own => own.to_owned(),
         });
         Failure { status, message: error.to_string(), param, code }
