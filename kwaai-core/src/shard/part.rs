@@ -49,13 +49,12 @@ impl Choose for Part {
         let mut heads = Vec::new();
         for (name, file) in partial.files() {
             let place = partial.place(name);
-            let head = match name.to_ascii_lowercase().ends_with(".gguf") {
-                // Another quantisation may lie beside the one that is wanted.
-                true if place != partial.path => continue,
-                true => head_of_gguf(&place, file)?,
-                false => head_of_safetensors(&place, file)?,
-            };
-            heads.push((name.to_owned(), head));
+            // The model in another form may lie beside it.
+            match name.to_ascii_lowercase().ends_with(".gguf") {
+                true if place == partial.path => heads.push((name.to_owned(), head_of_gguf(&place, file)?)),
+                false if partial.path.is_dir() => heads.push((name.to_owned(), head_of_safetensors(&place, file)?)),
+                _ => {}
+            }
         }
         let missing =
             |(name, head): &(String, Range<u64>)| partial.files().any(|(other, file)| other == name && !file.has(head));

@@ -247,6 +247,21 @@ async fn a_run_of_a_gguf_file_is_fetched_after_its_head() {
 }
 
 #[tokio::test]
+async fn a_model_in_two_forms_is_fetched_in_either_though_the_other_broke_off() {
+    let written = Written::new(1);
+    let mut files = crate::files_of(written.folder.path());
+    files.push(("m-Q8_0.gguf".to_owned(), quantised::model("llama", 8, 3).bytes()));
+    let (local, cache) = (LocalHub::with(ID, files).await, tempfile::tempdir().unwrap());
+    let engine = engine(over(&local, &cache));
+    local.failing(|asked| (asked.store && asked.is_for("model.safetensors")).then_some(Fault::Cut(0)));
+    assert_eq!(engine.load(ID, span(0..1)).await.unwrap_err().code(), ErrorCode::Unreachable);
+    let gguf = engine.load(format!("{ID}:Q8_0"), span(0..1)).await.unwrap();
+    local.failing(|_| None);
+    let plain = engine.load(ID, span(0..1)).await.unwrap();
+    assert_eq!((gguf.config().blocks, plain.config().blocks), (3, BLOCKS as usize));
+}
+
+#[tokio::test]
 async fn what_a_machine_can_serve_is_found_without_the_whole_model() {
     let (written, cache) = (Written::new(2), tempfile::tempdir().unwrap());
     let local = written.hub().await;

@@ -312,9 +312,8 @@ impl Fetch<'_> {
             }
             let mut brought = Vec::new();
             for (name, hole) in &ranges {
-                for piece in pieces(hole) {
-                    brought.push(self.piece(commit, &remotes[name], piece, &partial, &progress));
-                }
+                let remote = remotes.get(name).ok_or_else(|| Error::internal(format!("{name} was not looked at")))?;
+                brought.extend(pieces(hole).map(|piece| self.piece(commit, remote, piece, &partial, &progress)));
             }
             stream::iter(brought).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
