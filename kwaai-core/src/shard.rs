@@ -79,7 +79,7 @@ use calls::Format;
 use chain::{Wanted, provider_key};
 use choice::Chooser;
 use generate::{Generation, blocking};
-use hosts::Hosts;
+use hosts::{Hosts, soon_enough};
 use model::{Files, Source};
 use part::Part;
 use path::Path;
@@ -259,7 +259,7 @@ impl ShardEngine {
     /// Loads a run of a model, given as for [`load`](Self::load), and offers it.
     async fn serve_run(&self, model: &FilePath, blocks: Range<u32>, chosen: Option<Chosen>) -> Result<Offer> {
         let (peers, _) = self.network()?;
-        let path = self.locate(model, Some(Part { blocks: blocks.clone(), ends: false }.chosen())).await?;
+        let path = self.locate(model, Some(Part { blocks: Some(blocks.clone()), ends: false }.chosen())).await?;
         let engine = self.clone();
         let span = blocking(move || -> Result<ServedSpan> {
             let files = engine.files(&path)?;
@@ -473,7 +473,7 @@ impl ShardEngine {
     pub async fn plan_for(&self, model: &Model, tokens: u32, wishes: &HostWishes) -> Result<Plan> {
         wishes.check()?;
         let plan = self.coverage_for(model, wishes.min_tier).await?.plan(&self.need(model, tokens as usize))?;
-        soon_enough(&plan, wishes)?;
+        soon_enough(plan.cost_ms, wishes)?;
         Ok(plan)
     }
 
@@ -639,15 +639,12 @@ impl ShardEngine {
     async fn path_over_peers(&self, model: &Model, max_tokens: usize, wishes: &HostWishes) -> Result<Path> {
         let access = self.network()?.clone();
         let coverage = self.coverage_for(model, wishes.min_tier).await?;
-        if wishes.max_token_ms.is_some() {
-            soon_enough(&coverage.plan(&self.need(model, max_tokens))?, wishes)?;
-        }
         let wanted = Wanted {
             model: model.id().to_string(),
             max_tokens: max_tokens as u32,
             size: model.config().hidden_size as u32,
             patience: self.0.patience.clone(),
-            least: wishes.min_tier,
+            wishes: *wishes,
         };
         Path::over(Hosts::new(access, wanted, self.need(model, max_tokens), coverage), self.precision()).await
     }
@@ -692,20 +689,6 @@ impl ShardEngine {
             }
         };
         Ok(Files { source, config, weights, id })
-    }
-}
-
-/// Refuses a path that takes longer for a token than an answer wishes.
-fn soon_enough(plan: &Plan, wishes: &HostWishes) -> Result<()> {
-    match wishes.max_token_ms {
-        Some(most) if plan.cost_ms > most => Err(Error::unreachable(format!(
-            "the fastest path takes {:.1} ms for a token, and no more than {most} ms were wished",
-            plan.cost_ms
-        ))
-        .with("expected_ms", plan.cost_ms)
-        .with("max_token_ms", most)
-        .with_remedy("allow more time, or ask for other hosts")),
-        _ => Ok(()),
     }
 }
 

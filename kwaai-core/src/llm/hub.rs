@@ -313,9 +313,14 @@ impl Inner {
 
     /// What is in the cache of a model, if that is all of it, or all that is needed; blocks the thread.
     fn here(&self, id: &ModelId, choose: Option<&dyn Choose>) -> Result<Option<PathBuf>> {
-        match (self.cached(id), choose) {
-            (None, Some(choose)) => part::cached(&self.config.cache, id, choose),
-            (found, _) => Ok(found),
+        let part = |choose| part::cached(&self.config.cache, id, choose);
+        match choose {
+            None => Ok(self.cached(id)),
+            // A branch may have gone on since all of it was here.
+            Some(choose) if cache::Repository::new(&self.config.cache, id).part_is_newer(id.revision()) => {
+                Ok(part(choose)?.or_else(|| self.cached(id)))
+            }
+            Some(choose) => self.cached(id).map_or_else(|| part(choose), |path| Ok(Some(path))),
         }
     }
 }
@@ -358,8 +363,8 @@ pub(crate) async fn locate(hub: Option<&Hub>, path: &Path, choose: Option<Arc<dy
 /// was found for it.
 pub(crate) fn pinned(model: &Path, found: &Path) -> PathBuf {
     let id = || -> Option<ModelId> { model.to_str().filter(|_| model != found)?.parse().ok() };
-    let folder = if found.is_dir() { Some(found) } else { found.parent() };
-    let commit = || folder.filter(|folder| id_of_snapshot(folder).is_some())?.file_name()?.to_str();
+    let folder = found.ancestors().find(|folder| id_of_snapshot(folder).is_some());
+    let commit = || folder?.file_name()?.to_str();
     id().zip(commit()).map_or_else(|| model.to_path_buf(), |(id, commit)| id.at(commit).to_string().into())
 }
 

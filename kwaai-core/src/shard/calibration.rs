@@ -140,7 +140,7 @@ impl ShardEngine {
         let model = hub::pinned(model.as_ref(), &path);
         let engine = self.clone();
         let measured = blocking(move || measured(&engine, &engine.files(&path)?, &options)).await??;
-        let path = self.locate(&model, Some(Part { blocks: 0..measured, ends: false }.chosen())).await?;
+        let path = self.locate(&model, Some(Part { blocks: Some(0..measured), ends: false }.chosen())).await?;
         let engine = self.clone();
         blocking(move || calibrated(&engine, &engine.files(&path)?, &options, measured, &cancel)).await?
     }

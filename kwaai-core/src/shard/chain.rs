@@ -13,6 +13,7 @@ use super::backend::Backend;
 use super::plan::{Coverage, HostView};
 use super::serve::{INFO, read_info};
 use super::wire::{Frame, Hidden, PROTOCOL, Precision, SMALL_FRAME, SessionId, step_limit};
+use crate::llm::HostWishes;
 use crate::net::{PeerStream, Peers};
 use crate::trust::{CredentialDigest, Minimum, Outcome};
 use crate::{Error, ErrorCode, Result};
@@ -165,8 +166,8 @@ pub(super) struct Wanted {
     /// Length of one hidden state.
     pub size: u32,
     pub patience: Patience,
-    /// Where its hosts have to stand, beyond the policy.
-    pub least: Option<Minimum>,
+    /// What its hosts must be, beyond the policy.
+    pub wishes: HostWishes,
 }
 
 /// A session at a host.

@@ -12,6 +12,7 @@ use super::chain::{self, HostPolicy, RemoteHop, Wanted, outcome_of, retry_after}
 use super::generate::PREFILL;
 use super::plan::{Coverage, Need};
 use super::wire::Precision;
+use crate::llm::HostWishes;
 use crate::net::Peers;
 use crate::{Error, ErrorCode, Result};
 
@@ -30,6 +31,21 @@ pub(super) struct Hosts {
     failed: BTreeMap<PeerId, Error>,
     /// What computes the answer, once sessions were opened; `None` before, and where backends may mix.
     backend: Option<Backend>,
+    /// Whether sessions were opened. What was wished of the time is decided before that.
+    begun: bool,
+}
+
+/// Refuses a path that takes longer for a token than an answer wishes.
+pub(super) fn soon_enough(cost_ms: f64, wishes: &HostWishes) -> Result<()> {
+    match wishes.max_token_ms {
+        Some(most) if cost_ms > most => Err(Error::unreachable(format!(
+            "the fastest path takes {cost_ms:.1} ms for a token, and no more than {most} ms were wished"
+        ))
+        .with("expected_ms", cost_ms)
+        .with("max_token_ms", most)
+        .with_remedy("allow more time, or ask for other hosts")),
+        _ => Ok(()),
+    }
 }
 
 impl Hosts {
@@ -39,7 +55,7 @@ impl Hosts {
         need: Need,
         coverage: Coverage,
     ) -> Hosts {
-        Hosts { peers, policy, wanted, need, coverage, failed: BTreeMap::new(), backend: None }
+        Hosts { peers, policy, wanted, need, coverage, failed: BTreeMap::new(), backend: None, begun: false }
     }
 
     /// How many blocks the model has.
@@ -89,6 +105,11 @@ impl Hosts {
                 }
                 Err(gap) => return Err(gap),
             };
+            if !self.begun
+                && let Some(cost) = self.coverage.cost_ms(&blocks, &self.need)
+            {
+                soon_enough(cost, &self.wanted.wishes)?;
+            }
             let backend = self.coverage.backend_of(&path);
             let opening = path.into_iter().map(|(peer, blocks)| self.session(peer, blocks, precision));
             let mut hops = Vec::new();
@@ -100,6 +121,7 @@ impl Hosts {
                 }
             }
             if failures.is_empty() {
+                self.begun = true;
                 if !self.need.mixed_backends {
                     self.backend = self.backend.or(backend);
                     self.leave_out();
@@ -140,8 +162,14 @@ impl Hosts {
     async fn look_again(&mut self) {
         let failed: Vec<PeerId> = self.failed.keys().copied().collect();
         let (model, blocks) = (&self.wanted.model, self.coverage.blocks);
-        let looking =
-            chain::coverage(self.peers.as_ref(), self.policy.as_ref(), model, blocks, &failed, self.wanted.least);
+        let looking = chain::coverage(
+            self.peers.as_ref(),
+            self.policy.as_ref(),
+            model,
+            blocks,
+            &failed,
+            self.wanted.wishes.min_tier,
+        );
         // Without an answer in time, what was known stays: the gap is then named with it.
         let Ok(Ok(mut coverage)) = tokio::time::timeout(LOOK_AGAIN, looking).await else { return };
         let known = std::mem::take(&mut self.coverage.hosts);

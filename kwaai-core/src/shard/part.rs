@@ -20,22 +20,22 @@ const FIRST_GGUF: u64 = 1 << 20;
 /// A part of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    /// The blocks.
-    pub blocks: Range<u32>,
+    /// The blocks, if any.
+    pub blocks: Option<Range<u32>>,
     /// Embedding, final normalisation and head.
     pub ends: bool,
 }
 
 impl Part {
     /// The heads of the files alone.
-    pub const HEADS: Part = Part { blocks: 0..0, ends: false };
+    pub const HEADS: Part = Part { blocks: None, ends: false };
 
     /// What is needed to load these blocks and the ends; `None` for all of a model.
     pub fn of(blocks: &Blocks) -> Option<Arc<dyn Choose>> {
         match blocks {
             Blocks::All => None,
-            Blocks::None => Some(Part { blocks: 0..0, ends: true }.chosen()),
-            Blocks::Span(range) => Some(Part { blocks: range.clone(), ends: true }.chosen()),
+            Blocks::None => Some(Part { blocks: None, ends: true }.chosen()),
+            Blocks::Span(range) => Some(Part { blocks: Some(range.clone()), ends: true }.chosen()),
         }
     }
 
@@ -72,7 +72,7 @@ impl Choose for Part {
             }
         }
         let config = source.config()?;
-        let blocks = if self.blocks.is_empty() { 0..0 } else { block_range(&self.blocks, &config)? };
+        let blocks = self.blocks.as_ref().map_or(Ok(0..0), |blocks| block_range(blocks, &config))?;
         let weights = source.weights(&config)?;
         let places = weights.places(&config, &Parts { blocks, ends: self.ends })?;
         let tensors = places.into_iter().flat_map(|(_, place)| {

@@ -215,6 +215,11 @@ impl Coverage {
         self.alike(blocks, need, &[]).map(|path| self.named(&path)).ok_or_else(|| self.gap(blocks, need))
     }
 
+    /// What one token is expected to take on that path, in milliseconds.
+    pub(super) fn cost_ms(&self, blocks: &Range<u32>, need: &Need) -> Option<f64> {
+        self.alike(blocks, need, &[]).map(|path| path.micros as f64 / 1000.0)
+    }
+
     /// The cheapest path whose hosts compute by one backend, unless these may mix.
     fn alike(&self, blocks: &Range<u32>, need: &Need, without: &[usize]) -> Option<Cheapest> {
         if need.mixed_backends {

@@ -16,6 +16,7 @@ use super::model::Model;
 use super::serve::{INFO, read_info};
 use super::wire::{Hidden, Precision};
 use super::{ShardEngine, chain};
+use crate::llm::HostWishes;
 use crate::net::Peers;
 use crate::trust::Outcome;
 use crate::{Error, Result};
@@ -63,8 +64,13 @@ impl ShardEngine {
         };
         let mut cache = own.map(|span| span.open(range, tokens as usize)).transpose()?;
         let size = config.hidden_size as u32;
-        let wanted =
-            Wanted { model: id.to_string(), max_tokens: tokens, size, patience: self.0.patience.clone(), least: None };
+        let wanted = Wanted {
+            model: id.to_string(),
+            max_tokens: tokens,
+            size,
+            patience: self.0.patience.clone(),
+            wishes: HostWishes::default(),
+        };
         let mut hop = RemoteHop::open(peers, peer, blocks.clone(), &wanted, precision).await?;
         let (mut seconds, mut correct) = (0.0, cache.as_ref().map(|_| true));
         for place in 0..tokens {

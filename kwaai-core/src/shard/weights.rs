@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 pub use self::encoding::Encoding;
 use super::backend::Backend;
 use super::config::{ModelConfig, read_bounded};
-use crate::llm::hub::Partial;
+use crate::llm::hub::PartialFile;
 use crate::{Error, Result};
 
 const SINGLE: &str = "model.safetensors";
@@ -110,8 +110,6 @@ pub struct Weights {
     /// The directory or the file.
     root: PathBuf,
     tensors: BTreeMap<String, Place>,
-    /// What is here, of a model in part.
-    partial: Option<Partial>,
 }
 
 impl Weights {
@@ -145,12 +143,12 @@ impl Weights {
             }
             tensors = read_header(&single)?;
         }
-        Ok(Weights { root: dir.to_path_buf(), tensors, partial: Partial::at(dir) })
+        Ok(Weights { root: dir.to_path_buf(), tensors })
     }
 
     /// Tensors that were found otherwise, by the names of Hugging Face transformers.
     pub(super) fn found(root: &Path, tensors: BTreeMap<String, Place>) -> Weights {
-        Weights { root: root.to_path_buf(), tensors, partial: Partial::at(root) }
+        Weights { root: root.to_path_buf(), tensors }
     }
 
     /// Reads the tensors of `parts` into memory as f32.
@@ -195,7 +193,7 @@ impl Weights {
     pub fn digest(&self, config: &ModelConfig) -> Result<String> {
         let whole = Parts { blocks: 0..config.blocks, ends: true };
         let files: BTreeSet<&Path> = self.places(config, &whole)?.iter().map(|(_, place)| &*place.file).collect();
-        let mut contents = files.into_iter().map(|file| self.content(file)).collect::<Result<Vec<String>>>()?;
+        let mut contents = files.into_iter().map(Weights::content).collect::<Result<Vec<String>>>()?;
         contents.sort();
         let mut hash = Sha256::new();
         hash.update(config.fingerprint());
@@ -207,9 +205,9 @@ impl Weights {
     }
 
     /// The sha256 of a whole file.
-    fn content(&self, path: &Path) -> Result<String> {
-        if let Some(sha256) = self.partial.as_ref().and_then(|partial| partial.sha256(path)) {
-            return Ok(sha256.to_owned());
+    fn content(path: &Path) -> Result<String> {
+        if let Some(file) = PartialFile::of(path)? {
+            return Ok(file.sha256().to_owned());
         }
         let io = |error| Error::file("read", path, error);
         let mut file = File::open(path).map_err(io)?;
@@ -228,10 +226,15 @@ impl Weights {
     /// `not_found` where a model is here in part and they are not; those of [`load`](Self::load) that come from headers alone.
     pub(super) fn require(&self, config: &ModelConfig, parts: &Parts) -> Result<()> {
         let places = self.places(config, parts)?;
-        let Some(partial) = &self.partial else { return Ok(()) };
+        let mut files: BTreeMap<&Path, Option<PartialFile>> = BTreeMap::new();
+        for (_, place) in &places {
+            if !files.contains_key(&*place.file) {
+                files.insert(&place.file, PartialFile::of(&place.file)?);
+            }
+        }
         let is_missing = |place: &Place| {
             let range = place.start..place.start.saturating_add(place.bytes as u64);
-            partial.file(&place.file).is_some_and(|file| !file.has(&range))
+            files[&*place.file].as_ref().is_some_and(|file| !file.has(&range))
         };
         match places.iter().find(|(_, place)| is_missing(place)) {
             None => Ok(()),

@@ -327,3 +327,111 @@ async fn blocks_that_were_not_fetched_are_never_taken_for_zeros() {
     let error = engine.load(ID, span(7..9)).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error:?}");
 }
+
+#[tokio::test]
+async fn what_somebody_between_answers_is_never_taken_for_blocks() {
+    let written = Written::new(1);
+    let page = b"<html>please log in</html>".repeat(4000);
+    for fault in [Fault::Body(page.clone()), Fault::Body(vec![0; 1 << 20])] {
+        let (local, cache) = (written.hub().await, tempfile::tempdir().unwrap());
+        let engine = engine(over(&local, &cache));
+        let mut answers = 0;
+        local.failing(move |asked| {
+            answers += usize::from(asked.store);
+            (asked.store && answers == 2).then(|| fault.clone())
+        });
+        // Once, while a gateway asked for a name; then again.
+        assert_eq!(engine.load(ID, span(1..3)).await.unwrap_err().code(), ErrorCode::Unreachable);
+        let there = engine.load(ID, span(1..3)).await.unwrap();
+        let own = engine.load(written.folder.path(), span(1..3)).await.unwrap();
+        assert_eq!(computed(&there), computed(&own));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_head_is_fetched_anew_and_so_is_a_file_that_was_cut() {
+    let (written, cache) = (Written::new(1), tempfile::tempdir().unwrap());
+    let local = written.hub().await;
+    let engine = engine(over(&local, &cache));
+    let own = engine.load(written.folder.path(), span(2..3)).await.unwrap();
+    engine.load(ID, span(2..3)).await.unwrap();
+    let weights = part(&cache).join("model.safetensors");
+    let good = std::fs::read(&weights).unwrap();
+    let mut wrong = good.clone();
+    wrong[..64].fill(b'<');
+    for left in [&wrong[..], &good[..1000]] {
+        std::fs::write(&weights, left).unwrap();
+        assert_eq!(computed(&engine.load(ID, span(2..3)).await.unwrap()), computed(&own));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_part_is_known_for_one_by_whatever_path_it_is_reached() {
+    let (written, cache) = (Written::new(1), tempfile::tempdir().unwrap());
+    let local = written.hub().await;
+    let engine = engine(over(&local, &cache));
+    engine.load(ID, span(0..1)).await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (link, roundabout) = (elsewhere.path().join("link"), part(&cache).join("..").join(COMMIT));
+    std::os::unix::fs::symlink(part(&cache), &link).unwrap();
+    let (copy, loose) = (elsewhere.path().join("copy"), elsewhere.path().join("loose"));
+    for folder in [&copy, &loose] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    for entry in std::fs::read_dir(part(&cache)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        std::os::unix::fs::symlink(entry.path(), loose.join(entry.file_name())).unwrap();
+    }
+    for path in [link, roundabout, copy, loose] {
+        engine.load(&path, span(0..1)).await.unwrap();
+        let error = engine.load(&path, Blocks::All).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::NotFound, "{path:?} {error:?}");
+    }
+    std::fs::write(part(&cache).join(".kwaainet-part.json"), "").unwrap();
+    let error = engine.load(part(&cache), Blocks::All).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::CorruptData, "{error:?}");
+    engine.load(ID, span(0..1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_in_a_folder_of_its_repository_is_a_part_as_well() {
+    let file = quantised::model("llama", 8, 3).bytes();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("m.gguf"), &file).unwrap();
+    let (local, cache) =
+        (LocalHub::with(ID, vec![("Q8_0/m-Q8_0.gguf".to_owned(), file)]).await, tempfile::tempdir().unwrap());
+    let engine = engine(over(&local, &cache));
+    let own = engine.load(folder.path().join("m.gguf"), span(0..1)).await.unwrap();
+    for blocks in [span(0..1), span(2..3)] {
+        assert_eq!(engine.load(ID, blocks).await.unwrap().id(), own.id());
+    }
+}
+
+#[tokio::test]
+async fn a_download_of_some_blocks_notices_that_the_branch_went_on() {
+    let (written, cache) = (Written::new(1), tempfile::tempdir().unwrap());
+    let local = written.hub().await;
+    let engine = engine(over(&local, &cache));
+    let first = engine.load(ID, Blocks::All).await.unwrap();
+    let mut changed = std::fs::read(written.folder.path().join("model.safetensors")).unwrap();
+    let last = changed.len() - 2;
+    changed[last] ^= 1;
+    local.set("model.safetensors", &changed, &"b".repeat(40));
+    assert_eq!(engine.load(ID, span(0..1)).await.unwrap().id(), first.id());
+    let mut download = engine.download(ID, &span(0..1)).unwrap();
+    while download.next().await.unwrap().is_some() {}
+    assert_ne!(engine.load(ID, span(0..1)).await.unwrap().id(), first.id());
+    assert_eq!(engine.load(format!("{ID}@{COMMIT}"), span(0..1)).await.unwrap().id(), first.id());
+    for empty in [span(2..2), span(0..0)] {
+        let mut download = engine.download(ID, &empty).unwrap();
+        let error = loop {
+            match download.next().await {
+                Ok(event) => assert!(event.is_some(), "no blocks cannot be loaded"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    }
+}

@@ -41,6 +41,7 @@ pub struct CachedModel {
 }
 
 /// The folder of one model.
+#[derive(Clone)]
 pub(super) struct Repository {
     folder: PathBuf,
     locks: PathBuf,
@@ -91,6 +92,13 @@ impl Repository {
                 std::fs::write(partial, commit)
             }),
         }
+    }
+
+    /// Whether some bytes of a revision were fetched after it was whole here last.
+    pub fn part_is_newer(&self, revision: &str) -> bool {
+        let when = |refs: PathBuf| std::fs::metadata(refs.join(revision)).and_then(|file| file.modified()).ok();
+        let (part, whole) = (when(self.folder.join(LISTS).join("refs")), when(self.folder.join("refs")));
+        part.is_some() && part > whole
     }
 
     /// Takes away what is here in part of a commit, if anything is.
@@ -152,20 +160,27 @@ impl Repository {
         })
     }
 
-    /// Waits until nobody else writes what has this name. On a file system without locks, the hash of the content is what remains.
-    pub async fn lock(&self, name: &str) -> Result<Lock> {
+    /// The lock of what has this name, unless somebody else has it.
+    pub fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
         let path = self.locks.join(format!("{name}.lock"));
         make_parent(&path)?;
         let failed = |error| Error::file("lock", &path, error);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            // A file system without locks.
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(Some(Lock(file))),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Waits until nobody else writes what has this name. On a file system without locks, the hash of the content is what remains.
+    pub async fn lock(&self, name: &str) -> Result<Lock> {
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock(file)),
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK).await,
-                Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
-                    return Ok(Lock(file));
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            match self.try_lock(name)? {
+                Some(lock) => return Ok(lock),
+                None => tokio::time::sleep(LOOK).await,
             }
         }
     }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LOCATION, RANGE};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LOCATION, RANGE,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 
+use super::cache::is_commit;
 use super::description::Description;
 use super::id::ModelId;
 use super::tag::Tag;
@@ -102,7 +105,12 @@ impl Client {
                 )));
             }
         }
-        Description::read(&body).map_err(|error| error.with("model", what))
+        let description = Description::read(&body).map_err(|error| error.with("model", &what))?;
+        if is_commit(id.revision()) && description.commit != id.revision() {
+            return Err(Error::corrupt_data(format!("the hub answers {what} with the commit {}", description.commit))
+                .with_remedy("check the revision, or ask another hub"));
+        }
+        Ok(description)
     }
 
     /// Tag and size of a file.
@@ -133,15 +141,34 @@ impl Client {
         if answer.tag.is_some_and(|tag| tag != remote.tag) {
             return Err(changed());
         }
+        // Bytes of something else would be taken for those of the file: no hash tells that of a part.
+        let headers = answer.response.headers();
+        let other = || {
+            Error::unreachable(format!("a part of {what} was asked for, and something else came"))
+                .with_remedy("try again, or ask another hub; whoever is between may answer in its place")
+        };
+        if text(headers, CONTENT_ENCODING.as_str()).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(other());
+        }
         let from = match answer.response.status() {
             StatusCode::PARTIAL_CONTENT => {
-                let (from, total) = content_range(answer.response.headers()).ok_or_else(changed)?;
+                let (from, to, total) = content_range(headers).ok_or_else(changed)?;
                 if from != part.from || total.zip(remote.size).is_some_and(|(total, size)| total != size) {
                     return Err(changed());
                 }
+                if part.to.is_some_and(|wanted| to.checked_add(1) != Some(wanted)) {
+                    return Err(other());
+                }
                 from
             }
-            StatusCode::OK => 0,
+            StatusCode::OK => {
+                let length: Option<u64> = text(headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+                let is_whole = part.from == 0 && part.to == remote.size;
+                if !is_whole && (length.is_none() || length != remote.size) {
+                    return Err(other());
+                }
+                0
+            }
             status => return Err(refusal(&what, status, answer.response.headers())),
         };
         Ok(Opened { from, body: answer.response })
@@ -252,10 +279,11 @@ fn range_header(part: Part, size: Option<u64>) -> Option<String> {
     }
 }
 
-/// The first byte, and the length of the whole where it is said (RFC 9110, 14.4).
-fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+/// The first byte, the last one, and the length of the whole where it is said (RFC 9110, 14.4).
+fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = text(headers, CONTENT_RANGE.as_str())?.strip_prefix("bytes ")?.split_once('/')?;
-    Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
+    let (from, to) = range.split_once('-')?;
+    Some((from.parse().ok()?, to.parse().ok()?, total.parse().ok()))
 }
 
 fn astray(what: &str, place: &str) -> Error {

@@ -88,8 +88,7 @@ impl Fetch<'_> {
         repository.prepare()?;
         let wanted = description.wanted(self.id.quantisation()).map_err(|error| error.with("model", self.id))?;
         if let Some(path) = whole(&repository, &description, self.id) {
-            repository.set_listed(commit, &description.files)?;
-            repository.set_commit(self.id.revision(), commit)?;
+            self.is_whole(&repository, &description).await?;
             return Ok(path);
         }
         let mut names: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
@@ -108,12 +107,13 @@ impl Fetch<'_> {
         let looks = names.into_iter().map(|name| async move { self.client.look(self.id, commit, &name).await });
         let looked: Vec<Remote> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         files.extend(looked);
-        let bytes = files.iter().map(|file| file.size).sum::<Option<u64>>();
+        let bytes = files.iter().try_fold(0u64, |sum, file| Some(sum.saturating_add(file.size?)));
         let missing = |file: &Remote| match repository.blob(&file.tag).is_file() {
             true => 0,
             false => file.size.unwrap_or(0).saturating_sub(length(&repository.incomplete(&file.tag))),
         };
-        has_room(self.cache, files.iter().map(missing).sum()).map_err(|error| error.with("model", self.id))?;
+        has_room(self.cache, files.iter().map(missing).fold(0, u64::saturating_add))
+            .map_err(|error| error.with("model", self.id))?;
         self.events.send(FetchEvent::Found { files: files.len(), bytes });
         let progress = Progress::told(self.events, bytes);
         let contents = files.into_iter().map(|file| self.content(&repository, commit, file, &progress));
@@ -122,9 +122,7 @@ impl Fetch<'_> {
         for file in &contents {
             repository.link(commit, &file.name, &file.tag)?;
         }
-        repository.set_listed(commit, &description.files)?;
-        repository.set_commit(self.id.revision(), commit)?;
-        repository.forget_part(commit)?;
+        self.is_whole(&repository, &description).await?;
         Ok(place(repository.snapshot(commit), &wanted))
     }
 
@@ -290,7 +288,7 @@ impl Progress<'_> {
         let Some(events) = self.events else { return };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.files.insert(name.to_owned(), bytes);
-        let bytes = state.files.values().sum();
+        let bytes = state.files.values().copied().fold(0, u64::saturating_add);
         if state.told.abs_diff(bytes) >= STEP || self.total == Some(bytes) {
             state.told = bytes;
             events.send(FetchEvent::Progress { bytes, total: self.total });

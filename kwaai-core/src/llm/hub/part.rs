@@ -1,10 +1,11 @@
 //! Parts of a model: of its weight files only the bytes that are needed, as for some of its blocks.
 //!
 //! A part lies beside the whole models of a cache, in `.kwaainet/parts/{commit}`, where the tools of Hugging Face do not look:
-//! weight files of full length with holes, `parts.json` with what is there of each, and links to all other files. It grows as
+//! weight files of full length with holes, a journal of what is there of each, and links to all other files. It grows as
 //! more is needed. A weight file that became whole is compared with the hash that the hub names, and taken into the cache.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use super::FetchEvent;
 use super::cache::{Repository, has_room, in_one_step, make_parent};
-use super::client::{Opened, Part, Remote, broken};
+use super::client::{Opened, Part, Remote, broken, nobody_listens};
 use super::description::{Description, INDEX, is_weights};
 use super::fetch::{AT_ONCE, Fetch, GOOD, Progress, bounded_index, place, whole};
 use super::id::ModelId;
@@ -23,7 +24,12 @@ use super::tag::Tag;
 use crate::blocking::blocking;
 use crate::{Error, ErrorCode, Result};
 
-const JOURNAL: &str = "parts.json";
+/// A folder that has it, wherever it was moved or copied to, may lack bytes.
+const JOURNAL: &str = ".kwaainet-part.json";
+/// Weight files lie at most so deep below it.
+const DEEPEST: usize = 8;
+/// Of a store that gives no parts of files, so much that nobody needs is read for one piece.
+const UNWANTED: u64 = 64 << 20;
 /// What broke off is remembered up to here.
 const PIECE: u64 = 32 << 20;
 /// Holes up to this length are fetched with what is around them, which takes less than a request.
@@ -86,11 +92,10 @@ impl PartialFile {
 }
 
 impl Partial {
-    /// What is known of the folder of a part, or of a GGUF file in one; `None` for other places.
-    pub fn at(path: &Path) -> Option<Partial> {
-        let folder = if is_part(path) { path } else { path.parent().filter(|parent| is_part(parent))? };
-        let journal = serde_json::from_slice(&std::fs::read(folder.join(JOURNAL)).ok()?).ok()?;
-        Some(Partial { path: path.to_path_buf(), folder: folder.to_path_buf(), journal })
+    /// What is known of the folder of a part; `None` where nothing is.
+    pub(super) fn at(folder: &Path) -> Option<Partial> {
+        let journal = Journal::read(folder).ok()??;
+        Some(Partial { path: folder.to_path_buf(), folder: folder.to_path_buf(), journal })
     }
 
     /// The files of which some bytes may be missing.
@@ -103,17 +108,6 @@ impl Partial {
         self.folder.join(name)
     }
 
-    /// A file by where it lies; one that is whole is none of these.
-    pub fn file(&self, path: &Path) -> Option<&PartialFile> {
-        let name = path.strip_prefix(&self.folder).ok()?.to_str()?;
-        self.journal.files.get(name)
-    }
-
-    /// What a hub says that the sha256 of a whole file is.
-    pub fn sha256(&self, path: &Path) -> Option<&str> {
-        self.file(path).map(|file| file.sha256.as_str())
-    }
-
     /// The folder has the name of the commit.
     fn commit(&self) -> &str {
         self.folder.file_name().and_then(|name| name.to_str()).unwrap_or_default()
@@ -123,7 +117,12 @@ impl Partial {
         let text = serde_json::to_vec(&self.journal).map_err(|error| {
             Error::internal("what is there of a model could not be written down").with_source(error)
         })?;
-        in_one_step(&self.folder.join(JOURNAL), |partial| std::fs::write(partial, &text))
+        // On the disk before it takes the place of the one before: an empty one would be no journal.
+        in_one_step(&self.folder.join(JOURNAL), |partial| {
+            let mut file = std::fs::File::create(partial)?;
+            file.write_all(&text)?;
+            file.sync_all()
+        })
     }
 
     /// How many bytes of weights are there.
@@ -158,6 +157,50 @@ impl Partial {
     /// Whether everything that is needed is there.
     fn has_all(&self, choose: &dyn Choose) -> Result<bool> {
         self.missing(choose).map(|missing| missing.all && missing.ranges.is_empty())
+    }
+}
+
+impl Journal {
+    /// The journal in a folder, if it has one.
+    fn read(folder: &Path) -> Result<Option<Journal>> {
+        let path = folder.join(JOURNAL);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+                Error::corrupt_data("what is there of this model was not written down whole")
+                    .with_file(&path)
+                    .with_remedy("remove it with remove_download, and name the model by its id at the hub")
+                    .with_source(error)
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("read", &path, error)),
+        }
+    }
+}
+
+impl PartialFile {
+    /// What is there of a weight file, whatever leads to it; `None` for one that is whole.
+    ///
+    /// # Errors
+    /// `corrupt_data` and `not_found` for one in a folder of parts of which nobody knows what is there.
+    pub fn of(path: &Path) -> Result<Option<PartialFile>> {
+        let real = path.canonicalize().map_err(|error| Error::file("read", path, error))?;
+        for folder in real.ancestors().skip(1).take(DEEPEST) {
+            if let Some(mut journal) = Journal::read(folder)? {
+                let name = real.strip_prefix(folder).ok().and_then(Path::to_str);
+                return Ok(name.and_then(|name| journal.files.remove(name)));
+            }
+            if is_part(folder) {
+                return Err(Error::not_found("nobody knows what is there of this model")
+                    .with_file(path)
+                    .with_remedy("remove it with remove_download, and name the model by its id at the hub"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a hub says that the sha256 of the whole file is.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 }
 
@@ -242,13 +285,26 @@ pub(super) fn cached(cache: &Path, id: &ModelId, choose: &dyn Choose) -> Result<
     }
     match partial.has_all(choose) {
         Ok(all) => Ok(all.then_some(partial.path)),
-        // Somebody took a file away.
-        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        // Somebody took a file away, or something wrong came: the hub is asked again.
+        Err(error) if matches!(error.code(), ErrorCode::NotFound | ErrorCode::CorruptData) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 impl Fetch<'_> {
+    /// Remembers that a model is whole in the cache, where no part of it is needed any more.
+    pub(super) async fn is_whole(&self, repository: &Repository, description: &Description) -> Result<()> {
+        let commit = description.commit.as_str();
+        repository.set_listed(commit, &description.files)?;
+        repository.set_commit(self.id.revision(), commit)?;
+        let whole = repository.files(commit);
+        let (part, commit) = (repository.clone(), commit.to_owned());
+        if let Err(error) = blocking(move || forget(&part, &commit, &whole)).await {
+            tracing::debug!(code = %error.code(), "what was here in part of a model stays");
+        }
+        Ok(())
+    }
+
     /// Brings what is needed of a model into the cache: its settings and tokenizer whole, of its weights what `choose` asks for.
     /// Returns its folder, or its GGUF file; where the model is whole in the cache, that one.
     pub async fn run_part(&self, choose: &Arc<dyn Choose>) -> Result<PathBuf> {
@@ -256,10 +312,11 @@ impl Fetch<'_> {
         let commit = description.commit.as_str();
         let repository = Repository::new(self.cache, self.id);
         repository.prepare()?;
+        let wanted = description.wanted(self.id.quantisation()).map_err(|error| error.with("model", self.id))?;
         if let Some(path) = whole(&repository, &description, self.id) {
+            self.is_whole(&repository, &description).await?;
             return Ok(path);
         }
-        let wanted = description.wanted(self.id.quantisation()).map_err(|error| error.with("model", self.id))?;
         let folder = repository.part(commit);
         let _nobody_else = repository.lock(&format!("{commit}.parts")).await?;
         let partial = Partial::at(&folder).map(|partial| partial.journal).unwrap_or_default();
@@ -285,9 +342,11 @@ impl Fetch<'_> {
                     begin(&mut partial, &remote.name, size, sha256)?;
                     remotes.insert(remote.name.clone(), remote);
                 }
-                // One that is here already, or so small that it is no more than a text to the hub.
+                // One that is here already, or has no hash by which a part of it could be known.
                 _ => {
                     let name = remote.name.clone();
+                    let here = repository.blob(&remote.tag).is_file();
+                    has_room(self.cache, if here { 0 } else { remote.size.unwrap_or(0) })?;
                     self.content_of_part(&repository, &partial, &name, Some(remote)).await?;
                     partial.journal.files.remove(&name);
                 }
@@ -296,13 +355,26 @@ impl Fetch<'_> {
         partial.save()?;
         repository.set_commit_of_part(self.id.revision(), commit)?;
         let partial = Mutex::new(partial);
+        let mut doubted = false;
         for _ in 0..ROUNDS {
             let (now, choose) = (locked(&partial).clone(), choose.clone());
-            let Needed { ranges, all } = blocking(move || now.missing(choose.as_ref())).await?;
+            let missing = blocking(move || now.missing(choose.as_ref())).await;
+            let Needed { ranges, all } = match missing {
+                // What came earlier may be what is wrong.
+                Err(error) if error.code() == ErrorCode::CorruptData && !doubted => {
+                    doubted = true;
+                    let mut partial = locked(&partial);
+                    let files = partial.journal.files.iter_mut().filter(|(name, _)| remotes.contains_key(*name));
+                    files.for_each(|(_, file)| file.have = Ranges::default());
+                    partial.save()?;
+                    continue;
+                }
+                missing => missing?,
+            };
             if all && ranges.is_empty() {
                 return self.finished(&repository, partial).await;
             }
-            let bytes = ranges.iter().map(|(_, hole)| hole.end - hole.start).sum();
+            let bytes = ranges.iter().map(|(_, hole)| hole.end - hole.start).fold(0, u64::saturating_add);
             has_room(self.cache, bytes).map_err(|error| error.with("model", self.id))?;
             // How much there will be is not known before the heads are there.
             let mut progress = Progress::unheard();
@@ -365,22 +437,23 @@ impl Fetch<'_> {
                     partial.save()?;
                 }
             }
-            match broke_off {
-                Ok(()) => {}
-                Err(error) if passes(&error) && tries < self.client.patience.retries => {
+            match broke_off? {
+                None => {}
+                Some(_) if tries < self.client.patience.retries => {
                     let gained = at.saturating_sub(before);
                     if gained < GOOD {
                         tokio::time::sleep(self.client.patience.after(tries)).await;
                     }
                     tries = if gained < GOOD { tries + 1 } else { 0 };
                 }
-                Err(error) => return Err(error),
+                Some(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    /// Writes what comes of `at..end`, and moves `at` to behind what is on the disk, however it ends.
+    /// Writes what comes of `at..end`, and moves `at` to behind what is on the disk, however it ends. `Some` is why it broke off,
+    /// where another try may go on; a refusal was asked again by the client.
     async fn range(
         &self,
         commit: &str,
@@ -389,15 +462,22 @@ impl Fetch<'_> {
         end: u64,
         path: &Path,
         told: &(dyn Fn(u64) + Sync),
-    ) -> Result<()> {
+    ) -> Result<Option<Error>> {
         let what = format!("{}/{}", self.id.repository(), remote.name);
         let failed = |error| Error::file("write", path, error);
         let part = Part { from: *at, to: Some(end) };
-        let Opened { from, mut body } = self.client.open(self.id, commit, remote, part).await?;
+        let Opened { from, mut body } = match self.client.open(self.id, commit, remote, part).await {
+            Err(error) if nobody_listens(&error) => return Ok(Some(error)),
+            opened => opened?,
+        };
         let mut file = tokio::fs::OpenOptions::new().write(true).open(path).await.map_err(failed)?;
         file.seek(std::io::SeekFrom::Start(*at)).await.map_err(failed)?;
         // A store without ranges sends the file from its first byte.
         let (mut skip, mut reached) = (*at - from, *at);
+        if skip > UNWANTED {
+            return Err(Error::unsupported(format!("the hub gives no parts of {what}"))
+                .with_remedy("load all blocks, for which it is fetched whole, or ask another hub"));
+        }
         let copied = loop {
             let bytes = match body.chunk().await {
                 Ok(Some(bytes)) => bytes,
@@ -408,7 +488,13 @@ impl Fetch<'_> {
             skip -= unwanted as u64;
             let rest = &bytes[unwanted..];
             let fits = &rest[..rest.len().min(usize::try_from(end - reached).unwrap_or(usize::MAX))];
-            if let Err(error) = file.write_all(fits).await {
+            // Only what is flushed is known to have been written.
+            if let Err(error) = async {
+                file.write_all(fits).await?;
+                file.flush().await
+            }
+            .await
+            {
                 break Err(failed(error));
             }
             reached += fits.len() as u64;
@@ -418,17 +504,16 @@ impl Fetch<'_> {
             }
         };
         // Whatever happened, what came is kept; it is written down only when it is on the disk.
-        file.flush().await.map_err(failed)?;
         file.sync_data().await.map_err(failed)?;
         *at = reached;
-        copied?;
-        match reached < end {
-            true => {
-                Err(Error::unreachable(format!("{what} broke off after byte {reached}, where {end} was asked for"))
-                    .with_remedy("fetch it again; it goes on from there"))
-            }
-            false => Ok(()),
+        match copied {
+            Err(error) if passes(&error) => return Ok(Some(error)),
+            copied => copied?,
         }
+        Ok((reached < end).then(|| {
+            Error::unreachable(format!("{what} broke off after byte {reached}, where {end} was asked for"))
+                .with_remedy("fetch it again; it goes on from there")
+        }))
     }
 
     /// Takes the weight files that became whole into the cache.
@@ -459,22 +544,44 @@ impl Fetch<'_> {
     }
 }
 
+/// Takes away what is here in part of files that are whole elsewhere now, unless somebody works with it.
+fn forget(repository: &Repository, commit: &str, whole: &[String]) -> Result<()> {
+    let folder = repository.part(commit);
+    let Some(mut partial) = Partial::at(&folder) else { return Ok(()) };
+    let Some(_nobody_else) = repository.try_lock(&format!("{commit}.parts"))? else { return Ok(()) };
+    let others = |name: &String| is_weights(name) && !whole.contains(name) && folder.join(name).exists();
+    if !partial.journal.names.iter().any(others) {
+        return repository.forget_part(commit);
+    }
+    for name in whole.iter().filter(|name| is_weights(name)) {
+        partial.journal.files.remove(name);
+        partial.save()?;
+        let _ = std::fs::remove_file(folder.join(name));
+    }
+    Ok(())
+}
+
 /// Makes a file with holes, unless it is there.
 fn begin(partial: &mut Partial, name: &str, size: u64, sha256: &str) -> Result<()> {
     let path = partial.place(name);
+    let sha256 = sha256.to_ascii_lowercase();
     let known = partial.journal.files.get(name).is_some_and(|file| file.sha256 == sha256 && file.size == size);
     let is_there = || std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() == size);
     if known && is_there() {
         return Ok(());
     }
     make_parent(&path)?;
+    // Nothing is there of it from now on, also for whoever goes on after a crash.
+    if partial.journal.files.remove(name).is_some() {
+        partial.save()?;
+    }
     let failed = |error| Error::file("write", &path, error);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
     std::fs::File::create(&path).and_then(|file| file.set_len(size)).map_err(failed)?;
-    let file = PartialFile { sha256: sha256.to_owned(), size, have: Ranges::default() };
+    let file = PartialFile { sha256, size, have: Ranges::default() };
     partial.journal.files.insert(name.to_owned(), file);
     Ok(())
 }
