@@ -7,6 +7,7 @@ mod model;
 pub mod model_cache;
 mod openai;
 mod remote;
+pub(crate) mod tokenizer;
 
 pub use bert::BertEmbedder;
 pub use model::{

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokenizers::{Tokenizer, TruncationParams};
 
+use crate::llm::tokenizer::caught;
 use crate::llm::{Embedder, Text};
 use crate::{Error, Result};
 
@@ -141,9 +142,7 @@ impl Inner {
     fn embed(&self, texts: &[Text]) -> Result<Vec<Vec<f32>>> {
         let mut tokens = Vec::with_capacity(texts.len());
         for (place, text) in texts.iter().enumerate() {
-            let encoding = self
-                .tokenizer
-                .encode(self.prompts.put(text), true)
+            let encoding = caught(|| self.tokenizer.encode(self.prompts.put(text), true))?
                 .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
             // A tokenizer's marks are in its vocabulary only if it says so.
             if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= self.vocabulary) {
@@ -202,7 +201,10 @@ impl Embedder for BertEmbedder {
 
     fn count_tokens(&self, texts: &[Text]) -> usize {
         let Inner { tokenizer, prompts, .. } = self.0.as_ref();
-        let tokens = |text: &Text| tokenizer.encode_fast(prompts.put(text), true).map_or(0, |encoding| encoding.len());
+        let tokens = |text: &Text| match caught(|| tokenizer.encode_fast(prompts.put(text), true)) {
+            Ok(Ok(encoding)) => encoding.len(),
+            _ => 0,
+        };
         texts.iter().map(tokens).sum()
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokenizers::{DecoderWrapper, Tokenizer};
 
 use super::config::{ModelConfig, read_bounded, token_ids};
+use crate::llm::tokenizer::caught;
 use crate::{Error, Result};
 
 const MAX_TOKENIZER: u64 = 256 * 1024 * 1024;
@@ -79,17 +80,14 @@ impl Tokens {
 
     /// The token ids of a text.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        let encoding = self
-            .0
-            .tokenizer
-            .encode_fast(text, add_special_tokens)
+        let encoding = caught(|| self.0.tokenizer.encode_fast(text, add_special_tokens))?
             .map_err(|error| Error::invalid_argument(format!("the text cannot be tokenized: {error}")))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of token ids, special tokens left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        let decoded = self.0.tokenizer.decode(ids, true);
+        let decoded = caught(|| self.0.tokenizer.decode(ids, true))?;
         decoded.map_err(|error| Error::internal(format!("tokens cannot be decoded: {error}")))
     }
 

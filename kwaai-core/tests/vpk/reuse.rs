@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use kwaai_core::TrustGraph;
 use kwaai_core::clock::SystemClock;
 use kwaai_core::identity::{Keypair, PeerId};
 use kwaai_core::store::Store;
 use kwaai_core::vpk::{
     Call, Collection, CollectionConfig, Depot, DepotPolicy, HostName, Item, Metric, Mode, Placement, Request, Vpk,
 };
+use kwaai_core::{Error, ErrorCode, TrustGraph};
 use proptest::prelude::*;
 use serde_json::Map;
 
@@ -63,6 +63,8 @@ struct World {
     dir: tempfile::TempDir,
     hosts: Arc<Depots>,
     opened: Option<(Vpk, Collection)>,
+    /// Whether an older copy of the owner's data took the place of a newer one, after which hosts may know of a later owner than it.
+    restored: bool,
 }
 
 impl World {
@@ -74,7 +76,7 @@ impl World {
             (pair.peer_id(), depot)
         };
         let hosts = Arc::new(Depots::new(Keypair::from_seed([1; 32]), (10..10 + HOSTS).map(depot).collect()));
-        let mut world = World { dir: tempfile::tempdir().unwrap(), hosts, opened: None };
+        let mut world = World { dir: tempfile::tempdir().unwrap(), hosts, opened: None, restored: false };
         let config = CollectionConfig {
             mode,
             dimension: DIMENSION,
@@ -116,15 +118,26 @@ impl World {
         self.opened = Some((vpk, collection));
     }
 
+    /// A copy that hosts have left behind is told that another machine has the collection now.
+    fn done_or_overtaken(&self, error: Option<Error>) {
+        if let Some(error) = error {
+            assert!(self.restored && error.code() == ErrorCode::Conflict, "{error:?}");
+        }
+    }
+
     /// Does it, or fails at hosts that are not what they should be.
     async fn act(&mut self, action: Action) {
         let (_, collection) = self.opened.as_ref().unwrap();
         match action {
             Action::Put(ids) => {
                 let item = |id| Item::new(id, VECTOR.to_vec()).with_payload(*b"text");
-                collection.upsert(ids.into_iter().map(item).collect()).await.unwrap();
+                let put = collection.upsert(ids.into_iter().map(item).collect()).await;
+                self.done_or_overtaken(put.err());
             }
-            Action::Delete(ids) => drop(collection.delete(ids).await.unwrap()),
+            Action::Delete(ids) => {
+                let deleted = collection.delete(ids).await;
+                self.done_or_overtaken(deleted.err());
+            }
             Action::Flush => drop(collection.flush().await),
             Action::Search => drop(collection.search(&VECTOR, 3, &Map::new()).await),
             Action::Rotate => drop(collection.rotate().await),
@@ -142,6 +155,7 @@ impl World {
                     std::fs::copy(backup, world.owner().join("kwaainet.redb")).unwrap();
                 };
                 self.reopen(restore).await;
+                self.restored = true;
             }
             Action::Fault(host, fault) => {
                 let HostName::Peer(peer) = self.hosts.names()[host] else { panic!("a peer") };

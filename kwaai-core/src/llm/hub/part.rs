@@ -127,7 +127,7 @@ impl Partial {
 
     /// How many bytes of weights are there.
     pub fn bytes(&self) -> u64 {
-        self.journal.files.values().map(|file| file.have.bytes()).sum()
+        self.journal.files.values().map(|file| file.have.bytes()).fold(0, u64::saturating_add)
     }
 
     /// What is needed and not there.
@@ -262,7 +262,7 @@ impl Ranges {
     }
 
     fn bytes(&self) -> u64 {
-        self.0.iter().map(|(from, to)| to - from).sum()
+        self.0.iter().map(|(from, to)| to.saturating_sub(*from)).fold(0, u64::saturating_add)
     }
 }
 
@@ -617,6 +617,39 @@ mod tests {
         assert_eq!(have.missing(20..45), [25..30, 40..45]);
         assert_eq!(have.missing(2..12), vec![2..5; 1]);
         assert_eq!(have.missing(30..30), []);
+    }
+
+    #[test]
+    fn a_journal_is_written_as_versions_before_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut have = Ranges::default();
+        have.add(0..10);
+        have.add(20..30);
+        let file = PartialFile { sha256: "ab".repeat(32), size: 100, have };
+        let journal = Journal {
+            names: vec!["config.json".into(), "model.safetensors".into()],
+            files: BTreeMap::from([("model.safetensors".to_owned(), file)]),
+        };
+        let part = Partial { path: folder.path().into(), folder: folder.path().into(), journal };
+        part.save().unwrap();
+        let text = format!(
+            r#"{{"names":["config.json","model.safetensors"],"files":{{"model.safetensors":{{"sha256":"{}","size":100,"have":[[0,10],[20,30]]}}}}}}"#,
+            "ab".repeat(32)
+        );
+        assert_eq!(std::fs::read_to_string(folder.path().join(JOURNAL)).unwrap(), text);
+        let read = Partial::at(folder.path()).unwrap();
+        assert_eq!((read.bytes(), &read.journal.files), (20, &part.journal.files));
+        // Whatever stands in it, nobody who reads it falls over.
+        for cut in 0..text.len() {
+            std::fs::write(folder.path().join(JOURNAL), &text[..cut]).unwrap();
+            assert!(Partial::at(folder.path()).is_none(), "{cut}");
+        }
+        let odd = text.replace("[[0,10],[20,30]]", "[[30,20],[0,18446744073709551615],[5,5]]");
+        std::fs::write(folder.path().join(JOURNAL), odd).unwrap();
+        let odd = Partial::at(folder.path()).unwrap();
+        assert_eq!(odd.bytes(), u64::MAX);
+        let (_, file) = odd.files().next().unwrap();
+        assert_eq!((file.prefix(), file.has(&(7..9))), (0, false), "ranges out of order say nothing");
     }
 
     #[test]
