@@ -94,10 +94,12 @@ def test_every_verb_that_waits_takes_no_longer_than_it_may(tmp_path: Path) -> No
                     continue
                 function = getattr(handles[owner], verb)
                 parameters = inspect.signature(function).parameters.values()
-                path_to_model = owner == "ShardEngine" and verb in ("load", "serve", "calibrate")
+                path_to_model = owner == "ShardEngine" and verb in ("load", "download", "serve", "calibrate")
                 needed = {p.name: given.get(p.name, model) for p in parameters if p.default is p.empty}
                 if path_to_model:
                     needed["model"] = MODEL
+                if verb == "remove_download":
+                    needed["model"] = "nobody/nothing"
                 if verb == "recover":
                     needed["passphrase"] = "x"
                 with sync.timeout(0):
