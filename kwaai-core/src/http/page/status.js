@@ -7,7 +7,6 @@ import { announce, byId, count, counted, el, failure, svg } from './dom.js';
 const EVERY = 2000;
 /** Looks that the picture of the speed remembers: two minutes. */
 const LOOKS = 60;
-const TIERS = { unknown: 'unknown', known: 'known', verified: 'verified', trusted: 'trusted' };
 
 const short = (peer) => (peer.length > 16 ? `${peer.slice(0, 6)}…${peer.slice(-6)}` : peer);
 const run = (start, end) => (end - start === 1 ? `${start}` : `${start} to ${end - 1}`);
@@ -149,7 +148,7 @@ function node(status) {
       node.peers.map((peer) => [
         el('span', { title: peer.peer_id }, short(peer.peer_id)),
         peer.name,
-        TIERS[peer.tier] ?? peer.tier,
+        peer.tier,
         ms(peer.rtt_ms),
         peer.relayed ? 'through a relay' : 'direct',
         peer.agent,

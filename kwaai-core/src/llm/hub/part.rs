@@ -554,9 +554,16 @@ fn forget(repository: &Repository, commit: &str, whole: &[String]) -> Result<()>
         return repository.forget_part(commit);
     }
     for name in whole.iter().filter(|name| is_weights(name)) {
+        let path = folder.join(name);
+        // In this order for the same reason as when a file is begun.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file("remove", &path, error));
+            }
+            _ => {}
+        }
         partial.journal.files.remove(name);
         partial.save()?;
-        let _ = std::fs::remove_file(folder.join(name));
     }
     Ok(())
 }
@@ -571,14 +578,14 @@ fn begin(partial: &mut Partial, name: &str, size: u64, sha256: &str) -> Result<(
         return Ok(());
     }
     make_parent(&path)?;
-    // Nothing is there of it from now on, also for whoever goes on after a crash.
-    if partial.journal.files.remove(name).is_some() {
-        partial.save()?;
-    }
     let failed = |error| Error::file("write", &path, error);
+    // The file first: one with holes that the journal did not name would be taken for whole after a crash.
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
+    }
+    if partial.journal.files.remove(name).is_some() {
+        partial.save()?;
     }
     std::fs::File::create(&path).and_then(|file| file.set_len(size)).map_err(failed)?;
     let file = PartialFile { sha256, size, have: Ranges::default() };
