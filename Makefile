@@ -47,6 +47,7 @@ parity: ## compare logits with Hugging Face transformers, live (needs torch and 
 	@tests/parity/run
 
 ggml: ## the blocks by ggml, tested against llama.cpp (compiles it, some minutes the first time)
+	@.ci/ggml cargo test --workspace --locked --features kwaai-core/ggml --lib shard::ggml
 	@.ci/ggml cargo test --workspace --locked --features kwaai-core/ggml --test shard_ggml
 
 package-python: ## the wheel and the sources of the Python package in target/package, tried in an empty environment

@@ -53,7 +53,7 @@ use async_trait::async_trait;
 use libp2p::PeerId;
 use tokio_util::sync::CancellationToken;
 
-pub use backend::{Arithmetic, Backend, Compute, SpanState};
+pub use backend::{Arithmetic, Backend, Batching, Compute, SpanState};
 pub use benchmark::{Benchmark, BenchmarkOptions};
 pub use calibration::{CalibrateOptions, Calibration};
 pub use chain::{HostPolicy, Patience};

@@ -14,6 +14,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kwaai_core::event::Item;
+use kwaai_core::llm::{GenerateEvent, GenerateRequest, Prompt};
 use kwaai_core::shard::wire::Hidden;
 use kwaai_core::shard::{
     Arithmetic, Backend, Blocks, Compute, EngineOptions, LoadOptions, Model, Route, ShardEngine, SpanState,
@@ -29,7 +31,7 @@ use written::{File, Meta};
 const THREADS: usize = 2;
 
 fn compute(backend: Backend, arithmetic: Arithmetic) -> Compute {
-    Compute { backend: Some(backend), threads: NonZeroUsize::new(THREADS), arithmetic }
+    Compute { backend: Some(backend), threads: NonZeroUsize::new(THREADS), arithmetic, ..Compute::default() }
 }
 
 fn written(file: &File) -> (TempDir, PathBuf) {
@@ -385,4 +387,52 @@ async fn quantised_files_run_on_ggml_by_themselves_and_others_on_candle() {
         let expected = if encoding.starts_with('Q') { Backend::Ggml } else { Backend::Candle };
         assert_eq!(model.backend(), expected, "{encoding}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_a_host_writes_at_once_are_those_that_it_writes_one_after_the_other() {
+    let mut file = quantised::model("llama", 8, 24);
+    file.metadata.retain(|(key, _)| !key.starts_with("tokenizer."));
+    file.metadata.extend(written::byte_tokens_of(quantised::VOCABULARY));
+    let (_dir, path) = written(&file);
+    let compute = compute(Backend::Ggml, Arithmetic::Fastest);
+    let engine = |node: &Arc<TcpNode>| {
+        let options = EngineOptions { compute: compute.clone(), ..EngineOptions::default() };
+        ShardEngine::new(Some((node.clone(), Arc::new(AllBut::default()))), options)
+    };
+    let town = Arc::new(Town::default());
+    let nodes = [TcpNode::start(&town, 1).await, TcpNode::start(&town, 2).await, TcpNode::start(&town, 3).await];
+    let [one, two, app] = nodes.each_ref().map(engine);
+    one.serve(&path, 0..1).await.unwrap();
+    two.serve(&path, 1..BLOCKS as u32).await.unwrap();
+    let model = app.load(&path, LoadOptions { blocks: Blocks::None, compute: compute.clone() }).await.unwrap();
+    let answer = |number: u32| {
+        let (app, model) = (app.clone(), model.clone());
+        let request = GenerateRequest {
+            prompt: Some(Prompt::Tokens(text(5 + 20 * number as usize, u64::from(number)))),
+            max_tokens: 40,
+            temperature: 1.0,
+            seed: number.into(),
+            top_logprobs: Some(1),
+            logit_bias: [(257, -1e6), (258, -1e6)].into(),
+            ..GenerateRequest::default()
+        };
+        async move {
+            let mut stream = app.generate(&model, request, Route::Peers).await.unwrap();
+            let mut chosen = Vec::new();
+            while let Some(Item::Value(event)) = stream.next().await.unwrap() {
+                if let GenerateEvent::Token { tokens, .. } = event {
+                    chosen.extend(tokens.into_iter().map(|token| (token.chosen.bytes, token.chosen.logprob.to_bits())));
+                }
+            }
+            chosen
+        }
+    };
+    let mut in_turn = Vec::new();
+    for number in 0..8 {
+        in_turn.push(answer(number).await);
+    }
+    assert!(in_turn.iter().all(|chosen| chosen.len() >= 30), "{:?}", in_turn.iter().map(Vec::len).collect::<Vec<_>>());
+    let at_once = futures::future::join_all((0..8).map(answer)).await;
+    assert_eq!(at_once, in_turn);
 }

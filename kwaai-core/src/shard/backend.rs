@@ -62,6 +62,22 @@ pub enum Arithmetic {
     Invariant,
 }
 
+/// Whether tokens of several texts are computed in one go when they come at the same time, with ggml. It reads the weights once
+/// for all of them, so that eight texts together take about as long as three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Batching {
+    /// Where a token has the same bits beside others as alone, which is tried with the weights when they are loaded. So it is
+    /// with Q8_0 and Q4_0 on x86-64, and an answer is the same however busy the machine is.
+    #[default]
+    Exact,
+    /// Wherever it is faster. An answer then depends, in its last bits, on what else is computed at the time, and one that
+    /// goes on at another host after a failure may go on otherwise.
+    Always,
+    /// Each text by itself.
+    Never,
+}
+
 /// How a model's blocks are computed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Compute {
@@ -71,6 +87,8 @@ pub struct Compute {
     pub threads: Option<NonZeroUsize>,
     /// What ggml keeps to.
     pub arithmetic: Arithmetic,
+    /// What several texts at once share.
+    pub batching: Batching,
 }
 
 impl Compute {
@@ -105,6 +123,11 @@ pub trait BlockSpan: fmt::Debug + Send + Sync {
 
     /// Bytes that one block keeps for one token.
     fn cache_bytes_per_token(&self) -> usize;
+
+    /// Of how many texts it computes single tokens in one go, when as many threads ask for it at once.
+    fn together(&self) -> usize {
+        1
+    }
 
     /// Begins a text of at most `max_tokens` tokens on some of the blocks. Memory is taken when the first tokens come.
     ///

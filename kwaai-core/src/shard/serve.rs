@@ -34,6 +34,9 @@ const MAX_INFO: usize = 64 * 1024;
 const QUEUE: usize = 2;
 /// How much the latest step counts in the pace that a host announces.
 const LATEST_SHARE: f64 = 0.2;
+/// Permits for a step that is computed by itself. One that is computed with those of other texts takes as small a part of them as
+/// there may be others, so that they can meet.
+const TURN: u32 = 64;
 const SOONEST_MS: u32 = 50;
 const LATEST_MS: u32 = 5000;
 
@@ -185,7 +188,8 @@ pub(super) struct Host {
 
 impl Host {
     pub fn new(limits: ServeLimits, clock: Arc<dyn Clock>, policy: Option<Arc<dyn HostPolicy>>) -> Arc<Host> {
-        let permits = Semaphore::new(limits.parallel_steps.clamp(1, Semaphore::MAX_PERMITS));
+        let turns = limits.parallel_steps.clamp(1, Semaphore::MAX_PERMITS / TURN as usize);
+        let permits = Semaphore::new(turns * TURN as usize);
         Arc::new(Host {
             spans: RwLock::default(),
             sessions: Sessions::new(limits, clock),
@@ -344,14 +348,16 @@ impl Host {
         cancel: &CancellationToken,
     ) -> Result<Frame> {
         let session = self.sessions.get(caller, id)?;
-        let hidden = self.served().iter().find(|span| session.runs_on(&span.span)).map(|span| span.hidden);
+        let served = self.served().into_iter().find(|span| session.runs_on(&span.span));
+        let hidden = served.as_ref().map(|span| span.hidden);
         if hidden != Some(step.hidden.size) || step.hidden.tokens > self.sessions.limits().step_tokens {
             return Err(Error::invalid_argument(format!(
                 "{} states of length {} are not what this session takes",
                 step.hidden.tokens, step.hidden.size
             )));
         }
-        let permit = self.permit(deadline).await?;
+        let others = served.filter(|_| step.hidden.tokens == 1).map_or(1, |span| span.span.together() as u32);
+        let permit = self.permit((TURN / others.max(1)).max(1), deadline).await?;
         let (tokens, blocks) = (step.hidden.tokens, step.blocks.len() as u32);
         let stop = cancel.child_token();
         let _stop_in_any_case = stop.clone().drop_guard();
@@ -369,13 +375,13 @@ impl Host {
     }
 
     /// Waits for its turn to compute.
-    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+    async fn permit(&self, permits: u32, deadline: Instant) -> Result<OwnedSemaphorePermit> {
         let closed = |_| Error::closed("this host has shut down");
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+        if let Ok(permit) = self.permits.clone().try_acquire_many_owned(permits) {
             return Ok(permit);
         }
         let _place = Waiting::begin(&self.waiting, self.sessions.limits().waiting_steps).ok_or_else(|| self.busy())?;
-        match timeout_at(deadline, self.permits.clone().acquire_owned()).await {
+        match timeout_at(deadline, self.permits.clone().acquire_many_owned(permits)).await {
             Ok(permit) => permit.map_err(closed),
             Err(_) => Err(self.busy()),
         }

@@ -29,7 +29,8 @@ pub struct ServeLimits {
     pub step_tokens: u32,
     /// A session that is not used for so long is closed.
     pub idle: Duration,
-    /// Steps computed at the same time; others wait.
+    /// Steps computed at the same time; others wait. Single tokens that are computed with those of other texts, as ggml does
+    /// with quantised weights, count for a sixteenth.
     pub parallel_steps: usize,
     /// Steps that wait at the same time; a caller with another one is told when to ask again.
     pub waiting_steps: usize,

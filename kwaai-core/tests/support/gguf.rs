@@ -178,6 +178,11 @@ impl File {
 
 /// A vocabulary of bytes, three special tokens and a chat template, in Qwen's way.
 fn byte_tokens() -> Vec<(String, Meta)> {
+    byte_tokens_of(262)
+}
+
+/// The same with further tokens that no text has, up to `count`.
+pub fn byte_tokens_of(count: usize) -> Vec<(String, Meta)> {
     let own = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let others: Vec<u8> = (0..=255).filter(|byte| !own(byte)).collect();
     let letter = |byte: u8| match others.iter().position(|other| *other == byte) {
@@ -188,6 +193,8 @@ fn byte_tokens() -> Vec<(String, Meta)> {
     tokens.extend(["<s>", "</s>", "<|im_end|>", "ab", "abc", "<think>"].map(String::from));
     let mut types = vec![1; 256];
     types.extend([3, 3, 3, 1, 1, 4]);
+    tokens.extend((tokens.len()..count).map(|place| format!("<unused {place}>")));
+    types.resize(tokens.len(), 5);
     let template = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:";
     [
         ("tokenizer.ggml.model", Meta::text("gpt2")),

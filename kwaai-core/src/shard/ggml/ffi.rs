@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::ptr::{NonNull, null, null_mut};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use llama_cpp_sys_2 as sys;
 use memmap2::Mmap;
@@ -48,6 +49,20 @@ impl Map {
     /// Some of its bytes.
     pub fn bytes(&self, start: usize, length: usize) -> Option<&[u8]> {
         self.0.get(start..start.checked_add(length)?)
+    }
+
+    /// Gives back the memory of pages that were read, as long as nobody reads them again.
+    fn let_go(&self, start: usize, length: usize) {
+        #[cfg(unix)]
+        {
+            // SAFETY: the map is of a file and never written to: what is given back is read from the file when it is needed.
+            let advised = unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length) };
+            if let Err(error) = advised {
+                tracing::debug!(target: "ggml", %error, "pages of a model file stay in memory");
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = (start, length);
     }
 }
 
@@ -352,7 +367,10 @@ impl Loading {
         self.buffers.push(buffer);
         for (weight, tensor) in weights.iter().zip(tensors) {
             match weight.values {
-                Values::Mapped(map, start) => tensor.set(mapped(map, start, bytes_of(weight))?)?,
+                Values::Mapped(map, start) => {
+                    tensor.set(mapped(map, start, bytes_of(weight))?)?;
+                    map.let_go(start, bytes_of(weight));
+                }
                 Values::Own(values) => tensor.set(as_bytes(values))?,
             }
         }
@@ -469,8 +487,26 @@ impl Memory {
     }
 }
 
-/// Runs graphs, one at a time.
+/// Runs graphs, one at a time, on a thread of its own: OpenMP gives every thread that ever computes helpers of its own, and keeps
+/// them.
 pub struct Engine {
+    work: Option<SyncSender<Work>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Work {
+    graph: GraphPointer,
+    cancel: CancellationToken,
+    done: SyncSender<sys::ggml_status>,
+}
+
+/// A graph on its way to the thread that computes it.
+struct GraphPointer(*mut sys::ggml_cgraph);
+
+// SAFETY: whoever sends a graph waits until it is computed, and keeps it and all that it points to for as long.
+unsafe impl Send for GraphPointer {}
+
+struct Backend {
     backend: NonNull<sys::ggml_backend>,
     set_abort: SetAbort,
 }
@@ -478,8 +514,8 @@ pub struct Engine {
 type SetThreads = unsafe extern "C" fn(sys::ggml_backend_t, c_int);
 type SetAbort = unsafe extern "C" fn(sys::ggml_backend_t, sys::ggml_abort_callback, *mut c_void);
 
-// SAFETY: a backend may be used by any thread, by one at a time; running a graph needs it exclusively.
-unsafe impl Send for Engine {}
+// SAFETY: a backend may be used by any thread, by one at a time; the engine's thread owns it.
+unsafe impl Send for Backend {}
 
 impl Engine {
     /// An engine with so many threads.
@@ -498,19 +534,25 @@ impl Engine {
         unsafe { set_threads(backend.as_ptr(), threads as c_int) };
         // SAFETY: under this name ggml registers a function of this type (`ggml_backend_set_abort_callback_t`).
         let set_abort = unsafe { std::mem::transmute::<*mut c_void, SetAbort>(abort_of) };
-        Ok(Engine { backend, set_abort })
+        let backend = Backend { backend, set_abort };
+        let (work, given) = sync_channel::<Work>(1);
+        let thread = std::thread::Builder::new().name("kwaainet-ggml".into()).spawn(move || {
+            for Work { graph, cancel, done } in given {
+                // Nobody but the one who waits for it can have gone away.
+                let _ = done.send(backend.compute(graph, &cancel));
+            }
+        });
+        let thread =
+            thread.map_err(|error| Error::resource_exhausted(format!("no thread to compute with: {error}")))?;
+        Ok(Engine { work: Some(work), thread: Some(thread) })
     }
 
     fn compute(&mut self, graph: *mut sys::ggml_cgraph, cancel: &CancellationToken) -> Result<()> {
-        let token = std::ptr::from_ref(cancel).cast_mut().cast();
-        // SAFETY: the token outlives the computation, after which the callback is taken away again.
-        unsafe { (self.set_abort)(self.backend.as_ptr(), Some(is_cancelled), token) };
-        // SAFETY: the graph and everything it points to are alive, all its inputs were written, and the engine is borrowed
-        // exclusively.
-        let status = unsafe { sys::ggml_backend_graph_compute(self.backend.as_ptr(), graph) };
-        // SAFETY: as above.
-        unsafe { (self.set_abort)(self.backend.as_ptr(), None, null_mut()) };
-        match status {
+        let ended = || Error::internal("the thread that computes has ended");
+        let (done, status) = sync_channel(1);
+        let work = Work { graph: GraphPointer(graph), cancel: cancel.clone(), done };
+        self.work.as_ref().ok_or_else(ended)?.send(work).map_err(|_| ended())?;
+        match status.recv().map_err(|_| ended())? {
             sys::GGML_STATUS_SUCCESS => Ok(()),
             sys::GGML_STATUS_ABORTED => Err(Error::cancelled("the step was cancelled")),
             sys::GGML_STATUS_ALLOC_FAILED => Err(out_of_memory("a step")),
@@ -520,6 +562,30 @@ impl Engine {
 }
 
 impl Drop for Engine {
+    fn drop(&mut self) {
+        self.work = None;
+        if let Some(thread) = self.thread.take() {
+            // Nothing on it panics.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Backend {
+    fn compute(&self, graph: GraphPointer, cancel: &CancellationToken) -> sys::ggml_status {
+        let token = std::ptr::from_ref(cancel).cast_mut().cast();
+        // SAFETY: the token outlives the computation, after which the callback is taken away again.
+        unsafe { (self.set_abort)(self.backend.as_ptr(), Some(is_cancelled), token) };
+        // SAFETY: the graph and everything it points to are alive and left alone until this has ended, all its inputs were
+        // written, and this thread alone uses the backend.
+        let status = unsafe { sys::ggml_backend_graph_compute(self.backend.as_ptr(), graph.0) };
+        // SAFETY: as above.
+        unsafe { (self.set_abort)(self.backend.as_ptr(), None, null_mut()) };
+        status
+    }
+}
+
+impl Drop for Backend {
     fn drop(&mut self) {
         // SAFETY: graphs and buffers do not refer to a backend.
         unsafe { sys::ggml_backend_free(self.backend.as_ptr()) };
@@ -569,7 +635,7 @@ pub struct Builder {
     context: Context,
     graph: NonNull<sys::ggml_cgraph>,
     weights: Arc<Weights>,
-    memory: Option<Arc<Memory>>,
+    memories: Vec<Arc<Memory>>,
     inputs: std::cell::RefCell<Vec<Tensor>>,
 }
 
@@ -588,15 +654,15 @@ impl Builder {
         self.find(name).ok_or_else(|| defect(name))
     }
 
-    /// The keys of a block.
-    pub fn keys(&self, block: usize) -> Result<Node<'_>> {
-        let tensor = self.memory.as_ref().and_then(|memory| memory.keys.get(block));
+    /// The keys of a text in a block.
+    pub fn keys(&self, text: usize, block: usize) -> Result<Node<'_>> {
+        let tensor = self.memories.get(text).and_then(|memory| memory.keys.get(block));
         tensor.map(|tensor| Node(*tensor, PhantomData)).ok_or_else(|| defect("keys"))
     }
 
-    /// The values of a block.
-    pub fn values(&self, block: usize) -> Result<Node<'_>> {
-        let tensor = self.memory.as_ref().and_then(|memory| memory.values.get(block));
+    /// The values of a text in a block.
+    pub fn values(&self, text: usize, block: usize) -> Result<Node<'_>> {
+        let tensor = self.memories.get(text).and_then(|memory| memory.values.get(block));
         tensor.map(|tensor| Node(*tensor, PhantomData)).ok_or_else(|| defect("values"))
     }
 
@@ -700,6 +766,33 @@ operations! {
 }
 
 impl Builder {
+    /// Memory in f32 for what several nodes compute, each its part.
+    pub fn room(&self, sizes: &[usize]) -> Result<Node<'_>> {
+        let tensor = self.context.tensor(sys::GGML_TYPE_F32, sizes)?;
+        // SAFETY: the tensor was just made. The mark has it placed although no node of its own computes it.
+        unsafe { sys::ggml_set_input(tensor.pointer()) };
+        Ok(Node(tensor, PhantomData))
+    }
+
+    /// Has a node's values written into `room`, from its `start`-th value on, before everything that is added later.
+    ///
+    /// # Errors
+    /// `internal` for a node that is in other memory already, is not in f32, or does not fit there.
+    pub fn compute_into<'g>(&'g self, node: Node<'g>, room: Node<'g>, start: usize) -> Result<()> {
+        let start = start * size_of::<f32>();
+        let (tensor, pointer) = (node.0, node.0.pointer());
+        // SAFETY: the node is alive, and nothing but this builder refers to it.
+        let (kind, of_other) = unsafe { ((*pointer).type_, !(*pointer).view_src.is_null()) };
+        if kind != sys::GGML_TYPE_F32 || of_other || start + tensor.bytes() > room.0.bytes() {
+            return Err(defect("a node that is to be written elsewhere"));
+        }
+        // SAFETY: this is how ggml itself describes an operation whose result is a part of another tensor: its memory is
+        // found by way of that tensor, which it is within.
+        unsafe { ((*pointer).view_src, (*pointer).view_offs) = (room.0.pointer(), start) };
+        self.compute(node);
+        Ok(())
+    }
+
     /// Rotates each head by its position, the frequencies divided by `divisors` where there are some.
     pub fn rotate<'g>(
         &'g self,
@@ -748,7 +841,7 @@ pub struct Graph {
     // In the order in which they are dropped.
     _places: Places,
     _context: Context,
-    _memory: Option<Arc<Memory>>,
+    _memories: Vec<Arc<Memory>>,
     _weights: Arc<Weights>,
 }
 
@@ -766,12 +859,12 @@ impl Drop for Places {
 }
 
 impl Graph {
-    /// Builds a graph of at most `nodes` nodes, whose last value `build` returns.
+    /// Builds a graph of at most `nodes` nodes over the memories of some texts, whose last value `build` returns.
     pub fn build(
         device: Device,
         nodes: usize,
         weights: Arc<Weights>,
-        memory: Option<Arc<Memory>>,
+        memories: Vec<Arc<Memory>>,
         build: impl for<'g> FnOnce(&'g Builder) -> Result<Node<'g>>,
     ) -> Result<Graph> {
         // Views and reshaped values are tensors and no nodes of their own in some cases; twice the room is enough.
@@ -779,7 +872,7 @@ impl Graph {
         // SAFETY: the context is alive and was made with room for a graph of this size.
         let graph = unsafe { sys::ggml_new_graph_custom(context.pointer(), nodes, false) };
         let graph = NonNull::new(graph).ok_or_else(|| out_of_memory("a graph"))?;
-        let builder = Builder { context, graph, weights, memory, inputs: Vec::new().into() };
+        let builder = Builder { context, graph, weights, memories, inputs: Vec::new().into() };
         let output = {
             let output = build(&builder)?;
             builder.output(output);
@@ -792,14 +885,14 @@ impl Graph {
         if !unsafe { sys::ggml_gallocr_alloc_graph(places.0.as_ptr(), graph.as_ptr()) } {
             return Err(out_of_memory("what a step computes"));
         }
-        let Builder { context, weights, memory, inputs, .. } = builder;
+        let Builder { context, weights, memories, inputs, .. } = builder;
         Ok(Graph {
             graph,
             inputs: inputs.into_inner(),
             output,
             _places: places,
             _context: context,
-            _memory: memory,
+            _memories: memories,
             _weights: weights,
         })
     }

@@ -76,40 +76,45 @@ pub struct Step {
     pub length: usize,
 }
 
-/// How many nodes the graph of so many blocks has at most.
-pub fn nodes(blocks: usize) -> usize {
-    48 * blocks + 32
+/// How many nodes the graph of so many blocks and texts has at most.
+pub fn nodes(blocks: usize, texts: usize) -> usize {
+    (56 + 24 * texts) * blocks + 32
 }
 
-/// States before the first block to those after the last. Inputs: states, positions, rows, then the masks that the blocks
-/// look at.
+/// States before the first block to those after the last, of one or several texts with a memory each. Inputs: the states of
+/// all, their positions, then of each text its rows and the masks that the blocks look at.
 pub fn blocks<'g>(
     builder: &'g Builder,
     shape: &Shape,
     blocks: Range<usize>,
-    step: Step,
+    steps: &[Step],
     arithmetic: Arithmetic,
 ) -> Result<Node<'g>> {
     let (whole, windowed) = shape.masks(&blocks);
-    let mask = |wanted: bool| {
-        wanted
-            .then(|| match arithmetic {
-                Arithmetic::Fastest => builder.input_f16(&[step.length, step.tokens]),
-                Arithmetic::Invariant => builder.input_f32(&[step.length, step.tokens]),
-            })
-            .transpose()
+    let tokens = steps.iter().map(|step| step.tokens).sum();
+    let mut x = builder.input_f32(&[shape.hidden, tokens])?;
+    let positions = builder.input_i32(&[tokens])?;
+    let mut texts = Vec::with_capacity(steps.len());
+    let mut start = 0;
+    for step in steps {
+        let mask = |wanted: bool| {
+            wanted
+                .then(|| match arithmetic {
+                    Arithmetic::Fastest => builder.input_f16(&[step.length, step.tokens]),
+                    Arithmetic::Invariant => builder.input_f32(&[step.length, step.tokens]),
+                })
+                .transpose()
+        };
+        let rows = builder.input_i64(&[step.tokens])?;
+        texts.push(Text { step: *step, start, rows, masks: [mask(whole)?, mask(windowed)?] });
+        start += step.tokens;
+    }
+    let room = match texts.len() {
+        1 => None,
+        _ => Some(builder.room(&[shape.heads * shape.head_dim, tokens])?),
     };
-    let mut x = builder.input_f32(&[shape.hidden, step.tokens])?;
-    let of_all = Shared {
-        builder,
-        shape,
-        step,
-        arithmetic,
-        positions: builder.input_i32(&[step.tokens])?,
-        rows: builder.input_i64(&[step.tokens])?,
-        masks: [mask(whole)?, mask(windowed)?],
-        divisors: builder.find(DIVISORS),
-    };
+    let divisors = builder.find(DIVISORS);
+    let of_all = Shared { builder, shape, tokens, arithmetic, positions, texts, divisors, room };
     for (place, block) in blocks.enumerate() {
         x = of_all.block(x, block, place)?;
     }
@@ -140,15 +145,25 @@ fn product<'g>(
     builder.reshape_2d(product, product.sizes()[0], tokens)
 }
 
+/// One text among those of a graph.
+struct Text<'g> {
+    step: Step,
+    /// The first of its tokens among those of all texts.
+    start: usize,
+    rows: Node<'g>,
+    masks: [Option<Node<'g>>; 2],
+}
+
 struct Shared<'g, 's> {
     builder: &'g Builder,
     shape: &'s Shape,
-    step: Step,
+    tokens: usize,
     arithmetic: Arithmetic,
     positions: Node<'g>,
-    rows: Node<'g>,
-    masks: [Option<Node<'g>>; 2],
+    texts: Vec<Text<'g>>,
     divisors: Option<Node<'g>>,
+    /// Where the attention of several texts goes, each its part.
+    room: Option<Node<'g>>,
 }
 
 impl<'g> Shared<'g, '_> {
@@ -158,7 +173,7 @@ impl<'g> Shared<'g, '_> {
 
     fn linear(&self, x: Node<'g>, name: &str) -> Result<Node<'g>> {
         let matrix = self.builder.weight(&format!("{name}.weight"))?;
-        let product = product(self.builder, matrix, x, self.step.tokens, self.arithmetic)?;
+        let product = product(self.builder, matrix, x, self.tokens, self.arithmetic)?;
         match self.builder.find(&format!("{name}.bias")) {
             Some(bias) => self.builder.add(product, bias),
             None => Ok(product),
@@ -178,10 +193,10 @@ impl<'g> Shared<'g, '_> {
     }
 
     fn attend(&self, x: Node<'g>, block: usize, place: usize) -> Result<Node<'g>> {
-        let Shared { builder, shape, step, .. } = self;
+        let Shared { builder, shape, tokens, .. } = self;
         let named = |name: &str| format!("model.layers.{block}.self_attn.{name}");
         let heads = |name: &str, count: usize| {
-            builder.reshape_3d(self.linear(x, &named(name))?, shape.head_dim, count, step.tokens)
+            builder.reshape_3d(self.linear(x, &named(name))?, shape.head_dim, count, *tokens)
         };
         let rotated = |name: &str, norm: &str, count: usize| {
             let mut of_heads = heads(name, count)?;
@@ -193,29 +208,56 @@ impl<'g> Shared<'g, '_> {
         let query = rotated("q_proj", "q_norm.weight", shape.heads)?;
         let key = rotated("k_proj", "k_norm.weight", shape.kv_heads)?;
         let value = heads("v_proj", shape.kv_heads)?;
-        // What is kept is written before attention reads it: it reads the memory itself, so that nothing else says so.
-        for (memory, new) in [(builder.keys(place)?, key), (builder.values(place)?, value)] {
-            let row = builder.reshape_2d(new, shape.kv_size(), step.tokens)?;
-            builder.compute(builder.set_rows(memory, row, self.rows)?);
-        }
-        let kept = |memory: Node<'g>| {
-            let window = Window {
-                sizes: [shape.head_dim, shape.kv_heads, step.length],
-                steps: [shape.head_dim * KEPT, shape.kv_size() * KEPT],
-                start: 0,
+        let mut mixed = None;
+        for (number, text) in self.texts.iter().enumerate() {
+            let own = |x: Node<'g>, heads: usize| self.of_text(x, heads, text);
+            // What is kept is written before attention reads it: it reads the memory itself, so that nothing else says so.
+            for (memory, new) in [(builder.keys(number, place)?, key), (builder.values(number, place)?, value)] {
+                let row = builder.reshape_2d(own(new, shape.kv_heads)?, shape.kv_size(), text.step.tokens)?;
+                builder.compute(builder.set_rows(memory, row, text.rows)?);
+            }
+            let kept = |memory: Node<'g>| {
+                let window = Window {
+                    sizes: [shape.head_dim, shape.kv_heads, text.step.length],
+                    steps: [shape.head_dim * KEPT, shape.kv_size() * KEPT],
+                    start: 0,
+                };
+                builder.exchange(builder.view(memory, window)?)
             };
-            builder.exchange(builder.view(memory, window)?)
-        };
-        let (keys, values) = (kept(builder.keys(place)?)?, kept(builder.values(place)?)?);
-        let mask = self.masks[usize::from(shape.is_windowed(block))];
-        let mask = mask.ok_or_else(|| crate::Error::internal("a block has no mask"))?;
+            let (keys, values) = (kept(builder.keys(number, place)?)?, kept(builder.values(number, place)?)?);
+            let mask = text.masks[usize::from(shape.is_windowed(block))];
+            let mask = mask.ok_or_else(|| crate::Error::internal("a block has no mask"))?;
+            let of_text = self.mix(own(query, shape.heads)?, keys, values, mask, text.step)?;
+            match self.room {
+                Some(room) => {
+                    builder.compute_into(of_text, room, text.start * shape.heads * shape.head_dim)?;
+                    mixed = Some(room);
+                }
+                None => mixed = Some(of_text),
+            }
+        }
+        let mixed = mixed.ok_or_else(|| crate::Error::internal("a graph has no text"))?;
+        builder.reshape_2d(mixed, shape.heads * shape.head_dim, *tokens)
+    }
+
+    /// The part of one text, `[head_dim, heads, tokens]`.
+    fn of_text(&self, x: Node<'g>, heads: usize, text: &Text<'g>) -> Result<Node<'g>> {
+        if self.texts.len() == 1 {
+            return Ok(x);
+        }
+        let head_dim = self.shape.head_dim;
+        let steps = [head_dim * size_of::<f32>(), heads * head_dim * size_of::<f32>()];
+        let window = Window { sizes: [head_dim, heads, text.step.tokens], steps, start: text.start * steps[1] };
+        self.builder.view(x, window)
+    }
+
+    /// What the tokens of a text take over from those that they see: of each token its heads, one after the other.
+    fn mix(&self, query: Node<'g>, keys: Node<'g>, values: Node<'g>, mask: Node<'g>, step: Step) -> Result<Node<'g>> {
+        let Shared { builder, shape, .. } = self;
         let scale = 1.0 / (shape.head_dim as f32).sqrt();
         let size = shape.heads * shape.head_dim;
         match self.arithmetic {
-            Arithmetic::Fastest => {
-                let mixed = builder.flash_attention(builder.exchange(query)?, keys, values, mask, scale)?;
-                builder.reshape_2d(mixed, size, step.tokens)
-            }
+            Arithmetic::Fastest => builder.flash_attention(builder.exchange(query)?, keys, values, mask, scale),
             Arithmetic::Invariant => {
                 // As in `product`; one head of keys and values is there for all tokens of its query heads.
                 let all = step.tokens * shape.heads;

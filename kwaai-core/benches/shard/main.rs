@@ -1,148 +1,44 @@
 //! The figures of `make bench-shard`: blocks by ggml beside llama.cpp whole, in one process, on the same file, step by step in
-//! turn. Prints one JSON object for each encoding.
+//! turn; texts together; hosts on this machine. Prints JSON objects.
 //!
-//! `shard FOLDER RUNS STEPS PREFILL THREADS ENCODING…`; the models are written into the folder unless they are there.
+//! - `shard alone FOLDER RUNS STEPS PREFILL THREADS ENCODING…`: one text, an object for each encoding.
+//! - `shard together FOLDER ROUNDS THREADS ENCODING…`: eight texts at once.
+//! - `shard hosts FOLDER RUNS STEPS THREADS ENCODING`: four hosts on this machine, beside the model whole and llama.cpp.
+//! - `shard way FOLDER STEPS TRANSPORT`: what the way to a host and back adds.
+//! - `shard overlap FOLDER RUNS`: a prompt over four hosts that are far away and take their time.
+//! - `shard memory FOLDER THREADS ENCODING`: what a model and a text take.
+//!
+//! Models are written into the folder unless they are there.
 
-#[path = "../tests/support/llama_cpp.rs"]
+mod file;
+mod hosts;
+#[path = "../../tests/support/llama_cpp.rs"]
 mod llama_cpp;
-#[path = "../tests/support/gguf.rs"]
+mod memory;
+mod together;
+mod way;
+#[path = "../../tests/support/gguf.rs"]
 mod written;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use half::f16;
+use file::ONE_B;
 use kwaai_core::shard::wire::Hidden;
 use kwaai_core::shard::{Arithmetic, Backend, Blocks, Compute, LoadOptions, Model, ShardEngine, SpanState};
 use llama_cpp::LlamaCpp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use written::{File, Meta, Tensor};
 
-/// The shape of a Llama 3.2 of 1 B parameters.
-const HIDDEN: usize = 2048;
-const INNER: usize = 8192;
-const BLOCKS: usize = 16;
-const HEADS: usize = 32;
-const KV_HEADS: usize = 8;
-const HEAD_DIM: usize = 64;
-const VOCABULARY: usize = 128_256;
-const CONTEXT: usize = 2048;
+const HIDDEN: usize = ONE_B.hidden;
+const BLOCKS: usize = ONE_B.blocks;
+const VOCABULARY: usize = ONE_B.vocabulary;
+const CONTEXT: usize = ONE_B.context;
 /// The first steps of each engine fetch pages and build graphs.
 const WARM: usize = 3;
 /// How deep the text is for the price of invariant arithmetic.
 const DEPTH: usize = 1024;
-
-/// Bytes that a quantised matrix might have, the same again and again: none of the engines looks for repetition.
-struct Pool {
-    kind: u32,
-    values: usize,
-    block: usize,
-    bytes: Vec<u8>,
-    next: usize,
-}
-
-impl Pool {
-    fn new(kind: u32) -> Pool {
-        let (values, block) = match kind {
-            8 => (32, 34),
-            2 => (32, 18),
-            12 => (256, 144),
-            other => panic!("no models of type {other} are written"),
-        };
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
-        let half = |value: f32| f16::from_f32(value).to_le_bytes();
-        // Values with a root mean square of 0.02, the spread with which such models begin.
-        let bytes = (0..65_521).flat_map(|_| {
-            let mut bytes: Vec<u8> = (0..block).map(|_| random()).collect();
-            match kind {
-                8 => bytes[..2].copy_from_slice(&half(0.02 / 74.0)),
-                2 => bytes[..2].copy_from_slice(&half(0.02 / 4.6)),
-                _ => {
-                    bytes[..2].copy_from_slice(&half(0.02 / 4.6 / 32.0));
-                    bytes[2..4].copy_from_slice(&half(7.5 * 0.02 / 4.6 / 32.0));
-                    bytes[4..16].copy_from_slice(&[0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0, 0, 0, 0]);
-                }
-            }
-            bytes
-        });
-        Pool { kind, values, block, bytes: bytes.collect(), next: 0 }
-    }
-
-    fn matrix(&mut self, name: String, rows: usize, columns: usize) -> Tensor {
-        let size = rows * columns / self.values * self.block;
-        let mut bytes = Vec::with_capacity(size);
-        while bytes.len() < size {
-            let from = &self.bytes[self.next..];
-            let count = from.len().min(size - bytes.len());
-            bytes.extend(&from[..count]);
-            self.next = (self.next + count) % self.bytes.len();
-        }
-        Tensor { name, shape: vec![rows as u64, columns as u64], kind: self.kind, offset: None, bytes }
-    }
-}
-
-fn model(folder: &Path, encoding: &str) -> PathBuf {
-    let path = folder.join(format!("llama-1b-{}.gguf", encoding.to_lowercase()));
-    if path.exists() {
-        return path;
-    }
-    let kind = match encoding {
-        "Q8_0" => 8,
-        "Q4_0" => 2,
-        "Q4_K" => 12,
-        other => panic!("no models in {other} are measured"),
-    };
-    let mut pool = Pool::new(kind);
-    let ones = |name: String| Tensor {
-        name,
-        shape: vec![HIDDEN as u64],
-        kind: 0,
-        offset: None,
-        bytes: 1f32.to_le_bytes().repeat(HIDDEN),
-    };
-    let mut tensors =
-        vec![pool.matrix("token_embd.weight".into(), VOCABULARY, HIDDEN), ones("output_norm.weight".into())];
-    for block in 0..BLOCKS {
-        for (name, rows, columns) in [
-            ("attn_q", HEADS * HEAD_DIM, HIDDEN),
-            ("attn_k", KV_HEADS * HEAD_DIM, HIDDEN),
-            ("attn_v", KV_HEADS * HEAD_DIM, HIDDEN),
-            ("attn_output", HIDDEN, HEADS * HEAD_DIM),
-            ("ffn_gate", INNER, HIDDEN),
-            ("ffn_up", INNER, HIDDEN),
-            ("ffn_down", HIDDEN, INNER),
-        ] {
-            tensors.push(pool.matrix(format!("blk.{block}.{name}.weight"), rows, columns));
-        }
-        tensors.push(ones(format!("blk.{block}.attn_norm.weight")));
-        tensors.push(ones(format!("blk.{block}.ffn_norm.weight")));
-    }
-    let text = |key: &str, text: &str| (key.to_string(), Meta::text(text));
-    let mut metadata = vec![text("general.architecture", "llama"), text("tokenizer.ggml.model", "none")];
-    for (key, value) in [
-        ("block_count", BLOCKS),
-        ("context_length", CONTEXT),
-        ("embedding_length", HIDDEN),
-        ("feed_forward_length", INNER),
-        ("attention.head_count", HEADS),
-        ("attention.head_count_kv", KV_HEADS),
-        ("rope.dimension_count", HEAD_DIM),
-        ("vocab_size", VOCABULARY),
-    ] {
-        metadata.push((format!("llama.{key}"), Meta::U32(value as u32)));
-    }
-    metadata.push(("llama.attention.layer_norm_rms_epsilon".into(), Meta::F32(1e-5)));
-    metadata.push(("llama.rope.freq_base".into(), Meta::F32(500_000.0)));
-    std::fs::create_dir_all(folder).unwrap();
-    std::fs::write(&path, File { version: 3, metadata, tensors }.bytes()).unwrap();
-    path
-}
 
 /// One of ours: spans one after the other, and the ends.
 struct Ours {
@@ -152,7 +48,12 @@ struct Ours {
 
 impl Ours {
     async fn load(path: &Path, boundaries: &[u32], threads: usize, arithmetic: Arithmetic) -> Ours {
-        let compute = Compute { backend: Some(Backend::Ggml), threads: NonZeroUsize::new(threads), arithmetic };
+        let compute = Compute {
+            backend: Some(Backend::Ggml),
+            threads: NonZeroUsize::new(threads),
+            arithmetic,
+            ..Compute::default()
+        };
         let mut parts = Vec::new();
         let engine = ShardEngine::local();
         for pair in boundaries.windows(2) {
@@ -278,14 +179,32 @@ async fn measure(path: &Path, encoding: &str, runs: usize, steps: usize, prefill
     })
 }
 
+fn by_ggml(threads: usize) -> Compute {
+    Compute { backend: Some(Backend::Ggml), threads: NonZeroUsize::new(threads), ..Compute::default() }
+}
+
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|text| text != "--bench").collect();
     let number = |place: usize| arguments[place].parse::<usize>().unwrap();
-    let (folder, runs, steps, prefill, threads) =
-        (Path::new(&arguments[0]), number(1), number(2), number(3), number(4));
-    for encoding in &arguments[5..] {
-        let path = model(folder, encoding);
-        println!("{}", measure(&path, encoding, runs, steps, prefill, threads).await);
+    let folder = Path::new(&arguments[1]);
+    match arguments[0].as_str() {
+        "alone" => {
+            for encoding in &arguments[6..] {
+                let path = ONE_B.file(folder, encoding);
+                println!("{}", measure(&path, encoding, number(2), number(3), number(4), number(5)).await);
+            }
+        }
+        "together" => {
+            for encoding in &arguments[4..] {
+                let path = ONE_B.file(folder, encoding);
+                println!("{}", together::measure(&path, encoding, number(2), number(3)).await);
+            }
+        }
+        "hosts" => println!("{}", hosts::measure(folder, number(2), number(3), number(4), &arguments[5]).await),
+        "way" => println!("{}", way::measure(folder, number(2), &arguments[3]).await),
+        "overlap" => println!("{}", way::overlap(folder, number(2)).await),
+        "memory" => println!("{}", memory::measure(folder, number(2), &arguments[3]).await),
+        other => panic!("nothing named {other} is measured"),
     }
 }
