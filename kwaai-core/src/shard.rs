@@ -30,6 +30,7 @@ mod part;
 mod path;
 mod placement;
 pub mod plan;
+mod prefix_cache;
 mod probe;
 pub mod sampler;
 mod schema;
@@ -61,6 +62,7 @@ pub use config::{Family, ModelConfig, RopeScaling, SlidingWindow};
 pub use llama::{Ends, Llama, Span};
 pub use model::{Blocks, LoadOptions, Model};
 pub use plan::{Coverage, HostView, Need, Plan, PlannedHop};
+pub use prefix_cache::PrefixCache;
 pub use probe::Probed;
 pub use serve::{Amount, Announcement, Load, Offer};
 pub use session::ServeLimits;
@@ -74,15 +76,16 @@ use crate::llm::{
 };
 use crate::net::Peers;
 use crate::trust::{Minimum, Purpose};
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 use calls::Format;
 use chain::{Wanted, provider_key};
 use choice::Chooser;
-use generate::{Generation, blocking};
+use generate::{Generation, PREFILL, blocking};
 use hosts::{Hosts, soon_enough};
 use model::{Files, Source};
 use part::Part;
 use path::Path;
+use prefix_cache::{KeptTexts, Kind, Text};
 use serve::{Chosen, Host, INFO, ServedSpan};
 use speech::Speech;
 
@@ -110,6 +113,9 @@ struct Inner {
     /// Milliseconds that each host took for one token and one block lately.
     measured: Mutex<BTreeMap<PeerId, f64>>,
     compute: Compute,
+    prefix_cache: PrefixCache,
+    /// Texts at hosts; those on this machine are their model's.
+    kept: Arc<KeptTexts>,
     hub: Option<Hub>,
     /// Hashing gigabytes takes long, so that an id is kept while the files stay as they are.
     ids: Mutex<BTreeMap<PathBuf, (Stamp, String)>>,
@@ -141,6 +147,9 @@ pub struct EngineOptions {
     pub clock: Arc<dyn Clock>,
     /// How the blocks that it serves are computed.
     pub compute: Compute,
+    /// What stays of texts for answers that begin alike. Texts on this machine are kept by themselves, those at hosts where an answer
+    /// [wishes](HostWishes::keep_tokens) it.
+    pub prefix_cache: PrefixCache,
     /// Where models that are named by an id are kept and fetched from; as the environment says unless set.
     pub hub: Option<Hub>,
 }
@@ -154,6 +163,7 @@ impl Default for EngineOptions {
             patience: Patience::default(),
             clock: Arc::new(SystemClock),
             compute: Compute::default(),
+            prefix_cache: PrefixCache::default(),
             hub: None,
         }
     }
@@ -182,6 +192,8 @@ impl ShardEngine {
             patience: options.patience,
             measured: Mutex::default(),
             compute: options.compute,
+            prefix_cache: options.prefix_cache,
+            kept: Arc::default(),
             hub: options.hub,
             ids: Mutex::default(),
             serving: tokio::sync::Mutex::default(),
@@ -477,7 +489,8 @@ impl ShardEngine {
         Ok(plan)
     }
 
-    /// Generates an answer. Dropping the stream stops the work, here and at the peers.
+    /// Generates an answer. Dropping the stream stops the work, here and at the peers. Where the prompt begins as one before it did,
+    /// as far as the [cache](EngineOptions::prefix_cache) has kept that, it is read from there on; the answer is the same to the bit.
     ///
     /// # Errors
     /// Before the stream: `invalid_argument` for a request that cannot be, `unreachable` with the `gap` when blocks are
@@ -496,17 +509,76 @@ impl ShardEngine {
         // Every token may become an event, and none may be lost to a slow reader.
         let (events, stream) = event::channel(generation.max_new + 16);
         let cancel = events.cancellation();
-        let mut path = self.path(model, route, max_tokens, &wishes).await?;
-        let engine = self.clone();
+        let texts = self.texts(model, route, &wishes);
+        let kind = Kind { model: model.id().to_string(), backend: model.backend(), wishes };
+        let any = route == Route::Peers;
+        let kept = texts.as_ref().and_then(|texts| {
+            texts.take(&kind, &generation.prompt, max_tokens, any.then_some(self.0.prefix_cache.texts))
+        });
+        let (mut text, read) = match kept {
+            Some((text, steps)) => self.taken_back(text, steps, model, (route, max_tokens, &wishes)).await?,
+            None => (self.text(model, route, max_tokens, &wishes).await?, 0),
+        };
+        let (engine, prompt) = (self.clone(), generation.prompt.clone());
         tokio::spawn(async move {
             let result = tokio::select! {
-                result = generation.run(&mut path, &events) => result,
+                result = generation.run(&mut text.path, read, &events) => result,
                 () = cancel.cancelled() => Err(Error::cancelled("the generation was cancelled")),
             };
-            engine.close(path).await;
+            engine.settle(&mut text.path).await;
+            let failed = result.as_ref().is_err_and(|error| error.code() != ErrorCode::Cancelled);
+            let gone = match texts.filter(|_| !failed) {
+                Some(texts) => texts.put(&engine.0.prefix_cache, kind, text, &prompt),
+                None => vec![text],
+            };
+            // Whoever asks again when the answer is done finds what is kept of it.
+            let result = result.map(|done| events.send(done));
+            futures::future::join_all(gone.into_iter().map(|text| text.path.close())).await;
             events.finish(result);
         });
         Ok(stream)
+    }
+
+    /// Where texts of such answers are kept, if they are.
+    fn texts(&self, model: &Model, route: Route, wishes: &HostWishes) -> Option<Arc<KeptTexts>> {
+        match route {
+            Route::Local => Some(model.kept()),
+            Route::Peers => wishes.keep_tokens.map(|_| self.0.kept.clone()),
+        }
+    }
+
+    /// A kept text as it was after so many steps, or a new one where that is no more to be had; and how many tokens it has read.
+    async fn taken_back(
+        &self,
+        mut text: Text,
+        steps: usize,
+        model: &Model,
+        (route, max_tokens, wishes): (Route, usize, &HostWishes),
+    ) -> Result<(Text, usize)> {
+        match text.path.take_back(steps).await {
+            Ok(()) => Ok((text, steps * PREFILL)),
+            Err(error) => {
+                tracing::debug!(code = %error.code(), "a text that was kept is of no use any more");
+                let (_, text) = tokio::join!(text.path.close(), self.text(model, route, max_tokens, wishes));
+                Ok((text?, 0))
+            }
+        }
+    }
+
+    /// A new text.
+    async fn text(&self, model: &Model, route: Route, max_tokens: usize, wishes: &HostWishes) -> Result<Text> {
+        let context = model.config().max_context;
+        let room = match route {
+            // Memory is taken as the text grows.
+            Route::Local => context,
+            Route::Peers => wishes.keep_tokens.map_or(0, |tokens| tokens as usize).min(context).max(max_tokens),
+        };
+        Ok(Text::new(self.path(model, route, room, wishes).await?, room))
+    }
+
+    /// Ends the sessions that are kept at hosts for answers that may follow.
+    pub async fn reset_prefix_cache(&self) {
+        futures::future::join_all(self.0.kept.clear().into_iter().map(|text| text.path.close())).await;
     }
 
     /// Answers a conversation with the default settings.
@@ -531,9 +603,15 @@ impl ShardEngine {
         result
     }
 
-    /// Ends the sessions at the peers and tells the policy how the dealings went.
-    async fn close(&self, path: Path) {
-        let dealings = path.close().await;
+    /// Tells the policy how the dealings went, and ends the sessions at the peers.
+    async fn close(&self, mut path: Path) {
+        self.settle(&mut path).await;
+        path.close().await;
+    }
+
+    /// Tells the policy how the dealings went.
+    async fn settle(&self, path: &mut Path) {
+        let dealings = path.settle();
         let Some((peers, policy)) = &self.0.network else { return };
         for dealing in dealings {
             if let Some((ms, blocks)) = dealing.token_ms {

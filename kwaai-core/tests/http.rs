@@ -376,6 +376,7 @@ async fn what_is_wrong_with_a_request_is_named() {
         (json!({"kwaainet": {"min_tier": "high"}}), json!("kwaainet.min_tier")),
         (json!({"kwaainet": {"min_tier": 3}}), json!("kwaainet.min_tier")),
         (json!({"kwaainet": {"max_token_ms": 0}}), json!("kwaainet.max_token_ms")),
+        (json!({"kwaainet": {"keep_tokens": 0}}), json!("kwaainet.keep_tokens")),
         (json!({"kwaainet": {"tier": "known"}}), json!("kwaainet.tier")),
         (
             json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/nowhere"}}}}),
@@ -716,36 +717,40 @@ impl LanguageModel for Noting {
 async fn wishes_about_hosts_come_in_the_body_or_in_headers() {
     let noting = Arc::new(Noting(std::sync::Mutex::default()));
     let server = serving(vec![("tiny", noting.clone())]).await;
-    let both = json!({"kwaainet": {"min_tier": "verified", "max_token_ms": 12.5}});
-    for (more, tier, ms) in [
-        (json!({}), None, None),
-        (both.clone(), None, None),
-        (json!({}), Some("0.55"), Some("40")),
-        (json!({"kwaainet": {"min_tier": "trusted"}}), Some("known"), Some("40")),
+    let all = json!({"kwaainet": {"min_tier": "verified", "max_token_ms": 12.5, "keep_tokens": 900}});
+    for (more, tier, ms, keep) in [
+        (json!({}), None, None, None),
+        (all, None, None, Some("7")),
+        (json!({}), Some("0.55"), Some("40"), Some("800")),
+        (json!({"kwaainet": {"min_tier": "trusted"}}), Some("known"), Some("40"), None),
     ] {
         let mut request = post(&server, CHAT, &asking(more));
-        for (name, value) in [("X-Kwaainet-Min-Tier", tier), ("X-Kwaainet-Max-Token-Ms", ms)] {
+        let headers =
+            [("X-Kwaainet-Min-Tier", tier), ("X-Kwaainet-Max-Token-Ms", ms), ("X-Kwaainet-Keep-Tokens", keep)];
+        for (name, value) in headers {
             request = value.into_iter().fold(request, |request, value| request.header(name, value));
         }
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
     let text = json!({"model": "tiny", "prompt": "A", "kwaainet": {"min_tier": "known"}});
     assert_eq!(post(&server, TEXT, &text).send().await.unwrap().status(), 200);
-    let wishes = |min_tier: Option<&str>, max_token_ms| HostWishes {
+    let wishes = |min_tier: Option<&str>, max_token_ms, keep_tokens| HostWishes {
         min_tier: min_tier.map(|text| text.parse().unwrap()),
         max_token_ms,
+        keep_tokens,
     };
     assert_eq!(
         *noting.0.lock().unwrap(),
         [
-            wishes(None, None),
-            wishes(Some("verified"), Some(12.5)),
-            wishes(Some("0.55"), Some(40.0)),
-            wishes(Some("trusted"), Some(40.0)),
-            wishes(Some("known"), None),
+            wishes(None, None, None),
+            wishes(Some("verified"), Some(12.5), Some(900)),
+            wishes(Some("0.55"), Some(40.0), Some(800)),
+            wishes(Some("trusted"), Some(40.0), None),
+            wishes(Some("known"), None, None),
         ]
     );
-    for (name, value) in [("X-Kwaainet-Min-Tier", "high"), ("X-Kwaainet-Max-Token-Ms", "soon")] {
+    let wrong = [("X-Kwaainet-Min-Tier", "high"), ("X-Kwaainet-Max-Token-Ms", "soon"), ("X-Kwaainet-Keep-Tokens", "0")];
+    for (name, value) in wrong {
         let response = post(&server, CHAT, &asking(json!({}))).header(name, value).send().await.unwrap();
         let (status, error) = refused(response).await;
         assert_eq!((status, &error["param"]), (400, &json!(name.to_ascii_lowercase())));

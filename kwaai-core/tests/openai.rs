@@ -91,7 +91,7 @@ async fn an_answer_is_read_however_the_network_cuts_it() {
         ": ping\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\r\n\r\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"Grü\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"ße 🙂\"}}]}\n\n",
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}\n\n",
-        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2,\"total_tokens\":7}}\n\ndata: [DONE]\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2,\"total_tokens\":7,\"prompt_tokens_details\":{\"cached_tokens\":3}}}\n\ndata: [DONE]\n\n",
     );
     for size in [1, 2, 3, 7, 64, 4096] {
         let mut pieces = vec![HEAD.to_vec()];
@@ -100,7 +100,7 @@ async fn an_answer_is_read_however_the_network_cuts_it() {
         let (text, done, error) = all(model.generate(asked()).await.unwrap()).await;
         assert!(error.is_none(), "{error:?}");
         assert_eq!(text, "Grüße 🙂");
-        let usage = Usage { prompt_tokens: 5, completion_tokens: 2 };
+        let usage = Usage { prompt_tokens: 5, completion_tokens: 2, cached_tokens: 3 };
         assert_eq!(done, Some(GenerateEvent::done(FinishReason::Length, usage, Vec::new())));
     }
 }

@@ -65,7 +65,7 @@ impl LanguageModel for InBlocks {
 
     async fn generate(&self, _: GenerateRequest) -> Result<Stream<GenerateEvent>> {
         let (sender, stream) = event::channel(8);
-        let usage = Usage { prompt_tokens: 3, completion_tokens: 500 };
+        let usage = Usage { prompt_tokens: 3, completion_tokens: 500, cached_tokens: 0 };
         sender.send(GenerateEvent::done(FinishReason::Stop, usage, Vec::new()));
         sender.finish(Ok(()));
         Ok(stream)

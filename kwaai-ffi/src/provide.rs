@@ -87,7 +87,7 @@ impl Pieces {
 
     fn end(&mut self, finish_reason: FinishReason, usage: Option<Usage>) {
         let Some(sender) = self.sender.take() else { return };
-        let usage = usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: self.pieces });
+        let usage = usage.unwrap_or(Usage { completion_tokens: self.pieces, ..Usage::default() });
         sender.send(GenerateEvent::done(finish_reason, usage, Vec::new()));
         sender.finish(Ok(()));
     }

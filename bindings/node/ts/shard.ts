@@ -163,6 +163,8 @@ export interface ChatMessage {
 export interface Usage {
   promptTokens: number;
   completionTokens: number;
+  /** Those of the prompt's tokens that were not read anew, for they were kept from an answer before; none where it is left out. */
+  cachedTokens?: number | undefined;
 }
 
 /** One station of a generation's path. */
@@ -248,7 +250,7 @@ const modelInfo: Shape<ModelInfo> = {
 export const offer: Shape<Offer> = { model: plain, startBlock: plain, endBlock: plain };
 const host: Shape<BlockHost> = { peer: plain, startBlock: plain, endBlock: plain, usable: plain, why: plain };
 const coverage: Shape<Coverage> = { blocks: plain, counts: plain, hosts: many(host) };
-const usage: Shape<Usage> = { promptTokens: plain, completionTokens: plain };
+const usage: Shape<Usage> = { promptTokens: plain, completionTokens: plain, cachedTokens: plain };
 const hop: Shape<Hop> = { peer: plain, startBlock: plain, endBlock: plain, ms: plain };
 const blockCalibration: Shape<BlockCalibration> = {
   model: plain,

@@ -65,7 +65,7 @@ try:
         SystemMessage,
         ToolMessage,
     )
-    from langchain_core.messages.ai import UsageMetadata
+    from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
     from langchain_core.messages.tool import tool_call_chunk
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.retrievers import BaseRetriever
@@ -482,7 +482,12 @@ class ChatKwaainet(BaseChatModel):
         message = AIMessageChunk(
             content="",
             tool_call_chunks=calls,
-            usage_metadata=UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written),
+            usage_metadata=UsageMetadata(
+                input_tokens=read,
+                output_tokens=written,
+                total_tokens=read + written,
+                input_token_details=InputTokenDetails(cache_read=event["usage"]["cached_tokens"]),
+            ),
             response_metadata=ended(event, self.model),
             chunk_position="last",
         )

@@ -651,7 +651,7 @@ class _Said:
             for call in called(event)
         ]
         usage = event["usage"]
-        self._raw = {**ended(event, self._model), "usage": {**usage, "total_tokens": sum(usage.values())}}
+        self._raw = {**ended(event, self._model), "usage": {**usage, "total_tokens": usage["prompt_tokens"] + usage["completion_tokens"]}}
         return ""
 
     def response(self, piece: str | None = None) -> ChatResponse:

@@ -330,13 +330,13 @@ class _Written:
     def __init__(self, answer: _native.Answer) -> None:
         self._answer = answer
         self._reason: Literal["stop", "length"] = "stop"
-        self._usage: tuple[int, int] | None = None
+        self._usage: tuple[int, int, int] | None = None
 
     def write(self, piece: Piece) -> bool:
         match piece:
             case Done():
                 self._reason = piece.finish_reason
-                self._usage = piece.usage.prompt_tokens, piece.usage.completion_tokens
+                self._usage = piece.usage.prompt_tokens, piece.usage.completion_tokens, piece.usage.cached_tokens
                 return True
             case Token(text) | str(text):
                 rule(str)("a piece of the answer", text)

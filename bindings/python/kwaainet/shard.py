@@ -174,6 +174,8 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    """Those of the prompt's tokens that were not read anew, for they were kept from an answer before."""
 
 
 @dataclass(frozen=True)

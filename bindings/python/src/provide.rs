@@ -247,9 +247,13 @@ impl Answer {
     }
 
     /// Ends a language model's answer: `stop` or `length`, and the tokens read and written where they are known.
-    fn finish(&self, py: Python<'_>, reason: &str, usage: Option<(u32, u32)>) -> PyResult<()> {
+    fn finish(&self, py: Python<'_>, reason: &str, usage: Option<(u32, u32, u32)>) -> PyResult<()> {
         let reason = parse(py, "finish_reason", &serde_json::Value::from(reason).to_string())?;
-        let usage = usage.map(|(prompt_tokens, completion_tokens)| provide::Usage { prompt_tokens, completion_tokens });
+        let usage = usage.map(|(prompt_tokens, completion_tokens, cached_tokens)| provide::Usage {
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens,
+        });
         match self.owed().take() {
             Some(Owed::Pieces(pieces)) => pieces.finish(reason, usage),
             _ => return Err(answered()),

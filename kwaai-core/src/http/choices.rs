@@ -114,6 +114,7 @@ impl Choices {
         // The choices of one text read it once, as far as its reader is concerned.
         if index.is_multiple_of(self.each) {
             self.usage.prompt_tokens = self.usage.prompt_tokens.saturating_add(usage.prompt_tokens);
+            self.usage.cached_tokens = self.usage.cached_tokens.saturating_add(usage.cached_tokens);
         }
         self.usage.completion_tokens = self.usage.completion_tokens.saturating_add(usage.completion_tokens);
         self.turn.count(&usage);
@@ -140,9 +141,13 @@ impl Choices {
     }
 
     pub fn usage(&self) -> Value {
-        let Usage { prompt_tokens, completion_tokens } = self.usage;
-        let total_tokens = u64::from(prompt_tokens) + u64::from(completion_tokens);
-        json!({"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total_tokens})
+        let Usage { prompt_tokens, completion_tokens, cached_tokens } = self.usage;
+        json!({
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": u64::from(prompt_tokens) + u64::from(completion_tokens),
+            "prompt_tokens_details": {"cached_tokens": cached_tokens},
+        })
     }
 }
 

@@ -10,9 +10,11 @@ use crate::trust::Minimum;
 const FIELD: &str = "kwaainet";
 const MIN_TIER: &str = "x-kwaainet-min-tier";
 const MAX_TOKEN_MS: &str = "x-kwaainet-max-token-ms";
+const KEEP_TOKENS: &str = "x-kwaainet-keep-tokens";
 
 const TIER: &str = "unknown, known, verified, trusted or a score from 0 to 1";
 const TIME: &str = "a number of milliseconds above zero";
+const COUNT: &str = "a whole number from 1 to 4294967295";
 
 /// The wishes of the body, and those of the headers that the body leaves out.
 pub(super) fn read(fields: &Fields, headers: &HeaderMap) -> Result<HostWishes, Failure> {
@@ -21,10 +23,17 @@ pub(super) fn read(fields: &Fields, headers: &HeaderMap) -> Result<HostWishes, F
         max_token_ms: text(headers, MAX_TOKEN_MS)?
             .map(|text| text.parse().ok().filter(is_time).ok_or_else(|| wrong(MAX_TOKEN_MS, TIME)))
             .transpose()?,
+        keep_tokens: text(headers, KEEP_TOKENS)?
+            .map(|text| text.parse().ok().filter(|count| *count > 0).ok_or_else(|| wrong(KEEP_TOKENS, COUNT)))
+            .transpose()?,
     };
     let Some(own) = fields.object(FIELD)? else { return Ok(wishes) };
-    if let Some((name, _)) = own.entries().find(|(name, _)| !["min_tier", "max_token_ms"].contains(&name.as_str())) {
-        return Err(Failure::unsupported(&own.place(name), "only min_tier and max_token_ms can be wished here"));
+    let known = ["min_tier", "max_token_ms", "keep_tokens"];
+    if let Some((name, _)) = own.entries().find(|(name, _)| !known.contains(&name.as_str())) {
+        return Err(Failure::unsupported(
+            &own.place(name),
+            "only min_tier, max_token_ms and keep_tokens can be wished here",
+        ));
     }
     if let Some(text) = own.text("min_tier")? {
         wishes.min_tier = Some(tier(text).ok_or_else(|| own.wrong("min_tier", TIER))?);
@@ -33,12 +42,13 @@ pub(super) fn read(fields: &Fields, headers: &HeaderMap) -> Result<HostWishes, F
         let ms = value.as_f64().filter(is_time);
         wishes.max_token_ms = Some(ms.ok_or_else(|| own.wrong("max_token_ms", TIME))?);
     }
+    wishes.keep_tokens = own.whole("keep_tokens", 1..=u32::MAX)?.or(wishes.keep_tokens);
     Ok(wishes)
 }
 
 /// Refuses wishes where no hosts are chosen.
 pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Failure> {
-    match [MIN_TIER, MAX_TOKEN_MS].into_iter().find(|name| headers.contains_key(*name)) {
+    match [MIN_TIER, MAX_TOKEN_MS, KEEP_TOKENS].into_iter().find(|name| headers.contains_key(*name)) {
         Some(name) => Err(Failure::unsupported(name, "a knowledge base answers with a model of its own choice")),
         None => Ok(()),
     }

@@ -187,10 +187,14 @@ pub struct HostWishes {
     /// How many milliseconds a token is expected to take at most, over all hosts and the ways between, when the answer begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_token_ms: Option<f64>,
+    /// Keeps the path for further answers, with room for so many tokens at its hosts, the model's context at most: one that begins
+    /// as this one does goes on where it ends. Hosts reserve the memory, and end a session that is idle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_tokens: Option<u32>,
 }
 
 impl HostWishes {
-    /// Refuses a time that is none.
+    /// Refuses a time that is none, and no tokens.
     ///
     /// # Errors
     /// `invalid_argument`.
@@ -198,6 +202,10 @@ impl HostWishes {
         match self.max_token_ms {
             Some(ms) if !ms.is_finite() || ms <= 0.0 => {
                 Err(Error::invalid_argument("max_token_ms is no time above zero").with("param", "max_token_ms"))
+            }
+            _ if self.keep_tokens == Some(0) => {
+                Err(Error::invalid_argument("keep_tokens is 0; leave it out to keep nothing")
+                    .with("param", "keep_tokens"))
             }
             _ => Ok(()),
         }
@@ -284,6 +292,9 @@ pub struct Usage {
     pub prompt_tokens: u32,
     /// Tokens generated.
     pub completion_tokens: u32,
+    /// Those of the prompt's tokens that were not read anew, for they were kept from an answer before.
+    #[serde(default)]
+    pub cached_tokens: u32,
 }
 
 /// One station of a generation's path.

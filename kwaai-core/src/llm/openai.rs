@@ -108,6 +108,14 @@ struct Counts {
     prompt_tokens: u32,
     #[serde(default)]
     completion_tokens: u32,
+    #[serde(default)]
+    prompt_tokens_details: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    cached_tokens: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -181,8 +189,9 @@ impl OpenAiModel {
                         self.endpoint.said(Some(&error))
                     )));
                 }
-                if let Some(Counts { prompt_tokens, completion_tokens }) = chunk.usage {
-                    usage = Usage { prompt_tokens, completion_tokens };
+                if let Some(Counts { prompt_tokens, completion_tokens, prompt_tokens_details }) = chunk.usage {
+                    let cached_tokens = prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
+                    usage = Usage { prompt_tokens, completion_tokens, cached_tokens };
                 }
                 for choice in chunk.choices.into_iter().take(1) {
                     if let Some(text) = choice.delta.and_then(|delta| delta.content).filter(|text| !text.is_empty()) {

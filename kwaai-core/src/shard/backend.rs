@@ -129,6 +129,11 @@ pub trait BlockSpan: fmt::Debug + Send + Sync {
         1
     }
 
+    /// For how many tokens a text takes memory at most that is begun for so many.
+    fn room(&self, tokens: usize) -> usize {
+        tokens
+    }
+
     /// Begins a text of at most `max_tokens` tokens on some of the blocks. Memory is taken when the first tokens come.
     ///
     /// # Errors

@@ -182,6 +182,7 @@ pub(super) struct RemoteHop {
     max_step_tokens: u32,
     patience: Patience,
     paces: Paces,
+    epoch: u32,
     step: u64,
     position: u32,
     /// Set while an exchange is under way, after which alone the stream stands between two frames.
@@ -236,6 +237,7 @@ impl RemoteHop {
             max_step_tokens,
             patience: patience.clone(),
             paces: Paces::default(),
+            epoch: 0,
             step: 0,
             position: 0,
             amid: false,
@@ -243,11 +245,11 @@ impl RemoteHop {
         })
     }
 
-    /// How the dealing stands: `None` before the first step.
-    pub fn outcome(&self) -> Option<Outcome> {
+    /// How the dealing stands: `None` where no step was answered.
+    pub fn outcome(&self, answered: bool) -> Option<Outcome> {
         match self.failed {
             Some(failure) => outcome_of(failure),
-            None => (self.step > 0).then_some(Outcome::Good),
+            None => answered.then_some(Outcome::Good),
         }
     }
 
@@ -275,7 +277,7 @@ impl RemoteHop {
         let limit = self.limit(tokens);
         let request = Frame::Step {
             session: self.session,
-            epoch: 0,
+            epoch: self.epoch,
             step: self.step + 1,
             position: self.position,
             blocks: self.blocks.clone(),
@@ -319,6 +321,35 @@ impl RemoteHop {
                 other => return Err(unexpected(other)),
             }
         }
+    }
+
+    /// Whether another exchange can follow.
+    pub fn is_sound(&self) -> bool {
+        !self.amid && self.failed.is_none()
+    }
+
+    /// Takes the session back to an earlier position.
+    ///
+    /// # Errors
+    /// Those of the host, which may have closed the session meanwhile; after any of them the session is of no use.
+    pub async fn truncate(&mut self, position: u32) -> Result<()> {
+        let epoch = self.epoch + 1;
+        let request = Frame::Truncate { session: self.session, epoch, position };
+        self.amid = true;
+        let taken_back = within(self.patience.silence, async {
+            request.write(&mut self.stream).await?;
+            match Frame::read_unless_silent(&mut self.stream, SMALL_FRAME, self.patience.silence).await? {
+                Some(Frame::Truncated { session, epoch: answered, position: stands })
+                    if (session, answered, stands) == (self.session, epoch, position) =>
+                {
+                    Ok(())
+                }
+                other => Err(unexpected(other)),
+            }
+        });
+        taken_back.await.map_err(|error| named(error, self.peer, &self.blocks))?;
+        (self.amid, self.epoch, self.position) = (false, epoch, position);
+        Ok(())
     }
 
     /// Tells the host that the session is over, on a new stream where the old one broke or stands within a frame. A host that

@@ -69,13 +69,19 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Generates into `events` until the model ends its turn, a stop text or a limit comes. What was sent before an
-    /// error stays with the reader.
-    pub async fn run(mut self, path: &mut Path, events: &Sender<GenerateEvent>) -> Result<()> {
+    /// Generates into `events` until the model ends its turn, a stop text or a limit comes, and returns the last event. What was sent
+    /// before an error stays with the reader. The path has read so many tokens of the prompt, in whole steps.
+    pub async fn run(
+        mut self,
+        path: &mut Path,
+        has_read: usize,
+        events: &Sender<GenerateEvent>,
+    ) -> Result<GenerateEvent> {
         let cancel = events.cancellation();
         let prefill = self.prompt.len().div_ceil(PREFILL);
-        let mut next = std::mem::take(&mut self.prompt);
-        let mut usage = Usage { prompt_tokens: next.len() as u32, completion_tokens: 0 };
+        let mut usage =
+            Usage { prompt_tokens: self.prompt.len() as u32, completion_tokens: 0, cached_tokens: has_read as u32 };
+        let mut next = self.prompt.split_off(has_read);
         let finish_reason = loop {
             let hidden = match read(&self.model, path, &next, &cancel).await {
                 Ok(hidden) => hidden,
@@ -121,8 +127,7 @@ impl Generation {
             events.send(event);
         }
         let finish_reason = if stopped { FinishReason::Stop } else { finish_reason.unwrap_or(FinishReason::Stop) };
-        events.send(GenerateEvent::Done { finish_reason, usage, path: path.hops(prefill), tool_calls });
-        Ok(())
+        Ok(GenerateEvent::Done { finish_reason, usage, path: path.hops(prefill), tool_calls })
     }
 }
 

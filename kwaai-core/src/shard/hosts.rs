@@ -63,6 +63,23 @@ impl Hosts {
         self.coverage.blocks
     }
 
+    /// Asks the policy anew about each host: where one stands may have changed since the last answer.
+    pub async fn judge_again(&mut self) {
+        for host in self.coverage.hosts.iter_mut().filter(|host| host.refused.is_none()) {
+            host.refused = self.policy.usable(host.peer, self.wanted.wishes.min_tier).await.err();
+        }
+    }
+
+    /// Refuses a path that takes longer for a token than is wished.
+    pub fn soon_enough(&self, token_ms: f64) -> Result<()> {
+        soon_enough(token_ms, &self.wanted.wishes)
+    }
+
+    /// Whether a host is among those that may be used.
+    pub fn may_use(&self, peer: PeerId) -> bool {
+        self.coverage.hosts.iter().any(|host| host.peer == peer && host.refused.is_none())
+    }
+
     /// Leaves a host out from now on.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::config::ModelConfig;
 use super::constraint::Vocabulary;
 use super::gguf::Gguf;
 use super::llama::{Ends, Span};
+use super::prefix_cache::KeptTexts;
 use super::template::ChatTemplate;
 use super::tokens::{Tokens, end_of_text};
 use super::weights::{Parts, Weights};
@@ -62,6 +63,8 @@ struct Inner {
     end_of_text: Vec<u32>,
     /// Made when a text is first held to a format.
     vocabulary: OnceLock<Result<Vocabulary>>,
+    /// Texts on the blocks held here.
+    kept: Arc<KeptTexts>,
 }
 
 impl fmt::Debug for Model {
@@ -92,6 +95,7 @@ impl Model {
             template: files.source.template()?,
             end_of_text: files.source.end_of_text(&files.config)?,
             vocabulary: OnceLock::new(),
+            kept: Arc::default(),
             config: files.config.clone(),
         })))
     }
@@ -147,6 +151,10 @@ impl Model {
     /// What computes the ends, and the blocks held here.
     pub fn backend(&self) -> Backend {
         self.0.backend
+    }
+
+    pub(super) fn kept(&self) -> Arc<KeptTexts> {
+        self.0.kept.clone()
     }
 
     pub(super) fn span(&self) -> Option<Arc<dyn BlockSpan>> {

@@ -38,6 +38,8 @@ struct Stage {
     inputs: Vec<Hidden>,
     /// How many of the steps this place has computed, and how long each took in milliseconds.
     times: Vec<f64>,
+    /// How many of them were there before the answer that is being written.
+    before_answer: usize,
     /// What the states lose before and after the stage. Stages that share the work of one that failed send whole states to each
     /// other, so that the text stays the same.
     before: Precision,
@@ -233,7 +235,36 @@ impl Path {
         Ok(())
     }
 
-    /// The stations with their times, the median of those after the first `prefill` steps (of all, if there are none).
+    /// How many steps all stages have computed; `None` while one of them stands within a step, or has failed.
+    pub fn steps(&self) -> Option<usize> {
+        self.stages.iter().map(|stage| stage.is_sound().then_some(stage.times.len())).min().flatten()
+    }
+
+    /// Bytes that it keeps in this process: states to be read again by whoever takes over, and the keys and values that are here.
+    pub fn bytes(&self) -> usize {
+        self.stages.iter().map(Stage::bytes).sum()
+    }
+
+    /// Takes the text back to the first so many of its steps, where another answer begins.
+    ///
+    /// # Errors
+    /// Those of a host; `untrusted_peer` for one that the policy no longer lets this node use; `unreachable` for a path that was slower
+    /// than is wished. It is then of no use but to be closed.
+    pub async fn take_back(&mut self, steps: usize) -> Result<()> {
+        let token_ms = self.stages.iter().map(|stage| median(&stage.singles(0))).sum();
+        if let Some(hosts) = &mut self.hosts {
+            hosts.soon_enough(token_ms)?;
+            hosts.judge_again().await;
+            if let Some(peer) = self.stages.iter().filter_map(Stage::peer).find(|peer| !hosts.may_use(*peer)) {
+                return Err(Error::untrusted_peer("the host is not to be used any more").with("peer", peer));
+            }
+        }
+        self.suspects.clear();
+        let taking = self.stages.iter_mut().map(|stage| stage.take_back(steps));
+        futures::future::join_all(taking).await.into_iter().collect()
+    }
+
+    /// The stations with their times, the median of those after the first `prefill` steps (of all of this answer, if there are none).
     pub fn hops(&self, prefill: usize) -> Vec<Hop> {
         let hop = |stage: &Stage| {
             let (peer, blocks) = match &stage.place {
@@ -241,28 +272,68 @@ impl Path {
                 Place::Remote(hop) => (Some(hop.peer.to_string()), hop.blocks.clone()),
             };
             let times = &stage.times;
-            let ms = median(if times.len() > prefill { &times[prefill..] } else { times });
+            let from = if times.len() > prefill { prefill } else { stage.before_answer.min(times.len()) };
+            let ms = median(&times[from..]);
             Hop { peer, start_block: blocks.start, end_block: blocks.end, ms }
         };
         self.stages.iter().map(hop).collect()
     }
 
-    /// Ends the sessions at the peers, and says how the dealing with each ended.
-    pub async fn close(mut self) -> Vec<Dealing> {
+    /// How the dealings went, since this was asked the last time.
+    pub fn settle(&mut self) -> Vec<Dealing> {
+        let mut dealings = std::mem::take(&mut self.dealings);
+        for stage in &mut self.stages {
+            dealings.extend(stage.dealing());
+            stage.before_answer = stage.times.len();
+        }
+        dealings
+    }
+
+    /// Ends the sessions at the peers.
+    pub async fn close(mut self) {
         for stage in self.stages {
-            self.dealings.extend(stage.dealing());
             if let Place::Remote(hop) = stage.place {
                 self.closing.spawn(hop.close());
             }
         }
         while self.closing.join_next().await.is_some() {}
-        self.dealings
     }
 }
 
 impl Stage {
     fn new(place: Place, before: Precision, after: Precision) -> Stage {
-        Stage { place, inputs: Vec::new(), times: Vec::new(), before, after }
+        Stage { place, inputs: Vec::new(), times: Vec::new(), before_answer: 0, before, after }
+    }
+
+    fn bytes(&self) -> usize {
+        let states: usize = self.inputs.iter().map(|input| input.values.len() * size_of::<f32>()).sum();
+        let tokens: usize = self.inputs.iter().map(|input| input.tokens as usize).sum();
+        match &self.place {
+            Place::Local { span, .. } => states + span.range().len() * span.cache_bytes_per_token() * span.room(tokens),
+            Place::Remote(_) => states,
+        }
+    }
+
+    /// Whether it stands between two steps, so that it can go on, or back.
+    fn is_sound(&self) -> bool {
+        match &self.place {
+            Place::Local { cache, .. } => cache.is_some(),
+            Place::Remote(hop) => hop.is_sound(),
+        }
+    }
+
+    async fn take_back(&mut self, steps: usize) -> Result<()> {
+        self.inputs.truncate(steps);
+        let tokens: u32 = self.inputs.iter().map(|input| input.tokens).sum();
+        match &mut self.place {
+            Place::Local { cache: Some(cache), .. } => cache.truncate(tokens as usize),
+            Place::Local { cache: None, .. } => return Err(Error::cancelled("the step before was cancelled")),
+            // Also where nothing is to be taken back: so one hears whether the session is still there.
+            Place::Remote(hop) => hop.truncate(tokens).await?,
+        }
+        self.times.truncate(steps);
+        self.before_answer = self.times.len();
+        Ok(())
     }
 
     fn peer(&self) -> Option<PeerId> {
@@ -303,15 +374,21 @@ impl Stage {
         Ok(output)
     }
 
-    /// How the dealing with the stage's host stands; `None` for a stage on this machine.
+    /// The times of the steps of one token, of all steps from one on.
+    fn singles(&self, from: usize) -> Vec<f64> {
+        let steps = self.inputs.iter().zip(&self.times).skip(from);
+        steps.filter(|(input, _)| input.tokens == 1).map(|(_, ms)| *ms).collect()
+    }
+
+    /// How the dealing with the stage's host went in this answer; `None` for a stage on this machine.
     fn dealing(&self) -> Option<Dealing> {
         let Place::Remote(hop) = &self.place else { return None };
-        let singles = self.inputs.iter().zip(&self.times).filter(|(input, _)| input.tokens == 1);
-        let singles: Vec<f64> = singles.map(|(_, ms)| *ms).collect();
+        let begun = self.before_answer.min(self.times.len());
+        let (times, singles) = (&self.times[begun..], self.singles(begun));
         Some(Dealing {
             peer: hop.peer,
-            outcome: hop.outcome(),
-            latency_ms: (!self.times.is_empty()).then(|| median(&self.times)),
+            outcome: hop.outcome(!times.is_empty()),
+            latency_ms: (!times.is_empty()).then(|| median(times)),
             token_ms: (!singles.is_empty()).then(|| (median(&singles), hop.blocks.len().max(1))),
         })
     }

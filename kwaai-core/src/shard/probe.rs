@@ -78,7 +78,7 @@ impl ShardEngine {
             let start = Instant::now();
             let there = match hop.step(hidden.clone()).await {
                 Ok(there) => there,
-                Err(error) if hop.outcome() == Some(Outcome::Bad) => {
+                Err(error) if hop.outcome(true) == Some(Outcome::Bad) => {
                     tracing::debug!(%peer, code = %error.code(), "a probe was answered wrongly");
                     return Ok(Probed { tokens_per_second: 0.0, correct: Some(false) });
                 }

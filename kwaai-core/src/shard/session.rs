@@ -258,7 +258,7 @@ impl Sessions {
         }
         let reserved = bytes_per_token_and_block
             .checked_mul(blocks.len())
-            .and_then(|bytes| bytes.checked_mul(max_tokens as usize))
+            .and_then(|bytes| bytes.checked_mul(span.room(max_tokens as usize)))
             .filter(|bytes| *bytes <= self.cache_bytes())
             .ok_or_else(|| {
                 Error::resource_exhausted(format!(

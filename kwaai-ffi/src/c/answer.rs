@@ -219,7 +219,7 @@ struct Finish {
 }
 
 /// Ends a language model's turn. `finish_json` is an object with any of `finish_reason` ("stop", "length") and `usage`
-/// (`prompt_tokens`, `completion_tokens`); without them it stopped by itself, and each piece counts as a token.
+/// (`prompt_tokens`, `completion_tokens`, `cached_tokens` or 0); without them it stopped by itself, and each piece counts as a token.
 ///
 /// Ownership: frees the answer when it succeeds. Threads: any. NULL: `finish_json` and `error` may be NULL. Lifetime: an
 /// answer that was given or freed answers `KWAAI_CLOSED`.

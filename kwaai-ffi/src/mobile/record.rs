@@ -217,6 +217,9 @@ pub struct Usage {
     pub prompt_tokens: u32,
     /// Tokens generated.
     pub completion_tokens: u32,
+    /// Those of the prompt's tokens that were not read anew, for they were kept from an answer before.
+    #[uniffi(default = 0)]
+    pub cached_tokens: u32,
 }
 
 /// One station of a generation's path.

@@ -454,11 +454,12 @@ pub struct Memory {
     keys: Vec<Tensor>,
     values: Vec<Tensor>,
     row: usize,
+    tokens: usize,
     _buffer: Buffer,
     _context: Context,
 }
 
-// SAFETY: written only by graphs and by `forget`, both of which need the text's state exclusively.
+// SAFETY: written only by graphs, `take` and `forget`, all of which need the text's state exclusively.
 unsafe impl Send for Memory {}
 // SAFETY: through a shared reference nothing is written.
 unsafe impl Sync for Memory {}
@@ -472,7 +473,27 @@ impl Memory {
         let (keys, values) = (rows()?, rows()?);
         let buffer = Buffer::of(&context, device.memory(), "keys and values")?;
         buffer.clear();
-        Ok(Memory { keys, values, row, _buffer: buffer, _context: context })
+        Ok(Memory { keys, values, row, tokens, _buffer: buffer, _context: context })
+    }
+
+    /// For how many tokens it is.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Takes the rows of the first tokens of another memory, of the same blocks.
+    pub fn take(&self, other: &Memory, tokens: usize) {
+        let mut rows = vec![0u8; tokens * self.row * 2];
+        let into = self.keys.iter().chain(&self.values);
+        for (to, from) in into.zip(other.keys.iter().chain(&other.values)) {
+            if rows.len() <= to.bytes().min(from.bytes()) {
+                // SAFETY: both tensors have memory, and the rows are within it and as many as the bytes between them.
+                unsafe {
+                    sys::ggml_backend_tensor_get(from.pointer(), rows.as_mut_ptr().cast(), 0, rows.len());
+                    sys::ggml_backend_tensor_set(to.pointer(), rows.as_ptr().cast(), 0, rows.len());
+                }
+            }
+        }
     }
 
     /// Makes the rows of some tokens zero again.

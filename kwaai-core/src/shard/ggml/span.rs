@@ -17,11 +17,9 @@ use crate::shard::config::{ModelConfig, RopeScaling};
 use crate::shard::weights::{Parts, Place, Weights};
 use crate::{Error, Result};
 
-/// A graph reads so many rows of keys and values at a time, so that one serves as many tokens.
+/// A graph reads so many rows of keys and values at a time, so that one serves as many tokens. Room is a multiple of it: how the
+/// kernels add up must depend on the tokens so far alone, not on how many there may be.
 const ROWS: usize = 256;
-/// Room for keys and values is a multiple of this: kernels take as many elements at once, and what they are given beyond
-/// the tokens so far must not change how they add up.
-const ROOM: usize = 64;
 /// Graphs of steps up to this long are kept for the next step.
 const SHORT: usize = 8;
 /// How many are kept, of one text as of several together.
@@ -258,6 +256,10 @@ impl BlockSpan for GgmlSpan {
         if self.joins { TOGETHER } else { 1 }
     }
 
+    fn room(&self, tokens: usize) -> usize {
+        tokens.next_multiple_of(ROWS)
+    }
+
     fn open(self: Arc<Self>, blocks: Range<usize>, max_tokens: usize) -> Result<Box<dyn SpanState>> {
         if blocks.is_empty() || blocks.start < self.range.start || blocks.end > self.range.end {
             return Err(Error::internal(format!("blocks {blocks:?} are not among {:?}", self.range)));
@@ -277,16 +279,27 @@ struct GgmlState {
 }
 
 impl GgmlState {
-    fn memory(&mut self) -> Result<Arc<Memory>> {
-        if let Some(memory) = &self.memory {
+    /// Memory for so many tokens. It grows with the text, by doubling, so that a text takes no more than it needs however many
+    /// tokens it was begun for.
+    fn memory(&mut self, tokens: usize) -> Result<Arc<Memory>> {
+        let before = self.memory.as_ref().map_or(0, |memory| memory.tokens());
+        if let Some(memory) = self.memory.as_ref().filter(|_| before >= tokens) {
             return Ok(memory.clone());
         }
-        let memory = Memory::new(self.span.device, self.blocks.len(), self.span.shape.kv_size(), self.room())?;
+        let room = tokens.next_multiple_of(ROWS).max(2 * before).min(self.span.room(self.max_tokens));
+        let memory = Memory::new(self.span.device, self.blocks.len(), self.span.shape.kv_size(), room)?;
+        if let Some(before) = &self.memory {
+            memory.take(before, self.length);
+        }
+        self.let_go();
         Ok(self.memory.insert(Arc::new(memory)).clone())
     }
 
-    fn room(&self) -> usize {
-        self.max_tokens.next_multiple_of(ROOM)
+    /// Drops the memory, with the graphs that look at it.
+    fn let_go(&mut self) {
+        let Some(memory) = self.memory.take() else { return };
+        self.graphs.clear();
+        lock(&self.span.together).retain(|(seats, _)| seats.iter().all(|seat| seat.memory != address(&memory)));
     }
 
     /// A graph for a step, taken out from those kept.
@@ -313,8 +326,7 @@ impl GgmlState {
 
 impl Drop for GgmlState {
     fn drop(&mut self) {
-        let Some(memory) = &self.memory else { return };
-        lock(&self.span.together).retain(|(seats, _)| seats.iter().all(|seat| seat.memory != address(memory)));
+        self.let_go();
     }
 }
 
@@ -346,8 +358,8 @@ impl SpanState for GgmlState {
         if hidden.iter().any(|value| !value.is_finite()) {
             return Err(Error::invalid_argument("the states are not finite"));
         }
-        let step = Step { tokens, length: next.next_multiple_of(ROWS).min(self.room()) };
-        let (span, memory) = (self.span.clone(), self.memory()?);
+        let step = Step { tokens, length: next.next_multiple_of(ROWS) };
+        let (span, memory) = (self.span.clone(), self.memory(next)?);
         let job = Next {
             hidden,
             position: self.length,
@@ -413,13 +425,13 @@ mod tests {
     }
 
     fn next(state: &mut GgmlState, seed: usize) -> Next {
-        let length = (state.length + 1).next_multiple_of(ROWS).min(state.room());
+        let length = (state.length + 1).next_multiple_of(ROWS);
         Next {
             hidden: states(1, seed),
             position: state.length,
             step: Step { tokens: 1, length },
             blocks: state.blocks.clone(),
-            memory: state.memory().unwrap(),
+            memory: state.memory(state.length + 1).unwrap(),
             joins: true,
             cancel: CancellationToken::new(),
         }

@@ -209,7 +209,12 @@ public data class ChatMessage(val role: Role, val content: String) {
 }
 
 /** Tokens read and written. */
-public data class Usage(val promptTokens: Int, val completionTokens: Int)
+public data class Usage(
+    val promptTokens: Int,
+    val completionTokens: Int,
+    /** Those of the prompt's tokens that were not read anew, for they were kept from an answer before. */
+    val cachedTokens: Int = 0,
+)
 
 /** One station of a generation's path. */
 public data class Hop(
@@ -360,7 +365,7 @@ internal fun NativeDownloadEvent.read(): DownloadEvent = when (this) {
     is NativeDownloadEvent.Finished -> DownloadEvent.Finished(path)
 }
 
-internal fun NativeUsage.read() = Usage(promptTokens.toInt(), completionTokens.toInt())
+internal fun NativeUsage.read() = Usage(promptTokens.toInt(), completionTokens.toInt(), cachedTokens.toInt())
 
 internal fun NativeHop.read() = Hop(peer, startBlock.toInt(), endBlock.toInt(), ms)
 
