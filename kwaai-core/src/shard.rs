@@ -510,11 +510,14 @@ impl ShardEngine {
         let (events, stream) = event::channel(generation.max_new + 16);
         let cancel = events.cancellation();
         let texts = self.texts(model, route, &wishes);
-        let kind = Kind { model: model.id().to_string(), backend: model.backend(), wishes };
-        let any = route == Route::Peers;
-        let kept = texts.as_ref().and_then(|texts| {
-            texts.take(&kind, &generation.prompt, max_tokens, any.then_some(self.0.prefix_cache.texts))
-        });
+        let kind = Kind {
+            model: model.id().to_string(),
+            backend: model.backend(),
+            // Here every wish is fulfilled.
+            wishes: if route == Route::Peers { wishes } else { HostWishes::default() },
+        };
+        let paths = (route == Route::Peers).then_some(self.0.prefix_cache.texts);
+        let kept = texts.as_ref().and_then(|texts| texts.take(&kind, &generation.prompt, max_tokens, paths));
         let (mut text, read) = match kept {
             Some((text, steps)) => self.taken_back(text, steps, model, (route, max_tokens, &wishes)).await?,
             None => (self.text(model, route, max_tokens, &wishes).await?, 0),

@@ -169,6 +169,20 @@ async fn the_same_question_again_reads_the_end_of_it_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn short_questions_put_no_long_one_out() {
+    let dir = tempfile::tempdir().unwrap();
+    write_model(dir.path(), 3, &config(2, 4, 2, 6, true));
+    let engine = ShardEngine::local();
+    let model = whole(&engine, dir.path()).await;
+    let long = text(200, 1);
+    answer(&engine, &model, request(&long, 3), Route::Local).await;
+    for number in 0..6 {
+        answer(&engine, &model, request(&text(20, number), 3), Route::Local).await;
+    }
+    assert_eq!(answer(&engine, &model, request(&long, 3), Route::Local).await.1.cached_tokens, 128);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hosts_compute_only_what_is_new_where_a_path_is_kept() {
     let swarm = Swarm::start(Arc::new(AllBut::default()), EngineOptions::default()).await;
     let first = text(300, 1);

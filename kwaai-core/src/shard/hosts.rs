@@ -63,8 +63,10 @@ impl Hosts {
         self.coverage.blocks
     }
 
-    /// Asks the policy anew about each host: where one stands may have changed since the last answer.
-    pub async fn judge_again(&mut self) {
+    /// Begins another answer: asks the policy anew about each host, since where one stands may have changed, and counts failures from
+    /// none on. Those that failed stay out.
+    pub async fn begin_again(&mut self) {
+        self.failed.clear();
         for host in self.coverage.hosts.iter_mut().filter(|host| host.refused.is_none()) {
             host.refused = self.policy.usable(host.peer, self.wanted.wishes.min_tier).await.err();
         }

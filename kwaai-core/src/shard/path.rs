@@ -235,6 +235,11 @@ impl Path {
         Ok(())
     }
 
+    /// Whether all of it is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.hosts.is_none()
+    }
+
     /// How many steps all stages have computed; `None` while one of them stands within a step, or has failed.
     pub fn steps(&self) -> Option<usize> {
         self.stages.iter().map(|stage| stage.is_sound().then_some(stage.times.len())).min().flatten()
@@ -254,7 +259,7 @@ impl Path {
         let token_ms = self.stages.iter().map(|stage| median(&stage.singles(0))).sum();
         if let Some(hosts) = &mut self.hosts {
             hosts.soon_enough(token_ms)?;
-            hosts.judge_again().await;
+            hosts.begin_again().await;
             if let Some(peer) = self.stages.iter().filter_map(Stage::peer).find(|peer| !hosts.may_use(*peer)) {
                 return Err(Error::untrusted_peer("the host is not to be used any more").with("peer", peer));
             }

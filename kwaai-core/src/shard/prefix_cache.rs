@@ -103,6 +103,9 @@ impl KeptTexts {
             return vec![text];
         };
         text.prompt = prompt[..steps.min(prompt.len() / PREFILL) * PREFILL].to_vec();
+        if text.prompt.is_empty() && text.path.is_local() {
+            return vec![text];
+        }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.lock();
         // What the new one begins with, it has itself.

@@ -329,7 +329,8 @@ class TestChat:
         whole = chat.invoke("hello")
         assert whole.content == SAID == (await chat.ainvoke("hello")).content
         assert [chunk.text async for chunk in chat.astream("hello")] == [chunk.text for chunk in chunks]
-        assert whole.usage_metadata == chunks[-1].usage_metadata == {"input_tokens": 1, "output_tokens": 4, "total_tokens": 5}
+        cost = {"input_tokens": 1, "output_tokens": 4, "total_tokens": 5, "input_token_details": {"cache_read": 0}}
+        assert whole.usage_metadata == chunks[-1].usage_metadata == cost
         about = whole.response_metadata
         assert (about["finish_reason"], about["model_id"]) == ("stop", chat.model.id)
         (hop,) = about["path"]

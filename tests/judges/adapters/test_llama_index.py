@@ -326,7 +326,7 @@ class TestLLM:
         assert [response.delta async for response in await llm.astream_chat(asked)] == pieces
         for whole in (llm.chat(asked), await llm.achat(asked), stream[-1]):
             assert whole.message.content == SAID and whole.message.role == MessageRole.ASSISTANT
-            assert whole.raw["usage"] == {"prompt_tokens": 1, "completion_tokens": 4, "total_tokens": 5}
+            assert whole.raw["usage"] == {"prompt_tokens": 1, "completion_tokens": 4, "cached_tokens": 0, "total_tokens": 5}
             assert whole.raw["finish_reason"] == "stop" and whole.raw["path"][0]["end_block"] == 1
         assert llm.complete("hello").text == SAID == (await llm.acomplete("hello")).text
         assert [response.delta for response in llm.stream_complete("hello")] == pieces
