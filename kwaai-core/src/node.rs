@@ -249,7 +249,7 @@ impl Node {
         // What is being answered may need the network.
         let began = Instant::now();
         self.close_servers(grace).await;
-        self.inner.shards.reset_prefix_cache().await;
+        self.inner.shards.close_prefix_cache().await;
         let grace = grace.saturating_sub(began.elapsed());
         let ended = self.inner.network.shutdown(grace).await;
         self.inner.shares.close();

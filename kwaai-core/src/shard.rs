@@ -38,6 +38,7 @@ pub mod serve;
 pub mod session;
 mod sieve;
 mod speech;
+mod standby;
 pub mod template;
 pub mod tokens;
 pub mod weights;
@@ -84,7 +85,7 @@ use generate::{Generation, PREFILL, blocking};
 use hosts::{Hosts, soon_enough};
 use model::{Files, Source};
 use part::Part;
-use path::Path;
+use path::{Dealing, Path};
 use prefix_cache::{KeptTexts, Kind, Text};
 use serve::{Chosen, Host, INFO, ServedSpan};
 use speech::Speech;
@@ -126,6 +127,8 @@ struct Inner {
 /// Other nodes, and which of them may compute for this one.
 pub type Access = (Arc<dyn Peers>, Arc<dyn HostPolicy>);
 
+/// So often a host is asked again that was to have more room.
+const MORE_TRIES: usize = 3;
 /// Of so many hosts it is kept how fast they were.
 const MAX_MEASURED: usize = 1024;
 
@@ -520,7 +523,7 @@ impl ShardEngine {
         let kept = texts.as_ref().and_then(|texts| texts.take(&kind, &generation.prompt, max_tokens, paths));
         let (mut text, read) = match kept {
             Some((text, steps)) => self.taken_back(text, steps, model, (route, max_tokens, &wishes)).await?,
-            None => (self.text(model, route, max_tokens, &wishes).await?, 0),
+            None => (self.new_text(model, (route, max_tokens, &wishes), false).await?, 0),
         };
         let (engine, prompt) = (self.clone(), generation.prompt.clone());
         tokio::spawn(async move {
@@ -530,13 +533,21 @@ impl ShardEngine {
             };
             engine.settle(&mut text.path).await;
             let failed = result.as_ref().is_err_and(|error| error.code() != ErrorCode::Cancelled);
+            // An engine that nobody has any more is not kept for its texts.
+            let weak = Arc::downgrade(&engine.0);
+            let end = move |path: Path| async move {
+                match weak.upgrade() {
+                    Some(inner) => ShardEngine(inner).end(path).await,
+                    None => drop(path.close().await),
+                }
+            };
             let gone = match texts.filter(|_| !failed) {
-                Some(texts) => texts.put(&engine.0.prefix_cache, kind, text, &prompt),
+                Some(texts) => texts.put(&engine.0.prefix_cache, kind, (text, &prompt), end),
                 None => vec![text],
             };
             // Whoever asks again when the answer is done finds what is kept of it.
             let result = result.map(|done| events.send(done));
-            futures::future::join_all(gone.into_iter().map(|text| text.path.close())).await;
+            futures::future::join_all(gone.into_iter().map(|text| engine.end(text.path))).await;
             events.finish(result);
         });
         Ok(stream)
@@ -562,10 +573,35 @@ impl ShardEngine {
             Ok(()) => Ok((text, steps * PREFILL)),
             Err(error) => {
                 tracing::debug!(code = %error.code(), "a text that was kept is of no use any more");
-                let (_, text) = tokio::join!(text.path.close(), self.text(model, route, max_tokens, wishes));
-                Ok((text?, 0))
+                // Before another session is opened: the hosts may have the room for one.
+                self.end(text.path).await;
+                Ok((self.new_text(model, (route, max_tokens, wishes), true).await?, 0))
             }
         }
+    }
+
+    /// A new text, if need be in the room of those that are kept. Hosts that were just told of an end, as the caller says of some, may
+    /// take a moment to hear it.
+    async fn new_text(
+        &self,
+        model: &Model,
+        (route, max_tokens, wishes): (Route, usize, &HostWishes),
+        mut ended: bool,
+    ) -> Result<Text> {
+        for _ in 0..MORE_TRIES {
+            let full = match self.text(model, route, max_tokens, wishes).await {
+                Err(full) if matches!(full.code(), ErrorCode::ResourceExhausted | ErrorCode::Busy) => full,
+                text => return text,
+            };
+            let kept = if route == Route::Peers { self.0.kept.clear() } else { Vec::new() };
+            match kept.is_empty() {
+                true if !ended => return Err(full),
+                true => tokio::time::sleep(chain::retry_after(&full)).await,
+                false => ended = true,
+            }
+            futures::future::join_all(kept.into_iter().map(|text| self.end(text.path))).await;
+        }
+        self.text(model, route, max_tokens, wishes).await
     }
 
     /// A new text.
@@ -579,9 +615,15 @@ impl ShardEngine {
         Ok(Text::new(self.path(model, route, room, wishes).await?, room))
     }
 
+    /// [`reset_prefix_cache`](Self::reset_prefix_cache), after which nothing is kept at hosts any more.
+    pub(crate) async fn close_prefix_cache(&self) {
+        self.0.kept.close();
+        self.reset_prefix_cache().await;
+    }
+
     /// Ends the sessions that are kept at hosts for answers that may follow.
     pub async fn reset_prefix_cache(&self) {
-        futures::future::join_all(self.0.kept.clear().into_iter().map(|text| text.path.close())).await;
+        futures::future::join_all(self.0.kept.clear().into_iter().map(|text| self.end(text.path))).await;
     }
 
     /// Answers a conversation with the default settings.
@@ -609,12 +651,21 @@ impl ShardEngine {
     /// Tells the policy how the dealings went, and ends the sessions at the peers.
     async fn close(&self, mut path: Path) {
         self.settle(&mut path).await;
-        path.close().await;
+        self.end(path).await;
+    }
+
+    /// Ends the sessions of a path whose dealings were told.
+    async fn end(&self, path: Path) {
+        let dealings = path.close().await;
+        self.tell(dealings).await;
     }
 
     /// Tells the policy how the dealings went.
     async fn settle(&self, path: &mut Path) {
-        let dealings = path.settle();
+        self.tell(path.settle()).await;
+    }
+
+    async fn tell(&self, dealings: Vec<Dealing>) {
         let Some((peers, policy)) = &self.0.network else { return };
         for dealing in dealings {
             if let Some((ms, blocks)) = dealing.token_ms {

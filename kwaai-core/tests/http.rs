@@ -717,12 +717,12 @@ impl LanguageModel for Noting {
 async fn wishes_about_hosts_come_in_the_body_or_in_headers() {
     let noting = Arc::new(Noting(std::sync::Mutex::default()));
     let server = serving(vec![("tiny", noting.clone())]).await;
-    let all = json!({"kwaainet": {"min_tier": "verified", "max_token_ms": 12.5, "keep_tokens": 900}});
+    let all = json!({"kwaainet": {"min_tier": "verified", "max_token_ms": 12.5, "keep_tokens": 900, "standby": true}});
     for (more, tier, ms, keep) in [
         (json!({}), None, None, None),
         (all, None, None, Some("7")),
         (json!({}), Some("0.55"), Some("40"), Some("800")),
-        (json!({"kwaainet": {"min_tier": "trusted"}}), Some("known"), Some("40"), None),
+        (json!({"kwaainet": {"min_tier": "trusted", "standby": false}}), Some("known"), Some("40"), None),
     ] {
         let mut request = post(&server, CHAT, &asking(more));
         let headers =
@@ -738,6 +738,7 @@ async fn wishes_about_hosts_come_in_the_body_or_in_headers() {
         min_tier: min_tier.map(|text| text.parse().unwrap()),
         max_token_ms,
         keep_tokens,
+        standby: keep_tokens == Some(900),
     };
     assert_eq!(
         *noting.0.lock().unwrap(),
@@ -749,7 +750,12 @@ async fn wishes_about_hosts_come_in_the_body_or_in_headers() {
             wishes(Some("known"), None, None),
         ]
     );
-    let wrong = [("X-Kwaainet-Min-Tier", "high"), ("X-Kwaainet-Max-Token-Ms", "soon"), ("X-Kwaainet-Keep-Tokens", "0")];
+    let wrong = [
+        ("X-Kwaainet-Min-Tier", "high"),
+        ("X-Kwaainet-Max-Token-Ms", "soon"),
+        ("X-Kwaainet-Keep-Tokens", "0"),
+        ("X-Kwaainet-Standby", "1"),
+    ];
     for (name, value) in wrong {
         let response = post(&server, CHAT, &asking(json!({}))).header(name, value).send().await.unwrap();
         let (status, error) = refused(response).await;

@@ -14,15 +14,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kwaai_core::event::Item;
-use kwaai_core::llm::{GenerateEvent, GenerateRequest, Prompt, Usage};
+use kwaai_core::llm::GenerateRequest;
 use kwaai_core::shard::wire::Hidden;
 use kwaai_core::shard::{
-    Arithmetic, Backend, Blocks, Compute, EngineOptions, LoadOptions, Model, PrefixCache, Route, ShardEngine, SpanState,
+    Arithmetic, Backend, Blocks, Compute, EngineOptions, LoadOptions, Model, Route, ShardEngine, SpanState,
 };
 use kwaai_core::{Error, ErrorCode};
 use llama_cpp::LlamaCpp;
 use quantised::{BLOCKS, CONTEXT, ENCODINGS, FAMILIES, HIDDEN, text};
+use shard_support::answers::{answered, asked, forgetful};
 use shard_support::{AllBut, TcpNode, Town};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -419,45 +419,14 @@ async fn an_answer_depends_neither_on_what_was_asked_before_nor_on_how_long_it_m
             let (_dir, path) = written(&file);
             let (kept, anew) = (by_ggml(&path).await, by_ggml(&path).await);
             let engine = ShardEngine::local();
-            let prefix_cache = PrefixCache { texts: 0, ..PrefixCache::default() };
-            let forgetful = ShardEngine::new(None, EngineOptions { prefix_cache, ..EngineOptions::default() });
             let conversation = text(420, 3);
             for (length, cached) in [(150, 0), (300, 128), (420, 256)] {
-                let ask = |max_tokens| asked(&conversation[..length], max_tokens, 3);
-                let (said, usage) = answered(&engine, &kept, ask(4), Route::Local).await;
-                let (expected, _) = answered(&forgetful, &anew, ask(70), Route::Local).await;
-                assert_eq!(usage.cached_tokens, cached, "{family} {encoding}");
-                assert_eq!(said, expected[..4], "{family} {encoding}, {length} tokens");
+                let ask = |max_tokens| asked(&conversation[..length], max_tokens);
+                let answer = answered(&engine, &kept, ask(4), Route::Local).await;
+                let expected = answered(&forgetful(), &anew, ask(70), Route::Local).await.said;
+                assert_eq!(answer.usage.cached_tokens, cached, "{family} {encoding}");
+                assert_eq!(answer.said, expected[..4], "{family} {encoding}, {length} tokens");
             }
-        }
-    }
-}
-
-/// Tokens with the bits of their log-probabilities, and what they cost.
-type Answer = (Vec<(Vec<u8>, u32)>, Usage);
-
-fn asked(tokens: &[u32], max_tokens: u32, seed: u64) -> GenerateRequest {
-    GenerateRequest {
-        prompt: Some(Prompt::Tokens(tokens.to_vec())),
-        max_tokens,
-        temperature: 1.0,
-        seed,
-        top_logprobs: Some(0),
-        logit_bias: [(257, -1e6), (258, -1e6)].into(),
-        ..GenerateRequest::default()
-    }
-}
-
-async fn answered(engine: &ShardEngine, model: &Model, request: GenerateRequest, route: Route) -> Answer {
-    let mut stream = engine.generate(model, request, route).await.unwrap();
-    let mut chosen = Vec::new();
-    loop {
-        match stream.next().await.unwrap() {
-            Some(Item::Value(GenerateEvent::Token { tokens, .. })) => {
-                chosen.extend(tokens.into_iter().map(|token| (token.chosen.bytes, token.chosen.logprob.to_bits())));
-            }
-            Some(Item::Value(GenerateEvent::Done { usage, .. })) => return (chosen, usage),
-            other => panic!("an answer has no {other:?}"),
         }
     }
 }
@@ -480,9 +449,10 @@ async fn answers_that_a_host_writes_at_once_are_those_that_it_writes_one_after_t
     two.serve(&path, 1..BLOCKS as u32).await.unwrap();
     let model = app.load(&path, LoadOptions { blocks: Blocks::None, compute: compute.clone() }).await.unwrap();
     let answer = |number: u32| {
-        let request = asked(&text(5 + 20 * number as usize, u64::from(number)), 40, number.into());
+        let question = asked(&text(5 + 20 * number as usize, u64::from(number)), 40);
+        let request = GenerateRequest { seed: number.into(), ..question };
         let (app, model) = (app.clone(), model.clone());
-        async move { answered(&app, &model, request, Route::Peers).await.0 }
+        async move { answered(&app, &model, request, Route::Peers).await.said }
     };
     let mut in_turn = Vec::new();
     for number in 0..8 {

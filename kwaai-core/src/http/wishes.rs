@@ -11,6 +11,7 @@ const FIELD: &str = "kwaainet";
 const MIN_TIER: &str = "x-kwaainet-min-tier";
 const MAX_TOKEN_MS: &str = "x-kwaainet-max-token-ms";
 const KEEP_TOKENS: &str = "x-kwaainet-keep-tokens";
+const STANDBY: &str = "x-kwaainet-standby";
 
 const TIER: &str = "unknown, known, verified, trusted or a score from 0 to 1";
 const TIME: &str = "a number of milliseconds above zero";
@@ -26,13 +27,17 @@ pub(super) fn read(fields: &Fields, headers: &HeaderMap) -> Result<HostWishes, F
         keep_tokens: text(headers, KEEP_TOKENS)?
             .map(|text| text.parse().ok().filter(|count| *count > 0).ok_or_else(|| wrong(KEEP_TOKENS, COUNT)))
             .transpose()?,
+        standby: text(headers, STANDBY)?
+            .map(|text| text.parse().map_err(|_| wrong(STANDBY, "true or false")))
+            .transpose()?
+            .unwrap_or_default(),
     };
     let Some(own) = fields.object(FIELD)? else { return Ok(wishes) };
-    let known = ["min_tier", "max_token_ms", "keep_tokens"];
+    let known = ["min_tier", "max_token_ms", "keep_tokens", "standby"];
     if let Some((name, _)) = own.entries().find(|(name, _)| !known.contains(&name.as_str())) {
         return Err(Failure::unsupported(
             &own.place(name),
-            "only min_tier, max_token_ms and keep_tokens can be wished here",
+            "only min_tier, max_token_ms, keep_tokens and standby can be wished here",
         ));
     }
     if let Some(text) = own.text("min_tier")? {
@@ -43,12 +48,13 @@ pub(super) fn read(fields: &Fields, headers: &HeaderMap) -> Result<HostWishes, F
         wishes.max_token_ms = Some(ms.ok_or_else(|| own.wrong("max_token_ms", TIME))?);
     }
     wishes.keep_tokens = own.whole("keep_tokens", 1..=u32::MAX)?.or(wishes.keep_tokens);
+    wishes.standby = own.flag("standby")?.unwrap_or(wishes.standby);
     Ok(wishes)
 }
 
 /// Refuses wishes where no hosts are chosen.
 pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Failure> {
-    match [MIN_TIER, MAX_TOKEN_MS, KEEP_TOKENS].into_iter().find(|name| headers.contains_key(*name)) {
+    match [MIN_TIER, MAX_TOKEN_MS, KEEP_TOKENS, STANDBY].into_iter().find(|name| headers.contains_key(*name)) {
         Some(name) => Err(Failure::unsupported(name, "a knowledge base answers with a model of its own choice")),
         None => Ok(()),
     }

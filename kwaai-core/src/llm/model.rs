@@ -191,6 +191,10 @@ pub struct HostWishes {
     /// as this one does goes on where it ends. Hosts reserve the memory, and end a session that is idle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_tokens: Option<u32>,
+    /// Lets another host read along with each run of blocks, where there is one, so that a host that fails costs no more time than it
+    /// takes to notice. It computes, reserves and learns as much as the other one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub standby: bool,
 }
 
 impl HostWishes {

@@ -146,7 +146,10 @@ pub trait SpanState: Send {
     /// How many tokens were read.
     fn length(&self) -> usize;
 
-    /// Forgets all but the first `length` tokens.
+    /// Bytes of memory taken for them, and for others that may follow.
+    fn bytes(&self) -> usize;
+
+    /// Forgets all but the first `length` tokens. The memory stays taken.
     fn truncate(&mut self, length: usize);
 
     /// Computes the next tokens of the text: one state after the other, as they go into the first block, to those that come

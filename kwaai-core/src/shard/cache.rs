@@ -69,6 +69,13 @@ impl SpanCache {
         SpanCache { blocks: (0..blocks).map(|_| BlockCache::new(limit)).collect() }
     }
 
+    /// Bytes of memory taken.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        let stored = self.blocks.iter().filter_map(|block| block.stored.as_ref());
+        stored.map(|(keys, values)| of(keys) + of(values)).sum()
+    }
+
     /// How many tokens every block has kept.
     pub fn length(&self) -> usize {
         self.blocks.iter().map(BlockCache::length).min().unwrap_or(0)

@@ -11,6 +11,7 @@ use super::backend::Backend;
 use super::chain::{self, HostPolicy, RemoteHop, Wanted, outcome_of, retry_after};
 use super::generate::PREFILL;
 use super::plan::{Coverage, Need};
+use super::standby::Standby;
 use super::wire::Precision;
 use crate::llm::HostWishes;
 use crate::net::Peers;
@@ -29,6 +30,8 @@ pub(super) struct Hosts {
     need: Need,
     coverage: Coverage,
     failed: BTreeMap<PeerId, Error>,
+    /// How many failed in the answers before this one.
+    failures_before: usize,
     /// What computes the answer, once sessions were opened; `None` before, and where backends may mix.
     backend: Option<Backend>,
     /// Whether sessions were opened. What was wished of the time is decided before that.
@@ -55,7 +58,17 @@ impl Hosts {
         need: Need,
         coverage: Coverage,
     ) -> Hosts {
-        Hosts { peers, policy, wanted, need, coverage, failed: BTreeMap::new(), backend: None, begun: false }
+        Hosts {
+            peers,
+            policy,
+            wanted,
+            need,
+            coverage,
+            failed: BTreeMap::new(),
+            failures_before: 0,
+            backend: None,
+            begun: false,
+        }
     }
 
     /// How many blocks the model has.
@@ -66,7 +79,7 @@ impl Hosts {
     /// Begins another answer: asks the policy anew about each host, since where one stands may have changed, and counts failures from
     /// none on. Those that failed stay out.
     pub async fn begin_again(&mut self) {
-        self.failed.clear();
+        self.failures_before = self.failures();
         for host in self.coverage.hosts.iter_mut().filter(|host| host.refused.is_none()) {
             host.refused = self.policy.usable(host.peer, self.wanted.wishes.min_tier).await.err();
         }
@@ -82,6 +95,25 @@ impl Hosts {
         self.coverage.hosts.iter().any(|host| host.peer == peer && host.refused.is_none())
     }
 
+    /// A host that reads along with one for `blocks`, where that is wished and there is another one than those.
+    pub fn standby(&self, blocks: &Range<u32>, not: &[PeerId]) -> Option<Standby> {
+        let peer = self.coverage.stand_in(blocks, &self.need, not).filter(|_| self.wanted.wishes.standby)?;
+        let (peers, blocks, wanted) = (self.peers.clone(), blocks.clone(), self.wanted.clone());
+        // Stages that take over send whole states, and so do those that may.
+        let opening = async move { RemoteHop::open(&peers, peer, blocks, &wanted, Precision::F32).await };
+        Some(Standby::begin(peer, opening))
+    }
+
+    /// A host that says no costs little, and is not counted.
+    fn failures(&self) -> usize {
+        self.failed.values().filter(|error| outcome_of(error.code()).is_some()).count()
+    }
+
+    /// How long a host may be silent.
+    pub fn silence(&self) -> Duration {
+        self.wanted.patience.silence
+    }
+
     /// Leaves a host out from now on.
     ///
     /// # Errors
@@ -90,8 +122,7 @@ impl Hosts {
         tracing::debug!(%peer, code = %error.code(), "a host is left out of the path");
         self.failed.insert(peer, error.clone());
         self.leave_out();
-        // A host that says no costs little, and is not counted.
-        let failures = self.failed.values().filter(|error| outcome_of(error.code()).is_some()).count();
+        let failures = self.failures().saturating_sub(self.failures_before);
         match failures > self.wanted.patience.failures as usize {
             true => Err(error.clone().with("failed_hosts", failures)),
             false => Ok(()),

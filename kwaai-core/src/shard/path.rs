@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use libp2p::PeerId;
@@ -19,6 +19,7 @@ use super::generate::blocking;
 use super::hosts::Hosts;
 use super::model::Model;
 use super::sieve::Sieve;
+use super::standby::{Along, Standby};
 use super::wire::{Hidden, Precision};
 use crate::llm::Hop;
 use crate::trust::Outcome;
@@ -34,6 +35,8 @@ enum Place {
 
 struct Stage {
     place: Place,
+    /// Reads what this place has read, where it is wished.
+    standby: Option<Standby>,
     /// What the stage is to read, step by step: all of it, so that another can read it again.
     inputs: Vec<Hidden>,
     /// How many of the steps this place has computed, and how long each took in milliseconds.
@@ -54,6 +57,8 @@ pub(super) struct Path {
     /// Dealings that are over, one for each stage that failed.
     dealings: Vec<Dealing>,
     closing: JoinSet<()>,
+    /// Not while a stage is being replaced, when blocks are missing.
+    whole: bool,
     /// By the block after which the states came.
     sieves: BTreeMap<u32, Sieve>,
     suspects: Vec<Suspect>,
@@ -99,7 +104,9 @@ impl Path {
     pub async fn over(mut hosts: Hosts, precision: Precision) -> Result<Path> {
         let hops = hosts.open(0..hosts.blocks(), precision).await?;
         let stage = |hop| Stage::new(Place::Remote(Box::new(hop)), precision, precision);
-        Ok(Path::new(hops.into_iter().map(stage).collect(), Some(hosts)))
+        let mut path = Path::new(hops.into_iter().map(stage).collect(), Some(hosts));
+        path.stand_by();
+        Ok(path)
     }
 
     fn new(stages: Vec<Stage>, hosts: Option<Hosts>) -> Path {
@@ -108,6 +115,7 @@ impl Path {
             hosts,
             dealings: Vec::new(),
             closing: JoinSet::new(),
+            whole: true,
             sieves: BTreeMap::new(),
             suspects: Vec::new(),
         }
@@ -165,6 +173,17 @@ impl Path {
         Ok(results.split_off(&begins).into_values().collect())
     }
 
+    /// Lets another host read along with each stage that has none yet, where that is wished. What the stage has read it reads after it.
+    fn stand_by(&mut self) {
+        let Some(hosts) = &self.hosts else { return };
+        let on_path: Vec<PeerId> = self.stages.iter().filter_map(Stage::peer).collect();
+        for stage in self.stages.iter_mut().filter(|stage| stage.standby.is_none()) {
+            let Place::Remote(hop) = &stage.place else { continue };
+            stage.standby = hosts.standby(&hop.blocks, &on_path);
+            stage.read_along(0);
+        }
+    }
+
     fn stage_of(&self, peer: PeerId) -> Option<usize> {
         self.stages.iter().position(|stage| stage.peer() == Some(peer))
     }
@@ -199,6 +218,9 @@ impl Path {
             cleared.for_each(|dealing| dealing.outcome = Some(Outcome::Good));
         }
         sieve.learn(&output);
+        if let Some(standby) = &stage.standby {
+            standby.read(stage.inputs[step].clone());
+        }
         Ok(self.hand_on(at, step, output))
     }
 
@@ -214,13 +236,29 @@ impl Path {
     /// Puts others in the place of a stage that failed.
     async fn replace(&mut self, at: usize, error: Error) -> Result<()> {
         let Some(hosts) = &mut self.hosts else { return Err(error) };
+        self.whole = false;
         let stage = self.stages.remove(at);
         let dealing = stage.dealing();
-        let Stage { place: Place::Remote(hop), inputs, before, after, .. } = stage else { return Err(error) };
+        let Stage { place: Place::Remote(hop), standby, inputs, before_answer, before, after, .. } = stage else {
+            return Err(error);
+        };
         let (peer, blocks) = (hop.peer, hop.blocks.clone());
         self.dealings.extend(dealing);
         self.closing.spawn(hop.close());
         hosts.failed(peer, &error)?;
+        if let Some(along) = end(standby, hosts.silence()).await {
+            if along.hop.is_sound() && hosts.may_use(along.hop.peer) {
+                let mut stage = Stage::new(Place::Remote(Box::new(along.hop)), before, after);
+                stage.before_answer = before_answer.min(along.times.len());
+                (stage.inputs, stage.times) = (inputs, along.times);
+                self.stages.insert(at, stage);
+                self.whole = true;
+                self.stand_by();
+                return Ok(());
+            }
+            self.dealings.push(along.dealing());
+            self.closing.spawn(along.hop.close());
+        }
         let hops = hosts.open(blocks.clone(), Precision::F32).await.map_err(|gap| {
             gap.with("peer", peer).with("blocks", format!("{}..{}", blocks.start, blocks.end)).with_source(error)
         })?;
@@ -232,6 +270,8 @@ impl Path {
         });
         self.stages.splice(at..at, stages);
         self.stages[at].inputs = inputs;
+        self.whole = true;
+        self.stand_by();
         Ok(())
     }
 
@@ -240,9 +280,10 @@ impl Path {
         self.hosts.is_none()
     }
 
-    /// How many steps all stages have computed; `None` while one of them stands within a step, or has failed.
+    /// How many steps all stages have computed; `None` where one of them stands within a step, has failed, or is missing.
     pub fn steps(&self) -> Option<usize> {
-        self.stages.iter().map(|stage| stage.is_sound().then_some(stage.times.len())).min().flatten()
+        let steps = self.stages.iter().map(|stage| stage.is_sound().then_some(stage.times.len()));
+        steps.min().flatten().filter(|_| self.whole)
     }
 
     /// Bytes that it keeps in this process: states to be read again by whoever takes over, and the keys and values that are here.
@@ -263,10 +304,25 @@ impl Path {
             if let Some(peer) = self.stages.iter().filter_map(Stage::peer).find(|peer| !hosts.may_use(*peer)) {
                 return Err(Error::untrusted_peer("the host is not to be used any more").with("peer", peer));
             }
+            for stage in &mut self.stages {
+                let standing_by = stage.standby.take();
+                match standing_by {
+                    Some(standby) if !hosts.may_use(standby.peer) => drop(tokio::spawn(standby.close())),
+                    standby => stage.standby = standby,
+                }
+            }
         }
         self.suspects.clear();
-        let taking = self.stages.iter_mut().map(|stage| stage.take_back(steps));
-        futures::future::join_all(taking).await.into_iter().collect()
+        let silence = self.hosts.as_ref().map(Hosts::silence).unwrap_or_default();
+        let taking = self.stages.iter_mut().map(|stage| stage.take_back(steps, silence));
+        for taken in futures::future::join_all(taking).await {
+            if let Some(along) = taken? {
+                self.dealings.push(along.dealing());
+                self.closing.spawn(along.hop.close());
+            }
+        }
+        self.stand_by();
+        Ok(())
     }
 
     /// The stations with their times, the median of those after the first `prefill` steps (of all of this answer, if there are none).
@@ -294,27 +350,40 @@ impl Path {
         dealings
     }
 
-    /// Ends the sessions at the peers.
-    pub async fn close(mut self) {
-        for stage in self.stages {
+    /// Ends the sessions at the peers, and says how the dealings with those went that read along.
+    pub async fn close(mut self) -> Vec<Dealing> {
+        for stage in std::mem::take(&mut self.stages) {
             if let Place::Remote(hop) = stage.place {
                 self.closing.spawn(hop.close());
             }
+            // What it reads is of no use any more.
+            if let Some(along) = end(stage.standby, Duration::ZERO).await {
+                self.dealings.push(along.dealing());
+                self.closing.spawn(along.hop.close());
+            }
         }
         while self.closing.join_next().await.is_some() {}
+        std::mem::take(&mut self.dealings)
     }
 }
 
 impl Stage {
     fn new(place: Place, before: Precision, after: Precision) -> Stage {
-        Stage { place, inputs: Vec::new(), times: Vec::new(), before_answer: 0, before, after }
+        Stage { place, standby: None, inputs: Vec::new(), times: Vec::new(), before_answer: 0, before, after }
+    }
+
+    /// Lets the host that reads along have what this place has read, from a step on.
+    fn read_along(&self, from: usize) {
+        if let Some(standby) = &self.standby {
+            let read = self.inputs.iter().take(self.times.len()).skip(from);
+            read.for_each(|input| standby.read(input.clone()));
+        }
     }
 
     fn bytes(&self) -> usize {
         let states: usize = self.inputs.iter().map(|input| input.values.len() * size_of::<f32>()).sum();
-        let tokens: usize = self.inputs.iter().map(|input| input.tokens as usize).sum();
         match &self.place {
-            Place::Local { span, .. } => states + span.range().len() * span.cache_bytes_per_token() * span.room(tokens),
+            Place::Local { cache, .. } => states + cache.as_ref().map_or(0, |cache| cache.bytes()),
             Place::Remote(_) => states,
         }
     }
@@ -327,18 +396,36 @@ impl Stage {
         }
     }
 
-    async fn take_back(&mut self, steps: usize) -> Result<()> {
+    /// Returns a host that read along and cannot go back as well.
+    async fn take_back(&mut self, steps: usize, silence: Duration) -> Result<Option<Along>> {
         self.inputs.truncate(steps);
         let tokens: u32 = self.inputs.iter().map(|input| input.tokens).sum();
         match &mut self.place {
-            Place::Local { cache: Some(cache), .. } => cache.truncate(tokens as usize),
-            Place::Local { cache: None, .. } => return Err(Error::cancelled("the step before was cancelled")),
+            Place::Local { cache, .. } => {
+                let Some(mut taken) = cache.take() else {
+                    return Err(Error::cancelled("the step before was cancelled"));
+                };
+                let back = move || {
+                    taken.truncate(tokens as usize);
+                    taken
+                };
+                *cache = Some(blocking(back).await?);
+            }
             // Also where nothing is to be taken back: so one hears whether the session is still there.
             Place::Remote(hop) => hop.truncate(tokens).await?,
         }
         self.times.truncate(steps);
         self.before_answer = self.times.len();
-        Ok(())
+        let Some(mut along) = end(self.standby.take(), silence).await else { return Ok(None) };
+        let read = along.times.len().min(steps);
+        let tokens = self.inputs.iter().take(read).map(|input| input.tokens).sum();
+        if !along.hop.is_sound() || along.hop.truncate(tokens).await.is_err() {
+            return Ok(Some(along));
+        }
+        along.times.truncate(read);
+        self.standby = Some(Standby::resume(along));
+        self.read_along(read);
+        Ok(None)
     }
 
     fn peer(&self) -> Option<PeerId> {
@@ -389,13 +476,51 @@ impl Stage {
     fn dealing(&self) -> Option<Dealing> {
         let Place::Remote(hop) = &self.place else { return None };
         let begun = self.before_answer.min(self.times.len());
-        let (times, singles) = (&self.times[begun..], self.singles(begun));
-        Some(Dealing {
-            peer: hop.peer,
-            outcome: hop.outcome(!times.is_empty()),
-            latency_ms: (!times.is_empty()).then(|| median(times)),
-            token_ms: (!singles.is_empty()).then(|| (median(&singles), hop.blocks.len().max(1))),
-        })
+        Some(dealing_of(hop, &self.times[begun..], &self.singles(begun)))
+    }
+}
+
+/// How the dealing with a host went, from the times of its steps and of those of one token among them.
+fn dealing_of(hop: &RemoteHop, times: &[f64], singles: &[f64]) -> Dealing {
+    Dealing {
+        peer: hop.peer,
+        outcome: hop.outcome(!times.is_empty()),
+        latency_ms: (!times.is_empty()).then(|| median(times)),
+        token_ms: (!singles.is_empty()).then(|| (median(singles), hop.blocks.len().max(1))),
+    }
+}
+
+impl Along {
+    fn dealing(&self) -> Dealing {
+        dealing_of(&self.hop, &self.times, &[])
+    }
+}
+
+/// Where a host stands that read along, if there is one.
+async fn end(standby: Option<Standby>, patience: Duration) -> Option<Along> {
+    standby?.stop(patience).await
+}
+
+/// A path that is dropped, by a caller that has left, leaves no sessions behind.
+impl Drop for Path {
+    fn drop(&mut self) {
+        let remote = |stage: Stage| match stage.place {
+            Place::Remote(hop) => Some((hop, stage.standby)),
+            Place::Local { .. } => None,
+        };
+        let left: Vec<_> = std::mem::take(&mut self.stages).into_iter().filter_map(remote).collect();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && !left.is_empty()
+        {
+            runtime.spawn(async move {
+                for (hop, standby) in left {
+                    hop.close().await;
+                    if let Some(along) = end(standby, Duration::ZERO).await {
+                        along.hop.close().await;
+                    }
+                }
+            });
+        }
     }
 }
 
@@ -414,7 +539,6 @@ pub(super) fn median(times: &[f64]) -> f64 {
 mod tests {
     use std::ops::Range;
     use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::time::Duration;
 
     use super::*;
     use crate::shard::backend::Backend;
@@ -430,6 +554,10 @@ mod tests {
     impl SpanState for Met {
         fn length(&self) -> usize {
             self.length
+        }
+
+        fn bytes(&self) -> usize {
+            0
         }
 
         fn truncate(&mut self, length: usize) {

@@ -256,6 +256,17 @@ impl Coverage {
         }
     }
 
+    /// Who would run these blocks alone and soonest, but for some.
+    pub(super) fn stand_in(&self, blocks: &Range<u32>, need: &Need, not: &[PeerId]) -> Option<PeerId> {
+        let length = blocks.end - blocks.start;
+        let runs = |host: &&HostView| {
+            let held = |span: &Range<u32>| span.start <= blocks.start && blocks.end <= span.end;
+            !not.contains(&host.peer) && host.may_run(length, need) && host.spans.iter().any(held)
+        };
+        let soonest = self.hosts.iter().filter(runs).min_by_key(|host| host.cost(length));
+        soonest.map(|host| host.peer)
+    }
+
     fn named(&self, path: &Cheapest) -> Vec<(PeerId, Range<u32>)> {
         path.hops.iter().map(|(host, blocks)| (self.hosts[*host].peer, blocks.clone())).collect()
     }

@@ -4,7 +4,7 @@
 //! same tokens, at the same places, in the same shapes, and with them the same bits.
 
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -78,28 +78,39 @@ struct Kept {
 pub(super) struct KeptTexts {
     kept: Mutex<Vec<Kept>>,
     numbers: AtomicU64,
+    closed: AtomicBool,
 }
 
 impl KeptTexts {
     /// Takes a text out that begins as a prompt does, and says in how many steps. One that would lose most of what it has is left to
-    /// those who go on with it, but where `paths` are given: its path is then worth having by itself, once there are so many.
+    /// those who go on with it, but for the oldest where there are as many `paths` as may be: its path is worth having by itself.
     pub fn take(&self, kind: &Kind, prompt: &[u32], room: usize, paths: Option<usize>) -> Option<(Text, usize)> {
         let mut kept = self.lock();
         let full = paths.is_some_and(|paths| kept.len() >= paths);
         let fitting = kept.iter().enumerate().filter(|(_, other)| other.kind == *kind && other.text.room >= room);
         let shared = fitting.map(|(place, other)| (other.text.shared(prompt), other.text.steps(), place));
-        let worth = shared.filter(|(shared, steps, _)| match paths {
-            Some(_) => full || 2 * shared >= *steps,
+        let worth = shared.filter(|(shared, steps, place)| match paths {
+            Some(_) => 2 * shared >= *steps || full && *place == 0,
             None => *shared > 0 && 2 * shared >= *steps,
         });
         let (steps, _, place) = worth.max_by_key(|(shared, steps, place)| (*shared, Reverse((*steps, *place))))?;
         Some((kept.remove(place).text, steps))
     }
 
-    /// Keeps a text whose latest prompt was this one, until nobody has taken it for some time. Gives back those for which there is no
-    /// room beside it.
-    pub fn put(self: &Arc<KeptTexts>, limits: &PrefixCache, kind: Kind, mut text: Text, prompt: &[u32]) -> Vec<Text> {
-        let Some(steps) = text.path.steps().filter(|_| limits.texts > 0 && text.path.bytes() <= limits.bytes) else {
+    /// Keeps a text whose latest prompt was this one, until nobody has taken it for some time; then it is given to `end`. Gives back
+    /// those for which there is no room beside it.
+    pub fn put<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<KeptTexts>,
+        limits: &PrefixCache,
+        kind: Kind,
+        (mut text, prompt): (Text, &[u32]),
+        end: impl FnOnce(Path) -> F + Send + 'static,
+    ) -> Vec<Text> {
+        let Some(steps) = text
+            .path
+            .steps()
+            .filter(|_| limits.texts > 0 && text.path.bytes() <= limits.bytes && !self.closed.load(Ordering::Relaxed))
+        else {
             return vec![text];
         };
         text.prompt = prompt[..steps.min(prompt.len() / PREFILL) * PREFILL].to_vec();
@@ -110,7 +121,10 @@ impl KeptTexts {
         let mut kept = self.lock();
         // What the new one begins with, it has itself.
         let of_no_more_use = |other: &Kept| {
-            other.kind == kind && !other.text.prompt.is_empty() && text.prompt.starts_with(&other.text.prompt)
+            other.kind == kind
+                && other.text.room <= text.room
+                && !other.text.prompt.is_empty()
+                && text.prompt.starts_with(&other.text.prompt)
         };
         let mut gone: Vec<Text> = kept.extract_if(.., |other| of_no_more_use(other)).map(|other| other.text).collect();
         kept.push(Kept { number, kind, text });
@@ -124,7 +138,7 @@ impl KeptTexts {
             tokio::time::sleep(idle).await;
             let idle = texts.upgrade().and_then(|texts| texts.remove(number));
             if let Some(text) = idle {
-                text.path.close().await;
+                end(text.path).await;
             }
         });
         gone
@@ -134,6 +148,11 @@ impl KeptTexts {
         let mut kept = self.lock();
         let place = kept.iter().position(|kept| kept.number == number)?;
         Some(kept.remove(place).text)
+    }
+
+    /// Keeps nothing from now on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// Takes all of them out.

@@ -308,8 +308,14 @@ impl Host {
                 self.step(caller, session, step, deadline, cancel).await
             }
             Frame::Truncate { session, epoch, position } => {
-                let session = self.sessions.get(caller, session)?;
-                blocking(move || session.truncate(epoch, position)).await?
+                let kept = self.sessions.get(caller, session)?;
+                // Another answer begins here, and blocks that are about to go take none.
+                let ending = |span: &Arc<ServedSpan>| kept.runs_on(&span.span) && span.ending.load(Ordering::Relaxed);
+                if self.served().iter().any(ending) {
+                    self.sessions.close(caller, session);
+                    return Err(Error::not_found("these blocks are served no longer"));
+                }
+                blocking(move || kept.truncate(epoch, position)).await?
             }
             Frame::Close { .. }
             | Frame::Opened { .. }

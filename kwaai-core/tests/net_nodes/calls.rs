@@ -26,6 +26,13 @@ async fn messages_cross_over_tcp_and_over_quic() {
         assert_eq!((message.from, message.text.as_str()), (alice.local_peer(), "grüße\u{1b}[31m"));
         wait_for(&mut seen, |event| matches!(event, NetworkEvent::MessageReceived { message: m } if *m == message))
             .await;
+        // A stream can be there before the node knows of the connection that it is on.
+        patiently(async {
+            while bob.connected().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         let peers = bob.connected();
         assert_eq!(peers.len(), 1);
         assert_eq!((peers[0].peer, peers[0].direction), (alice.local_peer(), Direction::Inbound));

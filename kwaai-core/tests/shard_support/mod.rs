@@ -1,6 +1,8 @@
 //! What the tests of sharded inference share: models of any shape with random weights, and nodes over TCP.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod answers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};

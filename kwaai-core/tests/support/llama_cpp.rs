@@ -59,6 +59,7 @@ impl LlamaCpp {
     }
 
     /// Reads a token of each text in one go.
+    #[allow(dead_code, reason = "of the benchmarks alone")]
     pub fn read_each(&mut self, tokens: &[u32]) -> Vec<Vec<f32>> {
         let tokens: Vec<_> = tokens.iter().enumerate().map(|(text, token)| (text, *token, true)).collect();
         self.decode(&tokens)

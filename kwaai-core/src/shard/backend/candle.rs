@@ -56,6 +56,10 @@ impl SpanState for CandleState {
         self.cache.length()
     }
 
+    fn bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     fn truncate(&mut self, length: usize) {
         self.cache.truncate(length);
     }

@@ -335,6 +335,11 @@ impl SpanState for GgmlState {
         self.length
     }
 
+    fn bytes(&self) -> usize {
+        let tokens = self.memory.as_ref().map_or(0, |memory| memory.tokens());
+        tokens * self.blocks.len() * self.span.cache_bytes_per_token()
+    }
+
     fn truncate(&mut self, length: usize) {
         if length < self.length {
             // Masked rows are multiplied by zero, which does not make zero of what is not finite.
