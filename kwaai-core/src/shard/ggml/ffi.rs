@@ -51,12 +51,15 @@ impl Map {
         self.0.get(start..start.checked_add(length)?)
     }
 
-    /// Gives back the memory of pages that were read, as long as nobody reads them again.
+    /// Gives back the memory of pages that were read, as long as nobody reads them again; whoever looks a row up then gets the pages
+    /// around it alone, and not two megabytes.
     fn let_go(&self, start: usize, length: usize) {
         #[cfg(unix)]
         {
             // SAFETY: the map is of a file and never written to: what is given back is read from the file when it is needed.
             let advised = unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length) };
+            #[cfg(target_os = "linux")]
+            let advised = advised.and_then(|()| self.0.advise_range(memmap2::Advice::NoHugePage, start, length));
             if let Err(error) = advised {
                 tracing::debug!(target: "ggml", %error, "pages of a model file stay in memory");
             }
