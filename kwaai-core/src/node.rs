@@ -249,7 +249,9 @@ impl Node {
         // What is being answered may need the network.
         let began = Instant::now();
         self.close_servers(grace).await;
-        self.inner.shards.close_prefix_cache().await;
+        // A host that is not told in time ends its sessions by itself.
+        let told = self.inner.shards.close_prefix_cache();
+        let _ = tokio::time::timeout(grace.saturating_sub(began.elapsed()), told).await;
         let grace = grace.saturating_sub(began.elapsed());
         let ended = self.inner.network.shutdown(grace).await;
         self.inner.shares.close();

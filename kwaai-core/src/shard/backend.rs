@@ -63,7 +63,7 @@ pub enum Arithmetic {
 }
 
 /// Whether tokens of several texts are computed in one go when they come at the same time, with ggml. It reads the weights once
-/// for all of them, so that eight texts together take about as long as three.
+/// for all of them: eight texts together came 1.7 to 3.1 times as fast as one after the other (`make bench-shard`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Batching {
